@@ -6,6 +6,8 @@ the coarser one has found. Common code plus offsets is the arrangement of Tov et
 4.2); the network itself is our own and made for a CPU: about 140 million floating-point operations for a 64 px face.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,7 +87,7 @@ class WPlusEncoder(nn.Module):
         channels = [width, *(width * multiple for multiple in STAGE_MULTIPLES)]
         self.stages = nn.ModuleList(
             nn.Sequential(ResidualBlock(before, after, 2), ResidualBlock(after, after))
-            for before, after in zip(channels, channels[1:], strict=False)
+            for before, after in itertools.pairwise(channels)
         )
 
         hidden = 8 * width

@@ -1,4 +1,4 @@
-"""The W+ encoder: shapes, its start at the mean code, equal answers for one photo and a batch, and that it can learn."""
+"""The W+ encoder: shapes, its start at the mean code, equal answers for a photo and a batch, and that it can learn."""
 
 import pytest
 import torch
