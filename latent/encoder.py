@@ -78,7 +78,7 @@ class WPlusEncoder(nn.Module):
         self.resolution, self.num_ws, self.w_dim, self.width = resolution, num_ws, w_dim, width
         self.register_buffer("w_avg", torch.zeros(w_dim))
         self.register_buffer("w_std", torch.ones(w_dim))
-        self.set_statistics(w_avg, w_std)
+        self.set_w_avg(w_avg, w_std)
 
         self.unshuffle = max(1, min(resolution, MAX_TRUNK_INPUT) // TRUNK_GRID)
         self.stem = nn.Conv2d(3 * self.unshuffle**2, width, 3, 1, 1, bias=False)
@@ -100,7 +100,7 @@ class WPlusEncoder(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def set_statistics(self, w_avg: Tensor | None, w_std: Tensor | float | None) -> None:
+    def set_w_avg(self, w_avg: Tensor | None, w_std: Tensor | float | None = None) -> None:
         """Centre (w_dim,) and scale (w_dim,) or a number; None leaves a value as it is."""
         with torch.no_grad():
             if w_avg is not None:
