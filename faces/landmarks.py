@@ -1,0 +1,138 @@
+"""Faces in a photo: dlib's HOG detector, its 68 landmarks, and the head pose that follows from them.
+
+The 68-point predictor (Kazemi & Sullivan 2014) was trained on iBUG 300-W, whose licence excludes commercial use:
+so does any use of this module.
+
+Coordinates: pixels of the photo, x to the right, y down, a pixel's centre at its integer index.
+"""
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.models import LANDMARKS_68, model_file
+from faces.photo import Photo
+
+DETECT_SIDE = 1280  # px: longer photos are searched on a copy of this size; HOG finds faces from 80 px up
+LANDMARK_BOX = 256  # px: side of the face box in the crop that the landmark predictor sees
+_LOCK = threading.Lock()  # dlib's objects keep scratch memory: one caller at a time
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Head rotation in degrees, zero when facing the camera.
+
+    yaw > 0: the nose points to the right of the picture; pitch > 0: the nose points up;
+    roll > 0: the head is turned clockwise in the picture.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One detected face: box (left, top, right, bottom) in px, detector score, landmarks float32 (68, 2), pose."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: NDArray[np.float32]
+    pose: Pose
+
+
+@lru_cache(maxsize=1)
+def _dlib_models() -> tuple[Any, Any]:
+    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model_file(LANDMARKS_68)))
+
+
+def detect_faces(photo: Photo) -> list[Face]:
+    """All faces of the photo, largest box first; an empty list where there is none.
+
+    The search runs without upsampling first: with it the detector also fires on cloth and background.
+    Only where nothing is found it is repeated once at twice the scale.
+    """
+    with _LOCK:
+        boxes = _search(photo.pixels, upsample=False) or _search(photo.pixels, upsample=True)
+        faces = []
+        for box, score in boxes:
+            points = _predict_landmarks(photo.pixels, box)
+            faces.append(Face(box, score, points, estimate_pose(points)))
+    return sorted(faces, key=lambda face: -(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+
+
+def _search(pixels: NDArray[np.uint8], upsample: bool) -> list[tuple[tuple[float, float, float, float], float]]:
+    """Boxes and scores in photo pixels, found on a copy of at most DETECT_SIDE (twice that when upsampling)."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, DETECT_SIDE / max(height, width)) * (2.0 if upsample else 1.0)
+    if scale != 1.0:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=how), dtype=np.uint8)
+    detector, _ = _dlib_models()
+    rectangles, scores, _ = detector.run(np.ascontiguousarray(pixels), 0, 0.0)
+    edges = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in rectangles]
+    return [
+        ((a / scale - 0.5, b / scale - 0.5, c / scale - 0.5, d / scale - 0.5), float(score))
+        for (a, b, c, d), score in zip(edges, scores, strict=True)
+    ]
+
+
+def _predict_landmarks(pixels: NDArray[np.uint8], box: tuple[float, float, float, float]) -> NDArray[np.float32]:
+    """68 points in photo pixels, float32 (68, 2).
+
+    dlib rounds its points to whole pixels and reads single pixels, so the face is first brought to a fixed size:
+    small faces gain sub-pixel points, large ones lose their noise.
+    """
+    left, top, right, bottom = box
+    side = max(right - left, bottom - top)
+    scale = LANDMARK_BOX / side
+    margin = 0.5 * side
+    x0, y0 = int(max(0, np.floor(left - margin))), int(max(0, np.floor(top - margin)))
+    crop = pixels[y0 : int(np.ceil(bottom + margin)), x0 : int(np.ceil(right + margin))]
+    size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
+    shrunk = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    factor = np.array([size[0] / crop.shape[1], size[1] / crop.shape[0]])
+    corner = np.array([x0, y0]) - 0.5
+    l, t = (np.array([left, top]) - corner) * factor
+    r, b = (np.array([right, bottom]) - corner) * factor
+    _, predictor = _dlib_models()
+    rectangle = dlib.rectangle(round(l), round(t), round(r) - 1, round(b) - 1)
+    shape = predictor(np.ascontiguousarray(shrunk), rectangle)
+    points = np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64)
+    return ((points + 0.5) / factor + corner).astype(np.float32)
+
+
+# Generic head (mm; x to the right of the picture, y down, z away from the camera) at the points of POSE_POINTS:
+# nose tip, chin, outer eye corners, mouth corners. Rounded adult means; only the ratios matter.
+POSE_POINTS = (30, 8, 36, 45, 48, 54)
+POSE_MODEL = np.array(
+    [[0, 0, 0], [0, 66, 13], [-45, -34, 27], [45, -34, 27], [-30, 30, 25], [30, 30, 25]], dtype=np.float64
+)
+
+
+def estimate_pose(landmarks: NDArray[np.float32]) -> Pose:
+    """Head pose from 68 landmarks (68, 2), by a perspective fit of a generic head (solvePnP)."""
+    points = np.asarray(landmarks, dtype=np.float64)
+    middle, extent = points.mean(axis=0), np.ptp(points, axis=0).max()
+    focal = 5.0 * extent  # a portrait's camera stands about five face lengths away
+    camera = np.array([[focal, 0, 0], [0, focal, 0], [0, 0, 1.0]])
+    image = np.ascontiguousarray(points[list(POSE_POINTS)] - middle)
+    start = (np.zeros((3, 1)), np.array([[0.0], [0.0], [5.0 * 130.0]]))
+    found, rotation, _ = cv2.solvePnP(
+        POSE_MODEL, image, camera, None, *start, useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE
+    )
+    if not found:
+        return Pose(0.0, 0.0, 0.0)
+    matrix, _ = cv2.Rodrigues(rotation)
+    forward = -matrix[:, 2]  # where the nose points, camera frame
+    yaw = np.degrees(np.arctan2(forward[0], -forward[2]))
+    pitch = np.degrees(np.arctan2(-forward[1], np.hypot(forward[0], forward[2])))
+    roll = np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))
+    return Pose(float(yaw), float(pitch), float(roll))
