@@ -21,6 +21,9 @@ from faces.photo import Photo
 
 DETECT_SIDE = 1280  # px: longer photos are searched on a copy of this size; HOG finds faces from 80 px up
 LANDMARK_BOX = 256  # px: side of the face box in the crop that the landmark predictor sees
+BOX_OFFSET, BOX_WIDTH = (-0.02, -0.08), 2.7  # detector's box around 68 landmarks, in their rms radius; 60 renders
+JITTER = ((0, 0, 1), (0.03, 0, 1), (-0.03, 0, 1), (0, 0.03, 1), (0, -0.03, 1), (0, 0, 1.05), (0, 0, 0.95))
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 _LOCK = threading.Lock()  # dlib's objects keep scratch memory: one caller at a time
 
 
@@ -41,7 +44,7 @@ class Pose:
 class Face:
     """One detected face: box (left, top, right, bottom) in px, detector score, landmarks float32 (68, 2), pose."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     score: float
     landmarks: NDArray[np.float32]
     pose: Pose
@@ -67,7 +70,7 @@ def detect_faces(photo: Photo) -> list[Face]:
     return sorted(faces, key=lambda face: -(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
 
 
-def _search(pixels: NDArray[np.uint8], upsample: bool) -> list[tuple[tuple[float, float, float, float], float]]:
+def _search(pixels: NDArray[np.uint8], upsample: bool) -> list[tuple[Box, float]]:
     """Boxes and scores in photo pixels, found on a copy of at most DETECT_SIDE (twice that when upsampling)."""
     height, width = pixels.shape[:2]
     scale = min(1.0, DETECT_SIDE / max(height, width)) * (2.0 if upsample else 1.0)
@@ -84,29 +87,38 @@ def _search(pixels: NDArray[np.uint8], upsample: bool) -> list[tuple[tuple[float
     ]
 
 
-def _predict_landmarks(pixels: NDArray[np.uint8], box: tuple[float, float, float, float]) -> NDArray[np.float32]:
+def _predict_landmarks(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
     """68 points in photo pixels, float32 (68, 2).
 
-    dlib rounds its points to whole pixels and reads single pixels, so the face is first brought to a fixed size:
-    small faces gain sub-pixel points, large ones lose their noise.
+    dlib rounds its points to whole pixels, reads single pixels and starts from the detector's box, whose place and
+    size jump in steps. So the face is first brought to a fixed size, the box is placed anew from a first prediction,
+    and predictions from boxes around it are averaged: points between two scalings of one photo differ by 0.4 % of
+    the eye distance instead of 1.7 %.
     """
     left, top, right, bottom = box
     side = max(right - left, bottom - top)
-    scale = LANDMARK_BOX / side
-    margin = 0.5 * side
+    scale, margin = LANDMARK_BOX / side, 0.6 * side
     x0, y0 = int(max(0, np.floor(left - margin))), int(max(0, np.floor(top - margin)))
-    crop = pixels[y0 : int(np.ceil(bottom + margin)), x0 : int(np.ceil(right + margin))]
+    crop = pixels[y0 : max(y0 + 1, int(np.ceil(bottom + margin))), x0 : max(x0 + 1, int(np.ceil(right + margin)))]
     size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
-    shrunk = cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    shrunk = np.ascontiguousarray(cv2.resize(crop, size, interpolation=how), dtype=np.uint8)
     factor = np.array([size[0] / crop.shape[1], size[1] / crop.shape[0]])
     corner = np.array([x0, y0]) - 0.5
-    l, t = (np.array([left, top]) - corner) * factor
-    r, b = (np.array([right, bottom]) - corner) * factor
+    middle = ((left + right) / 2, (top + bottom) / 2)
+    first = _shape(shrunk, (np.array(middle) - corner) * factor, LANDMARK_BOX)
+    spread = float(np.sqrt(np.square(first - first.mean(axis=0)).sum(axis=1).mean()))
+    centre, width = first.mean(axis=0) + np.array(BOX_OFFSET) * spread, BOX_WIDTH * spread
+    points = np.mean([_shape(shrunk, centre + np.array([x, y]) * width, width * k) for x, y, k in JITTER], axis=0)
+    return (points / factor + corner).astype(np.float32)
+
+
+def _shape(pixels: NDArray[np.uint8], centre: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """One prediction in a square box, (68, 2), in edge coordinates (a pixel's centre at index + 0.5)."""
     _, predictor = _dlib_models()
-    rectangle = dlib.rectangle(round(l), round(t), round(r) - 1, round(b) - 1)
-    shape = predictor(np.ascontiguousarray(shrunk), rectangle)
-    points = np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64)
-    return ((points + 0.5) / factor + corner).astype(np.float32)
+    l, t = (round(float(v) - width / 2) for v in centre)
+    shape = predictor(pixels, dlib.rectangle(l, t, l + round(width) - 1, t + round(width) - 1))
+    return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64) + 0.5
 
 
 # Generic head (mm; x to the right of the picture, y down, z away from the camera) at the points of POSE_POINTS:
