@@ -1,0 +1,87 @@
+"""Errors and findings of the study room: one sentence each, for the person at the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+class StudyError(Exception):
+    """Something about a study on disk is wrong; the message says what, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One observation of `check`.
+
+    severity: "error" (the study cannot be used), "warning" (it can, but look at this), "note".
+    row: row in the file as a spreadsheet numbers it (header = row 1), or None for the whole file.
+    """
+
+    severity: Severity
+    where: str
+    row: int | None
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = self.where if self.row is None else f"{self.where}, row {self.row}"
+        return f"{place}: {self.message}" + (f" {self.remedy}" if self.remedy else "")
+
+
+class Findings:
+    """A list of findings that keeps the first `limit` of each severity and counts the rest.
+
+    A table with a million bad rows must not become a million sentences.
+    """
+
+    def __init__(self, limit: int = 200) -> None:
+        self.limit = limit
+        self.items: list[Finding] = []
+        self.counts: dict[Severity, int] = dict.fromkeys(SEVERITIES, 0)
+
+    def add(self, severity: Severity, where: str, row: int | None, message: str, remedy: str = "") -> None:
+        self.counts[severity] += 1
+        if self.counts[severity] <= self.limit:
+            self.items.append(Finding(severity, where, row, message, remedy))
+
+    def error(self, where: str, row: int | None, message: str, remedy: str = "") -> None:
+        self.add("error", where, row, message, remedy)
+
+    def warning(self, where: str, row: int | None, message: str, remedy: str = "") -> None:
+        self.add("warning", where, row, message, remedy)
+
+    def note(self, where: str, row: int | None, message: str, remedy: str = "") -> None:
+        self.add("note", where, row, message, remedy)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        for f in findings:
+            self.add(f.severity, f.where, f.row, f.message, f.remedy)
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Errors first, then warnings, then notes; file order inside each."""
+        return iter(sorted(self.items, key=lambda f: SEVERITIES.index(f.severity)))
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [f for f in self.items if f.severity == "error"]
+
+    @property
+    def left_off(self) -> int:
+        """How many findings were counted but not kept."""
+        return len(self) - len(self.items)
+
+    def refuse_errors(self) -> None:
+        """Raises StudyError with the first error, and how many more there are, if there is any error."""
+        if not self.counts["error"]:
+            return
+        more = self.counts["error"] - 1
+        tail = f" ({more} more: `python -m study check` lists them.)" if more else ""
+        raise StudyError(f"{self.errors[0]}{tail}")

@@ -1,0 +1,118 @@
+"""latents.npy and index.parquet: the W+ codes of a study's photos, and what each row is.
+
+latents.npy: float32 (n, num_ws, w_dim), read memory-mapped. index.parquet: one row a code, same order, with the sha256
+of photo file and checkpoint, and, in its metadata, a record of how the codes were made with the sha256 of latents.npy:
+the two files are replaced one after the other, and a stop in between must not pair old with new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from study.errors import StudyError
+from study.files import replacing, sha256_of, write_array
+
+LATENTS = "latents.npy"
+INDEX = "index.parquet"
+AGAIN = "Run `python -m study embed` for this study again."
+MAX_INDEX_BYTES = 256 * 2**20
+MAX_ROWS = 5_000_000
+_TEXTS = ("patient_id", "photo_id", "photo_sha256", "checkpoint_sha256", "perceptual_name", "flags")
+_NUMBERS = ("perceptual", "psnr", "ssim", "identity", "seconds")
+INDEX_COLUMNS = (*_TEXTS, *_NUMBERS)
+_SCHEMA = pa.schema([(c, pa.string()) for c in _TEXTS] + [(c, pa.float64()) for c in _NUMBERS])
+_KEY = b"embedding"
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How a study's codes were made. settings: the inversion settings as plain values."""
+
+    checkpoint: str
+    checkpoint_sha256: str
+    preset: str
+    num_ws: int
+    w_dim: int
+    latents_sha256: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """ws float32 (n, num_ws, w_dim), memory-mapped and read-only; index: one row a code, INDEX_COLUMNS.
+
+    `flags` holds the quality sentences of a photo, one a line. Unpacks as `ws, index = latents`.
+    """
+
+    ws: NDArray[np.float32]
+    index: pd.DataFrame
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.ws, self.index))
+
+
+def write_latents(folder: Path, ws: NDArray[np.float32], index: pd.DataFrame, embedding: Embedding) -> Embedding:
+    """Writes both files, latents first; returns the record with the sha256 filled in."""
+    if ws.dtype != np.float32 or ws.ndim != 3 or len(ws) != len(index):
+        raise ValueError(f"ws {ws.dtype} {ws.shape} does not fit an index of {len(index)} rows")
+    write_array(folder / LATENTS, ws)
+    record = Embedding(**{**asdict(embedding), "latents_sha256": sha256_of(folder / LATENTS)})
+    table = pa.Table.from_pandas(index[list(INDEX_COLUMNS)], schema=_SCHEMA, preserve_index=False)
+    table = table.replace_schema_metadata({_KEY: json.dumps(asdict(record), sort_keys=True).encode()})
+    with replacing(folder / INDEX) as temporary:
+        pq.write_table(table, temporary)
+    return record
+
+
+def has_latents(folder: Path) -> bool:
+    return (folder / LATENTS).is_file() and (folder / INDEX).is_file()
+
+
+def _read_index(path: Path) -> tuple[pd.DataFrame, Embedding]:
+    try:
+        if path.stat().st_size > MAX_INDEX_BYTES or pq.read_metadata(path).num_rows > MAX_ROWS:
+            raise StudyError(f"{INDEX} is too large. {AGAIN}")
+        table = pq.read_table(path, columns=list(INDEX_COLUMNS))
+        record = Embedding(**json.loads((table.schema.metadata or {})[_KEY]))
+        index = table.replace_schema_metadata(None).cast(_SCHEMA).to_pandas()
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise StudyError(f"{INDEX} is damaged or not ours. {AGAIN}") from error
+    if index[list(_TEXTS)].isna().any(axis=None) or index["photo_id"].duplicated().any():
+        raise StudyError(f"{INDEX} has missing or repeated photos. {AGAIN}")
+    return index, record
+
+
+def read_embedding(folder: Path) -> Embedding:
+    """The record of how the codes were made; StudyError if there is none."""
+    if not has_latents(folder):
+        raise StudyError(f"The photos of this study have no W+ codes yet. {AGAIN}")
+    return _read_index(folder / INDEX)[1]
+
+
+def read_latents(folder: Path) -> tuple[Latents, Embedding]:
+    """Opens and checks both files; StudyError when they are missing, damaged or do not belong together."""
+    if not has_latents(folder):
+        raise StudyError(f"The photos of this study have no W+ codes yet. {AGAIN}")
+    index, record = _read_index(folder / INDEX)
+    try:
+        ws = np.load(folder / LATENTS, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise StudyError(f"{LATENTS} is damaged. {AGAIN}") from error
+    expected = (len(index), record.num_ws, record.w_dim)
+    if not isinstance(ws, np.ndarray) or ws.dtype != np.float32 or ws.shape != expected:
+        raise StudyError(f"{LATENTS} does not hold float32 codes of shape {expected}. {AGAIN}")
+    if sha256_of(folder / LATENTS) != record.latents_sha256:
+        raise StudyError(f"{LATENTS} and {INDEX} do not belong together. {AGAIN}")
+    if (index["checkpoint_sha256"] != record.checkpoint_sha256).any():
+        raise StudyError(f"{INDEX} mixes codes of several checkpoints. {AGAIN}")
+    return Latents(ws, index), record

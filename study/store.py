@@ -1,0 +1,215 @@
+"""A study on disk: `studies/NAME/{study.toml, patients.csv, photos/, latents.npy, index.parquet, models/}`.
+
+`Study.open` checks settings, table and photo names, and refuses a study with errors in one sentence; `inspect` is the
+same without refusing. Codes and models are opened when asked for, and refused when they are of another checkpoint, or
+when a photo changed since it was embedded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from study.errors import Finding, Findings, StudyError
+from study.files import read_limited, sha256_of
+from study.latents import AGAIN, Embedding, Latents, has_latents, read_embedding, read_latents
+from study.photos import FOLDER, find_photos
+from study.settings import FILE_NAME as SETTINGS_FILE
+from study.settings import SAFE_NAME, Settings, read_settings
+from study.table import FILE_NAME as PATIENTS_FILE
+from study.table import MAX_BYTES, parse_patients
+
+if TYPE_CHECKING:
+    from survival.cox import CoxModel
+
+TRUTH_FILE = "truth.csv"
+MODELS = "models"
+REPORT_FILE = "report.json"
+OUT_OF_FOLD_FILE = "out_of_fold.csv"
+STUDIES = Path("studies")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """An opened study without errors.
+
+    patients: one row a patient, in file order; columns patient_id, time (float, in time_unit), event (bool), photo,
+    row, and where the file has them age, ecog (float, NaN missing), sex, site, stage (text, "" missing); further
+    columns as text.
+    photos: patient_id -> photo file, only of patients who have one. findings: warnings and notes of opening it.
+    """
+
+    path: Path
+    settings: Settings
+    patients: pd.DataFrame
+    photos: dict[str, Path]
+    findings: tuple[Finding, ...] = field(default=())
+
+    @classmethod
+    def open(cls, path: Path | str) -> Study:
+        """Opens and checks the study in folder `path` (or named so under studies/). Raises StudyError, one sentence."""
+        study, findings = inspect(path)
+        findings.refuse_errors()
+        return study
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def title(self) -> str:
+        return self.settings.title
+
+    @property
+    def simulated(self) -> bool:
+        return self.settings.simulated
+
+    @property
+    def time_unit(self) -> str:
+        return self.settings.time_unit
+
+    @property
+    def horizons(self) -> tuple[float, ...]:
+        return self.settings.horizons
+
+    def photo_path(self, patient_id: str) -> Path:
+        """The photo file of a patient; StudyError when patient or photo is unknown."""
+        if patient_id not in self.photos:
+            known = patient_id in set(self.patients["patient_id"])
+            what = "has no photo" if known else "is not in patients.csv"
+            raise StudyError(f"Patient {patient_id[:64]} {what}.")
+        return self.photos[patient_id]
+
+    @cached_property
+    def truth(self) -> pd.DataFrame | None:
+        """The truth table of a simulated study, rows in the order of `patients`; None for a real study."""
+        path = self.path / TRUTH_FILE
+        if not path.exists():
+            return None
+        read_limited(path, MAX_BYTES, "The truth table")
+        try:
+            table = pd.read_csv(path, dtype={"patient_id": str})
+            return table.set_index("patient_id").loc[self.patients["patient_id"]].reset_index()
+        except (ValueError, KeyError, pd.errors.ParserError) as error:
+            raise StudyError(
+                f"{TRUTH_FILE} does not fit {PATIENTS_FILE}. Run `python -m study simulate` again."
+            ) from error
+
+    @property
+    def has_latents(self) -> bool:
+        return has_latents(self.path)
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        """How the codes were made (checkpoint, preset, settings)."""
+        return read_embedding(self.path)
+
+    @cached_property
+    def _checked_latents(self) -> Latents:
+        latents, _ = read_latents(self.path)
+        index = latents.index
+        changed = []
+        for patient, digest in zip(index["patient_id"], index["photo_sha256"], strict=True):
+            # A patient who left the table only leaves the analysis; a photo that changed makes its code wrong.
+            if patient in self.photos and sha256_of(self.photos[patient]) != digest:
+                changed.append(self.photos[patient].name)
+        if changed:
+            others = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise StudyError(f"{FOLDER}/{changed[0]}{others} changed after it was embedded. {AGAIN}")
+        return latents
+
+    def latents(self, checkpoint_sha256: str | None = None) -> Latents:
+        """The codes. StudyError when missing, damaged, of changed photos, or of another checkpoint than given."""
+        if checkpoint_sha256 is not None and self.embedding.checkpoint_sha256 != checkpoint_sha256:
+            raise StudyError(f"The codes of {self.name} were made with another checkpoint. {AGAIN}")
+        return self._checked_latents
+
+    def analysed(self) -> tuple[NDArray[np.float32], pd.DataFrame]:
+        """Codes (n, num_ws, w_dim) and table rows of the patients who have photo and code, in table order."""
+        ws, index = self.latents()
+        rows = {patient: i for i, patient in enumerate(index["patient_id"])}
+        with_photo = self.patients["patient_id"].isin(rows.keys() & self.photos.keys())
+        table = self.patients[with_photo].reset_index(drop=True)
+        if table.empty:
+            raise StudyError(f"No patient of {self.name} has both a photo and a code. {AGAIN}")
+        codes = np.asarray(ws[[rows[p] for p in table["patient_id"]]])
+        if not np.isfinite(codes).all():
+            raise StudyError(f"Some codes of {self.name} are not finite. {AGAIN}")
+        return codes, table
+
+    def model_folder(self, name: str = "photo") -> Path:
+        if not SAFE_NAME.fullmatch(name):
+            raise StudyError(f"{name[:64]!r} cannot be a model's name.")
+        return self.path / MODELS / name
+
+    def report(self, name: str = "photo") -> dict[str, Any]:
+        """What `fit` wrote about model `name`: provenance and out-of-fold figures."""
+        path = self.model_folder(name) / REPORT_FILE
+        if not path.exists():
+            raise StudyError(f"{self.name} has no model {name!r} yet. Run `python -m study fit {self.name}`.")
+        try:
+            report = json.loads(read_limited(path, 2**24, "The model's report"))
+            return dict(report)
+        except (ValueError, TypeError) as error:
+            raise StudyError(f"The report of model {name!r} is damaged. Run `python -m study fit` again.") from error
+
+    def model(self, name: str = "photo") -> CoxModel:
+        """The fitted model; StudyError when there is none, it is damaged, or it was fitted on other codes."""
+        # Imported here: the statistics stack takes seconds to import, and opening a study needs none of it.
+        from survival.cox import CoxModel
+
+        from survival.errors import SurvivalError
+
+        report = self.report(name)
+        if self.has_latents:
+            mine = (self.embedding.checkpoint_sha256, self.embedding.preset)
+            if (report.get("checkpoint_sha256"), report.get("preset")) != mine:
+                raise StudyError(
+                    f"Model {name!r} was fitted on other codes. Run `python -m study fit {self.name}` again."
+                )
+        try:
+            return CoxModel.load(self.model_folder(name))
+        except SurvivalError as error:
+            raise StudyError(f"Model {name!r} of {self.name}: {error}") from error
+
+
+def resolve(path: Path | str) -> Path:
+    """A study's folder from what a person typed: a folder, or a name under studies/."""
+    folder = Path(path)
+    if not folder.exists() and SAFE_NAME.fullmatch(str(path)) and (STUDIES / folder).is_dir():
+        return STUDIES / folder
+    return folder
+
+
+def inspect(path: Path | str) -> tuple[Study, Findings]:
+    """Opens a study and returns it with everything found, errors included: then it is only fit for showing them.
+
+    Raises StudyError when there is no study, or a file as a whole cannot be read.
+    """
+    folder = resolve(path)
+    if not folder.is_dir():
+        raise StudyError(
+            f"There is no study {str(path)!r}: it must be a folder with {SETTINGS_FILE} and {PATIENTS_FILE}."
+        )
+    findings = Findings()
+    settings = read_settings(folder, findings)
+    table = parse_patients(read_limited(folder / PATIENTS_FILE, MAX_BYTES, "The patient table"), settings, findings)
+    paths = find_photos(folder, table, settings, findings)
+    photos = {p: path for p, path in zip(table["patient_id"], paths, strict=True) if path is not None}
+    if not photos:
+        findings.note(PATIENTS_FILE, None, "no patient has a photo.", "Photo models need some.")
+    return Study(folder, settings, table, photos, tuple(findings)), findings
+
+
+def list_studies(root: Path = STUDIES) -> list[str]:
+    """Names of the folders under `root` that hold a study.toml, sorted."""
+    if not root.is_dir():
+        return []
+    return sorted(p.name for p in root.iterdir() if (p / SETTINGS_FILE).is_file())
