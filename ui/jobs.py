@@ -1,0 +1,173 @@
+"""Long work off the page: one background thread a job, polled by the page.
+
+A page never computes for more than an instant itself: it starts a `Job`, and a fragment that runs every 0.4 s shows
+the job's last `Snapshot`. The thread calls nothing of Streamlit; it only writes snapshots. A job whose page is gone
+(nobody has polled it for `ABANDONED_AFTER` seconds) is cancelled, so that a closed tab frees the processor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Result = TypeVar("Result")
+State = Literal["waiting", "running", "done", "cancelled", "failed"]
+POLL_SECONDS = 0.4
+ABANDONED_AFTER = 120.0
+INTERNAL = "The calculation stopped because of an internal error. Please try again; the server's log has the details."
+logger = logging.getLogger(__name__)
+
+
+class JobCancelled(Exception):
+    """Raised inside the work by `Reporter.check` once the job was cancelled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What is known of a job at one instant.
+
+    fraction: 0-1; seconds_left: None while unknown; preview: uint8 (H, W, 3) or None; losses: name -> values so far;
+    error: one sentence for the person at the screen, empty unless state is "failed".
+    """
+
+    state: State = "waiting"
+    fraction: float = 0.0
+    message: str = ""
+    seconds_left: float | None = None
+    preview: NDArray[np.uint8] | None = None
+    losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("waiting", "running")
+
+
+class Reporter:
+    """The thread's side of a job: writes progress, learns of a cancel."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def __call__(
+        self,
+        fraction: float,
+        message: str,
+        seconds_left: float | None = None,
+        preview: NDArray[np.uint8] | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> None:
+        """Show progress: `losses` are the newest values, kept as a history; a preview stays until the next."""
+        self._job._write(fraction, message, seconds_left, preview, losses)
+
+    def cancelled(self) -> bool:
+        """Whether the work should stop now."""
+        return self._job.should_stop()
+
+    def check(self) -> None:
+        """Raise JobCancelled if the work should stop now."""
+        if self.cancelled():
+            raise JobCancelled
+
+
+class Job(Generic[Result]):
+    """One piece of background work.
+
+    work(report) runs in a thread of its own, inside `guard` (a lock where the work needs the generator for itself).
+    readable: exceptions whose text is a sentence for people; any other is logged and shown as `INTERNAL`.
+    stopped: exceptions by which the work says it was cancelled.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Reporter], Result],
+        guard: AbstractContextManager[object] | None = None,
+        readable: tuple[type[Exception], ...] = (),
+        stopped: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self.name = name
+        self.result: Result | None = None
+        self._work, self._guard = work, guard if guard is not None else nullcontext()
+        self._readable, self._stopped = readable, (JobCancelled, *stopped)
+        self._snapshot = Snapshot(message="Waiting for its turn")
+        self._lock = threading.Lock()
+        self._cancel = threading.Event()
+        self._polled = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=f"job {name}", daemon=True)
+
+    def start(self) -> Job[Result]:
+        """Begin; returns self."""
+        self._thread.start()
+        return self
+
+    def cancel(self) -> None:
+        """Ask the work to stop; it does so at its next step."""
+        self._cancel.set()
+
+    def should_stop(self) -> bool:
+        """True once cancelled, or once nobody has looked for `ABANDONED_AFTER` seconds."""
+        return self._cancel.is_set() or time.monotonic() - self._polled > ABANDONED_AFTER
+
+    def snapshot(self) -> Snapshot:
+        """The latest state; also marks the job as looked at."""
+        self._polled = time.monotonic()
+        with self._lock:
+            return self._snapshot
+
+    def wait(self, timeout: float | None = None) -> Snapshot:
+        """Block until the work has ended (for tests and scripts, not for pages)."""
+        self._thread.join(timeout)
+        return self.snapshot()
+
+    def _write(
+        self,
+        fraction: float,
+        message: str,
+        seconds_left: float | None,
+        preview: NDArray[np.uint8] | None,
+        losses: dict[str, float] | None,
+    ) -> None:
+        with self._lock:
+            old = self._snapshot
+            history = dict(old.losses)
+            for name, value in (losses or {}).items():
+                history[name] = (*history.get(name, ()), float(value))
+            self._snapshot = Snapshot(
+                state="running",
+                fraction=min(max(float(fraction), 0.0), 1.0),
+                message=message,
+                seconds_left=seconds_left,
+                preview=old.preview if preview is None else preview,
+                losses=history,
+            )
+
+    def _end(self, **changes: object) -> None:
+        with self._lock:
+            self._snapshot = dataclasses.replace(self._snapshot, seconds_left=None, **changes)  # type: ignore[arg-type]
+
+    def _run(self) -> None:
+        try:
+            with self._guard:
+                report = Reporter(self)
+                report.check()
+                report(0.0, "Starting")
+                self.result = self._work(report)
+            self._end(state="done", fraction=1.0, message="Done")
+        except self._stopped:
+            self._end(state="cancelled", message="Cancelled")
+        except self._readable as error:
+            self._end(state="failed", message="Stopped", error=str(error))
+        except Exception:
+            # The log gets the traceback but never the photo: previews and pixels are not part of it.
+            logger.exception("Job %r failed", self.name)
+            self._end(state="failed", message="Stopped", error=INTERNAL)

@@ -1,0 +1,99 @@
+"""The look, for what is drawn on the server: two palettes, one Plotly layout, one small style sheet.
+
+Colours of Streamlit's own parts stand in `.streamlit/config.toml`; the ones needed here are repeated and a test keeps
+them equal. Low risk is blue and high risk is orange everywhere: the pair stays apart for every common kind of colour
+blindness, and each is also told apart by its label or its dash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import plotly.graph_objects as go
+import streamlit as st
+
+CONTENT_WIDTH = 1280  # CSS pixels; wider screens get margins, so lines of text stay readable
+STYLE_SHEET = Path(__file__).with_name("style.css")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of one mode, as #RRGGBB."""
+
+    paper: str
+    panel: str
+    ink: str
+    line: str
+    accent: str
+    low: str
+    high: str
+    muted: str
+    quarters: tuple[str, str, str, str]  # lowest to highest risk
+
+
+LIGHT = Palette(
+    paper="#FCFBF8",
+    panel="#F3F0E9",
+    ink="#1B2530",
+    line="#D9D4C7",
+    accent="#14586A",
+    low="#2B6CA3",
+    high="#B8501A",
+    muted="#6B6F73",
+    quarters=("#2B6CA3", "#7F9DB3", "#C79A72", "#B8501A"),
+)
+DARK = Palette(
+    paper="#12171C",
+    panel="#1B2229",
+    ink="#E9E6DF",
+    line="#343D46",
+    accent="#7FC4D1",
+    low="#6FAEDF",
+    high="#E58A4E",
+    muted="#9AA1A8",
+    quarters=("#6FAEDF", "#7E97A9", "#B79473", "#E58A4E"),
+)
+QUARTER_DASHES = ("solid", "dash", "dashdot", "dot")  # the quarters are told apart without colour too
+
+
+def is_dark() -> bool:
+    """Whether the reader's browser shows the dark mode (light where it does not say)."""
+    return st.context.theme.type == "dark"
+
+
+def palette() -> Palette:
+    """The palette of the mode the reader sees."""
+    return DARK if is_dark() else LIGHT
+
+
+def apply_style() -> None:
+    """Put the style sheet of our own blocks (masthead, fact lists, badges) on the page."""
+    st.html(f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}</style>")
+
+
+def style_figure(figure: go.Figure, height: int = 380) -> go.Figure:
+    """Give a Plotly figure the look of the page. Changes and returns `figure`."""
+    colours = palette()
+    axis = {
+        "gridcolor": colours.line,
+        "linecolor": colours.muted,
+        "zeroline": False,
+        "ticks": "outside",
+        "tickcolor": colours.muted,
+        "title_standoff": 12,
+        "automargin": True,
+    }
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 28, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": '"Source Sans", "Source Sans Pro", sans-serif', "size": 14, "color": colours.ink},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0, "font": {"size": 13}},
+        hoverlabel={"bgcolor": colours.panel, "font": {"color": colours.ink, "size": 13}},
+        colorway=[colours.accent, colours.high, colours.low, colours.muted],
+    )
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure
