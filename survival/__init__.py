@@ -1,0 +1,1 @@
+"""Times, events, risk: statistics only. Knows arrays, no images, no networks, no pages."""

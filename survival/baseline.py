@@ -1,0 +1,51 @@
+"""A baseline hazard, and from it the survival curve of anyone with a log hazard ratio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from survival.errors import SurvivalError
+from survival.likelihood import breslow_hazard
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """Breslow's cumulative hazard at log_hr 0. times: (T,) rising event times; cumulative_hazard: (T,).
+
+    last_time: end of follow-up; beyond it nothing is known and survival is nan.
+    """
+
+    times: np.ndarray
+    cumulative_hazard: np.ndarray
+    last_time: float
+
+    def survival(self, log_hr: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """S(t) = exp(-H0(t) exp(log_hr)) of each of n people: (times (T,), S (n, T)).
+
+        times None: 0 and every event time. Given times: the step function at each, 1 before the first event, nan
+        after the end of follow-up. S never rises with t and never rises with log_hr.
+        """
+        at = (
+            np.concatenate([[0.0], self.times]) if times is None else np.atleast_1d(np.asarray(times, dtype=np.float64))
+        )
+        if not np.isfinite(at).all() or (at < 0).any():
+            raise SurvivalError(
+                "A survival curve is asked for at a time that is negative or not finite: give times >= 0."
+            )
+        steps = np.concatenate([[0.0], self.cumulative_hazard])
+        hazard = steps[np.searchsorted(self.times, at, side="right")]
+        hazard = np.where(at > self.last_time, np.nan, hazard)
+        with np.errstate(over="ignore"):  # a hazard beyond float64 is a survival of 0
+            relative = np.exp(np.atleast_1d(np.asarray(log_hr, dtype=np.float64)))
+        # at hazard 0 everyone is alive, however large their risk: 0 * inf must not become nan
+        product = np.where(hazard == 0, 0.0, relative[:, None] * hazard)
+        return at, np.exp(-product)
+
+
+def fit_baseline(time: np.ndarray, event: np.ndarray, log_hr: np.ndarray) -> Baseline:
+    """Breslow's estimate. With out-of-fold log_hr the curves of new people are right on average: see docs/methods."""
+    times, hazard = breslow_hazard(time, event, log_hr)
+    return Baseline(times, hazard, float(time.max()))

@@ -1,0 +1,120 @@
+"""Times and events at the door: checked once, brought to one row a patient, dealt into folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from survival.errors import SurvivalError
+
+MIN_EVENTS_PER_FOLD = 4  # fewer, and an inner test fold may hold no event at all
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Right-censored outcomes, one row a patient, and which input row belongs to whom.
+
+    time: (m,) float64, the study's unit, > 0. event: (m,) bool, True where the event was seen.
+    patient: (n,) int, input row -> index into time and event. names: (m,) patient ids as text.
+    """
+
+    time: np.ndarray
+    event: np.ndarray
+    patient: np.ndarray
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    @property
+    def rows_are_patients(self) -> bool:
+        """True where every patient has exactly one row, in the same order."""
+        return len(self.patient) == len(self.time) and bool(np.array_equal(self.patient, np.arange(len(self.time))))
+
+
+def check_outcome(time: Any, event: Any, groups: Any = None) -> Outcome:
+    """Outcomes of n rows -> Outcome of m patients.
+
+    Parameters
+    ----------
+    time : (n,) numbers > 0, one unit for all.
+    event : (n,) bool, or 0/1.
+    groups : (n,) patient ids; None where every row is a patient. All rows of a patient must tell the same outcome.
+
+    Raises
+    ------
+    SurvivalError
+        names the first offending row (counted from 1) and what to do.
+    """
+    t, e = _numbers(time, "time"), _numbers(event, "event")
+    if len(t) == 0:
+        raise SurvivalError("There are no patients: give at least a few dozen rows with a time and an event.")
+    if len(t) != len(e):
+        raise SurvivalError(f"There are {len(t)} times but {len(e)} events: give one of each a row.")
+    _refuse(~np.isfinite(t), t, "the time is missing or not finite", "fill it in or leave the patient out")
+    _refuse(t <= 0, t, "the time is not above 0", "times count from the photo; correct the row or leave it out")
+    _refuse(~np.isfinite(e), e, "the event is missing", "write 1 for an event, 0 for censored")
+    _refuse(~np.isin(e, (0.0, 1.0)), e, "the event is neither 0 nor 1", "write 1 for an event, 0 for censored")
+    seen = e == 1.0
+    if groups is None:
+        return Outcome(t, seen, np.arange(len(t)), tuple(str(i + 1) for i in range(len(t))))
+    ids = np.asarray(groups)
+    if ids.shape != t.shape:
+        raise SurvivalError(f"There are {len(t)} rows but patient ids of shape {ids.shape}: give one id a row.")
+    if pd.isna(ids).any():
+        raise SurvivalError(f"Row {int(np.flatnonzero(pd.isna(ids))[0]) + 1}: the patient id is missing; fill it in.")
+    codes, names = pd.factorize(ids.astype(str))
+    first = np.full(len(names), -1)
+    first[codes[::-1]] = np.arange(len(t))[::-1]
+    differs = (t != t[first[codes]]) | (seen != seen[first[codes]])
+    if differs.any():
+        row = int(np.flatnonzero(differs)[0])
+        name, other = names[codes[row]], first[codes[row]] + 1
+        raise SurvivalError(
+            f"Row {row + 1}: patient {name} has another time or event than in row {other}; "
+            "a patient has one outcome, so make them agree."
+        )
+    return Outcome(t[first], seen[first], codes, tuple(str(name) for name in names))
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise SurvivalError(f"The {name} has shape {array.shape}: give one number a row.")
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise SurvivalError(f"The {name} holds something that is not a number: give numbers only.") from None
+
+
+def _refuse(bad: np.ndarray, values: np.ndarray, what: str, cure: str) -> None:
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        more = f" (and {int(bad.sum()) - 1} more rows)" if bad.sum() > 1 else ""
+        raise SurvivalError(f"Row {row + 1}{more}: {what} ({values[row]:g}); {cure}.")
+
+
+def require_events(outcome: Outcome, folds: int) -> None:
+    """Refuse a cohort that is too small for nested cross-validation with this number of folds."""
+    if folds < 2:
+        raise SurvivalError(f"Cross-validation needs at least 2 folds, not {folds}.")
+    events = int(outcome.event.sum())
+    if events < MIN_EVENTS_PER_FOLD * folds:
+        raise SurvivalError(
+            f"There are only {events} events among {len(outcome)} patients; {folds}-fold cross-validation needs at "
+            f"least {MIN_EVENTS_PER_FOLD * folds}: add patients, wait for events, or use fewer folds."
+        )
+
+
+def patient_folds(event: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal m patients into folds, events and censored apart, so that every fold has its share of both. (m,) int."""
+    fold = np.empty(len(event), dtype=np.int64)
+    start = 0
+    for stratum in (np.flatnonzero(event), np.flatnonzero(~event)):
+        # dealing goes on where the last stratum stopped, which keeps fold sizes within one of each other
+        fold[rng.permutation(stratum)] = (np.arange(len(stratum)) + start) % folds
+        start += len(stratum)
+    return fold
