@@ -240,9 +240,10 @@ def parse_patients(data: bytes, settings: Settings, findings: Findings) -> pd.Da
 
 
 def _remark(table: pd.DataFrame, settings: Settings, findings: Findings) -> None:
-    """Warnings on the whole table: times of zero, no or few events, missing covariates, implausible ages."""
+    """On the whole table: times of zero, no or few events, missing covariates."""
     for row in table.loc[table["time"] == 0, "row"]:
-        findings.warning(FILE_NAME, int(row), "the time is 0.", "Kept; check that it is meant.")
+        name = settings.columns.time
+        findings.error(FILE_NAME, int(row), f"{name} is 0.", "Times count from the photo and are above 0; correct it.")
     events, n = int(table["event"].sum()), len(table)
     if events == 0:
         findings.warning(FILE_NAME, None, f"no event among {n} patients.", "No survival model can be fitted.")

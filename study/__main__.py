@@ -1,0 +1,52 @@
+"""python -m study VERB: check, simulate, embed, fit, score.
+
+Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from faces.errors import FaceError
+from latent.errors import LatentError
+from study.errors import StudyError
+from survival.errors import SurvivalError
+
+VERBS = {
+    "check": "look a study over: every problem by row, with what to do",
+    "simulate": "make a study of simulated patients from rendered portraits",
+    "embed": "turn every photo of a study into a W+ code (can be stopped and goes on)",
+    "fit": "fit the photo model and report how well it predicts, out of fold",
+    "score": "score a photo, or a folder of photos, against a study",
+}
+STOPPED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns the exit code. What a person can act on is one sentence on stderr, never a traceback."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="python -m study", description="Cohorts: from photos and times to a risk.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, text in VERBS.items():
+        sub = verbs.add_parser(verb, help=text, description=text)
+        # Only the verb asked for is imported: torch and the statistics stack take seconds.
+        if verb in argv[:1]:
+            module = importlib.import_module(f"study.{verb}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except (StudyError, FaceError, LatentError, SurvivalError) as error:
+        print(f"study {args.verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nstudy {args.verb}: stopped; run the same command again to go on.", file=sys.stderr)
+        return STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

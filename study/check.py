@@ -1,0 +1,65 @@
+"""`python -m study check`: everything found in a study, by row, with what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from study.errors import Findings, StudyError
+from study.latents import INDEX
+from study.photos import check_photos
+from study.store import MODELS, Study, inspect
+
+
+def check(path: str, quick: bool = False) -> tuple[Study, Findings]:
+    """Inspects a study and, unless `quick`, opens every photo; codes and models are checked where they are.
+
+    Raises StudyError only when there is no study, or a file as a whole cannot be read.
+    """
+    study, findings = inspect(path)
+    if not quick:
+        check_photos(study.patients, [study.photos.get(p) for p in study.patients["patient_id"]], findings)
+    try:
+        if study.has_latents:
+            _, index = study.latents()
+            missing = len(study.photos) - int(index["patient_id"].isin(study.photos.keys()).sum())
+            if missing:
+                findings.warning(INDEX, None, f"{missing} photos have no code.", "Run `python -m study embed`.")
+        for folder in sorted(p for p in (study.path / MODELS).glob("*") if p.is_dir()):
+            study.model(folder.name)
+    except StudyError as error:
+        findings.error("codes and models", None, str(error))
+    return study, findings
+
+
+def summary(study: Study, findings: Findings) -> str:
+    """One paragraph: patients, events, follow-up, photos, codes."""
+    table = study.patients
+    n, events, unit = len(table), int(table["event"].sum()), study.time_unit
+    lines = [f"{study.name}: {study.title}{' (simulated)' if study.simulated else ''}"]
+    lines.append(f"{n} patients, {events} events, longest follow-up {table['time'].max():g} {unit}.")
+    codes = f"{len(study.latents().ws)} codes" if study.has_latents and not findings.errors else "no codes checked"
+    lines.append(f"{len(study.photos)} photos, {codes}.")
+    counts = findings.counts
+    lines.append(f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes.")
+    return "\n".join(lines)
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("study")
+    parser.add_argument("--quick", action="store_true", help="do not open every photo")
+    parser.add_argument("--json", action="store_true", help="findings as JSON, one object a line")
+
+
+def run(args: Any) -> int:
+    study, findings = check(args.study, args.quick)
+    for finding in findings:
+        if args.json:
+            print(json.dumps(vars(finding), ensure_ascii=False))
+        else:
+            print(f"{finding.severity:<8}{finding}")
+    if not args.json:
+        if findings.left_off:
+            print(f"... and {findings.left_off} more of the same kinds.")
+        print(summary(study, findings))
+    return 1 if findings.counts["error"] else 0

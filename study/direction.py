@@ -1,0 +1,104 @@
+"""The health direction of a study, and what a face and its risk become along it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from latent.checkpoints import Checkpoint
+from numpy.typing import NDArray
+
+from latent.directions import Direction, direction_from_gradient, pattern_direction
+from latent.edit import edited_codes, mean_code, synthesize
+from latent.errors import LatentError
+from study.errors import StudyError
+from study.score import Risk, check_checkpoint, risk_of
+from study.store import Study
+
+Kind = Literal["coefficients", "pattern"]
+KINDS: tuple[Kind, ...] = ("coefficients", "pattern")
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """A face at K steps along a direction.
+
+    steps (K,) in log-HR against the unedited face; frames uint8 (K, R, R, 3); ws float32 (K, num_ws, w_dim);
+    log_hr, hr, percentile (K,) of each frame against the cohort; times (T,), survival (K, T);
+    horizons (K, H), survival at the study's horizons.
+    """
+
+    steps: NDArray[np.float64]
+    frames: NDArray[np.uint8]
+    ws: NDArray[np.float32]
+    log_hr: NDArray[np.float64]
+    hr: NDArray[np.float64]
+    percentile: NDArray[np.float64]
+    times: NDArray[np.float64]
+    survival: NDArray[np.float64]
+    horizons: NDArray[np.float64]
+
+    @property
+    def hr_step(self) -> NDArray[np.float64]:
+        """(K,) hazard ratio of each frame against the unedited face."""
+        return np.exp(self.steps)
+
+
+def health_direction(
+    study: Study, kind: Kind = "coefficients", band: tuple[int, int] | None = None, model: str = "photo"
+) -> Direction:
+    """The direction of a study's model in W+, one unit of log-HR a step.
+
+    kind: "coefficients" (the model's gradient), "pattern" (covariance of the cohort's codes times the gradient).
+    band: move only the layers low..high-1; the step stays exact. Raises StudyError when there is no usable model.
+    """
+    gradient = np.asarray(study.model(model).log_hr_gradient())
+    try:
+        if kind == "coefficients":
+            direction = direction_from_gradient(gradient)
+        elif kind == "pattern":
+            direction = pattern_direction(gradient, study.analysed()[0])
+        else:
+            raise StudyError(f"{kind!r} is not a kind of direction; use {' or '.join(KINDS)}.")
+        return direction.restricted(band)
+    except LatentError as error:
+        raise StudyError(f"The model of {study.name}: {error}") from error
+
+
+def log_hr_steps(largest: float = np.log(4.0), count: int = 33) -> NDArray[np.float64]:
+    """(count,) even steps from -largest to +largest; an odd count has the unedited face (exactly 0) in the middle."""
+    if count < 3 or count % 2 == 0 or not largest > 0:
+        raise StudyError("The number of frames must be odd and at least 3, and the largest step above 0.")
+    half = np.linspace(0.0, largest, count // 2 + 1)
+    return np.concatenate([-half[:0:-1], half])
+
+
+def edit_strip(
+    study: Study,
+    checkpoint: Checkpoint,
+    ws: NDArray[np.float32],
+    direction: Direction,
+    steps: NDArray[np.float64],
+    model: str = "photo",
+) -> Strip:
+    """The face of code `ws` (num_ws, w_dim) moved by each of `steps` (K,) log-HR, with its risk at each.
+
+    The risks are those the model gives to the codes that are shown, not step arithmetic.
+    """
+    check_checkpoint(study, checkpoint, model)
+    steps = np.asarray(steps, float)
+    codes = edited_codes(ws, mean_code(checkpoint), direction, steps)
+    frames = synthesize(checkpoint, codes)
+    return Strip(steps, frames, codes, **_stack(risk_of(study, study.model(model), codes)))
+
+
+def _stack(risks: list[Risk]) -> dict[str, NDArray[np.float64]]:
+    return {
+        "log_hr": np.array([r.log_hr for r in risks]),
+        "hr": np.array([r.hr for r in risks]),
+        "percentile": np.array([r.percentile for r in risks]),
+        "times": risks[0].times,
+        "survival": np.stack([r.survival for r in risks]),
+        "horizons": np.array([list(r.horizons.values()) for r in risks]),
+    }

@@ -1,0 +1,255 @@
+"""A new photo against a study: aligned, inverted with the study's preset, scored by its model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from latent.checkpoints import Checkpoint
+from numpy.typing import NDArray
+
+from faces.align import AlignedFace
+from faces.errors import FaceError
+from faces.photo import Photo
+from latent.inversion import Inversion, InversionSettings, Progress
+from study.embed import BATCH, study_preset
+from study.errors import StudyError
+from study.files import csv_text, safe_cell, write_text
+from study.photos import EXTENSIONS
+from study.prepare import invert_faces, prepare
+from study.store import Study
+
+if TYPE_CHECKING:
+    from survival.cox import CoxModel
+
+MAX_PHOTOS = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Risk:
+    """What a model says of one code.
+
+    log_hr: log hazard ratio relative to the cohort's median. hr: its exponential. percentile: 0-100, among the
+    cohort's out-of-fold scores. horizons: survival probability at the study's horizons (nan beyond its follow-up).
+    times, survival: (T,) the curve.
+    """
+
+    log_hr: float
+    hr: float
+    percentile: float
+    horizons: dict[float, float]
+    times: NDArray[np.float64]
+    survival: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A photo's inversion, risk and quality flags (sentences)."""
+
+    inversion: Inversion
+    risk: Risk
+    flags: tuple[str, ...]
+
+    @property
+    def log_hr(self) -> float:
+        return self.risk.log_hr
+
+    @property
+    def hr(self) -> float:
+        return self.risk.hr
+
+    @property
+    def percentile(self) -> float:
+        return self.risk.percentile
+
+    @property
+    def survival_at(self) -> dict[float, float]:
+        return self.risk.horizons
+
+    @property
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(times, survival)."""
+        return self.risk.times, self.risk.survival
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a photo of a folder has no score."""
+
+    reason: str
+
+
+def check_checkpoint(study: Study, checkpoint: Checkpoint, model: str = "photo") -> None:
+    """StudyError unless the study's model was fitted on codes of this very checkpoint."""
+    if study.report(model).get("checkpoint_sha256") != checkpoint.sha256:
+        raise StudyError(
+            f"The model of {study.name} was fitted with another checkpoint than {checkpoint.name}; "
+            f"choose that one, or run `python -m study embed` and `fit` for {study.name} again."
+        )
+
+
+def risk_of(study: Study, model: CoxModel, ws: NDArray[np.float32]) -> list[Risk]:
+    """Risks of codes (n, num_ws, w_dim)."""
+    log_hr = np.asarray(model.predict(ws), float)
+    percentile = np.asarray(model.percentile(log_hr), float)
+    times, curves = model.predict_survival_function(ws)
+    _, at = model.predict_survival_function(ws, times=np.asarray(study.horizons))
+    return [
+        Risk(float(lp), float(np.exp(lp)), float(p), dict(zip(study.horizons, map(float, h), strict=True)), times, s)
+        for lp, p, h, s in zip(log_hr, percentile, at, curves, strict=True)
+    ]
+
+
+def score_faces(
+    study: Study,
+    checkpoint: Checkpoint,
+    faces: list[AlignedFace],
+    settings: InversionSettings | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    model: str = "photo",
+) -> list[Score | Refused]:
+    """Scores of aligned faces, inverted together. settings: None for the study's own preset, which the model knows.
+
+    Raises StudyError for another checkpoint than the model's, latent.Cancelled when stopped.
+    """
+    check_checkpoint(study, checkpoint, model)
+    results = invert_faces(checkpoint, faces, settings or study_preset(study), on_step, cancelled)
+    inversions = [r for r in results if isinstance(r, Inversion)]
+    risks = iter(risk_of(study, study.model(model), np.stack([i.ws for i in inversions])) if inversions else [])
+    perceptual = study.report(model).get("perceptual_name", "")
+    return [
+        Score(r, next(risks), _flags(face, r, perceptual)) if isinstance(r, Inversion) else Refused(str(r))
+        for r, face in zip(results, faces, strict=True)
+    ]
+
+
+def _flags(face: AlignedFace, inversion: Inversion, perceptual: str) -> tuple[str, ...]:
+    """The photo's quality flags, and one more where the code was not found as the cohort's codes were."""
+    used = inversion.metrics["perceptual_name"]
+    if not perceptual or used == perceptual:
+        return face.quality.flags
+    note = f"The code was found with {used}, the cohort's with {perceptual}: the score may be off."
+    return (*face.quality.flags, note)
+
+
+def score_photo(
+    study: Study,
+    checkpoint: Checkpoint,
+    face: AlignedFace | Photo | Path,
+    settings: InversionSettings | None = None,
+    on_step: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    model: str = "photo",
+) -> Score:
+    """The score of one photo, or of a face aligned before. Raises PhotoError, NoFaceError, StudyError, Cancelled."""
+    if not isinstance(face, AlignedFace):
+        face = prepare(face, study.settings.aligned)
+    result = score_faces(study, checkpoint, [face], settings, on_step, cancelled, model)[0]
+    if isinstance(result, Refused):
+        raise StudyError(result.reason)
+    return result
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts 2.jpg before 10.jpg."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
+
+
+def photos_in(path: Path) -> list[Path]:
+    """The photo itself, or the photos directly in a folder, in natural order."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise StudyError(f"There is no photo or folder {str(path)!r}.")
+    found = [p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file() and not p.name.startswith(".")]
+    if not found:
+        raise StudyError(f"There is no photo in {str(path)!r} ({', '.join(EXTENSIONS)}).")
+    if len(found) > MAX_PHOTOS:
+        raise StudyError(f"{str(path)!r} holds more than {MAX_PHOTOS} photos; score them in several folders.")
+    return sorted(found, key=lambda p: natural_key(p.name))
+
+
+def score_files(
+    study: Study,
+    checkpoint: Checkpoint,
+    paths: list[Path],
+    batch: int = BATCH,
+    model: str = "photo",
+) -> Iterator[tuple[Path, Score | Refused]]:
+    """Scores photo files in batches, in the order given; a photo that cannot be used yields its reason."""
+    check_checkpoint(study, checkpoint, model)
+    for start in range(0, len(paths), batch):
+        results: dict[Path, Score | Refused] = {}
+        faces: dict[Path, AlignedFace] = {}
+        for path in paths[start : start + batch]:
+            try:
+                faces[path] = prepare(path, study.settings.aligned)
+            except FaceError as error:
+                results[path] = Refused(str(error))
+        if faces:
+            scores = score_faces(study, checkpoint, list(faces.values()), model=model)
+            results.update(zip(faces, scores, strict=True))
+        yield from ((path, results[path]) for path in paths[start : start + batch])
+
+
+def score_table(study: Study, results: list[tuple[Path, Score | Refused]]) -> pd.DataFrame:
+    """One row a photo, texts made safe for spreadsheets."""
+    unit = study.time_unit
+    rows = []
+    for path, result in results:
+        row: dict[str, Any] = {"photo": safe_cell(path.name), "status": "scored", "reason": ""}
+        if isinstance(result, Refused):
+            rows.append({**row, "status": "refused", "reason": safe_cell(result.reason)})
+            continue
+        risk, m = result.risk, result.inversion.metrics
+        row |= {"log_hr": round(risk.log_hr, 4), "hr": round(risk.hr, 4), "percentile": round(risk.percentile, 1)}
+        row |= {f"survival_{t:g}_{unit}": round(s, 4) for t, s in risk.horizons.items()}
+        row |= {
+            "quality": safe_cell("; ".join(result.flags)),
+            "perceptual_distance": safe_cell(str(m["perceptual_name"])),
+        }
+        row |= {key: round(float(m[key]), 4) for key in ("perceptual", "psnr", "ssim", "identity")}
+        rows.append(row)
+    names = ["photo", "status", "reason", "log_hr", "hr", "percentile"]
+    names += [f"survival_{t:g}_{unit}" for t in study.horizons]
+    names += ["quality", "perceptual_distance", "perceptual", "psnr", "ssim", "identity"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("study")
+    parser.add_argument("photos", type=Path, help="a photo, or a folder of photos")
+    parser.add_argument("--out", type=Path, required=True, help="CSV file to write, one row a photo")
+    parser.add_argument("--model", default="photo")
+    parser.add_argument(
+        "--checkpoint", default=None, help="folder or name under checkpoints/ (default: as in study.toml)"
+    )
+    parser.add_argument("--device", default="cpu")
+
+
+def run(args: Any) -> int:
+    from study.console import progress_line
+    from study.prepare import study_checkpoint
+
+    study = Study.open(args.study)
+    paths = photos_in(args.photos)
+    if args.out.is_dir():
+        raise StudyError(f"--out {args.out} is a folder; give the name of a CSV file.")
+    checkpoint = study_checkpoint(study, args.checkpoint, args.device)
+    show, results = progress_line("photos"), []
+    for result in score_files(study, checkpoint, paths, model=args.model):
+        results.append(result)
+        show(len(results), len(paths))
+    write_text(args.out, csv_text(score_table(study, results)))
+    refused = sum(isinstance(r, Refused) for _, r in results)
+    print(f"{len(results) - refused} of {len(results)} photos scored, {refused} refused: {args.out}")
+    if study.simulated:
+        print(f"{study.name} is a simulated study: the scores say nothing about a real person.")
+    return 0 if refused < len(results) else 1
