@@ -58,6 +58,6 @@ def identity_distances(a: Tensor, b: Tensor) -> np.ndarray:
 
     Same person: under 0.6 by the network's author; two faces that look alike to it come near 0.
     """
-    encoder = load_face_encoder(str(a.device))
+    encoder = load_face_encoder(a.device)
     difference = encoder(chips_from_aligned(a)) - encoder(chips_from_aligned(b))
     return difference.norm(dim=1).double().cpu().numpy()

@@ -80,10 +80,15 @@ class FaceFeatureDistance(PerceptualDistance):
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__()
-        self.encoder = load_face_encoder(str(device))
+        self.encoder = load_face_encoder(device)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        return [unit_channels(stage) for stage in self.encoder.features(chips_from_aligned(images))]
+        return self.features_and_descriptor(images)[0]
+
+    def features_and_descriptor(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """`features`, and from the same pass the encoder's descriptor (N, 128) of the person."""
+        stages = self.encoder.features(chips_from_aligned(images))
+        return [unit_channels(stage) for stage in stages], self.encoder.head(stages[-1].mean((2, 3)))
 
     def between(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
         parts = [(x - y).square().sum(1).mean((1, 2)) for x, y in zip(a, b, strict=True)]

@@ -1,0 +1,187 @@
+"""Inversion on a tiny random generator: it finds codes, one photo and a batch agree, and it stops when it must."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from latent.checkpoints import Checkpoint
+from latent.encoder import WPlusEncoder
+from latent.errors import Cancelled, InversionError
+from latent.inversion import PRESETS, InversionSettings, Progress, invert, step_length
+from latent.metrics import psnr
+from latent.perceptual import load_perceptual
+from latent.whitening import Whitening
+from tests.latent.tiny import own_faces, tiny_checkpoint
+
+PIXELS = InversionSettings("test", steps=60, perceptual=0.0, plausibility=0.002, patience=30, tolerance=0.0)
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return tiny_checkpoint(32)
+
+
+@pytest.fixture(scope="module")
+def faces(checkpoint: Checkpoint) -> np.ndarray:
+    return own_faces(checkpoint, 3)
+
+
+def test_recovers_the_generators_own_faces(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    results = invert(checkpoint, faces, PIXELS)
+    for face, result in zip(faces, results, strict=True):
+        assert result.metrics["psnr"] == pytest.approx(psnr(face, result.reconstruction))
+        assert result.metrics["psnr"] > max(24.0, psnr(face, result.start) + 5)
+        assert result.losses["total"][-1] < 0.5 * result.losses["total"][0]
+        assert len(result.losses["total"]) == PIXELS.steps + 1
+        assert result.ws.shape == (checkpoint.num_ws, checkpoint.w_dim)
+        assert result.ws.dtype == np.float32
+        assert (result.settings, result.checkpoint_sha256) == (PIXELS, checkpoint.sha256)
+        again = checkpoint.generator.synthesis(torch.from_numpy(result.ws)[None], noise_mode="const")
+        levels = (again[0].detach().permute(1, 2, 0) * 127.5 + 127.5).clamp(0, 255).numpy()
+        assert np.abs(levels - result.reconstruction).max() < 1.01  # the picture is that of the code alone
+
+
+def test_perceptual_term_lowers_what_it_measures(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    settings = replace(PIXELS, steps=15, perceptual=1.0, identity=0.1)
+    result = invert(checkpoint, faces[:1], settings)[0]
+    start = invert(checkpoint, faces[:1], replace(settings, steps=0))[0]
+    assert result.metrics["perceptual_name"] == load_perceptual().name
+    assert result.metrics["perceptual"] < start.metrics["perceptual"]
+    assert result.losses["identity"][-1] < result.losses["identity"][0]
+    assert set(result.losses) == {"pixel", "perceptual", "identity", "plausibility", "total"}
+
+
+def test_batch_equals_single_runs(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    """Also when the photos of the batch stop at different steps."""
+    settings = replace(PIXELS, steps=40, patience=5, tolerance=0.03)
+    together = invert(checkpoint, faces, settings)
+    assert len({len(result.losses["total"]) for result in together}) > 1
+    for face, result in zip(faces, together, strict=True):
+        alone = invert(checkpoint, face[None], settings)[0]
+        assert len(alone.losses["total"]) == len(result.losses["total"])
+        np.testing.assert_allclose(result.ws, alone.ws, atol=2e-3)
+        np.testing.assert_allclose(result.losses["total"], alone.losses["total"], rtol=2e-3)
+
+
+def test_deterministic_for_a_seed(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    settings = replace(PIXELS, steps=5)
+    first, second = (invert(checkpoint, faces[:1], settings)[0] for _ in range(2))
+    np.testing.assert_array_equal(first.ws, second.ws)
+    other = invert(checkpoint, faces[:1], replace(settings, seed=1))[0]
+    assert np.abs(first.ws - other.ws).max() > 0
+
+
+def test_stronger_pull_gives_a_more_plausible_code(checkpoint: Checkpoint) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    weak, strong = (invert(checkpoint, noise, replace(PIXELS, plausibility=p))[0].metrics for p in (0.0, 1.0))
+    assert strong["plausibility"] < 0.5 * weak["plausibility"]
+
+
+def test_starts_from_the_encoder(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    encoder = WPlusEncoder(32, checkpoint.num_ws, checkpoint.w_dim, width=8).eval()
+    code = torch.randn(checkpoint.w_dim, generator=torch.Generator().manual_seed(2))
+    encoder.set_w_avg(code)  # a new encoder answers its centre
+    result = invert(replace(checkpoint, encoder=encoder), faces[:1], replace(PIXELS, steps=0))[0]
+    np.testing.assert_allclose(result.ws, code.expand(checkpoint.num_ws, -1).numpy(), atol=1e-4)
+    np.testing.assert_array_equal(result.start, result.reconstruction)
+
+
+def test_other_sizes_are_resized_first(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    large = faces[:1].repeat(4, axis=1).repeat(4, axis=2)
+    result = invert(checkpoint, large, replace(PIXELS, steps=2))[0]
+    assert result.reconstruction.shape == (32, 32, 3)
+
+
+def test_progress_and_cancel(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    seen: list[Progress] = []
+    with pytest.raises(Cancelled):
+        invert(checkpoint, faces[:1], PIXELS, on_step=seen.append, cancelled=lambda: len(seen) == 4)
+    assert [progress.step for progress in seen] == [0, 1, 2, 3]
+    assert seen[0].image.shape == (32, 32, 3)
+    assert seen[0].image.dtype == np.uint8
+    assert np.any(seen[0].image != seen[3].image)
+    assert seen[3].steps == PIXELS.steps
+    assert seen[3].seconds_left > 0
+    assert seen[3].losses["total"] < seen[0].losses["total"]
+
+
+def test_stops_on_a_plateau(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    result = invert(checkpoint, faces[:1], replace(PIXELS, steps=400, patience=10, tolerance=0.05))[0]
+    assert len(result.losses["total"]) < 200
+
+
+class Breaking(torch.nn.Module):
+    """A synthesis network whose pictures are no numbers in the calls of `when`."""
+
+    def __init__(self, inner: torch.nn.Module, when: range) -> None:
+        super().__init__()
+        self.inner, self.when, self.calls = inner, when, 0
+
+    def forward(self, ws: torch.Tensor, noise_mode: str) -> torch.Tensor:
+        self.calls += 1
+        picture = self.inner(ws, noise_mode=noise_mode)
+        return picture * float("nan") if self.calls in self.when else picture
+
+
+def broken(checkpoint: Checkpoint, when: range) -> Checkpoint:
+    encoder = WPlusEncoder(32, checkpoint.num_ws, checkpoint.w_dim, width=8).eval()
+    generator = torch.nn.Module()
+    generator.synthesis = Breaking(checkpoint.generator.synthesis, when)
+    return replace(checkpoint, generator=generator, encoder=encoder)
+
+
+def test_goes_on_after_a_loss_that_is_no_number(checkpoint: Checkpoint, faces: np.ndarray) -> None:
+    result = invert(broken(checkpoint, range(6, 8)), faces[:2], PIXELS)[1]
+    assert np.isfinite(result.ws).all()
+    assert np.isfinite(result.losses["total"]).all()
+    assert result.losses["total"][-1] < result.losses["total"][0]
+
+
+@pytest.mark.parametrize("when", [range(1, 2), range(5, 1000)])
+def test_gives_up_on_a_model_without_numbers(checkpoint: Checkpoint, faces: np.ndarray, when: range) -> None:
+    with pytest.raises(InversionError, match="not a number"):
+        invert(broken(checkpoint, when), faces[:1], PIXELS)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [np.zeros((32, 32, 3), np.uint8), np.zeros((1, 32, 16, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)],
+)
+def test_refuses_what_is_no_face_square(checkpoint: Checkpoint, images: np.ndarray) -> None:
+    with pytest.raises(InversionError, match="square aligned faces"):
+        invert(checkpoint, images)
+    with pytest.raises(InversionError, match="no photo"):
+        invert(checkpoint, np.zeros((0, 32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("change", [{"steps": -1}, {"pixel": -1.0}, {"pixel": 0.0, "perceptual": 0.0}, {"patience": 0}])
+def test_refuses_settings(change: dict) -> None:
+    with pytest.raises(InversionError):
+        replace(PIXELS, **change)
+
+
+def test_presets_and_settings_survive_json() -> None:
+    assert [PRESETS[name].name for name in ("fast", "balanced", "faithful")] == ["fast", "balanced", "faithful"]
+    assert PRESETS["fast"].steps < PRESETS["balanced"].steps < PRESETS["faithful"].steps
+    assert InversionSettings(**PRESETS["balanced"].as_dict()) == PRESETS["balanced"]
+
+
+def test_step_length_rises_holds_and_falls() -> None:
+    assert 0 < step_length(0.0) < 0.1
+    assert step_length(0.3) == pytest.approx(1)
+    assert step_length(0.9) < 0.2
+    assert step_length(1.0) == pytest.approx(0, abs=1e-12)
+
+
+def test_whitening_is_invertible_and_white(checkpoint: Checkpoint) -> None:
+    whitening = Whitening(checkpoint.statistics, "cpu")
+    z = torch.randn(4000, checkpoint.generator.z_dim, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        ws = checkpoint.generator.mapping(z)[:, :2]
+    x, rest = whitening.split(ws)
+    torch.testing.assert_close(whitening.join(x, rest), ws, atol=1e-4, rtol=1e-4)
+    leading = x[:, 0, :5]
+    assert leading.mean(0).abs().max() < 0.15
+    assert (leading.var(0) - 1).abs().max() < 0.25
