@@ -81,7 +81,7 @@ def clinical_effects() -> tuple[dict[str, dict[Any, float]], float]:
     raw = SITE_EFFECT[:, None, None] + STAGE_EFFECT[None, :, None] + ECOG_EFFECT[None, None, :]
     mean = float((joint * raw).sum())
     factor = CLINICAL_SD / float(np.sqrt((joint * (raw - mean) ** 2).sum()))
-    effects = {
+    effects: dict[str, dict[Any, float]] = {
         "site": dict(zip(SITES, (factor * SITE_EFFECT).tolist(), strict=True)),
         "stage": dict(zip(STAGES, (factor * STAGE_EFFECT).tolist(), strict=True)),
         "ecog": dict(zip(ECOG, (factor * ECOG_EFFECT).tolist(), strict=True)),
@@ -92,11 +92,11 @@ def clinical_effects() -> tuple[dict[str, dict[Any, float]], float]:
 def clinical_log_hazard(site: Any, stage: Any, ecog: Any) -> np.ndarray:
     """The clinical part of the true log hazard, (n,), from three columns of n values."""
     effects, constant = clinical_effects()
-    columns = {"site": site, "stage": stage, "ecog": ecog}
-    total = sum(pd.Series(list(values)).map(effects[name]) for name, values in columns.items())
-    if pd.isna(total).any():
-        raise SurvivalError("A site, stage or ECOG grade is not one of the simulated ones.")
-    return np.asarray(total, dtype=np.float64) - constant
+    rows = zip(site, stage, ecog, strict=True)
+    try:
+        return np.array([effects["site"][s] + effects["stage"][t] + effects["ecog"][g] for s, t, g in rows]) - constant
+    except KeyError as unknown:
+        raise SurvivalError(f"{unknown.args[0]!r} is not a site, stage or ECOG grade of the simulation.") from None
 
 
 def draw_clinical(n: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -1,0 +1,156 @@
+"""Kaplan-Meier curves, numbers at risk, medians, log-rank test, and a cohort split by its risk quartiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from survival.errors import SurvivalError
+from survival.metrics import Estimate
+from survival.outcome import check_outcome
+
+Z95 = float(stats.norm.ppf(0.975))
+QUARTILE_NAMES = ("Lowest risk", "Lower risk", "Higher risk", "Highest risk")
+TOLERANCE = 1.5e-8  # a survival this near to one half is one half
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A Kaplan-Meier estimate. Arrays (T,) over 0 and every observed time, rising.
+
+    survival: S(t). low, high: 95 % limits by the log(-log) transform with Greenwood's variance, nan where S is 0.
+    at_risk: patients followed up to just before t. events, censored: at t.
+    """
+
+    times: np.ndarray
+    survival: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    at_risk: np.ndarray
+    events: np.ndarray
+    censored: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return int(self.at_risk[0])
+
+    def at(self, times: Any) -> np.ndarray:
+        """S at these times; nan after the last observed time."""
+        t = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        value = self.survival[np.maximum(np.searchsorted(self.times, t, side="right") - 1, 0)]
+        return np.where(t > self.times[-1], np.nan, value)
+
+    def median(self) -> Estimate:
+        """Median survival with its limits (Brookmeyer and Crowley 1982); nan means not reached."""
+        value, low, high = (_half(self.times, s) for s in (self.survival, self.low, self.high))
+        return Estimate(value, low, high, self.n)
+
+    def table(self, times: Any) -> pd.DataFrame:
+        """Columns time, at_risk, censored, events: up to just before each time, so that the three add up to n."""
+        t = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        place = np.searchsorted(self.times, t, side="left")
+        censored, events = (np.concatenate([[0], np.cumsum(x)])[place] for x in (self.censored, self.events))
+        return pd.DataFrame({"time": t, "at_risk": self.n - censored - events, "censored": censored, "events": events})
+
+    def to_frame(self) -> pd.DataFrame:
+        """Every number of the curve, for download."""
+        names = ("times", "survival", "low", "high", "at_risk", "events", "censored")
+        return pd.DataFrame({name: getattr(self, name) for name in names}).rename(columns={"times": "time"})
+
+
+@dataclass(frozen=True)
+class LogRank:
+    """Chi-square statistic, degrees of freedom and p of the log-rank test."""
+
+    statistic: float
+    df: int
+    p: float
+
+
+def kaplan_meier(time: Any, event: Any) -> Curve:
+    """S(t) = prod_{s <= t} (1 - d_s / n_s). time, event: (n,). Raises SurvivalError on impossible outcomes."""
+    outcome = check_outcome(time, event)
+    distinct, place = np.unique(outcome.time, return_inverse=True)
+    events = np.bincount(place, weights=outcome.event).astype(np.int64)
+    leaving = np.bincount(place)
+    at_risk = np.cumsum(leaving[::-1])[::-1]
+    survival = np.cumprod(1 - events / at_risk)
+    low, high = _log_log_limits(survival, events, at_risk)
+    start = np.ones(1)
+    return Curve(
+        times=np.concatenate([[0.0], distinct]),
+        survival=np.concatenate([start, survival]),
+        low=np.concatenate([start, low]),
+        high=np.concatenate([start, high]),
+        at_risk=np.concatenate([at_risk[:1], at_risk]),
+        events=np.concatenate([[0], events]),
+        censored=np.concatenate([[0], leaving - events]),
+    )
+
+
+def _log_log_limits(survival: np.ndarray, events: np.ndarray, at_risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """S^exp(+-z s), s = sqrt(Greenwood) / |log S| (Kalbfleisch and Prentice 2002, section 1.4)."""
+    low, high = np.ones_like(survival), np.ones_like(survival)
+    low[survival <= 0], high[survival <= 0] = np.nan, np.nan
+    alive = at_risk > events
+    greenwood = np.cumsum(np.divide(events, at_risk * (at_risk - events), out=np.zeros_like(survival), where=alive))
+    inside = (survival > 0) & (survival < 1)
+    log_s = np.log(survival[inside])
+    width = np.exp(Z95 * np.sqrt(greenwood[inside]) / -log_s)
+    low[inside], high[inside] = np.exp(log_s * width), np.exp(log_s / width)
+    return low, high
+
+
+def _half(times: np.ndarray, survival: np.ndarray) -> float:
+    """First time at or below one half; on a plateau at exactly one half, its middle. nan: never."""
+    below = np.flatnonzero(survival < 0.5 + TOLERANCE)  # nan compares as False
+    if len(below) == 0:
+        return float("nan")
+    first = below[0]
+    lower = below[survival[below] < survival[first]]
+    if abs(survival[first] - 0.5) < TOLERANCE and len(lower):
+        return float((times[first] + times[lower[0]]) / 2)
+    return float(times[first])
+
+
+def quartile_curves(time: Any, event: Any, quartile: Any) -> dict[int, Curve]:
+    """One curve for each risk quartile 0 (lowest) to 3 that has patients. (n,) each, rows are patients.
+
+    The quartile is the model's (cohort_["quartile"]): cut-points from the training patients of each fold.
+    """
+    t, e, q = np.asarray(time), np.asarray(event), np.asarray(quartile)
+    if not (t.shape == e.shape == q.shape and t.ndim == 1):
+        raise SurvivalError("Give one time, one event and one quartile a patient.")
+    return {int(k): kaplan_meier(t[q == k], e[q == k]) for k in np.unique(q)}
+
+
+def logrank(time: Any, event: Any, group: Any) -> LogRank:
+    """Log-rank test that all groups share one hazard (Mantel 1966; Peto and Peto 1972). group: (n,) labels.
+
+    statistic = (O - E)' V^-1 (O - E), with the hypergeometric V, one group left out; chi-square with groups - 1.
+    """
+    outcome = check_outcome(time, event)
+    labels, code = np.unique(np.asarray(group), return_inverse=True)
+    if code.shape != outcome.time.shape or len(labels) < 2:
+        raise SurvivalError("A log-rank test needs one group label a patient and at least two groups.")
+    distinct, place = np.unique(outcome.time, return_inverse=True)
+    counts = np.zeros((2, len(distinct), len(labels)))  # leaving, events
+    np.add.at(counts[0], (place, code), 1)
+    np.add.at(counts[1], (place, code), outcome.event)
+    n_group = np.cumsum(counts[0][::-1], axis=0)[::-1]
+    n, d = n_group.sum(axis=1), counts[1].sum(axis=1)
+    share = n_group / n[:, None]
+    excess = (counts[1] - d[:, None] * share).sum(axis=0)[1:]
+    weight = np.divide(d * (n - d), n - 1, out=np.zeros_like(n), where=n > 1)
+    share = share[:, 1:]
+    variance = np.diag(weight @ share) - (share * weight[:, None]).T @ share
+    try:
+        statistic = float(excess @ np.linalg.solve(variance, excess))
+    except np.linalg.LinAlgError:
+        raise SurvivalError("A group has nobody at risk when the first event happens: merge small groups.") from None
+    df = len(labels) - 1
+    return LogRank(statistic, df, float(stats.chi2.sf(statistic, df)))
