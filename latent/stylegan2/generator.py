@@ -27,7 +27,7 @@ def block_resolutions(img_resolution: int) -> list[int]:
 class MappingNetwork(nn.Module):
     """z (N, z_dim), c (N, c_dim) -> w; broadcast to (N, num_ws, w_dim) where num_ws is given.
 
-    In training mode every call moves `w_avg` towards the batch mean with weight 1 - w_avg_beta.
+    In training every call moves `w_avg` towards the batch mean with weight 1 - w_avg_beta.
     """
 
     w_avg: torch.Tensor
@@ -64,9 +64,12 @@ class MappingNetwork(nn.Module):
         c: torch.Tensor | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
-        skip_w_avg_update: bool = False,
+        update_emas: bool | None = None,
     ) -> torch.Tensor:
-        """psi pulls the first `truncation_cutoff` layers (all where None) towards w_avg."""
+        """psi pulls the first `truncation_cutoff` layers (all where None) towards w_avg.
+
+        update_emas: whether this batch moves w_avg; None means in training mode only.
+        """
         parts = []
         if self.z_dim > 0:
             if z is None or z.ndim != 2 or z.shape[1] != self.z_dim:
@@ -81,7 +84,7 @@ class MappingNetwork(nn.Module):
             w = getattr(self, f"fc{index}")(w)
         if self.num_ws is None:
             return w
-        if self.w_avg_beta is not None and self.training and not skip_w_avg_update:
+        if self.w_avg_beta is not None and (self.training if update_emas is None else update_emas):
             self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
         ws = w.unsqueeze(1).repeat(1, self.num_ws, 1)
         if truncation_psi != 1:
@@ -244,7 +247,7 @@ class Generator(nn.Module):
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
         noise_mode: str | None = None,
-        skip_w_avg_update: bool = False,
+        update_emas: bool | None = None,
     ) -> torch.Tensor:
-        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, skip_w_avg_update)
+        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
         return self.synthesis(ws, noise_mode=noise_mode)

@@ -1,0 +1,324 @@
+"""Checkpoints on disk: checkpoints/NAME/{generator,discriminator,encoder,statistics}.safetensors + config.json.
+
+The app reads nothing else: no pickle, no code. `load_checkpoint` is a gate: sizes, digests, settings, names, shapes
+and values are checked before a network is built, and what is wrong is said in one sentence. Writing goes to a folder
+beside the target, which is renamed into place when it is complete and has been read back.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from latent.encoder import WPlusEncoder
+from latent.errors import CheckpointError
+from latent.space import DEFAULT_SAMPLES, WStatistics, w_statistics
+from latent.stylegan2 import Discriminator, Generator
+from latent.stylegan2.building import build_discriminator, build_generator, fill
+
+FORMAT = 1
+PARTS = ("generator", "discriminator", "encoder")
+MAX_CONFIG_BYTES = 1 << 20
+MAX_FILE_BYTES = 2 << 30
+NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Networks, frozen and in evaluation mode, with the statistics of their W and where they come from.
+
+    `sha256` is that of the generator's weight file: a W+ code means something only beside it.
+    """
+
+    name: str
+    generator: Generator
+    discriminator: Discriminator | None
+    encoder: WPlusEncoder | None
+    statistics: WStatistics
+    config: dict[str, Any]
+    sha256: str
+    path: Path
+
+    @property
+    def resolution(self) -> int:
+        return self.generator.img_resolution
+
+    @property
+    def num_ws(self) -> int:
+        return self.generator.num_ws
+
+    @property
+    def w_dim(self) -> int:
+        return self.generator.w_dim
+
+    @property
+    def device(self) -> torch.device:
+        return self.generator.synthesis.b4.const.device  # type: ignore[union-attr,return-value]
+
+
+def check_name(name: str) -> str:
+    """The name of a checkpoint as a folder's name. Raises CheckpointError where it could leave the root."""
+    if not name or len(name) > 64 or name[0] in ".-" or not NAME_LETTERS.issuperset(name):
+        raise CheckpointError(
+            f"{name[:80]!r} cannot be the name of a checkpoint: use up to 64 letters, digits, dots, dashes and "
+            "underscores, beginning with a letter or digit."
+        )
+    return name
+
+
+def list_checkpoints(root: Path) -> list[str]:
+    """Names of the folders under `root` that hold a config.json, sorted; empty where there is no such root."""
+    if not root.is_dir():
+        return []
+    return sorted(
+        folder.name
+        for folder in root.iterdir()
+        if not folder.name.startswith(".") and (folder / "config.json").is_file()
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """Digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_checkpoint(
+    path: Path, device: str | torch.device = "cpu", parts: tuple[str, ...] = ("generator", "encoder")
+) -> Checkpoint:
+    """Read and check a checkpoint folder; parts that it does not have are None (the generator always is there).
+
+    Raises CheckpointError with one sentence for anything missing, changed or not fitting.
+    """
+    path = Path(path)
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise ValueError(f"unknown parts of a checkpoint: {sorted(unknown)}")
+    config = _read_config(path)
+    where = f"Checkpoint {path.name}"
+    loaded: dict[str, nn.Module | None] = dict.fromkeys(PARTS)
+    for part in PARTS:
+        if part == "generator" or (part in parts and f"{part}.safetensors" in config["files"]):
+            tensors = _read_tensors(path, f"{part}.safetensors", config)
+            try:
+                loaded[part] = _build(part, config, tensors).to(device)
+            except ValueError as error:
+                raise CheckpointError(f"{where} cannot be used: {error}; restore its folder.") from error
+    generator = loaded["generator"]
+    assert isinstance(generator, Generator)
+    facts = {"resolution": generator.img_resolution, "num_ws": generator.num_ws, "w_dim": generator.w_dim}
+    for name, value in facts.items():
+        if config.get(name) != value:
+            raise CheckpointError(
+                f"{where} cannot be used: config.json says {name} {str(config.get(name))[:40]}, its generator has "
+                f"{value}; restore its folder."
+            )
+    encoder = loaded["encoder"]
+    if isinstance(encoder, WPlusEncoder) and facts != {name: getattr(encoder, name) for name in facts}:
+        raise CheckpointError(f"{where} cannot be used: its encoder was made for another generator; train it again.")
+    return Checkpoint(
+        name=path.name,
+        generator=generator,
+        discriminator=loaded["discriminator"],  # type: ignore[arg-type]
+        encoder=encoder,  # type: ignore[arg-type]
+        statistics=_read_statistics(path, config, generator.w_dim),
+        config=config,
+        sha256=config["files"]["generator.safetensors"]["sha256"],
+        path=path,
+    )
+
+
+def save_checkpoint(
+    path: Path,
+    generator: Generator,
+    discriminator: Discriminator | None = None,
+    encoder: WPlusEncoder | None = None,
+    config: Mapping[str, Any] | None = None,
+    half: bool | None = None,
+    samples: int = DEFAULT_SAMPLES,
+) -> Path:
+    """Write a checkpoint folder, whole or not at all; one of that name is replaced. Returns its path.
+
+    config: anything to keep beside what is written here (source, licence, training facts); plain JSON values.
+    half: kernels and matrices as float16 on disk (vectors stay float32). None keeps what `config` says, so that a
+        checkpoint that is loaded and saved again keeps the digest of its generator.
+    Raises CheckpointError where the name is not one, or the networks cannot be saved.
+    """
+    path = Path(path)
+    check_name(path.name)
+    if half is None:
+        half = bool((config or {}).get("half_precision", False))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        record = _config_of(path.name, generator, discriminator, encoder, dict(config or {}), half)
+        networks = {"generator": generator, "discriminator": discriminator, "encoder": encoder}
+        for part, network in networks.items():
+            if network is not None:
+                _write_tensors(temporary / f"{part}.safetensors", network.state_dict(), half, record)
+        # Statistics of the weights as they will be read, which float16 rounds.
+        written = _build("generator", record, _read_tensors(temporary, "generator.safetensors", record))
+        assert isinstance(written, Generator)
+        statistics = w_statistics(written, samples)
+        tensors = {name: torch.from_numpy(getattr(statistics, name)) for name in _STATISTICS}
+        _write_tensors(temporary / "statistics.safetensors", tensors, False, record)
+        record["statistics"] = {"samples": statistics.samples, "components": len(statistics.variances)}
+        (temporary / "config.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        load_checkpoint(temporary, parts=PARTS)
+        temporary.chmod(0o755)
+        _put_in_place(temporary, path)
+    except (ValueError, TypeError, OSError) as error:
+        raise CheckpointError(f"Checkpoint {path.name} was not saved: {error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Rename the finished folder; an older one is moved aside first and put back should the rename fail."""
+    if not path.exists():
+        os.replace(temporary, path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old.tmp", dir=path.parent))
+    try:
+        os.replace(path, old / path.name)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            os.replace(old / path.name, path)
+            raise
+    finally:
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _config_of(
+    name: str,
+    generator: Generator,
+    discriminator: Discriminator | None,
+    encoder: WPlusEncoder | None,
+    extra: dict[str, Any],
+    half: bool,
+) -> dict[str, Any]:
+    """config.json: our own facts first, then what the caller gave; ours win where both name a key."""
+    ours = {
+        "format": FORMAT,
+        "name": name,
+        "resolution": generator.img_resolution,
+        "num_ws": generator.num_ws,
+        "z_dim": generator.z_dim,
+        "c_dim": generator.c_dim,
+        "w_dim": generator.w_dim,
+        "half_precision": half,
+        "generator": generator.init_kwargs,
+        "discriminator": None if discriminator is None else discriminator.init_kwargs,
+        "encoder": None if encoder is None else encoder.settings(),
+        "files": {},
+        "statistics": {},
+    }
+    return ours | {key: value for key, value in extra.items() if key not in ours}
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], half: bool, record: dict[str, Any]) -> None:
+    """Write one safetensors file and note its size and digest in `record`."""
+    kept = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().to("cpu", torch.float32).contiguous()
+        if half and value.ndim >= 2:
+            value = value.half()
+            if not bool(torch.isfinite(value).all()):
+                raise ValueError(f"{name} does not fit half precision")
+        kept[name] = value
+    save_file(kept, path)
+    path.chmod(0o644)
+    record["files"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """config.json with the entries that everything else relies on checked."""
+    file = path / "config.json"
+    where = f"Checkpoint {path.name}"
+    if not file.is_file():
+        raise CheckpointError(f"There is no checkpoint in {path.name}: no config.json; import or train one first.")
+    if file.stat().st_size > MAX_CONFIG_BYTES:
+        raise CheckpointError(f"{where} cannot be used: config.json is larger than 1 MB; restore its folder.")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise CheckpointError(f"{where} cannot be used: config.json is not readable JSON; restore it.") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise CheckpointError(f"{where} cannot be used: config.json is not of format {FORMAT}; import it again.")
+    files = config.get("files")
+    if not isinstance(files, dict) or not {"generator.safetensors", "statistics.safetensors"} <= files.keys():
+        raise CheckpointError(f"{where} cannot be used: config.json does not list its weight files; restore it.")
+    for name, entry in files.items():
+        if not (isinstance(entry, dict) and type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)):
+            raise CheckpointError(f"{where} cannot be used: config.json lacks size or sha256 of {name[:80]}.")
+    return config
+
+
+def _read_tensors(path: Path, name: str, config: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Tensors of one file after checking its size and digest against config.json."""
+    file, entry = path / name, config["files"][name]
+    where = f"Checkpoint {path.name} cannot be used: {name}"
+    if not file.is_file():
+        raise CheckpointError(f"{where} is missing; restore its folder.")
+    size = file.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(f"{where} is larger than {MAX_FILE_BYTES >> 30} GB.")
+    if size != entry["bytes"]:
+        raise CheckpointError(f"{where} has {size} bytes instead of {entry['bytes']}; restore it.")
+    if file_sha256(file) != entry["sha256"]:
+        raise CheckpointError(f"{where} is not the file that config.json names (sha256 differs); restore it.")
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{where} is not a readable safetensors file; restore it.") from error
+
+
+def _build(part: str, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+    """Network of one part. Raises ValueError with a sentence where settings or tensors do not fit."""
+    settings = config.get(part)
+    if part == "generator":
+        return build_generator(settings, tensors)
+    if part == "discriminator":
+        return build_discriminator(settings, tensors)
+    legal = {"resolution": 1 << 12, "num_ws": 64, "w_dim": 4096, "width": 512}
+    if not isinstance(settings, Mapping) or settings.keys() != legal.keys():
+        raise ValueError("the encoder's settings are not resolution, num_ws, w_dim and width")
+    for name, highest in legal.items():
+        if type(settings[name]) is not int or not 1 <= settings[name] <= highest:
+            raise ValueError(f"the encoder's settings give {name} the value {str(settings[name])[:40]!r}")
+    return fill(lambda: WPlusEncoder(**settings), tensors, "the encoder")
+
+
+_STATISTICS = ("mean", "std", "components", "variances")
+
+
+def _read_statistics(path: Path, config: dict[str, Any], w_dim: int) -> WStatistics:
+    """Statistics with the shapes that the generator's w_dim asks for."""
+    tensors = _read_tensors(path, "statistics.safetensors", config)
+    where = f"Checkpoint {path.name} cannot be used: its W statistics"
+    k = len(tensors["variances"]) if "variances" in tensors and tensors["variances"].ndim == 1 else 0
+    shapes = {"mean": (w_dim,), "std": (w_dim,), "components": (k, w_dim), "variances": (k,)}
+    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes or k == 0:
+        raise CheckpointError(f"{where} do not fit its generator; restore its folder.")
+    arrays = {name: tensor.float().numpy() for name, tensor in tensors.items()}
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise CheckpointError(f"{where} hold values that are not finite numbers; restore its folder.")
+    noted = config.get("statistics")
+    samples = noted.get("samples") if isinstance(noted, dict) else None
+    if type(samples) is not int or samples < 2:
+        raise CheckpointError(f"{where} do not say how many samples they come from; restore config.json.")
+    return WStatistics(**arrays, samples=samples)

@@ -1,0 +1,112 @@
+"""W as a distribution: its mean, spread and principal axes, distances in it, and random codes from it.
+
+The statistics come from 10,000 codes of the mapping network (Abdal et al. 2019 and Härkönen et al. 2020 use the
+same construction). Arrays are numpy float32, so that they travel without a device.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:  # checkpoints keep statistics, so at run time the import goes the other way
+    from latent.checkpoints import Checkpoint
+    from latent.stylegan2 import Generator
+
+DEFAULT_SAMPLES = 10_000
+VARIANCE_FLOOR = 1e-3  # of the largest variance; flatter axes count as this wide in distances
+
+
+@dataclass(frozen=True, eq=False)
+class WStatistics:
+    """mean (w_dim,), std (w_dim,) per coordinate, components (k, w_dim) orthonormal rows, variances (k,) along them,
+    largest first; `samples` is the number of codes they were estimated from."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    components: np.ndarray
+    variances: np.ndarray
+    samples: int = DEFAULT_SAMPLES
+
+
+def mahalanobis(statistics: WStatistics, ws: np.ndarray, floor: float = VARIANCE_FLOOR) -> np.ndarray:
+    """Distance of codes (..., w_dim) from the mean in standard deviations along the axes, (...,).
+
+    About sqrt(k) for a typical code. Axes with less than `floor` of the largest variance count as that wide: along
+    them the estimate is noise, and any photo that is not itself a sample would be infinitely far away.
+    """
+    offset = np.asarray(ws, dtype=np.float64) - statistics.mean
+    variances = np.maximum(statistics.variances.astype(np.float64), floor * float(statistics.variances.max()))
+    scores = offset @ statistics.components.T.astype(np.float64)
+    return np.sqrt((scores**2 / variances).sum(axis=-1))
+
+
+def random_conditions(c_dim: int, n: int, rng: torch.Generator) -> torch.Tensor | None:
+    """(n, c_dim) one-hot conditions, each class alike; None for an unconditional network."""
+    if c_dim == 0:
+        return None
+    return torch.nn.functional.one_hot(torch.randint(c_dim, (n,), generator=rng), c_dim).float()
+
+
+def sample_w(generator: "Generator", n: int, seed: int, batch: int = 1000) -> np.ndarray:
+    """n codes of the mapping network without truncation, (n, w_dim) float32. Draws on the CPU, so that a seed means
+    the same codes on every device."""
+    device = next(generator.parameters()).device
+    rng = torch.Generator().manual_seed(seed)
+    z = torch.randn(n, generator.z_dim, generator=rng)
+    c = random_conditions(generator.c_dim, n, rng)
+    codes = []
+    with torch.no_grad():
+        for rows in torch.arange(n).split(batch):
+            condition = None if c is None else c[rows].to(device)
+            codes.append(generator.mapping(z[rows].to(device), condition, update_emas=False)[:, 0].cpu())
+    return torch.cat(codes).numpy()
+
+
+def w_statistics(generator: "Generator", samples: int = DEFAULT_SAMPLES, seed: int = 0) -> WStatistics:
+    """Statistics of `samples` codes. Raises ValueError for fewer than two or where the codes are not finite."""
+    if samples < 2:
+        raise ValueError("statistics of W need at least two samples")
+    codes = sample_w(generator, samples, seed).astype(np.float64)
+    if not np.isfinite(codes).all():
+        raise ValueError("the mapping network gives codes that are not finite numbers")
+    mean = codes.mean(axis=0)
+    covariance = np.cov(codes, rowvar=False).reshape(codes.shape[1], codes.shape[1])
+    values, vectors = np.linalg.eigh(covariance)
+    order = np.argsort(values)[::-1]
+    components = vectors.T[order]
+    # An axis has no sign of its own: the largest coordinate positive, so that a seed gives the same file everywhere.
+    signs = np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])
+    return WStatistics(
+        mean=mean.astype(np.float32),
+        std=np.sqrt(np.diag(covariance)).astype(np.float32),
+        components=(components * signs[:, None]).astype(np.float32),
+        variances=np.maximum(values[order], 0).astype(np.float32),
+        samples=samples,
+    )
+
+
+def sample_ws(checkpoint: "Checkpoint", seeds: int | list[int], psi: float = 0.7) -> np.ndarray:
+    """Random codes, one per seed: (len(seeds), num_ws, w_dim) float32, or (num_ws, w_dim) for a single seed.
+
+    A face of a seed is the same whatever other seeds are asked for with it.
+    """
+    single = isinstance(seeds, int)
+    wanted = [seeds] if isinstance(seeds, int) else list(seeds)
+    generator = checkpoint.generator
+    z, c = [], []
+    for seed in wanted:
+        rng = torch.Generator().manual_seed(seed)
+        z.append(torch.randn(1, generator.z_dim, generator=rng))
+        c.append(random_conditions(generator.c_dim, 1, rng))
+    conditions = torch.cat([row for row in c if row is not None]) if generator.c_dim else None
+    with torch.no_grad():
+        ws = generator.mapping(
+            torch.cat(z).to(checkpoint.device),
+            None if conditions is None else conditions.to(checkpoint.device),
+            truncation_psi=psi,
+            update_emas=False,
+        )
+    codes = ws.cpu().numpy()
+    return codes[0] if single else codes

@@ -1,0 +1,209 @@
+"""Networks from plain settings and named tensors: the check that every weight file passes, whatever its format.
+
+Settings come from files, so they are checked before anything is allocated: unknown names, other kinds of value and
+sizes beyond the published networks by far are errors. Networks are laid out on torch's `meta` device first (shapes
+without memory) and then given the tensors, so that a file can claim nothing that it does not hold.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from latent.stylegan2.discriminator import Discriminator
+from latent.stylegan2.generator import ARCHITECTURES, Generator
+from latent.stylegan2.ops import TAPS
+
+MAX_RESOLUTION = 2048
+Network = TypeVar("Network", bound=nn.Module)
+Check = Callable[[object], bool]
+
+
+def _integer(low: int, high: int) -> Check:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _number(low: float, high: float) -> Check:
+    return lambda value: type(value) in (int, float) and low <= float(value) <= high  # type: ignore[arg-type]
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _resolution(value: object) -> bool:
+    return type(value) is int and 8 <= value <= MAX_RESOLUTION and value & (value - 1) == 0
+
+
+_CHANNELS = {"channel_base": _integer(4, 1 << 17), "channel_max": _integer(1, 2048)}
+_CLAMP = {"conv_clamp": _optional(_number(1e-3, 1e9)), "num_fp16_res": _integer(0, 16)}
+_MAPPING: dict[str, Check] = {
+    "num_layers": _integer(1, 32),
+    "embed_features": _optional(_integer(1, 4096)),
+    "layer_features": _optional(_integer(1, 4096)),
+    "activation": lambda value: value in ("lrelu", "linear"),
+    "lr_multiplier": _number(1e-6, 100),
+    "w_avg_beta": _optional(_number(0, 1)),
+}
+_SYNTHESIS: dict[str, Check] = {
+    **_CHANNELS,
+    **_CLAMP,
+    "architecture": lambda value: value in ARCHITECTURES,
+    "use_noise": lambda value: type(value) is bool,
+}
+_EPILOGUE: dict[str, Check] = {
+    "mbstd_group_size": _optional(_integer(1, 1024)),
+    "mbstd_num_channels": _integer(0, 64),
+}
+# Written into some files by the original code; with these values they say nothing about what is computed here.
+_NEUTRAL: dict[str, Check] = {
+    "resample_filter": lambda value: isinstance(value, (list, tuple)) and tuple(value) == TAPS,
+    "activation": lambda value: value == "lrelu",
+    "kernel_size": lambda value: value == 3,
+    "fp16_channels_last": lambda value: type(value) is bool,
+    "channels_last": lambda value: type(value) is bool,
+    "fused_modconv_default": lambda value: value in (True, False, "inference_only"),
+    "use_fp16": lambda value: type(value) is bool,
+    "freeze_layers": _integer(0, 100),
+}
+
+
+def _checked(
+    what: str, given: object, legal: Mapping[str, Check], neutral: Mapping[str, Check] | None = None
+) -> dict[str, Any]:
+    """`given` without its neutral entries. Raises ValueError naming the first entry that is not legal."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{what} are not a table of settings")
+    kept: dict[str, Any] = {}
+    for name, value in given.items():
+        check = legal.get(name) or (neutral or {}).get(name)
+        if check is None:
+            raise ValueError(f"{what} name an unknown setting, {str(name)[:60]!r}")
+        if not check(value):
+            raise ValueError(f"{what} give {name} the value {str(value)[:40]!r}, which is not supported")
+        if name in legal:
+            kept[name] = value
+    return kept
+
+
+def _require(what: str, kwargs: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if name not in kwargs:
+            raise ValueError(f"{what} lack {name}")
+
+
+def check_generator_kwargs(kwargs: object) -> dict[str, Any]:
+    """Settings a Generator can be built from. Raises ValueError with a sentence about the first wrong one."""
+    what = "the generator's settings"
+    legal: dict[str, Check] = {
+        "z_dim": _integer(1, 4096),
+        "c_dim": _integer(0, 4096),
+        "w_dim": _integer(1, 4096),
+        "img_resolution": _resolution,
+        "img_channels": lambda value: value == 3 and type(value) is int,
+        "mapping_kwargs": lambda value: isinstance(value, Mapping),
+        "synthesis_kwargs": lambda value: isinstance(value, Mapping),
+    }
+    kept = _checked(what, kwargs, legal)
+    _require(what, kept, "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+    kept["mapping_kwargs"] = _checked("the mapping network's settings", kept.get("mapping_kwargs", {}), _MAPPING)
+    kept["synthesis_kwargs"] = _checked(
+        "the synthesis network's settings", kept.get("synthesis_kwargs", {}), _SYNTHESIS, _NEUTRAL
+    )
+    _check_channels("the synthesis network", kept["synthesis_kwargs"], kept["img_resolution"])
+    return kept
+
+
+def check_discriminator_kwargs(kwargs: object) -> dict[str, Any]:
+    """Settings a Discriminator can be built from. Raises ValueError with a sentence about the first wrong one."""
+    what = "the discriminator's settings"
+    legal: dict[str, Check] = {
+        **_CHANNELS,
+        **_CLAMP,
+        "c_dim": _integer(0, 4096),
+        "img_resolution": _resolution,
+        "img_channels": lambda value: value == 3 and type(value) is int,
+        "architecture": lambda value: value in ARCHITECTURES,
+        "cmap_dim": _optional(_integer(1, 4096)),
+        "mapping_kwargs": lambda value: isinstance(value, Mapping),
+        "epilogue_kwargs": lambda value: isinstance(value, Mapping),
+        "block_kwargs": lambda value: isinstance(value, Mapping),
+    }
+    kept = _checked(what, kwargs, legal)
+    _require(what, kept, "c_dim", "img_resolution", "img_channels")
+    _checked("the discriminator blocks' settings", kept.pop("block_kwargs", {}), {}, _NEUTRAL)
+    mapping = {name: check for name, check in _MAPPING.items() if name != "w_avg_beta"}
+    kept["mapping_kwargs"] = _checked("the discriminator's mapping settings", kept.get("mapping_kwargs", {}), mapping)
+    kept["epilogue_kwargs"] = _checked(
+        "the discriminator's last settings", kept.get("epilogue_kwargs", {}), _EPILOGUE, _NEUTRAL
+    )
+    _check_channels("the discriminator", kept, kept["img_resolution"])
+    return kept
+
+
+def _check_channels(what: str, kwargs: Mapping[str, Any], resolution: int) -> None:
+    if kwargs.get("channel_base", 32768) < resolution:
+        raise ValueError(f"{what} would have no channels at {resolution} px")
+
+
+def check_tensors(network: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """Names, shapes, kind and values of `tensors` against a network on any device.
+
+    Raises ValueError with a sentence that names the first tensor that does not fit.
+    """
+    wanted = network.state_dict()
+    missing = sorted(wanted.keys() - tensors.keys())
+    if missing:
+        raise ValueError(f"{what} lacks the tensor {missing[0]}{_and_more(missing)}")
+    unknown = sorted(tensors.keys() - wanted.keys())
+    if unknown:
+        raise ValueError(f"{what} holds a tensor that has no place here, {unknown[0][:80]}{_and_more(unknown)}")
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            shapes = f"{tuple(tensor.shape)} instead of {tuple(wanted[name].shape)}"
+            raise ValueError(f"{what} has the tensor {name} with the shape {shapes}")
+        if not tensor.is_floating_point():
+            raise ValueError(f"{what} has the tensor {name} as {tensor.dtype}, not as floating-point numbers")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{what} has values in {name} that are not finite numbers")
+        if name.endswith("resample_filter") and not torch.allclose(
+            tensor.float().cpu(), torch.outer(torch.tensor(TAPS), torch.tensor(TAPS)) / 64, atol=1e-6
+        ):
+            raise ValueError(f"{what} resamples by another filter than [1, 3, 3, 1] in {name}")
+
+
+def _and_more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def fill(make: Callable[[], Network], tensors: Mapping[str, torch.Tensor], what: str) -> Network:
+    """Build a network and give it float32 copies of `tensors`, frozen and in evaluation mode.
+
+    `make` is called under torch's meta device. Raises ValueError as `check_tensors` does.
+    """
+    with torch.device("meta"):
+        network = make()
+    check_tensors(network, tensors, what)
+    state = {
+        name: value.to(dtype=torch.float32, copy=True).contiguous(
+            memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format
+        )
+        for name, value in tensors.items()
+    }
+    network.load_state_dict(state, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def build_generator(kwargs: object, tensors: Mapping[str, torch.Tensor], what: str = "the generator") -> Generator:
+    """Checked settings + named tensors -> Generator, frozen. Raises ValueError with a sentence."""
+    legal = check_generator_kwargs(kwargs)
+    return fill(lambda: Generator(**legal), tensors, what)
+
+
+def build_discriminator(
+    kwargs: object, tensors: Mapping[str, torch.Tensor], what: str = "the discriminator"
+) -> Discriminator:
+    """Checked settings + named tensors -> Discriminator, frozen. Raises ValueError with a sentence."""
+    legal = check_discriminator_kwargs(kwargs)
+    return fill(lambda: Discriminator(**legal), tensors, what)
