@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from faces.align import resize
 from faces.errors import FaceError
 from faces.photo import load_photo
 from study.errors import StudyError
-from study.files import csv_text, read_limited, replacing_folder, write_bytes, write_text
+from study.files import csv_text, read_limited, replacing_folder, sha256_of, write_bytes, write_text
 from study.photos import FOLDER, photo_name
 from study.recipe import COMMENTS, simulate_tables, study_settings
 from study.settings import FILE_NAME as SETTINGS_FILE
@@ -116,7 +117,6 @@ def simulate(
     limit: int | None = None,
     overwrite: bool = False,
     on_photo: Callable[[int, int], None] | None = None,
-    source: dict[str, Scalar] | None = None,
 ) -> Summary:
     """Writes a simulated study into `folder`: study.toml, patients.csv, truth.csv, photos/.
 
@@ -126,7 +126,7 @@ def simulate(
     _check_target(folder, overwrite)
     factors = read_factors(factors_path)[:limit]
     patients, truth = simulate_tables(factors, seed)
-    settings = study_settings(folder.name, seed, {**(source or {}), "patients": len(patients)})
+    settings = study_settings(folder.name, seed, {"patients": len(patients), **factor_source(factors_path)})
     with replacing_folder(folder) as new:
         _write_photos(factors, images, list(patients["patient_id"]), new, on_photo)
         write_text(new / PATIENTS_FILE, csv_text(patients))
@@ -151,6 +151,19 @@ def _summary(folder: Path, patients: pd.DataFrame, truth: pd.DataFrame) -> Summa
     time, event = patients["time_months"].to_numpy(float), patients["event"].to_numpy(bool)
     c = [float(harrell_c(time, event, truth[f"{part}log_hazard"])) for part in ("face_", "clinical_", "")]
     return Summary(folder, len(patients), int(event.sum()), *c)
+
+
+def factor_source(path: Path) -> dict[str, Scalar]:
+    """Where the faces come from: sha256 of the factor table, and the renderer's record of its run if it is there."""
+    source: dict[str, Scalar] = {"factors_sha256": sha256_of(path)}
+    try:
+        record = json.loads(read_limited(path.with_name("run.json"), 2**16, "The renderer's record"))
+        source |= {
+            f"render_{k}": v for k, v in record.items() if k in ("command", "seed", "n") and isinstance(v, str | int)
+        }
+    except (StudyError, ValueError, AttributeError):
+        pass
+    return source
 
 
 def render_patients(renderer: Path, n: int, seed: int, out: Path) -> tuple[Path, Path]:
