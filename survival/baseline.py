@@ -25,11 +25,13 @@ class Baseline:
     def survival(self, log_hr: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """S(t) = exp(-H0(t) exp(log_hr)) of each of n people: (times (T,), S (n, T)).
 
-        times None: 0 and every event time. Given times: the step function at each, 1 before the first event, nan
-        after the end of follow-up. S never rises with t and never rises with log_hr.
+        times None: 0, every event time, the end of follow-up. Given times: the step function at each, 1 before the
+        first event, nan after the end of follow-up. S never rises with t and never rises with log_hr.
         """
         at = (
-            np.concatenate([[0.0], self.times]) if times is None else np.atleast_1d(np.asarray(times, dtype=np.float64))
+            np.unique(np.concatenate([[0.0], self.times, [self.last_time]]))
+            if times is None
+            else np.atleast_1d(np.asarray(times, dtype=np.float64))
         )
         if not np.isfinite(at).all() or (at < 0).any():
             raise SurvivalError(

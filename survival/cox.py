@@ -233,7 +233,7 @@ class CoxModel:
         return flat @ self._gradient - self._offset
 
     def predict_survival_function(self, X: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """(times (T,), S (n, T)) of each row; times None: 0 and every event time. nan beyond the follow-up."""
+        """(times (T,), S (n, T)) of each row; times None: 0, event times, end of follow-up. nan beyond it."""
         return self.survival(self.predict(X), times)
 
     def survival(self, log_hr: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:

@@ -57,6 +57,7 @@ def face_survival(
             x=times[known],
             y=100 * survival[known],
             name="This face",
+            mode="lines",
             line={"shape": "hv", "width": 4, "color": palette.face},
             hovertemplate=f"%{{x:.1f}} {unit}: %{{y:.0f}} %<extra>This face</extra>",
         )
@@ -135,14 +136,16 @@ def risk_histogram(
         if percentile is not None:
             text += f", higher than {percentile:.0f} % of patients"
         right = log_hr > float(np.median(cohort_log_hr))
-        figure.add_vline(
+        figure.add_vline(x=log_hr, line={"width": 3, "color": palette.face})
+        figure.add_annotation(
+            text=text,
             x=log_hr,
-            line={"width": 3, "color": palette.face},
-            annotation={
-                "text": text,
-                "font": {"size": 14, "color": palette.face},
-                "xanchor": "right" if right else "left",
-            },
+            y=1.01,
+            yref="paper",
+            xanchor="right" if right else "left",
+            yanchor="bottom",
+            font={"size": 14, "color": palette.face},
+            showarrow=False,
         )
     figure.update_xaxes(title="Log hazard ratio against the cohort's median", zeroline=False, showgrid=False)
     figure.update_yaxes(title="Patients", gridcolor=GRID, zeroline=False)
@@ -174,7 +177,15 @@ def kaplan_meier_figure(
     _survival_axes(figure, unit, outcome, row=1, col=1)
     figure.update_xaxes(tickvals=list(ticks), range=[0, 1.04 * max(ticks)], showticklabels=True)
     figure.update_xaxes(showgrid=False, showticklabels=False, zeroline=False, title=None, row=2, col=1)
-    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], showgrid=False, zeroline=False, row=2, col=1)
+    figure.update_yaxes(
+        categoryorder="array",
+        categoryarray=labels[::-1],
+        ticklabelstandoff=20,
+        showgrid=False,
+        zeroline=False,
+        row=2,
+        col=1,
+    )
     if test is not None:
         p = "p < 0.001" if test.p < 0.001 else f"p = {test.p:.3f}"
         text = f"Log-rank {p} (χ² {test.statistic:.1f}, {test.df} df)"
