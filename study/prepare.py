@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from latent.checkpoints import Checkpoint, load_checkpoint
+from numpy.typing import NDArray
 
-from faces.align import AlignedFace, align, already_aligned
+from faces.align import AlignedFace, align, already_aligned, resize
 from faces.errors import NoFaceError
 from faces.landmarks import detect_faces
 from faces.photo import Photo, load_photo
+from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.errors import InversionError, LatentError
 from latent.inversion import Inversion, InversionSettings, Progress, invert
 from study.errors import StudyError
@@ -62,3 +63,8 @@ def study_checkpoint(study: Study, name: str | None = None, device: str = "cpu")
         return load_checkpoint(CHECKPOINTS / name if not Path(name).is_dir() else Path(name), device=device)
     except LatentError as error:
         raise StudyError(f"Checkpoint {name!r}: {error}") from error
+
+
+def pixels_for(checkpoint: Checkpoint, face: AlignedFace) -> NDArray[np.uint8]:
+    """The face at the checkpoint's resolution, uint8 (R, R, 3): what its reconstruction is compared with."""
+    return resize(face.pixels, checkpoint.resolution)
