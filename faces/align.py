@@ -17,12 +17,13 @@ from PIL import Image
 from faces.errors import FaceError
 from faces.landmarks import Face
 from faces.photo import Photo
-from faces.quality import Quality, measure
+from faces.quality import REFERENCE, Quality, measure
 from faces.regions import region_map
 
 MIN_SIZE, MAX_SIZE = 16, 2048  # px: side of the aligned face
 MIN_SQUARE = 16.0  # px: side of the square in the photo
 MAX_SQUARE = 4.0  # times the photo's longer side
+HEAD = (0.5, 0.48, 0.36, 0.46)  # the head with its hair in the square: centre x, y and half-axes of an ellipse
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,7 @@ def align(photo: Photo, face: Face, size: int = 256) -> AlignedFace:
     quad = face_quad(face.landmarks)
     pixels = _extract(photo, quad, size)
     landmarks = to_aligned(face.landmarks, quad, size)
-    pose = (face.pose.yaw, face.pose.pitch, face.pose.roll)
-    quality = measure(pixels, pose, _side(quad), outside_share(photo.pixels.shape[:2], quad))
+    quality = _quality(photo, quad, pixels, (face.pose.yaw, face.pose.pitch, face.pose.roll))
     return AlignedFace(pixels, quad, landmarks, region_map(landmarks, size), quality)
 
 
@@ -56,19 +56,20 @@ def align_by_hand(
 ) -> AlignedFace:
     """A square placed by a person: centre (x, y) and side in photo pixels, angle in degrees clockwise."""
     height, width = photo.pixels.shape[:2]
-    values = (*centre, side, angle)
-    if len(values) != 4 or not all(math.isfinite(float(v)) for v in values):
+    try:
+        x, y, side, angle = (float(value) for value in (*centre, side, angle))
+    except (TypeError, ValueError):
+        x = float("nan")
+    if not all(math.isfinite(value) for value in (x, y, side, angle)):
         raise FaceError("The crop needs a centre, a side and an angle that are numbers: place it again.")
-    if not (0 <= centre[0] <= width - 1 and 0 <= centre[1] <= height - 1):
+    if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
         raise FaceError("The middle of the crop lies outside the photo: place it on the face.")
     if not MIN_SQUARE <= side <= MAX_SQUARE * max(height, width):
         raise FaceError(f"The crop is {side:.0f} px wide, too small or too large for this photo: place it again.")
     turn = math.radians(angle)
-    x = np.array([math.cos(turn), math.sin(turn)]) * side / 2
-    quad = _quad(np.array(centre, dtype=np.float64), x)
+    quad = _quad(np.array([x, y]), np.array([math.cos(turn), math.sin(turn)]) * side / 2)
     pixels = _extract(photo, quad, size)
-    quality = measure(pixels, None, side, outside_share((height, width), quad))
-    return AlignedFace(pixels, quad, None, None, quality)
+    return AlignedFace(pixels, quad, None, None, _quality(photo, quad, pixels, None))
 
 
 def already_aligned(photo: Photo, size: int = 256) -> AlignedFace:
@@ -77,9 +78,9 @@ def already_aligned(photo: Photo, size: int = 256) -> AlignedFace:
     height, width = photo.pixels.shape[:2]
     side = min(height, width)
     x0, y0 = (width - side) // 2, (height - side) // 2
-    pixels = resize(photo.pixels[y0 : y0 + side, x0 : x0 + side], size)
+    square = photo.pixels[y0 : y0 + side, x0 : x0 + side]
     quad = np.array([[x0, y0], [x0, y0 + side], [x0 + side, y0 + side], [x0 + side, y0]], dtype=np.float64) - 0.5
-    return AlignedFace(pixels, quad, None, None, measure(pixels, None, float(side), 0.0))
+    return AlignedFace(resize(square, size), quad, None, None, measure(resize(square, REFERENCE), None, float(side)))
 
 
 def resize(pixels: NDArray[np.uint8], size: int | tuple[int, int]) -> NDArray[np.uint8]:
@@ -112,13 +113,22 @@ def to_aligned(points: NDArray[np.float32], quad: NDArray[np.float64], size: int
     return (fractions * size - 0.5).astype(np.float32)
 
 
-def outside_share(shape: tuple[int, int], quad: NDArray[np.float64]) -> float:
-    """Share of the square that lies outside a photo of shape (height, width), 0-1."""
+def outside(shape: tuple[int, ...], quad: NDArray[np.float64]) -> tuple[float, float]:
+    """Shares (0-1) of the square, and of the head's ellipse in it, outside a photo of shape (height, width, ...)."""
     fractions = (np.arange(64) + 0.5) / 64
     a, b = np.meshgrid(fractions, fractions)
     x, y = (quad[0][k] + a * (quad[3] - quad[0])[k] + b * (quad[1] - quad[0])[k] for k in (0, 1))
-    inside = (x >= -0.5) & (x <= shape[1] - 0.5) & (y >= -0.5) & (y <= shape[0] - 0.5)
-    return float(1 - inside.mean())
+    beyond = (x < -0.5) | (x > shape[1] - 0.5) | (y < -0.5) | (y > shape[0] - 0.5)
+    head = ((a - HEAD[0]) / HEAD[2]) ** 2 + ((b - HEAD[1]) / HEAD[3]) ** 2 <= 1
+    return float(beyond.mean()), float(beyond[head].mean())
+
+
+def _quality(
+    photo: Photo, quad: NDArray[np.float64], pixels: NDArray[np.uint8], pose: tuple[float, float, float] | None
+) -> Quality:
+    """Measured at one size whatever the output's, so that the numbers can be compared."""
+    reference = pixels if pixels.shape[0] == REFERENCE else _extract(photo, quad, REFERENCE)
+    return measure(reference, pose, _side(quad), outside(photo.pixels.shape, quad))
 
 
 def _quad(centre: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:

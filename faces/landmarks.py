@@ -16,8 +16,10 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from faces.errors import NoFaceError
 from faces.models import LANDMARKS_68, model_file
 from faces.photo import Photo
+from faces.pose import Pose, estimate_pose
 
 DETECT_SIDE = 1280  # px: longer photos are searched on a copy of this size; HOG finds faces from 80 px up
 LANDMARK_BOX = 256  # px: side of the face box in the crop that the landmark predictor sees
@@ -25,19 +27,6 @@ BOX_OFFSET, BOX_WIDTH = (-0.02, -0.08), 2.7  # detector's box around 68 landmark
 JITTER = ((0, 0, 1), (0.03, 0, 1), (-0.03, 0, 1), (0, 0.03, 1), (0, -0.03, 1), (0, 0, 1.05), (0, 0, 0.95))
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 _LOCK = threading.Lock()  # dlib's objects keep scratch memory: one caller at a time
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Head rotation in degrees, zero when facing the camera.
-
-    yaw > 0: the nose points to the right of the picture; pitch > 0: the nose points up;
-    roll > 0: the head is turned clockwise in the picture.
-    """
-
-    yaw: float
-    pitch: float
-    roll: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +57,14 @@ def detect_faces(photo: Photo) -> list[Face]:
             points = _predict_landmarks(photo.pixels, box)
             faces.append(Face(box, score, points, estimate_pose(points)))
     return sorted(faces, key=lambda face: -(face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
+
+
+def largest_face(photo: Photo) -> Face:
+    """The largest face; NoFaceError where none is found."""
+    faces = detect_faces(photo)
+    if not faces:
+        raise NoFaceError(f"No face was found in {photo.source or 'the photo'}: place the crop by hand or use another.")
+    return faces[0]
 
 
 def _search(pixels: NDArray[np.uint8], upsample: bool) -> list[tuple[Box, float]]:
@@ -119,32 +116,3 @@ def _shape(pixels: NDArray[np.uint8], centre: NDArray[np.float64], width: float)
     l, t = (round(float(v) - width / 2) for v in centre)
     shape = predictor(pixels, dlib.rectangle(l, t, l + round(width) - 1, t + round(width) - 1))
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64) + 0.5
-
-
-# Generic head (mm; x to the right of the picture, y down, z away from the camera) at the points of POSE_POINTS:
-# nose tip, chin, outer eye corners, mouth corners. Rounded adult means; only the ratios matter.
-POSE_POINTS = (30, 8, 36, 45, 48, 54)
-POSE_MODEL = np.array(
-    [[0, 0, 0], [0, 66, 13], [-45, -34, 27], [45, -34, 27], [-30, 30, 25], [30, 30, 25]], dtype=np.float64
-)
-
-
-def estimate_pose(landmarks: NDArray[np.float32]) -> Pose:
-    """Head pose from 68 landmarks (68, 2), by a perspective fit of a generic head (solvePnP)."""
-    points = np.asarray(landmarks, dtype=np.float64)
-    middle, extent = points.mean(axis=0), np.ptp(points, axis=0).max()
-    focal = 5.0 * extent  # a portrait's camera stands about five face lengths away
-    camera = np.array([[focal, 0, 0], [0, focal, 0], [0, 0, 1.0]])
-    image = np.ascontiguousarray(points[list(POSE_POINTS)] - middle)
-    start = (np.zeros((3, 1)), np.array([[0.0], [0.0], [5.0 * 130.0]]))
-    found, rotation, _ = cv2.solvePnP(
-        POSE_MODEL, image, camera, None, *start, useExtrinsicGuess=True, flags=cv2.SOLVEPNP_ITERATIVE
-    )
-    if not found:
-        return Pose(0.0, 0.0, 0.0)
-    matrix, _ = cv2.Rodrigues(rotation)
-    forward = -matrix[:, 2]  # where the nose points, camera frame
-    yaw = np.degrees(np.arctan2(forward[0], -forward[2]))
-    pitch = np.degrees(np.arctan2(-forward[1], np.hypot(forward[0], forward[2])))
-    roll = np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))
-    return Pose(float(yaw), float(pitch), float(roll))
