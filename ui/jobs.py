@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +55,8 @@ class Snapshot:
 class Reporter:
     """The thread's side of a job: writes progress, learns of a cancel."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job[Any]) -> None:
+        self._job, self._begun = job, time.monotonic()
 
     def __call__(
         self,
@@ -68,6 +68,10 @@ class Reporter:
     ) -> None:
         """Show progress: `losses` are the newest values, kept as a history; a preview stays until the next."""
         self._job._write(fraction, message, seconds_left, preview, losses)
+
+    def seconds(self) -> float:
+        """Time since the work began."""
+        return time.monotonic() - self._begun
 
     def cancelled(self) -> bool:
         """Whether the work should stop now."""
@@ -102,7 +106,7 @@ class Job(Generic[Result]):
         self._snapshot = Snapshot(message="Waiting for its turn")
         self._lock = threading.Lock()
         self._cancel = threading.Event()
-        self._polled = time.monotonic()
+        self._polled = self._started = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"job {name}", daemon=True)
 
     def start(self) -> Job[Result]:
@@ -113,6 +117,14 @@ class Job(Generic[Result]):
     def cancel(self) -> None:
         """Ask the work to stop; it does so at its next step."""
         self._cancel.set()
+
+    def stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._cancel.is_set()
+
+    def seconds(self) -> float:
+        """Time since it was made."""
+        return time.monotonic() - self._started
 
     def should_stop(self) -> bool:
         """True once cancelled, or once nobody has looked for `ABANDONED_AFTER` seconds."""

@@ -69,7 +69,9 @@ def palette() -> Palette:
 
 def apply_style() -> None:
     """Put the style sheet of our own blocks (masthead, fact lists, badges) on the page."""
-    st.html(f"<style>{STYLE_SHEET.read_text(encoding='utf-8')}</style>")
+    colours = palette()
+    sheet = STYLE_SHEET.read_text(encoding="utf-8")
+    st.html(f"<style>:root {{ --lh-accent: {colours.accent}; }}\n{sheet}</style>")
 
 
 def style_figure(figure: go.Figure, height: int = 380) -> go.Figure:

@@ -46,7 +46,7 @@ function element(name, attributes, parent, text) {
 
 const signed = (value, digits) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(digits)
 const ratio = value => "\u00d7\u2009" + (value >= 9.95 ? value.toFixed(0) : value >= 0.995 ? value.toFixed(2) : value.toPrecision(2))
-const percent = value => (100 * value).toFixed(value > 0.0995 ? 0 : 1) + "\u2009%"
+const percent = value => value === null ? "\u2013" : (100 * value).toFixed(value > 0.0995 ? 0 : 1) + "\u2009%"
 
 function heatColour(share) {
   const place = Math.min(share, 0.9999) * (HEAT_STOPS.length - 1)
@@ -193,7 +193,8 @@ class View {
     const last = header.times[header.times.length - 1]
     const x = time => left + ((width - left - right) * time) / last
     const y = share => top + (height - top - bottom) * (1 - share)
-    const path = values => values.map((v, i) => `${i ? "L" : "M"}${x(header.times[i]).toFixed(1)} ${y(v).toFixed(1)}`).join("")
+    const path = values => values
+      .map((v, i) => (v === null ? "" : `${i ? "L" : "M"}${x(header.times[i]).toFixed(1)} ${y(v).toFixed(1)}`)).join("")
     svg.replaceChildren()
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
     svg.setAttribute("aria-label", header.curve_alt)
@@ -208,7 +209,7 @@ class View {
     element("text", { class: "axis-title", x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, svg, header.time_title)
     const labels = header.cohort.map((group, i) => {
       element("path", { class: `cohort q${i}`, d: path(group.values) }, svg)
-      return { text: group.label, name: `q${i}`, at: y(group.values[group.values.length - 1]) + 4 }
+      return { text: group.label, name: `q${i}`, at: y(group.values.filter(v => v !== null).pop() ?? 0) + 4 }
     })
     labels.sort((a, b) => a.at - b.at).forEach((label, i) => {
       if (i && label.at < labels[i - 1].at + 14) label.at = labels[i - 1].at + 14

@@ -1,0 +1,34 @@
+"""Health direction: one face, moved along the direction in which the modelled hazard changes."""
+
+import streamlit as st
+
+from ui import journey, page, state, watch
+
+page.masthead(
+    "From the risk back to the face",
+    "Health direction",
+    "The model's coefficients, carried back into W+, are a direction. A step labelled ×2 doubles the hazard that the "
+    "model gives to the face.",
+)
+checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
+cohort = page.require(state.cohort, "There is no model, so there is no health direction")
+editing = state.editing()
+
+with st.container(key="journey-controls"):
+    wish = journey.controls(cohort, checkpoint)
+if wish is None:
+    st.stop()
+journey.prepare(editing, wish, cohort, checkpoint)
+
+if editing.job is not None:
+    if editing.job.snapshot().active:
+        watch.watch(editing.job, "Drawing the frames ahead, so that the slider moves at once", "Newest frame")
+        st.stop()
+    watch.outcome(editing.job)
+if editing.shown is None or editing.shown.wish != wish:
+    st.button("Draw the frames", key="draw", type="primary", on_click=journey.again, args=(editing,))
+    st.stop()
+
+journey.scrub(editing, cohort)
+st.space("small")
+journey.reading(editing, cohort)

@@ -1,0 +1,83 @@
+"""Portrait: a photo becomes an aligned face, the face a code, the code a risk."""
+
+import streamlit as st
+
+from latent.inversion import PRESETS
+from ui import intake, page, resources, results, state, watch
+from ui.text import GLOSSARY
+
+page.masthead(
+    "From a photo to a risk",
+    "Portrait",
+    "Offer a photo, check the square that is cut from it, and see how the study's model places the face in the cohort.",
+)
+checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
+cohort = page.require(state.cohort, "There is no model to score with")
+portrait = state.portrait()
+
+st.subheader("1. Photo", anchor=False, divider="gray")
+intake.choose_photo(portrait, cohort)
+if portrait.photo is None:
+    st.stop()
+
+st.subheader("2. Face", anchor=False, divider="gray")
+intake.choose_face(portrait)
+if portrait.aligned is None:
+    st.stop()
+
+st.subheader("3. Code and risk", anchor=False, divider="gray")
+own = cohort.study.settings.preset
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    preset = st.selectbox(
+        "Effort",
+        list(PRESETS),
+        index=list(PRESETS).index(own),
+        key=f"preset-{cohort.study.name}",
+        persist_state="session",
+        width=220,
+        help=f"How long the code is searched for. The cohort's own codes were made with “{own}”: with another effort "
+        "the score is not quite on the cohort's scale. " + GLOSSARY["inversion"],
+    )
+    st.button(
+        "Find the code and score it",
+        key="score",
+        type="primary",
+        icon=":material/play_arrow:",
+        on_click=results.start,
+        args=(portrait, cohort, checkpoint, PRESETS[preset], resources.generator_lock()),
+        disabled=portrait.job is not None and portrait.job.snapshot().active,
+    )
+    st.button(
+        "Remove photo and result",
+        key="forget",
+        icon=":material/delete:",
+        on_click=portrait.drop,
+        help="Forgets the photo and everything that came of it. Nothing of it was stored outside this session.",
+    )
+
+results.collect(portrait)
+if portrait.job is not None:
+    if portrait.job.snapshot().active:
+        watch.watch(portrait.job, "Searching the code whose face comes closest to the photo", "Face drawn so far")
+        st.stop()
+    watch.outcome(portrait.job)
+score = results.current(portrait)
+if score is None:
+    st.stop()
+
+original = results.original(portrait, checkpoint)
+st.markdown("#### How well the code fits the photo")
+results.show_fit(score, original)
+st.space("small")
+st.markdown("#### What the model says of this code")
+results.show_risk(score, cohort, portrait.patient)
+st.page_link(
+    "pages/health_direction.py",
+    label="Move this face along the health direction",
+    icon=":material/swap_horiz:",
+)
+st.space("small")
+st.markdown("#### Take away")
+results.show_downloads(score, cohort, checkpoint, original)
+with st.expander("Settings and provenance"):
+    results.show_details(score, checkpoint)

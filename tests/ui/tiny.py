@@ -1,0 +1,96 @@
+"""A tiny checkpoint and a simulated study on it, made in seconds: an untrained generator, patients drawn from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from latent.edit import synthesize
+from latent.space import sample_ws
+from latent.stylegan2 import Generator
+from study.embed import study_preset
+from study.files import csv_text, sha256_of, write_bytes, write_text
+from study.fit import fit
+from study.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.settings import Settings, settings_text
+from study.simulate import encode_jpeg
+from study.store import Study
+from survival.cox import CoxModel
+
+
+def write_checkpoint(path: Path, resolution: int = 32, w_dim: int = 32, seed: int = 0) -> Checkpoint:
+    """An untrained generator as a checkpoint folder."""
+    torch.manual_seed(seed)
+    generator = Generator(
+        z_dim=w_dim,
+        c_dim=0,
+        w_dim=w_dim,
+        img_resolution=resolution,
+        img_channels=3,
+        mapping_kwargs={"num_layers": 2},
+        synthesis_kwargs={"channel_base": 512, "channel_max": 32},
+    )
+    save_checkpoint(
+        path, generator.eval().requires_grad_(False), config={"source": "untrained, for tests"}, samples=500
+    )
+    return load_checkpoint(path)
+
+
+def write_study(path: Path, checkpoint: Checkpoint, patients: int = 60, seed: int = 1, size: int = 64) -> Study:
+    """Simulated patients whose portraits the generator draws and whose hazard is linear in the code; model fitted."""
+    rng = np.random.default_rng(seed)
+    ws = sample_ws(checkpoint, list(range(patients)), 1.0)
+    flat = ws.reshape(patients, -1)
+    lp = flat @ rng.standard_normal(flat.shape[1])
+    lp = 1.5 * (lp - lp.mean()) / lp.std()
+    time = 30 * (-np.log(rng.random(patients)) / np.exp(lp)) ** (1 / 1.3)
+    follow_up = np.minimum(rng.exponential(90, patients), 60)
+    ids = [f"P{i + 1:04d}" for i in range(patients)]
+    table = pd.DataFrame(
+        {
+            "patient_id": ids,
+            "age": rng.integers(30, 85, patients),
+            "sex": rng.choice(["female", "male"], patients),
+            "site": "lung",
+            "stage": "II",
+            "ecog": 1,
+            "time_months": np.maximum(np.minimum(time, follow_up), 0.05).round(2),
+            "event": (time <= follow_up).astype(int),
+            "photo": [f"photos/{i}.jpg" for i in ids],
+        }
+    )
+    settings = Settings(
+        name=path.name,
+        title="Tiny simulated study",
+        simulated=True,
+        checkpoint=checkpoint.name,
+        preset="fast",
+        aligned=True,
+    )
+    write_text(path / "study.toml", settings_text(settings))
+    write_text(path / "patients.csv", csv_text(table))
+    for patient, image in zip(ids, synthesize(checkpoint, ws), strict=True):
+        write_bytes(
+            path / "photos" / f"{patient}.jpg",
+            encode_jpeg(np.kron(image, np.ones((size // 32, size // 32, 1), np.uint8))),
+        )
+    study = Study.open(path)
+    numbers = ("tiny", "", 0.1, 30.0, 0.9, 0.2, 1.0)
+    rows = [
+        dict(zip(INDEX_COLUMNS, (p, f.stem, sha256_of(f), checkpoint.sha256, *numbers), strict=True))
+        for p, f in study.photos.items()
+    ]
+    record = Embedding(
+        checkpoint.name,
+        checkpoint.sha256,
+        settings.preset,
+        *ws.shape[1:],
+        settings={**study_preset(study).as_dict(), "perceptual_name": "tiny"},
+    )
+    write_latents(path, ws.astype(np.float32), pd.DataFrame(rows), record)
+    fit(study, model=CoxModel("ridge", folds=3, n_alphas=12))
+    return Study.open(path)

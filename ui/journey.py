@@ -1,0 +1,238 @@
+"""The Health direction page's parts: which face, which way, the frames, the slider, undo, files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from latent.edit import EditState
+from ui import page, pictures, resources, state, strips
+from ui.jobs import Job
+from ui.scrubber import scrubber
+from ui.text import GLOSSARY, ratio, signed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from latent.checkpoints import Checkpoint
+    from ui.jobs import Reporter
+    from ui.resources import Cohort
+    from ui.state import Editing
+
+UPLOADED, PATIENT, RANDOM = "My photo", "Patient", "Random face"
+KINDS = {"Coefficients": "coefficients", "Cohort pattern": "pattern"}
+RANDOM_PSI = 0.7
+UNDO_KEPT = 50
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the controls ask for: whose face, moved how, in which study and checkpoint."""
+
+    source: str
+    face: str
+    kind: str
+    band: str
+    basis: str
+
+
+def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
+    """The row of choices; None where the chosen face does not exist yet."""
+    has_photo = _my_code() is not None
+    st.session_state.setdefault("face_source", UPLOADED if has_photo else PATIENT)
+    left, middle, right = st.columns([4, 3, 4], gap="large")
+    with left:
+        source = st.segmented_control(
+            "Face", (UPLOADED, PATIENT, RANDOM), key="face_source", persist_state="session", required=True
+        )
+        face = _face(source or PATIENT, cohort)
+    with middle:
+        kind = st.segmented_control(
+            "Direction",
+            list(KINDS),
+            default="Coefficients",
+            key="kind",
+            persist_state="session",
+            required=True,
+            help=f"**Coefficients**: {GLOSSARY['coefficients']}\n\n**Cohort pattern**: {GLOSSARY['pattern']}",
+        )
+    with right:
+        band = st.segmented_control(
+            "Layers that move",
+            list(strips.BANDS),
+            default="All layers",
+            key="band",
+            persist_state="session",
+            required=True,
+            help=strips.BAND_HELP,
+        )
+    if face is None:
+        return None
+    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All layers", state.basis())
+
+
+def _my_code() -> NDArray[np.float32] | None:
+    portrait = state.portrait()
+    return portrait.score.inversion.ws if portrait.score is not None and portrait.basis == state.basis() else None
+
+
+def _face(source: str, cohort: Cohort) -> str | None:
+    if source == UPLOADED:
+        if _my_code() is None:
+            st.info("No photo has been scored with this study and checkpoint yet.", icon=":material/add_a_photo:")
+            st.page_link("pages/portrait.py", label="Score a photo first", icon=":material/arrow_forward:")
+            return None
+        return str(id(state.portrait().score))
+    if source == PATIENT:
+        patients = cohort.table["patient_id"].tolist()
+        return str(st.selectbox("Patient", patients, key="patient", persist_state="session"))
+    seed = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", persist_state="session", help=GLOSSARY["psi"])
+    return str(int(seed))
+
+
+def _code(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> tuple[NDArray[np.float32], str]:
+    """The code of the wished face, and a caption for its pictures."""
+    if wish.source == UPLOADED:
+        code = _my_code()
+        assert code is not None
+        return code, "Your photo's code, drawn by the generator"
+    if wish.source == PATIENT:
+        row = cohort.table["patient_id"].tolist().index(wish.face)
+        kind = "Simulated patient" if cohort.study.simulated else "Patient"
+        return np.asarray(cohort.codes[row]), f"{kind} {wish.face}, drawn by the generator"
+    from latent.space import sample_ws
+
+    code = np.asarray(sample_ws(checkpoint, int(wish.face), RANDOM_PSI), np.float32)
+    return code.reshape(checkpoint.num_ws, checkpoint.w_dim), f"Random face, seed {wish.face}; nobody in it exists"
+
+
+def prepare(editing: Editing, wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> None:
+    """Start drawing what is wished for, or take over what was drawn."""
+    job = editing.job
+    if job is not None and editing.wanted != wish:
+        job.cancel()
+        editing.job = job = None
+    if job is not None and job.snapshot().state == "done":
+        editing.shown, editing.job = job.result, None
+        editing.seek = (len(editing.shown.strip.steps) // 2, editing.seek[1] + 1)
+        editing.payload = strips.payload(editing.shown, cohort, editing.seek)
+        _remember(editing)
+        return
+    if job is None and editing.wanted != wish:
+        editing.wanted = wish
+        editing.job = Job(
+            "frames", _work(wish, cohort, checkpoint), resources.generator_lock(), state.SENTENCES
+        ).start()
+
+
+def _work(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> Any:
+    code, caption = _code(wish, cohort, checkpoint)
+
+    def work(report: Reporter) -> strips.Shown:
+        report(0.0, "Preparing the direction")
+        band = strips.band_layers(wish.band, checkpoint.num_ws)
+        direction = resources.direction_of(cohort, wish.kind, band)
+        strip = strips.render(report, cohort, checkpoint, code, direction)
+        return strips.Shown(strip, caption, direction, code, wish)
+
+    return work
+
+
+def again(editing: Editing) -> None:
+    """Draw what was cancelled or failed."""
+    editing.wanted, editing.job = None, None
+
+
+@st.fragment
+def scrub(editing: Editing, cohort: Cohort) -> None:
+    """The slider with everything that moves with it; where it comes to rest joins the undo list."""
+    shown = editing.shown
+    index = scrubber(editing.payload, key=f"scrub-{editing.seek[1]}")
+    if index is not None and index != _index(editing):
+        editing.at = index
+        _remember(editing)
+    at = _index(editing)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Undo",
+            key="undo",
+            icon=":material/undo:",
+            disabled=len(editing.undo) < 2,
+            on_click=_undo,
+            args=(editing, cohort),
+            help="Back to where the slider last came to rest, also over a change of face, direction or layers.",
+        )
+        frame = shown.strip.frames[at]
+        _download("This frame (PNG)", pictures.encode(frame), "frame.png", "image/png")
+        sheet, labels = strips.key_frames(shown.strip)
+        _download("Strip (PNG)", pictures.encode(pictures.strip(sheet, labels)), "strip.png", "image/png")
+        _download(
+            "Animation (GIF)", lambda: pictures.animation(shown.strip.frames), "health_direction.gif", "image/gif"
+        )
+        _download("Numbers (CSV)", lambda: strips.table(shown.strip, cohort), "health_direction.csv", "text/csv")
+    step = shown.strip.steps[at]
+    st.caption(
+        f"At rest at HR {ratio(float(np.exp(step)))} to the start (log-HR {signed(float(step))}). "
+        "Pictures are drawn by a generator: they show what the model reads from faces, not how this person would look."
+    )
+
+
+def _download(label: str, data: Any, name: str, mime: str) -> None:
+    st.download_button(label, data, name, mime, key=f"get-{name}", icon=":material/download:", on_click="ignore")
+
+
+def _index(editing: Editing) -> int:
+    return editing.at if editing.at is not None else editing.seek[0]
+
+
+def _remember(editing: Editing) -> None:
+    """Add the state on screen to the undo list."""
+    shown = editing.shown
+    step = float(shown.strip.steps[_index(editing)])
+    now = EditState.of(shown.ws, shown.direction, step, shown.direction.band)
+    editing.undo = [*editing.undo, (now, shown, _index(editing))][-UNDO_KEPT:]
+
+
+def _undo(editing: Editing, cohort: Cohort) -> None:
+    """Back to the state before the last; controls, frames and slider follow (runs before the page)."""
+    editing.undo.pop()
+    _, shown, index = editing.undo[-1]
+    changed = shown is not editing.shown
+    editing.shown, editing.wanted, editing.job = shown, shown.wish, None
+    editing.seek, editing.at = (index, editing.seek[1] + 1), None
+    editing.payload = strips.payload(shown, cohort, editing.seek)
+    if changed:
+        wish = shown.wish
+        st.session_state["face_source"] = wish.source
+        st.session_state["kind"] = next(name for name, kind in KINDS.items() if kind == wish.kind)
+        st.session_state["band"] = wish.band
+        if wish.source == PATIENT:
+            st.session_state["patient"] = wish.face
+        elif wish.source == RANDOM:
+            st.session_state["seed"] = int(wish.face)
+
+
+def reading(editing: Editing, cohort: Cohort) -> None:
+    """How to read the page, and how far the direction can be trusted."""
+    direction = editing.shown.direction
+    with st.expander("How to read this"):
+        st.markdown(
+            f"- **Step**: {GLOSSARY['log-HR']}\n"
+            f"- **W+**: {GLOSSARY['W+']}\n"
+            f"- **{direction.name}**: {GLOSSARY[direction.kind]}\n"
+            f"- **Survival**: {GLOSSARY['survival']}\n"
+            f"- **Percentile**: {GLOSSARY['percentile']}"
+        )
+        page.facts(
+            [
+                (
+                    "Steadiness of the direction",
+                    f"cosine {cohort.model.fold_cosine_:.2f}",
+                    "mean cosine between the directions of models fitted on different folds; 1 is the same direction",
+                ),
+                ("Length of a step of log-HR 1", f"{float(np.linalg.norm(direction.vector)):.2f}", "Euclidean, in W+"),
+            ]
+        )

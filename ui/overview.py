@@ -1,0 +1,155 @@
+"""The contents of Home: pictures and figures of the chosen study and checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from study.errors import StudyError
+from ui import page, pictures, resources, state
+from ui.page import facts, figure_row
+from ui.text import GLOSSARY, percent, plain_time
+
+if TYPE_CHECKING:
+    from latent.checkpoints import Checkpoint
+    from study.store import Study
+    from ui.resources import Cohort
+
+HERO_DOUBLINGS, HERO_FRAMES = 3, 7
+SAMPLES, SAMPLE_PSI = 8, 0.7
+
+
+def study() -> Study:
+    """The chosen study; StudyError where there is none."""
+    name = state.pick_study()
+    if name is None:
+        raise StudyError(
+            f"There is no study under {resources.studies_root().name}/. Make one with `python -m study simulate`."
+        )
+    return resources.open_study(name)
+
+
+def study_facts(found: Study) -> None:
+    """Who is in the study and how long they were followed."""
+    table = found.patients
+    events = int(table["event"].sum())
+    end = float(table["time"].max())
+    facts(
+        [
+            ("Title", found.title),
+            ("Patients", f"{len(table):,}", "simulated; nobody in the portraits exists" if found.simulated else ""),
+            ("With a portrait", f"{len(found.photos):,}"),
+            (
+                "Events",
+                f"{events:,}",
+                f"{percent(events / max(len(table), 1))} of the patients; the others are censored",
+            ),
+            ("Longest follow-up", f"{end:.0f} {found.time_unit}"),
+            ("Survival reported at", f"{', '.join(plain_time(t) for t in found.horizons)} {found.time_unit}"),
+        ]
+    )
+
+
+def checkpoint_facts(checkpoint: Checkpoint) -> None:
+    """What draws the faces and where it comes from."""
+    config = checkpoint.config
+    rows: list[tuple[str, str] | tuple[str, str, str]] = [
+        ("Name", checkpoint.name),
+        ("Resolution", f"{checkpoint.resolution} × {checkpoint.resolution} px"),
+        ("Code (W+)", f"{checkpoint.num_ws} layers × {checkpoint.w_dim}"),
+        ("Encoder", "yes, inversion starts from its guess" if checkpoint.encoder is not None else "none"),
+    ]
+    for key, label in (("source", "Source"), ("training", "Training"), ("licence", "Licence")):
+        if isinstance(config.get(key), str) and config[key]:
+            rows.append((label, str(config[key])))
+    rows.append(("Weights", f"sha256 {checkpoint.sha256[:16]}…"))
+    facts(rows)
+
+
+def performance(cohort: Cohort) -> None:
+    """Out-of-fold figures of the photo model with their intervals."""
+    report = cohort.report
+    harrell, uno, slope = report["harrell"], report["uno"], report["calibration_slope"]
+    unit = report["time_unit"]
+    shown = [
+        ("Harrell's C", f"{harrell['value']:.3f}", _interval(harrell), GLOSSARY["C"]),
+        (f"Uno's C to {plain_time(report['uno_tau'])} {unit}", f"{uno['value']:.3f}", _interval(uno), GLOSSARY["Uno"]),
+        ("Calibration slope", f"{slope['value']:.2f}", _interval(slope, 2), GLOSSARY["slope"]),
+    ]
+    truth = report.get("truth") or {}
+    if truth:
+        share = truth["recovered_share"]
+        ceiling = truth["harrell_face"]
+        shown.append(("C of the true face hazard", f"{ceiling['value']:.3f}", _interval(ceiling), GLOSSARY["ceiling"]))
+        shown.append(("Share of it recovered", percent(share["value"]), _percents(share), GLOSSARY["recovered"]))
+    figure_row("performance", shown, columns=len(shown))
+    st.caption(
+        f"All figures are out-of-fold over {report['patients']:,} patients with {report['events']:,} events: "
+        f"{report['folds']}-fold nested cross-validation by patient, {report['penalty']} Cox on the W+ codes. "
+        f"Intervals are 95 % bootstrap intervals over patients. Score spread over the cohort: standard deviation "
+        f"{np.std(cohort.model.oof_log_hr_):.2f} in log-HR."
+    )
+
+
+def _interval(figure: dict[str, float], digits: int = 3) -> str:
+    return f"95 % CI {figure['low']:.{digits}f} to {figure['high']:.{digits}f}"
+
+
+def _percents(figure: dict[str, float]) -> str:
+    return f"95 % CI {percent(figure['low'])} to {percent(figure['high'])}"
+
+
+def hero(cohort: Cohort, checkpoint: Checkpoint) -> None:
+    """One face of the cohort at seven steps along the health direction."""
+    with st.skeleton(height=190):
+        uris, labels, patient = _hero(cohort.stamp, cohort, checkpoint)
+    kind = "simulated patient" if cohort.study.simulated else "patient"
+    page.face_strip(
+        uris,
+        labels,
+        HERO_FRAMES // 2,
+        ("lower modelled hazard", "higher modelled hazard"),
+        "Face moved along the health direction",
+    )
+    st.caption(
+        f"{kind.capitalize()} {patient}, near the cohort's median risk, moved along the health direction of the "
+        "study's photo model. Labels: hazard ratio to the middle face. Every picture is drawn by the generator."
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _hero(stamp: str, _cohort: Cohort, _checkpoint: Checkpoint) -> tuple[list[str], list[str], str]:
+    from study.direction import edit_strip, health_direction, log_hr_steps
+
+    scores: Any = _cohort.model.oof_log_hr_
+    middle = int(np.argmin(np.abs(scores)))
+    steps = log_hr_steps(HERO_DOUBLINGS * float(np.log(2.0)), HERO_FRAMES)
+    with resources.generator_lock():
+        direction = health_direction(_cohort.study, "coefficients")
+        strip = edit_strip(_cohort.study, _checkpoint, _cohort.codes[middle], direction, steps)
+    labels = ["× 1/8", "× 1/4", "× 1/2", "start", "× 2", "× 4", "× 8"]
+    return [pictures.data_uri(frame) for frame in strip.frames], labels, str(_cohort.table["patient_id"].iloc[middle])
+
+
+def sample_faces(checkpoint: Checkpoint) -> None:
+    """A few faces the generator draws from random numbers."""
+    with st.skeleton(height=60):
+        uris = _samples(checkpoint.sha256, checkpoint)
+    st.space("xsmall")
+    page.gallery(uris, "Random face")
+    st.caption(
+        f"Random faces of this generator (seeds 1 to {SAMPLES}, truncation {SAMPLE_PSI}). Nobody in them exists."
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _samples(sha256: str, _checkpoint: Checkpoint) -> list[str]:
+    from latent.edit import synthesize
+    from latent.space import sample_ws
+
+    with resources.generator_lock():
+        codes = np.stack([sample_ws(_checkpoint, seed, SAMPLE_PSI) for seed in range(1, SAMPLES + 1)])
+        faces = synthesize(_checkpoint, codes.reshape(SAMPLES, _checkpoint.num_ws, _checkpoint.w_dim))
+    return [pictures.data_uri(face) for face in faces]

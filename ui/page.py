@@ -1,0 +1,155 @@
+"""Parts that every page has: masthead, pickers, fact lists, headline figures, the page for what is missing."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import streamlit as st
+
+from ui import resources, state, theme
+from ui.text import GLOSSARY
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+    from study.store import Study
+
+Opened = TypeVar("Opened")
+RESEARCH_USE = (
+    "For research. Not a medical device: no decision about a person may rest on it. A hazard learned from photos shows "
+    "association, not cause, and a face changed on screen is a picture of a model, not of a prognosis."
+)
+RAMP = "linear-gradient(90deg, {low}, #8b8f93, {high})"
+
+
+def pickers() -> None:
+    """Study and checkpoint, in the sidebar; the choice stays when the page changes."""
+    with st.sidebar:
+        _picker(
+            "Study", "study", resources.study_names(), state.DEFAULT_STUDY, "The cohort whose model gives the risk."
+        )
+        names = resources.checkpoint_names()
+        _picker("Checkpoint", "checkpoint", names, state.DEFAULT_CHECKPOINT, GLOSSARY["checkpoint"])
+        st.caption(RESEARCH_USE)
+
+
+def _picker(label: str, key: str, names: Sequence[str], default: str, explanation: str) -> None:
+    if not names:
+        st.session_state.pop(key, None)
+        st.markdown(f"**{label}**  \nnone found")
+        return
+    if st.session_state.get(key) not in names:
+        st.session_state[key] = default if default in names else names[0]
+    st.selectbox(label, names, key=key, help=explanation, persist_state="session")
+
+
+def masthead(kicker: str, title: str, lede: str) -> None:
+    """Title, one sentence, and what kind of data the page shows."""
+    theme.apply_style()
+    st.html(f'<p class="lh-kicker">{html.escape(kicker)}</p>')
+    words, badges = st.columns([5, 2], vertical_alignment="top", gap="large")
+    with words:
+        st.title(title, anchor=False)
+        st.html(f'<p class="lh-lede">{html.escape(lede)}</p>')
+    with badges, st.container(horizontal=True, horizontal_alignment="right"):
+        study_badge()
+        st.badge("Research use only", icon=":material/info:", color="gray")
+
+
+def study_badge() -> None:
+    """Whether the study's patients exist."""
+    name = state.pick_study()
+    if name is None:
+        return
+    try:
+        simulated = resources.open_study(name).simulated
+    except state.SENTENCES:
+        return
+    if simulated:
+        st.badge("Simulated study", icon=":material/science:", color="orange")
+    else:
+        st.badge("Study of real patients", icon=":material/group:", color="red")
+
+
+def require(opener: Callable[[], Opened], what: str) -> Opened:
+    """What `opener` returns; where it cannot, its sentence on an otherwise empty page, and the run ends."""
+    try:
+        return opener()
+    except state.SENTENCES as error:
+        unavailable(what, str(error))
+        st.stop()
+
+
+def unavailable(what: str, sentence: str) -> None:
+    """Say in a sentence why something cannot be shown."""
+    st.warning(sentence, title=what, icon=":material/report:")
+
+
+def facts(rows: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
+    """A list of name, value and, where given, a note."""
+    cells = []
+    for name, value, *note in rows:
+        small = f"<small>{html.escape(note[0])}</small>" if note and note[0] else ""
+        cells.append(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}{small}</dd>")
+    st.html(f'<dl class="lh-facts">{"".join(cells)}</dl>')
+
+
+def figure_row(key: str, figures: Sequence[tuple[str, str, str, str]], columns: int = 4) -> None:
+    """Headline figures: (what it is, value with unit, uncertainty or basis, explanation)."""
+    grid = st.grid(columns, gap=("medium", "medium"), min_column_width=150)
+    for index, (label, value, note, explanation) in enumerate(figures):
+        lead = "lead-" if index == 0 else ""
+        with grid.cell(), st.container(key=f"number-{lead}{key}-{index}", gap=None):
+            st.metric(label, value, help=explanation or None)
+            st.caption(note)
+
+
+def picture(target: DeltaGenerator, uri: str, title: str, note: str, alt: str) -> None:
+    """A picture with its caption, scaled to its column."""
+    target.html(
+        f'<figure class="lh-picture"><img src="{uri}" alt="{html.escape(alt, quote=True)}">'
+        f"<figcaption>{html.escape(title)}<small>{html.escape(note)}</small></figcaption></figure>"
+    )
+
+
+def face_strip(uris: Sequence[str], labels: Sequence[str], middle: int, ends: tuple[str, str], alt: str) -> None:
+    """Faces in a row, low risk on the left, with a label each and a rule from blue to orange."""
+    colours = theme.palette()
+    cells = "".join(
+        f'<div class="cell{" middle" if i == middle else ""}"><img src="{uri}" alt="{html.escape(f"{alt}, {label}")}">'
+        f"<span>{html.escape(label)}</span></div>"
+        for i, (uri, label) in enumerate(zip(uris, labels, strict=True))
+    )
+    rule = RAMP.format(low=colours.low, high=colours.high)
+    st.html(
+        f'<figure class="lh-strip"><div>{cells}</div><div class="lh-rule" style="background:{rule}"></div>'
+        f"<figcaption><span>{html.escape(ends[0])}</span><span>{html.escape(ends[1])}</span></figcaption></figure>"
+    )
+
+
+def gallery(uris: Sequence[str], alt: str) -> None:
+    """Small pictures in a row."""
+    cells = "".join(f'<img src="{uri}" alt="{html.escape(f"{alt} {i + 1}")}">' for i, uri in enumerate(uris))
+    st.html(f'<div class="lh-gallery">{cells}</div>')
+
+
+def heat_legend(gradient: str, top: str) -> None:
+    """The colours of a difference picture and what they mean."""
+    st.html(
+        f'<div class="lh-ramp"><span>no change</span><i style="background:{gradient}"></i>'
+        f"<span>{html.escape(top)}</span></div>"
+    )
+
+
+def research_notice(study: Study | None) -> None:
+    """What must be known before any number is read."""
+    simulated = (
+        "<p><b>The patients of this study are simulated.</b> Their portraits are rendered and their survival times are "
+        "drawn from a known formula; nobody in the pictures exists. Figures show that the method recovers what was put "
+        "in, not how well faces predict survival of real people.</p>"
+        if study is not None and study.simulated
+        else ""
+    )
+    st.html(f'<div class="lh-notice">{simulated}<p>{html.escape(RESEARCH_USE)}</p></div>')

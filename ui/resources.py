@@ -1,0 +1,146 @@
+"""What all sessions share: opened checkpoints and studies, the generator's lock, imports done ahead.
+
+Heavy libraries are imported inside functions: the first words of a page should not wait for them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from latent.checkpoints import Checkpoint
+    from latent.directions import Direction
+    from study.store import Study
+    from survival.cox import CoxModel
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("torch", "plotly.graph_objects", "study.score", "faces.landmarks", "latent.edit", "survival.plots")
+
+
+def studies_root() -> Path:
+    """Folder of the studies; LATENT_HEALTH_STUDIES where it is set."""
+    return Path(os.environ.get("LATENT_HEALTH_STUDIES") or ROOT / "studies")
+
+
+def checkpoints_root() -> Path:
+    """Folder of the checkpoints; LATENT_HEALTH_CHECKPOINTS where it is set."""
+    return Path(os.environ.get("LATENT_HEALTH_CHECKPOINTS") or ROOT / "checkpoints")
+
+
+def study_names() -> list[str]:
+    """Studies to choose from."""
+    from study.store import list_studies
+
+    return list_studies(studies_root())
+
+
+def checkpoint_names() -> list[str]:
+    """Checkpoints to choose from."""
+    from latent.checkpoints import list_checkpoints
+
+    return list_checkpoints(checkpoints_root())
+
+
+def _stamp(folder: Path) -> float:
+    """The newest change inside a folder: a cached object is opened anew when its files were replaced."""
+    return max((file.stat().st_mtime for file in folder.rglob("*") if file.is_file()), default=0.0)
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> threading.Thread:
+    """Import the heavy libraries in the background, once a server, while the first page is being read."""
+
+    def work() -> None:
+        for name in HEAVY:
+            importlib.import_module(name)
+
+    thread = threading.Thread(target=work, name="imports", daemon=True)
+    thread.start()
+    return thread
+
+
+@st.cache_resource(show_spinner=False)
+def generator_lock() -> threading.Lock:
+    """One inversion or one strip of frames at a time: two would only slow each other down."""
+    return threading.Lock()
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _open_checkpoint(folder: str, stamp: float) -> Checkpoint:
+    import torch
+
+    from latent.checkpoints import load_checkpoint
+
+    return load_checkpoint(Path(folder), device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def open_checkpoint(name: str) -> Checkpoint:
+    """The checkpoint of that name; LatentError, one sentence, where it cannot be used."""
+    folder = checkpoints_root() / name
+    return _open_checkpoint(str(folder), _stamp(folder))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _open_study(folder: str, stamp: float) -> Study:
+    from study.store import Study
+
+    return Study.open(Path(folder))
+
+
+def open_study(name: str) -> Study:
+    """The study of that name; StudyError, one sentence, where it cannot be used."""
+    folder = studies_root() / name
+    return _open_study(str(folder), _stamp(folder))
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """A study together with everything that was fitted on it with one checkpoint.
+
+    codes: float32 (n, num_ws, w_dim), rows as in `table`; report: what the fit wrote down. stamp: changes with study,
+    fit and checkpoint, so it can stand for the cohort as a key of a cache.
+    """
+
+    stamp: str
+    study: Study
+    model: CoxModel
+    report: dict[str, Any]
+    codes: NDArray[np.float32]
+    table: Any  # pandas.DataFrame
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _open_cohort(folder: str, stamp: float, checkpoint_sha256: str) -> Cohort:
+    study = _open_study(folder, stamp)
+    study.latents(checkpoint_sha256)  # refuses codes of another checkpoint, in a sentence
+    codes, table = study.analysed()
+    return Cohort(
+        f"{folder} {stamp} {checkpoint_sha256}", study, study.model("photo"), study.report("photo"), codes, table
+    )
+
+
+def open_cohort(name: str, checkpoint: Checkpoint) -> Cohort:
+    """Model, codes and table of a study; StudyError where they do not fit the checkpoint or are missing."""
+    folder = studies_root() / name
+    return _open_cohort(str(folder), _stamp(folder), checkpoint.sha256)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _direction(stamp: str, _cohort: Cohort, kind: str, band: tuple[int, int] | None) -> Direction:
+    from study.direction import health_direction
+
+    return health_direction(_cohort.study, kind, band)  # type: ignore[arg-type]
+
+
+def direction_of(cohort: Cohort, kind: str, band: tuple[int, int] | None) -> Direction:
+    """The health direction of a cohort's model, "coefficients" or "pattern"; StudyError where there is none."""
+    return _direction(cohort.stamp, cohort, kind, band)

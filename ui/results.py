@@ -1,0 +1,217 @@
+"""What became of a portrait: how well the code fits the photo, what the model says, files to take away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+
+from ui import figures, pictures
+from ui.jobs import Job
+from ui.page import facts, figure_row, heat_legend, picture
+from ui.state import SENTENCES, Portrait, basis
+from ui.text import GLOSSARY, number, ordinal, percent, plain_time, ratio, signed
+
+if TYPE_CHECKING:
+    from latent.checkpoints import Checkpoint
+    from latent.inversion import InversionSettings
+    from study.score import Score
+    from ui.jobs import Reporter
+    from ui.resources import Cohort
+
+LOSS_NAME = "Loss"
+
+
+def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: InversionSettings, guard: Any) -> None:
+    """Begin to invert and score the portrait's aligned face in the background."""
+    from latent.errors import Cancelled
+    from study.score import score_photo
+
+    face = portrait.aligned
+    if face is None:
+        return
+    if portrait.job is not None:
+        portrait.job.cancel()
+
+    def work(report: Reporter) -> Score:
+        def on_step(step: Any) -> None:
+            losses = {LOSS_NAME: step.losses["total"]}
+            fraction = step.step / max(step.steps, 1)
+            report(fraction, f"Step {step.step} of {step.steps}", step.seconds_left, step.image, losses)
+
+        report(0.0, "Opening the networks")
+        return score_photo(cohort.study, checkpoint, face, settings, on_step, report.cancelled)
+
+    portrait.score, portrait.scored, portrait.basis = None, face, basis()
+    portrait.job = Job("inversion", work, guard, readable=SENTENCES, stopped=(Cancelled,)).start()
+
+
+def collect(portrait: Portrait) -> None:
+    """Take over the result of a job that is done."""
+    if portrait.job is not None and portrait.job.snapshot().state == "done":
+        portrait.score, portrait.job = portrait.job.result, None
+
+
+def current(portrait: Portrait) -> Score | None:
+    """The score, where it belongs to the face, study and checkpoint on screen."""
+    fits = portrait.scored is portrait.aligned and portrait.basis == basis()
+    return portrait.score if fits else None
+
+
+def original(portrait: Portrait, checkpoint: Checkpoint) -> np.ndarray:
+    """The aligned face as the model sees it, uint8 (R, R, 3)."""
+    from study.prepare import pixels_for
+
+    assert portrait.aligned is not None
+    return pixels_for(checkpoint, portrait.aligned)
+
+
+def show_fit(score: Score, original: np.ndarray) -> None:
+    """Original, reconstruction and difference, and how close they are. original: uint8 at the model's resolution."""
+    inversion = score.inversion
+    made = inversion.reconstruction
+    side = made.shape[0]
+    columns = st.columns(3, gap="medium")
+    picture(
+        columns[0], pictures.data_uri(original), "Original", f"aligned, {side} px as the model sees it", "The photo"
+    )
+    picture(
+        columns[1], pictures.data_uri(made), "Reconstruction", "drawn from the W+ code", "Reconstruction from the code"
+    )
+    difference = pictures.data_uri(pictures.difference(made, original))
+    picture(columns[2], difference, "Difference", "amplified; mean of the three channels", "Where the two differ")
+    with columns[2]:
+        heat_legend(pictures.heat_gradient(), f"{100 * pictures.HEAT_FULL:.0f} % of the grey range or more")
+    m = inversion.metrics
+    name = str(m["perceptual_name"])
+    figure_row(
+        "fit",
+        [
+            (name, number(m["perceptual"]), "no unit, 0 is identical", GLOSSARY.get(name, "")),
+            ("PSNR", f"{number(m['psnr'], 1)} dB", "of the pixels", GLOSSARY["PSNR"]),
+            ("SSIM", number(m["ssim"], 2), "of the pixels, 1 is identical", GLOSSARY["SSIM"]),
+            ("Identity distance", number(m["identity"], 2), _identity(m["identity"]), GLOSSARY["identity"]),
+        ],
+    )
+
+
+def _identity(distance: float) -> str:
+    return "taken for one person (below 0.6)" if distance < 0.6 else "not taken for one person (0.6 or more)"
+
+
+def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
+    """What the model says of the code, over the cohort."""
+    study, model = cohort.study, cohort.model
+    c = model.oof_c_
+    figure_row(
+        "risk",
+        [
+            ("Log-HR", signed(score.log_hr), "to the cohort's median", GLOSSARY["log-HR"]),
+            ("Hazard ratio", ratio(score.hr), "to the cohort's median", GLOSSARY["HR"]),
+            ("Percentile of risk", ordinal(score.percentile), "among out-of-fold scores", GLOSSARY["percentile"]),
+            *(
+                (
+                    f"Survival at {plain_time(t)} {study.time_unit}",
+                    percent(s),
+                    "for people with this score",
+                    GLOSSARY["survival"],
+                )
+                for t, s in score.survival_at.items()
+            ),
+        ],
+        columns=3,
+    )
+    st.caption(
+        f"No interval is given for one face: the model's own measure of trust is its out-of-fold C over the cohort, "
+        f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
+    )
+    if patient:
+        st.info(_in_cohort(cohort, patient), icon=":material/group:")
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.markdown("**Survival of people with this score, over the cohort's quarters of risk**")
+        figure = figures.face_over_quarters(score, cohort)
+        st.plotly_chart(figure, theme=None, alt="Survival curve of this face over the cohort's four quarters")
+        st.caption("Quarters: Kaplan-Meier with 95 % bands, patients grouped by out-of-fold score.")
+    with right:
+        st.markdown("**Where this score stands in the cohort**")
+        figure = figures.place_in_cohort(score, cohort)
+        st.plotly_chart(figure, theme=None, alt="Histogram of the cohort's scores with this face marked")
+        st.caption("Bars: the cohort's out-of-fold log hazard ratios.")
+
+
+def _in_cohort(cohort: Cohort, patient: str) -> str:
+    rows = cohort.model.cohort_
+    mine = rows[rows["patient"] == patient]
+    told = (
+        f"**{patient} is a patient of this study**, so the model was fitted with this photo and the score is "
+        "in-sample. "
+    )
+    if mine.empty:
+        return told
+    return told + f"Out of fold, by a model that never saw it, the log-HR is {signed(float(mine['log_hr'].iloc[0]))}."
+
+
+def show_downloads(score: Score, cohort: Cohort, checkpoint: Checkpoint, original: np.ndarray) -> None:
+    """Files, made on demand; nothing is stored here."""
+    from study.files import csv_text
+    from study.score import score_table
+
+    table = csv_text(score_table(cohort.study, [(Path("portrait"), score)]))
+    made = score.inversion.reconstruction
+    panels = np.stack([original, made, pictures.difference(made, original)])
+    sheet = pictures.strip(panels, ["original", "reconstruction", "difference"])
+    with st.container(horizontal=True):
+        st.download_button("CSV", table, "score.csv", "text/csv", icon=":material/download:", on_click="ignore")
+        record = json.dumps(as_record(score, cohort, checkpoint), indent=2)
+        st.download_button(
+            "JSON", record, "score.json", "application/json", icon=":material/download:", on_click="ignore"
+        )
+        png = pictures.encode(sheet)
+        st.download_button(
+            "Pictures (PNG)", png, "portrait.png", "image/png", icon=":material/download:", on_click="ignore"
+        )
+    st.caption("Nothing is saved unless you download it. The files hold no photo except the PNG.")
+
+
+def as_record(score: Score, cohort: Cohort, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The result as plain values, with everything needed to make it again."""
+    times, curve = score.curve
+    metrics = {k: (v if isinstance(v, str) else float(v)) for k, v in score.inversion.metrics.items()}
+    return {
+        "study": cohort.study.name,
+        "simulated": cohort.study.simulated,
+        "checkpoint": checkpoint.name,
+        "checkpoint_sha256": checkpoint.sha256,
+        "time_unit": cohort.study.time_unit,
+        "log_hr": score.log_hr,
+        "hr": score.hr,
+        "percentile": score.percentile,
+        "survival_at": {plain_time(t): _plain(s) for t, s in score.survival_at.items()},
+        "curve": {"time": np.asarray(times).tolist(), "survival": [_plain(s) for s in np.asarray(curve)]},
+        "quality_flags": list(score.flags),
+        "inversion": {"metrics": metrics, "settings": score.inversion.settings.as_dict()},
+        "seconds": score.inversion.seconds,
+        "notice": "Research use only. Association, not cause.",
+    }
+
+
+def _plain(value: float) -> float | None:
+    """A number JSON knows: None beyond the follow-up."""
+    return None if np.isnan(value) else float(value)
+
+
+def show_details(score: Score, checkpoint: Checkpoint) -> None:
+    """Settings and provenance."""
+    inversion = score.inversion
+    settings = inversion.settings
+    facts(
+        [
+            ("Inversion", f"{settings.name}, at most {settings.steps} steps", f"{inversion.seconds:.1f} s"),
+            ("Code", f"{inversion.ws.shape[0]} layers × {inversion.ws.shape[1]}", GLOSSARY["W+"]),
+            ("Checkpoint", f"{checkpoint.name}, {checkpoint.resolution} px", f"sha256 {checkpoint.sha256[:16]}…"),
+        ]
+    )

@@ -1,0 +1,128 @@
+"""What one session remembers: its study and checkpoint, the face it works on, its edits.
+
+An uploaded photo lives here and nowhere else: in the memory of this session, never on disk, never in a log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from faces.errors import FaceError
+from latent.errors import LatentError
+from study.errors import StudyError
+from survival.errors import SurvivalError
+from ui import resources
+
+if TYPE_CHECKING:
+    from faces.align import AlignedFace
+    from faces.landmarks import Face
+    from faces.photo import Photo
+    from latent.checkpoints import Checkpoint
+    from latent.edit import EditState
+    from study.score import Score
+    from ui.jobs import Job
+    from ui.journey import Wish
+    from ui.strips import Shown
+
+SENTENCES = (StudyError, LatentError, SurvivalError, FaceError)  # their text is meant for the person at the screen
+DEFAULT_STUDY, DEFAULT_CHECKPOINT = "demo", "portraits"
+
+
+@dataclass
+class Portrait:
+    """The photo a session works on, and what became of it.
+
+    patient: id where the photo is one of the study's, else "". problem: why the last offered photo was refused.
+    crop: what `aligned` was cut with. scored, basis: the face, and the study and checkpoint, that `score` belongs to.
+    """
+
+    photo: Photo | None = None
+    patient: str = ""
+    problem: str = ""
+    faces: list[Face] | None = None
+    crop: tuple[Any, ...] = ()
+    aligned: AlignedFace | None = None
+    job: Job[Score] | None = None
+    scored: AlignedFace | None = None
+    score: Score | None = None
+    basis: str = ""
+
+    def take(self, photo: Photo, patient: str = "") -> None:
+        """Work on another photo; whatever belonged to the last one is forgotten."""
+        self.drop()
+        self.photo, self.patient = photo, patient
+
+    def drop(self) -> None:
+        """Forget the photo and all that came of it."""
+        if self.job is not None:
+            self.job.cancel()
+        self.__init__()  # type: ignore[misc]
+
+
+@dataclass
+class Editing:
+    """The Health direction page.
+
+    wanted: what the controls last asked for; job: the frames being drawn; shown, payload: the frames on screen; seek:
+    (index, count) where the slider was last put from here; at: where the person last left it. undo: (EditState, frames,
+    index), the newest last.
+    """
+
+    wanted: Wish | None = None
+    job: Job[Shown] | None = None
+    shown: Shown | None = None
+    payload: bytes = b""
+    seek: tuple[int, int] = (0, 0)
+    at: int | None = None
+    undo: list[tuple[EditState, Shown, int]] = field(default_factory=list)
+
+
+def portrait() -> Portrait:
+    """This session's portrait."""
+    found: Portrait = st.session_state.setdefault("portrait", Portrait())
+    return found
+
+
+def editing() -> Editing:
+    """This session's edits."""
+    found: Editing = st.session_state.setdefault("editing", Editing())
+    return found
+
+
+def pick_study() -> str | None:
+    """The chosen study's name, None where there is none to choose."""
+    return st.session_state.get("study")
+
+
+def pick_checkpoint() -> str | None:
+    """The chosen checkpoint's name, None where there is none to choose."""
+    return st.session_state.get("checkpoint")
+
+
+def checkpoint() -> Checkpoint:
+    """The chosen checkpoint, opened; LatentError with a sentence where there is none or it is unusable."""
+    name = pick_checkpoint()
+    if name is None:
+        raise LatentError(
+            f"There is no checkpoint under {resources.checkpoints_root().name}/. Import one with "
+            "`python -m latent import FILE --name NAME`."
+        )
+    return resources.open_checkpoint(name)
+
+
+def cohort() -> resources.Cohort:
+    """The chosen study with its model on the chosen checkpoint; StudyError or LatentError with a sentence."""
+    name = pick_study()
+    if name is None:
+        raise StudyError(
+            f"There is no study under {resources.studies_root().name}/. Make one with `python -m study simulate`."
+        )
+    return resources.open_cohort(name, checkpoint())
+
+
+def basis() -> str:
+    """What a result depends on; a result of another basis is not shown."""
+    return f"{pick_study()}/{pick_checkpoint()}"

@@ -1,0 +1,169 @@
+"""Frames along the health direction, and all that the scrubber draws beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ui import figures, pictures
+from ui.scrubber import pack
+from ui.text import plain_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from latent.checkpoints import Checkpoint
+    from latent.directions import Direction
+    from study.direction import Strip
+    from ui.jobs import Reporter
+    from ui.journey import Wish
+    from ui.resources import Cohort
+
+DOUBLINGS = 3  # the slider runs from HR x 1/8 to HR x 8
+FRAMES_A_DOUBLING = 8
+BATCH = 7  # frames between two progress reports
+POINTS = 121  # of each curve sent to the browser
+BINS = 32
+SIGNS = {-3: "1/8", -2: "1/4", -1: "1/2", 1: "2", 2: "4", 3: "8"}
+BANDS = {"All layers": None, "Coarse": (0.0, 0.35), "Middle": (0.35, 0.65), "Fine": (0.65, 1.0)}
+BAND_HELP = (
+    "Which layers of the code move. Coarse: shape of head and face. Middle: features, hair. Fine: colour, skin. "
+    "Whatever moves is scaled so that the step still changes the modelled hazard by exactly what its label says."
+)
+
+
+def slider_steps(doublings: int = DOUBLINGS, per_doubling: int = FRAMES_A_DOUBLING) -> NDArray[np.float64]:
+    """Steps in log-HR, evenly from HR 1/2^d to 2^d, the unedited face exactly in the middle."""
+    from study.direction import log_hr_steps
+
+    return log_hr_steps(doublings * float(np.log(2.0)), 2 * doublings * per_doubling + 1)
+
+
+def band_layers(name: str, num_ws: int) -> tuple[int, int] | None:
+    """Layers [low, high) of a named band in a code of `num_ws` layers; None for all."""
+    share = BANDS[name]
+    if share is None:
+        return None
+    low, high = (round(part * num_ws) for part in share)
+    return low, max(high, low + 1)
+
+
+def render(
+    report: Reporter, cohort: Cohort, checkpoint: Checkpoint, ws: NDArray[np.float32], direction: Direction
+) -> Strip:
+    """The whole strip, a few frames at a time, with progress and a preview of the newest frame."""
+    from study.direction import Strip, edit_strip
+
+    steps = slider_steps()
+    parts: list[Strip] = []
+    for start in range(0, len(steps), BATCH):
+        report.check()
+        parts.append(edit_strip(cohort.study, checkpoint, ws, direction, steps[start : start + BATCH]))
+        done = min(start + BATCH, len(steps))
+        left = report.seconds() * (len(steps) - done) / done
+        report(done / len(steps), f"{done} of {len(steps)} frames", left, parts[-1].frames[-1])
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in STACKED}
+    return Strip(times=parts[0].times, **joined)
+
+
+STACKED = ("steps", "frames", "ws", "log_hr", "hr", "percentile", "survival", "horizons")
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A strip on screen: whose face, along what, and the wish it fulfils."""
+
+    strip: Strip
+    caption: str
+    direction: Direction
+    ws: NDArray[np.float32]
+    wish: Wish
+
+
+def payload(shown: Shown, cohort: Cohort, seek: tuple[int, int]) -> bytes:
+    """Everything for the scrubber in one block of bytes."""
+    frames, mime = pictures.encode_frames(shown.strip.frames)
+    return pack(frames, mime, header(shown, cohort), seek)
+
+
+def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:
+    """What the scrubber draws beside the frames, as plain values."""
+    strip, study = shown.strip, cohort.study
+    unit = study.time_unit
+    end = float(cohort.model.baseline.last_time)
+    grid = np.linspace(0.0, end, POINTS)
+    _, curves = cohort.model.survival(strip.log_hr, grid)
+    scores = cohort.model.cohort_["log_hr"].to_numpy()
+    counts, edges = np.histogram(scores, BINS)
+    return {
+        "log_hr": rounded(strip.steps, 6),
+        "score": rounded(strip.log_hr, 4),
+        "percentile": rounded(strip.percentile, 1),
+        "times": rounded(grid, 3),
+        "curves": [rounded(row, 4) for row in curves],
+        "survival": [rounded(row, 4) for row in strip.horizons],
+        "horizons": [plain_time(t) for t in study.horizons],
+        "cohort": [{"label": name, "values": rounded(values, 4)} for name, values in figures.quarters_on(cohort, grid)],
+        "histogram": {"edges": rounded(edges, 3), "counts": [int(count) for count in counts]},
+        "origin": len(strip.steps) // 2,
+        "ticks": ticks(len(strip.steps)),
+        "time_ticks": [plain_time(t) for t in figures.round_times(end)],
+        "time_unit": unit,
+        "time_title": f"{unit} since the photo",
+        "track": {
+            "low_end": "healthier: lower modelled hazard",
+            "middle": "hazard ratio to the start",
+            "high_end": "more ill: higher modelled hazard",
+        },
+        "caption": shown.caption,
+        "alt": shown.caption,
+        "curve_title": "Modelled survival: this face (solid), its start (dotted), and the cohort's quarters of risk "
+        "(Kaplan-Meier, out-of-fold)",
+        "curve_alt": "Survival over time of this face, of its start, and of the four quarters of the cohort",
+        "place_title": f"Out-of-fold log-HR of the cohort's {len(scores)} patients, and this face",
+        "place_alt": "Histogram of the cohort's out-of-fold log hazard ratios with this face marked",
+    }
+
+
+def ticks(count: int) -> list[dict[str, Any]]:
+    """Labels under the slider, at whole doublings of the hazard."""
+    middle = count // 2
+    each = middle // DOUBLINGS
+    return [
+        {
+            "index": middle + d * each,
+            "label": "start" if d == 0 else f"\u00d7\u2009{SIGNS[d]}",
+            "major": True,
+        }
+        for d in range(-DOUBLINGS, DOUBLINGS + 1)
+    ]
+
+
+def rounded(values: NDArray[np.float64] | Sequence[float], digits: int) -> list[float | None]:
+    """Plain numbers; None where there is no value (beyond the follow-up)."""
+    return [None if np.isnan(v) else round(float(v), digits) for v in values]
+
+
+def key_frames(strip: Strip) -> tuple[NDArray[np.uint8], list[str]]:
+    """One frame a doubling with its label, for a strip on paper."""
+    marks = ticks(len(strip.steps))
+    return strip.frames[[m["index"] for m in marks]], [str(m["label"]).replace("\u2009", " ") for m in marks]
+
+
+def table(strip: Strip, cohort: Cohort) -> str:
+    """One row a frame, as CSV."""
+    from study.files import csv_text
+
+    columns: dict[str, Any] = {
+        "step_log_hr": strip.steps,
+        "step_hr": np.exp(strip.steps),
+        "log_hr_to_median": strip.log_hr,
+        "percentile": strip.percentile,
+    }
+    for i, time in enumerate(cohort.study.horizons):
+        columns[f"survival_{plain_time(time)}_{cohort.study.time_unit}"] = strip.horizons[:, i]
+    return csv_text(pd.DataFrame(columns).round(5))

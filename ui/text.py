@@ -1,0 +1,88 @@
+"""Words: what the terms mean, how numbers are written. One home, so that every page says the same."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\u2212"
+THIN = "\u2009"
+
+GLOSSARY = {
+    "W+": "W+ is the space of codes a StyleGAN2 generator draws a face from: one vector for each of its layers, "
+    "coarse layers first (pose, shape), fine layers last (colour, texture).",
+    "inversion": "Inversion searches the code in W+ whose rendered face comes closest to the photo.",
+    "log-HR": "Natural logarithm of the hazard ratio between this face and the cohort's median face. "
+    "0 is the median; +0.69 doubles the modelled hazard; \u22120.69 halves it.",
+    "HR": "Hazard ratio: how many times as high the modelled rate of the event is, at any time, as for the cohort's "
+    "median face.",
+    "percentile": "Share of the cohort's patients whose out-of-fold score is lower. Out-of-fold: each patient was "
+    "scored by a model that never saw that patient.",
+    "survival": "Modelled share of people with this score who are free of the event at that time (Breslow estimate). "
+    "It holds for a group with the same score, not for one person.",
+    "C": "Harrell's C: the share of pairs of patients in which the one with the higher score had the event first. "
+    "0.5 is guessing, 1 is perfect.",
+    "Uno": "Uno's C: like Harrell's C, but pairs are weighted so that the pattern of censoring does not shape the "
+    "answer.",
+    "slope": "Slope of a Cox model on the out-of-fold score. 1: score differences mean what they say; below 1: they "
+    "are exaggerated.",
+    "ceiling": "Harrell's C of the face's true log-hazard, known because the study is simulated. No photo model can be "
+    "expected to do better.",
+    "recovered": "(C − 0.5) / (C of the true face hazard − 0.5): how much of what a face can tell was found.",
+    "out-of-fold": "Every patient is scored by a model fitted without that patient, so the figure is not flattered "
+    "by the fit.",
+    "LPIPS (AlexNet)": "Learned perceptual distance (LPIPS, AlexNet). 0 is identical; lower looks more alike.",
+    "Face-feature distance (dlib)": "Distance between the two faces' features in dlib's face encoder. It sees the face "
+    "but not hair or background. It is not LPIPS and the two cannot be compared. 0 is identical.",
+    "PSNR": "Peak signal-to-noise ratio of the pixels, in decibel. Higher is closer; above about 30 dB the "
+    "difference is hard to see.",
+    "SSIM": "Structural similarity of the pixels, 0 to 1. 1 is identical.",
+    "identity": "Distance between the two faces in dlib's recognition space. Below 0.6 the recogniser takes them for "
+    "one person; 0 is identical.",
+    "coefficients": "The shortest way through W+ that changes the modelled hazard by the step: the model's own "
+    "coefficients, carried back through scaling and principal components.",
+    "pattern": "What differs, on average, between faces of the cohort whose modelled risk differs by the step: the "
+    "coefficients mapped through the cohort's covariance. It changes the hazard by exactly the same amount.",
+    "checkpoint": "The trained generator that draws the faces, with the encoder that starts the inversion.",
+    "psi": "Truncation: how far random faces may stray from the generator's mean face. Lower is more ordinary.",
+}
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """+1.23 or, with a true minus, -1.23."""
+    return f"{'+' if value >= 0 else MINUS}{abs(value):.{digits}f}"
+
+
+def ratio(value: float) -> str:
+    """A hazard ratio: \u00d7 1.23."""
+    digits = 0 if value >= 9.95 else 2
+    return f"\u00d7{THIN}{value:.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """A share 0-1 as a percentage, one decimal where it is small."""
+    return f"{100 * share:.{0 if share > 0.0995 else 1}f}{THIN}%"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with fixed decimals; a dash where there is none, the sign for infinity."""
+    if math.isnan(value):
+        return "\u2013"
+    return "\u221e" if math.isinf(value) else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def ordinal(value: float) -> str:
+    """A percentile: 1st, 2nd, 43rd."""
+    whole = round(value)
+    ending = "th" if 10 <= whole % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
+    return f"{whole}{ending}"
+
+
+def duration(seconds: float) -> str:
+    """Time left for people: 8 s, 1 min 20 s."""
+    whole = max(0, round(seconds))
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+
+
+def plain_time(value: float) -> str:
+    """A horizon without needless decimals: 12, 1.5."""
+    return f"{value:g}"

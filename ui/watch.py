@@ -1,0 +1,64 @@
+"""The panel that shows a running job: a fragment that polls it, so the page never stands still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from ui import pictures
+from ui.jobs import POLL_SECONDS, Job, Snapshot
+from ui.text import duration, number
+
+
+def watch(job: Job[Any], what: str, preview: str = "") -> None:
+    """Show a running job until it ends, then run the page again. preview: alternative text of its picture."""
+    _panel(job, what, preview)
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _panel(job: Job[Any], what: str, preview: str) -> None:
+    seen = job.snapshot()
+    if not seen.active:
+        st.rerun()
+    with st.container(border=True, key="job-panel"):
+        if not preview:
+            _progress(job, seen, what)
+            return
+        left, right = st.columns([1, 2], gap="large", vertical_alignment="center")
+        with left:
+            if seen.preview is None:
+                st.skeleton(height=220)
+            else:
+                st.image(seen.preview, width="stretch", alt=f"{preview}, {seen.message}")
+        with right:
+            _progress(job, seen, what)
+
+
+def _progress(job: Job[Any], seen: Snapshot, what: str) -> None:
+    left = "" if seen.seconds_left is None else f" · about {duration(seen.seconds_left)} left"
+    st.markdown(f"**{what}**")
+    st.progress(seen.fraction, text=f"{seen.message} · {duration(job.seconds())} so far{left}")
+    for name, values in seen.losses.items():
+        if len(values) < 2:
+            continue
+        st.html(pictures.sparkline(values, f"{name} over the steps, from {values[0]:.3f} to {values[-1]:.3f}"))
+        st.caption(f"{name}: {number(values[-1])} (at the start {number(values[0])}); lower is closer to the photo")
+    stopping = job.stopping()
+    st.button(
+        "Stopping" if stopping else "Cancel",
+        key=f"cancel-{job.name}",
+        icon=":material/stop_circle:",
+        on_click=job.cancel,
+        disabled=stopping,
+    )
+
+
+def outcome(job: Job[Any]) -> Snapshot:
+    """Say how a job ended where it did not end well; returns its last snapshot."""
+    seen = job.snapshot()
+    if seen.state == "failed":
+        st.error(seen.error, icon=":material/error:")
+    elif seen.state == "cancelled":
+        st.info("Cancelled. Nothing was kept.", icon=":material/stop_circle:")
+    return seen
