@@ -5,15 +5,17 @@ sizes beyond the published networks by far are errors. Networks are laid out on 
 without memory) and then given the tensors, so that a file can claim nothing that it does not hold.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from latent.stylegan2.discriminator import Discriminator
 from latent.stylegan2.generator import ARCHITECTURES, Generator
-from latent.stylegan2.ops import TAPS
+from latent.stylegan2.ops import TAPS, resample_filter
 
 MAX_RESOLUTION = 2048
 Network = TypeVar("Network", bound=nn.Module)
@@ -165,11 +167,9 @@ def check_tensors(network: nn.Module, tensors: Mapping[str, torch.Tensor], what:
             raise ValueError(f"{what} has the tensor {name} with the shape {shapes}")
         if not tensor.is_floating_point():
             raise ValueError(f"{what} has the tensor {name} as {tensor.dtype}, not as floating-point numbers")
-        if not bool(torch.isfinite(tensor).all()):
+        if not all(math.isfinite(bound) for bound in torch.aminmax(tensor)):  # a NaN is both bounds
             raise ValueError(f"{what} has values in {name} that are not finite numbers")
-        if name.endswith("resample_filter") and not torch.allclose(
-            tensor.float().cpu(), torch.outer(torch.tensor(TAPS), torch.tensor(TAPS)) / 64, atol=1e-6
-        ):
+        if name.endswith("resample_filter") and not torch.allclose(tensor.float().cpu(), resample_filter(), atol=1e-6):
             raise ValueError(f"{what} resamples by another filter than [1, 3, 3, 1] in {name}")
 
 
@@ -177,12 +177,28 @@ def _and_more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
+_INITIALISERS = ("normal_", "uniform_", "zero_", "fill_", "div_")
+
+
+class _ShapesOnly(TorchFunctionMode):
+    """Leave out what initialises values: there are none on the meta device, and torch would load its compiler (a
+    second or more) to work out their shapes."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        target = args[0] if args else None
+        if getattr(func, "__name__", "") in _INITIALISERS and isinstance(target, torch.Tensor) and target.is_meta:
+            return target
+        return func(*args, **(kwargs or {}))
+
+
 def fill(make: Callable[[], Network], tensors: Mapping[str, torch.Tensor], what: str) -> Network:
     """Build a network and give it float32 copies of `tensors`, frozen and in evaluation mode.
 
     `make` is called under torch's meta device. Raises ValueError as `check_tensors` does.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _ShapesOnly():
         network = make()
     check_tensors(network, tensors, what)
     state = {

@@ -36,7 +36,7 @@ class FullyConnectedLayer(nn.Module):
         super().__init__()
         if activation not in ("linear", "lrelu"):
             raise ValueError(f"activation must be 'linear' or 'lrelu', not {activation!r}")
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.weight = nn.Parameter(torch.empty(out_features, in_features).normal_(std=1 / lr_multiplier))
         self.bias = nn.Parameter(torch.full((out_features,), float(bias_init)))
         self.activation = activation
         gain = ops.ROOT2 if activation == "lrelu" else 1.0

@@ -18,9 +18,8 @@ TAPS = (1.0, 3.0, 3.0, 1.0)
 
 def resample_filter() -> torch.Tensor:
     """The (4, 4) filter as weight files hold it: outer product of TAPS, sum 1."""
-    taps = torch.tensor(TAPS)
-    kernel = torch.outer(taps, taps)
-    return kernel / kernel.sum()
+    total = sum(TAPS) ** 2
+    return torch.tensor([[a * b / total for b in TAPS] for a in TAPS])
 
 
 def _depthwise(x: torch.Tensor, gain: float) -> torch.Tensor:
