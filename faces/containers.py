@@ -35,6 +35,9 @@ _STARTS = (
 _HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"heif")
 
 
+PHOTO_STARTS = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
+
+
 def foreign_kind(data: bytes) -> str | None:
     """What the bytes are, in words ("a PDF"), where they are a known kind of file that is not taken; else None."""
     if _TEXT.match(data[:1024]):

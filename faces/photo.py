@@ -8,6 +8,7 @@ refused, because which picture is meant is for the person to say. Nothing is log
 
 import hashlib
 import io
+import logging
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
-from faces.containers import foreign_kind, trap
+from faces.containers import PHOTO_STARTS, foreign_kind, trap
 from faces.errors import PhotoError
 
 MAX_BYTES = 25 * 1024 * 1024
@@ -29,7 +30,9 @@ MAX_LABEL = 80  # characters of a source label
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 TIFF_COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate")
 WHITE = (255, 255, 255)  # what shows through transparent parts
+DAMAGED = "is damaged, cut off or of an unusual kind"
 SAVE_AS = "save it as JPEG or PNG and try again"
+logging.getLogger("PIL").setLevel(logging.INFO)  # at debug level Pillow writes out every EXIF value, names among them
 _DECODING = threading.Lock()  # one photo at a time, so that memory is bounded by the largest
 
 _TO_UPRIGHT = {  # EXIF orientation: what to do
@@ -105,13 +108,15 @@ def _decode(data: bytes, source: str) -> NDArray[np.uint8]:
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
+        if data.startswith(PHOTO_STARTS):
+            raise PhotoError(f"{source} {DAMAGED}: {SAVE_AS}.") from error
         raise PhotoError(f"{source} is not a JPEG, PNG, WebP, BMP or TIFF photo: {SAVE_AS}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PhotoError(_too_large(source)) from error
     except MemoryError as error:
         raise PhotoError(f"{source} needs more memory than there is: save it smaller and try again.") from error
     except Exception as error:  # Pillow's readers raise nearly anything on damaged files
-        raise PhotoError(f"{source} is damaged or cut off and cannot be read: {SAVE_AS}.") from error
+        raise PhotoError(f"{source} {DAMAGED}: {SAVE_AS}.") from error
 
 
 def _check_header(image: Image.Image, source: str) -> None:
