@@ -46,8 +46,9 @@ def harrell_c(time: Any, event: Any, risk: Any) -> float:
 def uno_c(time: Any, event: Any, risk: Any, tau: float | None = None) -> float:
     """Uno's C: pairs weighted by 1 / G(t_i)^2, so that the censoring does not shape the answer (Uno et al. 2011).
 
-    G is the Kaplan-Meier estimate of staying uncensored, from the same patients. Only events before tau count; None:
-    all, which lets the few patients at risk at the end weigh a lot. Raises SurvivalError without a comparable pair.
+    G is the Kaplan-Meier estimate of staying uncensored until just before t_i, from the same patients. Only events
+    before tau count; None: all, which lets the few patients at risk at the end weigh a lot. Raises SurvivalError
+    without a comparable pair.
     """
     t, e, r = _checked(time, event, risk)
     ones = np.ones((len(t), 1))
@@ -111,21 +112,24 @@ def _estimate(value: float, samples: np.ndarray, patients: int) -> Estimate:
 
 
 def censoring_survival(time: np.ndarray, event: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Kaplan-Meier estimate G(t_i) of P(censoring > t_i) at each row's own time, per column of weights. (n, b).
+    """Kaplan-Meier estimate G(t_i-) of P(censoring >= t_i) at each row's own time, per column of weights. (n, b).
 
-    Events leave the risk set before the censored of the same time do.
+    Events leave the risk set before the censored of the same time do, and G is taken just before t_i: whoever has an
+    event at t_i need not have escaped censoring at t_i itself. (R's survival does the same; scikit-survival takes
+    G(t_i), which differs where an event and a censoring share a time.)
     """
     order = np.argsort(time, kind="stable")
     t, w, seen = time[order], weight[order], event[order]
-    starts = np.flatnonzero(np.r_[True, np.diff(t) > 0])
+    new = np.r_[True, np.diff(t) > 0]
+    starts = np.flatnonzero(new)
     at_risk = np.cumsum(w[::-1], axis=0)[::-1][starts]
     deaths = np.add.reduceat(np.where(seen[:, None], w, 0.0), starts, axis=0)
     censored = np.add.reduceat(np.where(seen[:, None], 0.0, w), starts, axis=0)
     room = at_risk - deaths
     stay = 1 - np.divide(censored, room, out=np.zeros_like(room), where=room > 0)
-    which = np.cumsum(np.r_[True, np.diff(t) > 0]) - 1
+    before = np.concatenate([np.ones((1, w.shape[1])), np.cumprod(stay, axis=0)[:-1]])
     out = np.empty_like(weight)
-    out[order] = np.cumprod(stay, axis=0)[which]
+    out[order] = before[np.cumsum(new) - 1]
     return out
 
 

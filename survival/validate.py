@@ -19,7 +19,7 @@ from survival.errors import FitCancelled, SurvivalError
 from survival.features import fit_reduction
 from survival.likelihood import log_likelihood
 from survival.outcome import patient_folds
-from survival.path import PenaltyPath, fit_path, penalty_grid
+from survival.path import QUICK, fit_path, penalty_grid
 
 CRITERIA = ("partial-likelihood", "harrell")
 RULES = ("best", "1se")
@@ -153,7 +153,7 @@ def _fold_lp(
 ) -> np.ndarray:
     """Linear predictors (m, a') of all patients under the path fitted to the training patients alone."""
     reduction = fit_reduction(flat[train], settings.n_components, settings.variance)
-    path: PenaltyPath = fit_path(reduction.scores, time[train], event[train], alphas, settings.l1_ratio)
+    path = fit_path(reduction.scores, time[train], event[train], alphas, settings.l1_ratio, QUICK)
     lp = np.empty((len(flat), len(path.alphas)))
     lp[train] = reduction.scores @ path.coef
     lp[~train] = reduction.transform(flat[~train]) @ path.coef
