@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from latent.checkpoints import Checkpoint
 from numpy.typing import NDArray
 
 from faces.errors import FaceError
+from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, InversionError, LatentError
 from latent.inversion import PRESETS, Inversion, InversionSettings, Progress
 from latent.perceptual import load_perceptual
@@ -71,9 +71,18 @@ def study_preset(study: Study) -> InversionSettings:
     return PRESETS[study.settings.preset]
 
 
+def encoder_sha256(checkpoint: Checkpoint) -> str:
+    """Digest of the encoder's weights, "" without one: where the search starts shapes the code it finds."""
+    return str(checkpoint.config.get("files", {}).get("encoder.safetensors", {}).get("sha256", ""))
+
+
 def _record(study: Study, checkpoint: Checkpoint) -> Embedding:
     # The perceptual distance is the one this machine has, and shapes the codes: it belongs to the record.
-    extra = {"aligned": study.settings.aligned, "perceptual_name": load_perceptual(checkpoint.device).name}
+    extra = {
+        "aligned": study.settings.aligned,
+        "perceptual_name": load_perceptual(checkpoint.device).name,
+        "encoder_sha256": encoder_sha256(checkpoint),
+    }
     settings = {**study_preset(study).as_dict(), **extra}
     shape = (checkpoint.num_ws, checkpoint.w_dim)
     return Embedding(checkpoint.name, checkpoint.sha256, study.settings.preset, *shape, settings=settings)

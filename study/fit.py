@@ -80,6 +80,7 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "checkpoint_sha256": embedding.checkpoint_sha256,
         "preset": embedding.preset,
         "perceptual_name": embedding.settings.get("perceptual_name", ""),
+        "encoder_sha256": embedding.settings.get("encoder_sha256", ""),
         "latents_sha256": embedding.latents_sha256,
         "patients": len(table),
         "patients_in_table": len(study.patients),

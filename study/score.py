@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from latent.checkpoints import Checkpoint
 from numpy.typing import NDArray
 
 from faces.align import AlignedFace
 from faces.errors import FaceError
 from faces.photo import Photo
+from latent.checkpoints import Checkpoint
 from latent.inversion import Inversion, InversionSettings, Progress
-from study.embed import BATCH, study_preset
+from study.embed import BATCH, encoder_sha256, study_preset
 from study.errors import StudyError
 from study.files import csv_text, safe_cell, write_text
 from study.photos import EXTENSIONS
@@ -122,20 +123,22 @@ def score_faces(
     results = invert_faces(checkpoint, faces, settings or study_preset(study), on_step, cancelled)
     inversions = [r for r in results if isinstance(r, Inversion)]
     risks = iter(risk_of(study, study.model(model), np.stack([i.ws for i in inversions])) if inversions else [])
-    perceptual = study.report(model).get("perceptual_name", "")
+    notes = partial(_notes, study.report(model), encoder_sha256(checkpoint))
     return [
-        Score(r, next(risks), _flags(face, r, perceptual)) if isinstance(r, Inversion) else Refused(str(r))
+        Score(r, next(risks), face.quality.flags + notes(r)) if isinstance(r, Inversion) else Refused(str(r))
         for r, face in zip(results, faces, strict=True)
     ]
 
 
-def _flags(face: AlignedFace, inversion: Inversion, perceptual: str) -> tuple[str, ...]:
-    """The photo's quality flags, and one more where the code was not found as the cohort's codes were."""
-    used = inversion.metrics["perceptual_name"]
-    if not perceptual or used == perceptual:
-        return face.quality.flags
-    note = f"The code was found with {used}, the cohort's with {perceptual}: the score may be off."
-    return (*face.quality.flags, note)
+def _notes(report: dict[str, Any], encoder: str, inversion: Inversion) -> tuple[str, ...]:
+    """Sentences where the code was not found in the way the cohort's codes were."""
+    notes = []
+    used, cohorts = inversion.metrics["perceptual_name"], report.get("perceptual_name")
+    if cohorts and used != cohorts:
+        notes.append(f"The code was found with {used}, the cohort's codes with {cohorts}: the score may be off.")
+    if report.get("encoder_sha256") and report["encoder_sha256"] != encoder:
+        notes.append("The checkpoint's encoder changed since the cohort was embedded: the score may be off.")
+    return tuple(notes)
 
 
 def score_photo(
@@ -159,7 +162,7 @@ def score_photo(
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key that puts 2.jpg before 10.jpg."""
     parts = re.split(r"([0-9]+)", name.casefold())
-    return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
+    return [(0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p) for p in parts]
 
 
 def photos_in(path: Path) -> list[Path]:

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from latent.checkpoints import Checkpoint
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.latents import INDEX_COLUMNS, Embedding, write_latents
 from study.settings import Settings, settings_text
 from study.simulate import encode_jpeg
 from study.store import Study
+from tests.ui.tiny import write_checkpoint
 
 CHECKPOINT_SHA = "c" * 64
 HEADER = "patient_id,age,sex,site,stage,ecog,time_months,event,photo"
@@ -73,38 +75,46 @@ def write_codes(study: Study, ws: np.ndarray, checkpoint_sha256: str = CHECKPOIN
     return write_latents(study.path, ws.astype(np.float32), pd.DataFrame(rows), record)
 
 
+def make_cohort(folder: Path, n: int = 240, shape: tuple[int, int] = (6, 8), seed: int = 1) -> tuple[Study, np.ndarray]:
+    """A simulated study whose log-hazard is linear in its codes, lp = <g, ws>; returns it and the true gradient g.
+
+    truth.csv holds lp as face_log_hazard; its standard deviation is 1.5.
+    """
+    rng = np.random.default_rng(seed)
+    gradient = rng.standard_normal(shape)
+    codes = rng.standard_normal((n, *shape))
+    lp = np.tensordot(codes, gradient, 2)
+    gradient, lp = gradient * 1.5 / lp.std(), lp * 1.5 / lp.std()
+    lp -= lp.mean()
+    time = 24 * (-np.log(rng.random(n)) / np.exp(lp)) ** (1 / 1.3)
+    censoring = rng.exponential(120, n)
+    table = patient_table(n)
+    table["time_months"] = np.round(np.minimum(time, censoring) + 0.01, 2)
+    table["event"] = (time <= censoring).astype(int)
+    write_study(folder, table, simulated=True)
+    truth = pd.DataFrame({"patient_id": table["patient_id"], "face_log_hazard": lp, "log_hazard": lp})
+    write_text(folder / "truth.csv", csv_text(truth))
+    for patient in table["patient_id"]:  # the bytes are never decoded here, only hashed
+        write_bytes(folder / "photos" / f"{patient}.jpg", patient.encode())
+    study = Study.open(folder)
+    write_codes(study, codes)
+    return study, gradient
+
+
 @pytest.fixture
 def tiny_study(tmp_path: Path) -> Study:
     """Twelve patients with photos, no codes."""
     return Study.open(write_study(tmp_path / "tiny", patient_table(12), photos=12))
 
 
-@pytest.fixture
-def make_cohort(tmp_path: Path) -> Callable[..., tuple[Study, np.ndarray]]:
-    """A simulated study whose codes are linear in the face's hazard plus noise; returns it and the true gradient.
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkpoint]:
+    """An untrained generator as a checkpoint; the same one each time."""
+    made: list[Checkpoint] = []
 
-    ws = mean + common factors + ..., lp = <g, ws>: truth.csv holds lp as face_log_hazard.
-    """
-
-    def make(n: int = 160, shape: tuple[int, int] = (6, 8), seed: int = 1) -> tuple[Study, np.ndarray]:
-        rng = np.random.default_rng(seed)
-        gradient = rng.standard_normal(shape)
-        codes = rng.standard_normal((n, *shape))
-        lp = np.tensordot(codes, gradient, 2)
-        gradient, lp = gradient * 1.5 / lp.std(), lp * 1.5 / lp.std()
-        lp -= lp.mean()
-        time = 24 * (-np.log(rng.random(n)) / np.exp(lp)) ** (1 / 1.3)
-        censoring = rng.exponential(120, n)
-        table = patient_table(n)
-        table["time_months"] = np.round(np.minimum(time, censoring) + 0.01, 2)
-        table["event"] = (time <= censoring).astype(int)
-        folder = write_study(tmp_path / "cohort", table, simulated=True)
-        truth = pd.DataFrame({"patient_id": table["patient_id"], "face_log_hazard": lp, "log_hazard": lp})
-        write_text(folder / "truth.csv", csv_text(truth))
-        for patient in table["patient_id"]:  # the bytes are never decoded here, only hashed
-            write_bytes(folder / "photos" / f"{patient}.jpg", patient.encode())
-        study = Study.open(folder)
-        write_codes(study, codes)
-        return study, gradient
+    def make() -> Checkpoint:
+        if not made:
+            made.append(write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny"))
+        return made[0]
 
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study.errors import Findings, StudyError
@@ -115,7 +115,7 @@ def test_sizes_are_limited_quickly() -> None:
     assert "more than 500 columns" in refusal('"' + "a" * 20 + '",' + ",".join(["b"] * 800))
     assert "larger than 64 MB" in refusal(b"x" * (MAX_BYTES + 1))
     assert "larger" not in refusal(b"," * 499 + b"\n")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # seconds; half a second on an idle machine
 
 
 def test_many_bad_rows_stay_few_sentences() -> None:
@@ -158,6 +158,7 @@ def test_further_columns_cannot_shadow_ours() -> None:
     assert frame["row_in_file"].tolist() == ["9"]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_give_a_table_or_a_sentence(data: bytes) -> None:
     said = ""
@@ -168,6 +169,7 @@ def test_any_bytes_give_a_table_or_a_sentence(data: bytes) -> None:
     assert "\n" not in said
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text(max_size=8), min_size=9, max_size=9), max_size=5))
 def test_any_cells_give_findings_or_a_sentence(rows: list[list[str]]) -> None:
     import csv

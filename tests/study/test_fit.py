@@ -1,0 +1,196 @@
+"""simulate -> fit -> direction recovers what was put in; steps are exact; scores and reports are honest."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latent.directions import Direction
+from study.direction import edit_strip, health_direction, log_hr_steps
+from study.errors import StudyError
+from study.fit import fit, recovered_share, report_text
+from study.score import risk_of
+from study.store import OUT_OF_FOLD_FILE, Study
+from survival.cox import CoxModel
+from survival.errors import FitCancelled
+from survival.metrics import harrell_c
+from tests.study.conftest import make_cohort, write_codes
+
+MODEL = {"folds": 3, "n_alphas": 15}
+Cohort = tuple[Study, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Read-only: shared by the tests of this file."""
+    study, gradient = make_cohort(tmp_path_factory.mktemp("fitted") / "cohort")
+    fit(study, model=CoxModel("ridge", **MODEL))
+    return Study.open(study.path), gradient
+
+
+@pytest.fixture
+def own(fitted: Cohort, tmp_path: Path) -> Study:
+    """A copy that a test may change."""
+    return Study.open(shutil.copytree(fitted[0].path, tmp_path / "cohort"))
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+
+
+def test_truth_is_recovered(fitted: Cohort) -> None:
+    study, gradient = fitted
+    assert cosine(study.model().log_hr_gradient(), gradient) > 0.8
+    assert cosine(health_direction(study).vector, gradient) > 0.8
+    report = study.report()
+    truth = report["truth"]
+    assert truth["harrell_face"]["value"] > 0.75
+    assert truth["recovered_share"]["low"] < truth["recovered_share"]["value"] < truth["recovered_share"]["high"]
+    assert 0.75 < truth["recovered_share"]["value"] < 1.05
+    assert truth["correlation_with_face"] > 0.8
+    by_hand = (report["harrell"]["value"] - 0.5) / (truth["harrell_face"]["value"] - 0.5)
+    assert truth["recovered_share"]["value"] == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("kind", ["coefficients", "pattern"])
+@pytest.mark.parametrize("band", [None, (1, 4)])
+def test_a_step_of_two_doubles_the_hazard(fitted: Cohort, kind: str, band: tuple[int, int] | None) -> None:
+    study, _ = fitted
+    direction = health_direction(study, kind, band)  # type: ignore[arg-type]
+    model, ws = study.model(), study.latents().ws
+    before = model.predict(ws)
+    after = model.predict(ws + np.float32(np.log(2)) * direction.vector)
+    np.testing.assert_allclose(np.exp(after - before), 2.0, rtol=1e-5)
+    horizon = np.array([12.0])
+    _, s0 = model.predict_survival_function(ws[:5], times=horizon)
+    _, s1 = model.predict_survival_function(ws[:5] + np.float32(np.log(2)) * direction.vector, times=horizon)
+    np.testing.assert_allclose(s1, s0**2, rtol=1e-4)
+
+
+def test_pattern_is_covariance_times_gradient(own: Study) -> None:
+    """With codes that vary much more along some axes, pattern and coefficients differ."""
+    ws = np.array(own.latents().ws)
+    scaled = ws * np.linspace(0.2, 3.0, ws.shape[2], dtype=np.float32)
+    write_codes(own, scaled)
+    study = Study.open(own.path)
+    fit(study, model=CoxModel("ridge", **MODEL))
+    study = Study.open(study.path)
+    flat = scaled.reshape(len(scaled), -1)
+    expected = np.cov(flat.T) @ study.model().log_hr_gradient().ravel()
+    pattern, plain = health_direction(study, "pattern"), health_direction(study)
+    assert cosine(pattern.vector.ravel(), expected) == pytest.approx(1.0, abs=1e-5)
+    assert cosine(pattern.vector, plain.vector) < 0.95
+
+
+def test_what_is_on_disk(fitted: Cohort) -> None:
+    study, _ = fitted
+    folder = study.model_folder()
+    assert {p.name for p in folder.iterdir()} >= {"model.json", "model.npz", "report.json", OUT_OF_FOLD_FILE}
+    assert not [p for p in folder.parent.iterdir() if p.name.startswith(".")]
+    scores = pd.read_csv(folder / OUT_OF_FOLD_FILE)
+    assert list(scores["patient_id"]) == list(study.patients["patient_id"])
+    time, event = study.patients["time"].to_numpy(), study.patients["event"].to_numpy()
+    report = study.report()
+    assert report["harrell"]["value"] == pytest.approx(harrell_c(time, event, scores["log_hr"]), abs=1e-6)
+    assert report["checkpoint_sha256"] == study.embedding.checkpoint_sha256
+    assert report["latents_sha256"] == study.embedding.latents_sha256
+    assert "share of it recovered" in report_text(report)
+
+
+def test_only_patients_with_photo_and_code(own: Study) -> None:
+    own.photo_path("P0005").unlink()
+    opened = Study.open(own.path)
+    report = fit(opened, model=CoxModel("ridge", **MODEL))
+    assert (report["patients"], report["patients_in_table"]) == (239, 240)
+    assert "1 left out" in report_text(report)
+    assert "P0005" not in (opened.model_folder() / OUT_OF_FOLD_FILE).read_text()
+
+
+def test_a_refused_or_stopped_fit_keeps_the_old_model(fitted: Cohort) -> None:
+    study, _ = fitted
+    folder = study.model_folder()
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    with pytest.raises(FitCancelled):
+        fit(study, model=CoxModel("ridge", **MODEL), cancelled=lambda: True)
+    table = study.patients.assign(event=False)
+    hopeless = Study(study.path, study.settings, table, study.photos)
+    with pytest.raises(StudyError, match="0 events"):
+        fit(hopeless, model=CoxModel("ridge", **MODEL))
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_recovered_share_of_the_truth_itself_is_one() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.standard_normal(150)
+    time, event = rng.exponential(np.exp(-truth)), rng.random(150) < 0.7
+    share = recovered_share(time, event, truth, truth, n=200)
+    assert (share.value, share.low, share.high) == (1, 1, 1)
+    noise = recovered_share(time, event, rng.standard_normal(150), truth, n=200)
+    assert noise.low < 0.2 < share.value
+    assert noise.high < 0.5
+
+
+def test_risks_agree_with_the_model(fitted: Cohort) -> None:
+    study, _ = fitted
+    model, ws = study.model(), np.array(study.latents().ws[:4])
+    risks = risk_of(study, model, ws)
+    np.testing.assert_allclose([r.log_hr for r in risks], model.predict(ws))
+    order = np.argsort([r.log_hr for r in risks])
+    percentiles = np.array([r.percentile for r in risks])[order]
+    assert (np.diff(percentiles) >= 0).all()
+    for risk in risks:
+        assert risk.hr == pytest.approx(np.exp(risk.log_hr))
+        assert list(risk.horizons) == [12.0, 24.0, 60.0]
+        assert (np.diff(risk.survival) <= 0).all()
+        assert risk.times[0] == 0
+        assert risk.survival[0] == 1
+
+
+def test_edit_strip(own: Study, make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames, hazards and curves of one face belong together, frame by frame."""
+    study = own
+    checkpoint = make_checkpoint()
+    shape = (checkpoint.num_ws, checkpoint.w_dim)
+    rng = np.random.default_rng(0)
+    codes = checkpoint.statistics.mean + rng.standard_normal((len(study.photos), *shape))
+    write_codes(study, codes, checkpoint.sha256)
+    study = Study.open(study.path)
+    with pytest.raises(StudyError, match="fitted on other codes"):
+        study.model()
+    fit(study, model=CoxModel("ridge", **MODEL))
+    study = Study.open(study.path)
+    ws = np.array(study.latents().ws[0])
+    steps = log_hr_steps(np.log(4), 5)
+    direction = health_direction(study, "pattern")
+    strip = edit_strip(study, checkpoint, ws, direction, steps)
+    assert strip.frames.shape == (5, checkpoint.resolution, checkpoint.resolution, 3)
+    np.testing.assert_allclose(strip.log_hr - strip.log_hr[2], steps, atol=1e-4)
+    np.testing.assert_allclose(strip.hr / strip.hr[2], [0.25, 0.5, 1, 2, 4], rtol=1e-4)
+    np.testing.assert_allclose(strip.hr_step, [0.25, 0.5, 1, 2, 4])
+    assert strip.log_hr[2] == pytest.approx(float(study.model().predict(ws)[0]), abs=1e-5)
+    assert (np.diff(strip.survival, axis=0) <= 0).all()
+    assert (np.diff(strip.percentile) >= 0).all()
+    np.testing.assert_allclose(strip.survival[4], strip.survival[2] ** 4, rtol=1e-3)
+    assert strip.horizons.shape == (5, 3)
+    stranger = json.loads((study.model_folder() / "report.json").read_text()) | {"checkpoint_sha256": "0" * 64}
+    monkeypatch.setattr(Study, "report", lambda self, name="photo": stranger)
+    with pytest.raises(StudyError, match="fitted with another checkpoint"):
+        edit_strip(study, checkpoint, ws, direction, steps)
+
+
+def test_direction_refusals(fitted: Cohort, tmp_path: Path) -> None:
+    study, _ = fitted
+    with pytest.raises(StudyError, match="not a kind of direction"):
+        health_direction(study, "magic")  # type: ignore[arg-type]
+    with pytest.raises(StudyError, match="are not a band"):
+        health_direction(study, band=(3, 99))
+    with pytest.raises(StudyError, match="must be odd"):
+        log_hr_steps(count=4)
+    assert isinstance(health_direction(study), Direction)
+    assert log_hr_steps(count=3)[1] == 0
