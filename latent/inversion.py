@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from faces.align import resize
 from latent.checkpoints import Checkpoint
@@ -32,9 +33,10 @@ from latent.images import to_tensor, to_uint8
 from latent.inversion_loss import InversionLoss
 from latent.metrics import identity_distances, psnr, ssim
 from latent.perceptual import load_perceptual
+from latent.space import sample_w
 from latent.whitening import Whitening
 
-START_SAMPLES = 48  # faces looked at for a start where the checkpoint has no encoder
+START_SAMPLES, START_PSI = 48, 0.7  # faces looked at for a start where the checkpoint has no encoder
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-8
 RAMP_UP, RAMP_DOWN = 0.05, 0.5  # shares of the steps over which the step length rises and falls
@@ -130,32 +132,28 @@ def prepared(images: np.ndarray, resolution: int) -> np.ndarray:
     return np.stack([resize(image, resolution) for image in images])
 
 
-def _encoder_start(checkpoint: Checkpoint, targets: Tensor) -> Tensor | None:
-    """Codes (N, num_ws, w_dim) from the checkpoint's encoder, or None where it has none."""
-    return None if checkpoint.encoder is None else checkpoint.encoder(targets)
-
-
 def _sampled_start(checkpoint: Checkpoint, targets: Tensor, seed: int) -> Tensor:
     """For each photo the nearest, in 16 px pixels, of the mean face and some random faces drawn near it."""
-    noise = torch.Generator().manual_seed(seed)
-    z = torch.randn(START_SAMPLES, checkpoint.generator.z_dim, generator=noise).to(targets.device)
-    ws = checkpoint.generator.mapping(z, None, truncation_psi=0.7)
-    mean = torch.as_tensor(checkpoint.statistics.mean, dtype=ws.dtype, device=ws.device)
-    ws = torch.cat([mean.expand(1, checkpoint.num_ws, -1), ws])
+    mean = checkpoint.statistics.mean
+    drawn = mean + START_PSI * (sample_w(checkpoint.generator, START_SAMPLES, seed) - mean)
+    codes = torch.from_numpy(np.concatenate([mean[None], drawn])).to(targets)
+    ws = codes[:, None].expand(-1, checkpoint.num_ws, -1)
     faces = torch.cat([checkpoint.generator.synthesis(part, noise_mode="const") for part in ws.split(8)])
-    small = [torch.nn.functional.adaptive_avg_pool2d(picture, 16).flatten(1) for picture in (targets, faces)]
+    small = [F.adaptive_avg_pool2d(pictures, 16).flatten(1) for pictures in (targets, faces)]
     return ws[torch.cdist(small[0], small[1]).argmin(1)]
 
 
 @torch.no_grad()
 def start_codes(checkpoint: Checkpoint, targets: Tensor, seed: int = 0) -> Tensor:
-    """Where the search starts, (N, num_ws, w_dim), for photos (N, 3, R, R) in [-1, 1]."""
-    encoded = _encoder_start(checkpoint, targets)
-    return encoded if encoded is not None else _sampled_start(checkpoint, targets, seed)
+    """Where the search starts, (N, num_ws, w_dim), for photos (N, 3, R, R) in [-1, 1]: the encoder's answer, or
+    without an encoder the best of some random faces."""
+    if checkpoint.encoder is not None:
+        return checkpoint.encoder(targets)
+    return _sampled_start(checkpoint, targets, seed)
 
 
 class _Search:
-    """Adam on whitened codes of N photos at once, each with its own convergence; photos that are done leave the batch."""
+    """Adam on whitened codes of N photos at once, each with its own convergence; who is done leaves the batch."""
 
     def __init__(self, checkpoint: Checkpoint, targets: Tensor, settings: InversionSettings) -> None:
         self.generator, self.settings = checkpoint.generator, settings

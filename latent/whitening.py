@@ -5,15 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latent.space import WStatistics
-
-# Components with less than this share of the largest variance count as if they had it: W is nearly flat in hundreds of
-# directions, and along those a distance in their own deviations would forbid every photo that is not a sample.
-VARIANCE_FLOOR = 1e-3
+from latent.space import VARIANCE_FLOOR, WStatistics
 
 
 class Whitening:
-    """x = (w - mean) V^T / s with s = sqrt(max(variance, floor)); what V does not span stays as `rest`."""
+    """x = (w - mean) V^T / s with s = sqrt(max(variance, floor)), as `space.mahalanobis` measures; what V does not span
+    stays as `rest`."""
 
     def __init__(self, statistics: WStatistics, device: torch.device | str) -> None:
         self.mean, self.components, variances = (

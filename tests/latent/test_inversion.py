@@ -1,5 +1,6 @@
 """Inversion on a tiny random generator: it finds codes, one photo and a batch agree, and it stops when it must."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_perceptual_term_lowers_what_it_measures(checkpoint: Checkpoint, faces: 
 
 def test_batch_equals_single_runs(checkpoint: Checkpoint, faces: np.ndarray) -> None:
     """Also when the photos of the batch stop at different steps."""
-    settings = replace(PIXELS, steps=40, patience=5, tolerance=0.03)
+    settings = replace(PIXELS, steps=40, patience=5, tolerance=0.2)
     together = invert(checkpoint, faces, settings)
     assert len({len(result.losses["total"]) for result in together}) > 1
     for face, result in zip(faces, together, strict=True):
@@ -108,27 +109,22 @@ def test_progress_and_cancel(checkpoint: Checkpoint, faces: np.ndarray) -> None:
 
 
 def test_stops_on_a_plateau(checkpoint: Checkpoint, faces: np.ndarray) -> None:
-    result = invert(checkpoint, faces[:1], replace(PIXELS, steps=400, patience=10, tolerance=0.05))[0]
-    assert len(result.losses["total"]) < 200
-
-
-class Breaking(torch.nn.Module):
-    """A synthesis network whose pictures are no numbers in the calls of `when`."""
-
-    def __init__(self, inner: torch.nn.Module, when: range) -> None:
-        super().__init__()
-        self.inner, self.when, self.calls = inner, when, 0
-
-    def forward(self, ws: torch.Tensor, noise_mode: str) -> torch.Tensor:
-        self.calls += 1
-        picture = self.inner(ws, noise_mode=noise_mode)
-        return picture * float("nan") if self.calls in self.when else picture
+    result = invert(checkpoint, faces[:1], replace(PIXELS, steps=400, patience=5, tolerance=0.1))[0]
+    assert len(result.losses["total"]) < 100
 
 
 def broken(checkpoint: Checkpoint, when: range) -> Checkpoint:
+    """A checkpoint whose pictures are no numbers in the synthesis calls of `when`."""
     encoder = WPlusEncoder(32, checkpoint.num_ws, checkpoint.w_dim, width=8).eval()
-    generator = torch.nn.Module()
-    generator.synthesis = Breaking(checkpoint.generator.synthesis, when)
+    generator = copy.deepcopy(checkpoint.generator)
+    calls = 0
+
+    def spoil(module: torch.nn.Module, inputs: object, picture: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return picture * float("nan") if calls in when else picture
+
+    generator.synthesis.register_forward_hook(spoil)
     return replace(checkpoint, generator=generator, encoder=encoder)
 
 

@@ -146,7 +146,7 @@ def test_wrong_backbones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         LearnedDistance(wrong, heads())
     monkeypatch.setattr(perceptual, "BACKBONE_FOLDER", tmp_path)
     (tmp_path / "alexnet-damaged.pth").write_bytes(b"not a weight file")
-    with pytest.raises(LatentError, match="alexnet-damaged.pth cannot be read"):
+    with pytest.raises(LatentError, match=r"alexnet-damaged\.pth cannot be read"):
         load_perceptual()
 
 
