@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from study.errors import Finding, Findings, StudyError
 from study.files import read_limited, sha256_of
-from study.latents import AGAIN, Embedding, Latents, has_latents, read_embedding, read_latents
+from study.latents import AGAIN, INDEX, Embedding, Latents, has_latents, read_embedding, read_latents
 from study.photos import FOLDER, find_photos
 from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import SAFE_NAME, Settings, read_settings
@@ -34,6 +34,7 @@ MODELS = "models"
 REPORT_FILE = "report.json"
 OUT_OF_FOLD_FILE = "out_of_fold.csv"
 STUDIES = Path("studies")
+VERIFY_BYTES = 2**29  # photos are all hashed up to this size together, about a second's work
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,16 +115,24 @@ class Study:
     @cached_property
     def _checked_latents(self) -> Latents:
         latents, _ = read_latents(self.path)
-        index = latents.index
-        changed = []
-        for patient, digest in zip(index["patient_id"], index["photo_sha256"], strict=True):
-            # A patient who left the table only leaves the analysis; a photo that changed makes its code wrong.
-            if patient in self.photos and sha256_of(self.photos[patient]) != digest:
-                changed.append(self.photos[patient].name)
+        changed = [p.name for p, digest in self._to_verify(latents.index) if sha256_of(p) != digest]
         if changed:
             others = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
             raise StudyError(f"{FOLDER}/{changed[0]}{others} changed after it was embedded. {AGAIN}")
         return latents
+
+    def _to_verify(self, index: pd.DataFrame) -> list[tuple[Path, str]]:
+        """Photos to hash, and the digests they had: all, or, where that is too much to read, those touched since.
+
+        A patient who left the table only leaves the analysis; a photo that changed makes its code wrong.
+        """
+        pairs = zip(index["patient_id"], index["photo_sha256"], strict=True)
+        photos = [(self.photos[p], str(digest)) for p, digest in pairs if p in self.photos]
+        facts = [path.stat() for path, _ in photos]
+        if sum(f.st_size for f in facts) <= VERIFY_BYTES:
+            return photos
+        embedded = (self.path / INDEX).stat().st_mtime
+        return [photo for photo, f in zip(photos, facts, strict=True) if max(f.st_mtime, f.st_ctime) > embedded]
 
     def latents(self, checkpoint_sha256: str | None = None) -> Latents:
         """The codes. StudyError when missing, damaged, of changed photos, or of another checkpoint than given."""
@@ -164,7 +173,6 @@ class Study:
         """The fitted model; StudyError when there is none, it is damaged, or it was fitted on other codes."""
         # Imported here: the statistics stack takes seconds to import, and opening a study needs none of it.
         from survival.cox import CoxModel
-
         from survival.errors import SurvivalError
 
         report = self.report(name)

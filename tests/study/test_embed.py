@@ -11,6 +11,7 @@ import pytest
 
 import study.embed as module
 from faces.errors import NoFaceError
+from faces.photo import Photo
 from latent.errors import Cancelled, InversionError
 from latent.inversion import PRESETS, Inversion, InversionSettings, Progress
 from study import prepare as preparation
@@ -225,3 +226,15 @@ def test_real_inversion(aligned_study: Study, make_checkpoint: Callable, monkeyp
     assert np.isfinite(ws).all()
     assert (index["psnr"] > 5).all()
     assert index["perceptual_name"].str.len().min() > 3
+
+
+def test_a_real_portrait_is_found_and_aligned() -> None:
+    """The same portrait through the detector and as a ready square: only the first has landmarks."""
+    photo = Path(__file__).parents[1] / "data" / "portraits" / "frontal_man.jpg"
+    face, square = preparation.prepare(photo), preparation.prepare(photo, aligned=True)
+    assert face.pixels.shape == square.pixels.shape == (preparation.ALIGNED_SIZE, preparation.ALIGNED_SIZE, 3)
+    assert face.landmarks is not None
+    assert square.landmarks is None
+    assert abs(face.quality.yaw) < 20
+    with pytest.raises(NoFaceError, match=r"flat\.jpg: no face was found"):
+        preparation.prepare(Photo(np.full((200, 200, 3), 90, np.uint8), "flat.jpg"))

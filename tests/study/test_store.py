@@ -121,8 +121,12 @@ def test_analysed_follows_the_table_not_the_index(tiny_study: Study) -> None:
     np.testing.assert_array_equal(matrix, ws[::-1][2:])
 
 
-def test_changed_photo_is_refused(tiny_study: Study) -> None:
+@pytest.mark.parametrize("limit", [2**29, 0])
+def test_changed_photo_is_refused(tiny_study: Study, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there are too many bytes to hash all photos: a photo written after the codes is."""
+    monkeypatch.setattr("study.store.VERIFY_BYTES", limit)
     write_codes(tiny_study, codes())
+    assert len(Study.open(tiny_study.path).latents().ws) == 12
     write_bytes(tiny_study.photo_path("P0004"), tiny_study.photo_path("P0005").read_bytes())
     with pytest.raises(StudyError, match=r"photos/P0004.jpg changed after it was embedded"):
         Study.open(tiny_study.path).latents()
