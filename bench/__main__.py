@@ -1,7 +1,8 @@
-"""`python -m bench NAME`: run bench/NAME.py, which prints its table, and keep its numbers as JSON."""
+"""`python -m bench NAME [OPTIONS]`: run bench/NAME.py, which prints its table, and keep its numbers as JSON."""
 
 import argparse
 import importlib
+import inspect
 import sys
 from pathlib import Path
 
@@ -9,18 +10,23 @@ from bench.common import write_json
 
 
 def available() -> list[str]:
-    """Names of the benchmarks: every module here but this one and the shared code."""
+    """Names of the benchmarks: every module here but this one and what they share."""
     here = Path(__file__).parent
-    return sorted(file.stem for file in here.glob("*.py") if file.stem not in {"__init__", "__main__", "common"})
+    return sorted(
+        file.stem for file in here.glob("*.py") if file.stem not in {"__init__", "__main__", "common", "projector"}
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one benchmark (its `run() -> dict`); 0 when its table was printed and its JSON written."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=available())
-    name = parser.parse_args(arguments).name
-    result = importlib.import_module(f"bench.{name}").run()
-    print(f"\nwritten: {write_json(name, result)}")
+    options, others = parser.parse_known_args(arguments)
+    run = importlib.import_module(f"bench.{options.name}").run
+    if others and not inspect.signature(run).parameters:
+        parser.error(f"{options.name} takes no options: {' '.join(others)}")
+    result = run(others) if others else run()
+    print(f"\nwritten: {write_json(options.name, result)}")
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.common import print_table, write_json
+from bench.common import print_table
 from bench.projector import project
 from faces.align import align, resize
 from faces.errors import FaceError
@@ -26,7 +26,7 @@ from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.inversion import PRESETS, Inversion, InversionSettings, invert, measure
 
 ROOT = Path(__file__).resolve().parent.parent
-PORTRAITS = ROOT / "tests" / "data" / "portraits"
+PORTRAITS = ROOT / "bench" / "portraits"
 CHECKPOINT = ROOT / "checkpoints" / "portraits"
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 COLUMNS = ("perceptual", "psnr", "ssim", "identity", "plausibility", "seconds")
@@ -109,7 +109,3 @@ def _row(name: str, results: list[dict[str, Any]]) -> dict[str, Any]:
         values = [result[column] for result in results if column in result]
         row[column] = statistics.median(values) if values else "-"
     return row
-
-
-if __name__ == "__main__":
-    print(f"\nwritten: {write_json('invert', run(sys.argv[1:]))}")
