@@ -4,31 +4,34 @@ import streamlit as st
 
 from ui import gate, page, resources, theme
 
-st.set_page_config(page_title="Latent health", page_icon=":material/face_5:", layout="wide")
+st.set_page_config(page_title="Latent health", page_icon=str(theme.ICON), layout="wide")
 gate.require_access()
 resources.warm_up()
+st.logo(str(theme.ICON), size="large")
 chosen = st.navigation(
-    [
-        st.Page(
-            "pages/home.py",
-            title="Home",
-            icon=":material/home:",
-            default=True,
-            help="What this is, the study, the checkpoint, and how well the photo model does.",
-        ),
-        st.Page(
-            "pages/portrait.py",
-            title="Portrait",
-            icon=":material/add_a_photo:",
-            help="A photo becomes an aligned face, a code in W+, and a risk relative to the cohort.",
-        ),
-        st.Page(
-            "pages/health_direction.py",
-            title="Health direction",
-            icon=":material/swap_horiz:",
-            help="Move a face along the direction in which the modelled hazard changes.",
-        ),
-    ]
+    {
+        "Latent health": [
+            st.Page(
+                "pages/home.py",
+                title="Home",
+                icon=":material/home:",
+                default=True,
+                help="What this is, the study, the checkpoint, and how well the photo model does.",
+            ),
+            st.Page(
+                "pages/portrait.py",
+                title="Portrait",
+                icon=":material/add_a_photo:",
+                help="A photo becomes an aligned face, a code in W+, and a risk relative to the cohort.",
+            ),
+            st.Page(
+                "pages/health_direction.py",
+                title="Health direction",
+                icon=":material/swap_horiz:",
+                help="Move a face along the direction in which the modelled hazard changes.",
+            ),
+        ]
+    }
 )
 page.pickers()
 with st.container(horizontal_alignment="center"), st.container(width=theme.CONTENT_WIDTH):

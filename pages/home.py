@@ -28,19 +28,19 @@ with right:
     faces = st.container()
 
 st.space("small")
-st.subheader("How well the photo model does", anchor=False)
+page.section("How well the photo model does")
 cohort = page.require(state.cohort, "There is no model to show yet")
 overview.performance(cohort)
 
 st.space("small")
-st.subheader("Where to go", anchor=False)
+page.section("Where to go")
 portrait, direction = st.columns(2, gap="large")
 with portrait:
     st.page_link("pages/portrait.py", label="**Portrait**: from a photo to a risk", icon=":material/add_a_photo:")
-    st.caption("Upload a photo, take one, or choose a patient of the study. See it aligned, inverted and scored.")
+    page.note("Upload a photo, take one, or choose a patient of the study. See it aligned, inverted and scored.")
 with direction:
     st.page_link("pages/health_direction.py", label="**Health direction**: move a face", icon=":material/swap_horiz:")
-    st.caption("Slide a face towards lower or higher modelled hazard; face, risk and survival curve move together.")
+    page.note("Slide a face towards lower or higher modelled hazard; face, risk and survival curve move together.")
 
 # Pictures come last: the words are on screen while they are rendered.
 with hero:

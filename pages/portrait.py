@@ -15,17 +15,17 @@ checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
 cohort = page.require(state.cohort, "There is no model to score with")
 portrait = state.portrait()
 
-st.subheader("1. Photo", anchor=False, divider="gray")
+page.section("1. Photo")
 intake.choose_photo(portrait, cohort)
 if portrait.photo is None:
     st.stop()
 
-st.subheader("2. Face", anchor=False, divider="gray")
+page.section("2. Face")
 intake.choose_face(portrait)
 if portrait.aligned is None:
     st.stop()
 
-st.subheader("3. Code and risk", anchor=False, divider="gray")
+page.section("3. Code and risk")
 own = cohort.study.settings.preset
 with st.container(horizontal=True, vertical_alignment="bottom"):
     preset = st.selectbox(

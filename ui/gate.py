@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
+ENTERED = "entered"  # in the session's state once the entry has let this visit pass
+
 
 def is_loopback(host: str | None) -> bool:
     """Whether a host name or address can only mean this machine. None and "" mean every address."""
@@ -47,10 +49,12 @@ def sign_in_configured() -> bool:
 
 def require_access() -> None:
     """Let the visit pass, ask for sign-in, or show why not and stop the run."""
+    st.session_state.pop(ENTERED, None)
     if sign_in_configured():
         if st.user.is_logged_in:
             if st.sidebar.button("Sign out", icon=":material/logout:"):
                 st.logout()
+            st.session_state[ENTERED] = True
             return
         st.title("Please sign in")
         st.markdown("This installation shows patients' photos to people it knows.")
@@ -65,3 +69,14 @@ def require_access() -> None:
             "`.streamlit/secrets.toml` (see docs/guide.md)."
         )
         st.stop()
+    st.session_state[ENTERED] = True
+
+
+def require_entry() -> None:
+    """Send a visit that came past the entry script back to it.
+
+    Until the entry has run once, Streamlit takes the files in pages/ for pages of their own: the first visit to a
+    fresh server, made straight to /portrait, would run that file without the entry and its gate.
+    """
+    if not st.session_state.get(ENTERED):
+        st.switch_page("app.py")

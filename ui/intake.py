@@ -10,7 +10,7 @@ import streamlit as st
 from faces.errors import FaceError
 from faces.photo import MAX_BYTES, load_photo
 from ui import pictures, state
-from ui.page import facts
+from ui.page import facts, note
 from ui.text import number
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SOURCES = ("Upload", "Camera", "Example")
 EXTENSIONS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"]
 EXAMPLES_SHOWN = 6
+PHOTO_WIDTH = 520  # CSS pixels at most
 FOUND, BY_HAND, ALIGNED = "Found face", "Place by hand", "Already aligned"
 
 
@@ -78,7 +79,7 @@ def _examples(portrait: Portrait, cohort: Cohort) -> None:
         )
     st.button("Other patients", icon=":material/refresh:", type="tertiary", on_click=_next_examples)
     if cohort.study.simulated:
-        st.caption("Rendered portraits of simulated patients of this study. Nobody in them exists.")
+        note("Rendered portraits of simulated patients of this study. Nobody in them exists.")
 
 
 def _next_examples() -> None:
@@ -153,7 +154,7 @@ def _found(portrait: Portrait) -> None:
         chosen = labels.index(label or labels[0])
     _keep(portrait, (FOUND, chosen), lambda: align(photo, faces[chosen]))
     numbered = pictures.number_faces(photo.pixels, [face.box for face in faces], chosen)
-    st.image(numbered, width="stretch", alt=f"The photo with {len(faces)} numbered faces, number {chosen + 1} chosen")
+    st.image(numbered, width=PHOTO_WIDTH, alt=f"The photo with {len(faces)} numbered faces, number {chosen + 1} chosen")
 
 
 def _face_label(index: int, face: Face) -> str:
@@ -175,9 +176,11 @@ def _by_hand(portrait: Portrait) -> None:
     angle = down.slider("Turn, clockwise (degrees)", -180, 180, 0, key=f"angle-{tag}")
     face = _keep(portrait, (BY_HAND, x, y, side, angle), lambda: align_by_hand(photo, (x, y), side, angle))
     st.image(
-        pictures.outline_square(photo.pixels, face.quad), width="stretch", alt="The photo with the square to be cut out"
+        pictures.outline_square(photo.pixels, face.quad),
+        width=PHOTO_WIDTH,
+        alt="The photo with the square to be cut out",
     )
-    st.caption("Eyes level, a little above the middle; the square about twice as wide as the face.")
+    note("Eyes level, a little above the middle; the square about twice as wide as the face.")
 
 
 def _whole(portrait: Portrait) -> None:
@@ -186,15 +189,16 @@ def _whole(portrait: Portrait) -> None:
     photo = portrait.photo
     assert photo is not None
     face = _keep(portrait, (ALIGNED,), lambda: already_aligned(photo))
-    st.image(pictures.outline_square(photo.pixels, face.quad), width="stretch", alt="The photo, taken as it is")
+    st.image(pictures.outline_square(photo.pixels, face.quad), width=PHOTO_WIDTH, alt="The photo, taken as it is")
 
 
 def _aligned_face(face: AlignedFace) -> None:
-    st.image(face.pixels, width="stretch", caption="The aligned face that will be inverted", alt="Aligned face")
+    st.image(face.pixels, width=PHOTO_WIDTH, alt="The aligned face")
+    note("The aligned face: what the code will be searched for.")
     quality = face.quality
     pose = "not measured" if np.isnan(quality.yaw) else f"{number(quality.yaw, 0)}° / {number(quality.pitch, 0)}°"
     facts([("Size in the photo", f"{quality.face_px:.0f} px a side"), ("Turned / raised", pose)])
     if quality.flags:
         st.warning("\n".join(f"- {flag}" for flag in quality.flags), title="Look at the photo", icon=":material/flag:")
     else:
-        st.caption(":material/check: Sharpness, exposure, pose and size raise no flag.")
+        note("Sharpness, exposure, pose and size raise no flag.")

@@ -174,7 +174,7 @@ def scrub(editing: Editing, cohort: Cohort) -> None:
         )
         _download("Numbers (CSV)", lambda: strips.table(shown.strip, cohort), "health_direction.csv", "text/csv")
     step = shown.strip.steps[at]
-    st.caption(
+    page.note(
         f"At rest at HR {ratio(float(np.exp(step)))} to the start (log-HR {signed(float(step))}). "
         "Pictures are drawn by a generator: they show what the model reads from faces, not how this person would look."
     )

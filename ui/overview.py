@@ -85,7 +85,7 @@ def performance(cohort: Cohort) -> None:
         shown.append(("C of the true face hazard", f"{ceiling['value']:.3f}", _interval(ceiling), GLOSSARY["ceiling"]))
         shown.append(("Share of it recovered", percent(share["value"]), _percents(share), GLOSSARY["recovered"]))
     figure_row("performance", shown, columns=len(shown))
-    st.caption(
+    page.note(
         f"All figures are out-of-fold over {report['patients']:,} patients with {report['events']:,} events: "
         f"{report['folds']}-fold nested cross-validation by patient, {report['penalty']} Cox on the W+ codes. "
         f"Intervals are 95 % bootstrap intervals over patients. Score spread over the cohort: standard deviation "
@@ -113,7 +113,7 @@ def hero(cohort: Cohort, checkpoint: Checkpoint) -> None:
         ("lower modelled hazard", "higher modelled hazard"),
         "Face moved along the health direction",
     )
-    st.caption(
+    page.note(
         f"{kind.capitalize()} {patient}, near the cohort's median risk, moved along the health direction of the "
         "study's photo model. Labels: hazard ratio to the middle face. Every picture is drawn by the generator."
     )
@@ -139,9 +139,7 @@ def sample_faces(checkpoint: Checkpoint) -> None:
         uris = _samples(checkpoint.sha256, checkpoint)
     st.space("xsmall")
     page.gallery(uris, "Random face")
-    st.caption(
-        f"Random faces of this generator (seeds 1 to {SAMPLES}, truncation {SAMPLE_PSI}). Nobody in them exists."
-    )
+    page.note(f"Random faces of this generator (seeds 1 to {SAMPLES}, truncation {SAMPLE_PSI}). Nobody in them exists.")
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
-from ui import resources, state, theme
+from ui import gate, resources, state, theme
 from ui.text import GLOSSARY
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def pickers() -> None:
         )
         names = resources.checkpoint_names()
         _picker("Checkpoint", "checkpoint", names, state.DEFAULT_CHECKPOINT, GLOSSARY["checkpoint"])
-        st.caption(RESEARCH_USE)
+        note(RESEARCH_USE)
 
 
 def _picker(label: str, key: str, names: Sequence[str], default: str, explanation: str) -> None:
@@ -47,15 +47,26 @@ def _picker(label: str, key: str, names: Sequence[str], default: str, explanatio
 
 def masthead(kicker: str, title: str, lede: str) -> None:
     """Title, one sentence, and what kind of data the page shows."""
+    gate.require_entry()
     theme.apply_style()
-    st.html(f'<p class="lh-kicker">{html.escape(kicker)}</p>')
-    words, badges = st.columns([5, 2], vertical_alignment="top", gap="large")
-    with words:
-        st.title(title, anchor=False)
-        st.html(f'<p class="lh-lede">{html.escape(lede)}</p>')
+    words, badges = st.columns([2, 3], vertical_alignment="center")
+    words.html(f'<p class="lh-kicker">{html.escape(kicker)}</p>')
     with badges, st.container(horizontal=True, horizontal_alignment="right"):
         study_badge()
         st.badge("Research use only", icon=":material/info:", color="gray")
+    st.title(title, anchor=False)
+    st.html(f'<p class="lh-lede">{html.escape(lede)}</p>')
+
+
+def section(title: str) -> None:
+    """A thin rule and a heading."""
+    st.html('<hr class="lh-section">')
+    st.subheader(title, anchor=False)
+
+
+def note(words: str) -> None:
+    """Small print that still reads well (Streamlit's own captions are too pale for figures)."""
+    st.html(f'<p class="lh-note">{html.escape(words)}</p>')
 
 
 def study_badge() -> None:
@@ -90,8 +101,8 @@ def unavailable(what: str, sentence: str) -> None:
 def facts(rows: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
     """A list of name, value and, where given, a note."""
     cells = []
-    for name, value, *note in rows:
-        small = f"<small>{html.escape(note[0])}</small>" if note and note[0] else ""
+    for name, value, *rest in rows:
+        small = f"<small>{html.escape(rest[0])}</small>" if rest and rest[0] else ""
         cells.append(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}{small}</dd>")
     st.html(f'<dl class="lh-facts">{"".join(cells)}</dl>')
 
@@ -99,18 +110,18 @@ def facts(rows: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
 def figure_row(key: str, figures: Sequence[tuple[str, str, str, str]], columns: int = 4) -> None:
     """Headline figures: (what it is, value with unit, uncertainty or basis, explanation)."""
     grid = st.grid(columns, gap=("medium", "medium"), min_column_width=150)
-    for index, (label, value, note, explanation) in enumerate(figures):
+    for index, (label, value, small, explanation) in enumerate(figures):
         lead = "lead-" if index == 0 else ""
         with grid.cell(), st.container(key=f"number-{lead}{key}-{index}", gap=None):
             st.metric(label, value, help=explanation or None)
-            st.caption(note)
+            note(small)
 
 
-def picture(target: DeltaGenerator, uri: str, title: str, note: str, alt: str) -> None:
+def picture(target: DeltaGenerator, uri: str, title: str, small: str, alt: str) -> None:
     """A picture with its caption, scaled to its column."""
     target.html(
         f'<figure class="lh-picture"><img src="{uri}" alt="{html.escape(alt, quote=True)}">'
-        f"<figcaption>{html.escape(title)}<small>{html.escape(note)}</small></figcaption></figure>"
+        f"<figcaption>{html.escape(title)}<small>{html.escape(small)}</small></figcaption></figure>"
     )
 
 

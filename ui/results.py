@@ -11,7 +11,7 @@ import streamlit as st
 
 from ui import figures, pictures
 from ui.jobs import Job
-from ui.page import facts, figure_row, heat_legend, picture
+from ui.page import facts, figure_row, heat_legend, note, picture
 from ui.state import SENTENCES, Portrait, basis
 from ui.text import GLOSSARY, number, ordinal, percent, plain_time, ratio, signed
 
@@ -124,7 +124,7 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
         ],
         columns=3,
     )
-    st.caption(
+    note(
         f"No interval is given for one face: the model's own measure of trust is its out-of-fold C over the cohort, "
         f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
     )
@@ -135,12 +135,12 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
         st.markdown("**Survival of people with this score, over the cohort's quarters of risk**")
         figure = figures.face_over_quarters(score, cohort)
         st.plotly_chart(figure, theme=None, alt="Survival curve of this face over the cohort's four quarters")
-        st.caption("Quarters: Kaplan-Meier with 95 % bands, patients grouped by out-of-fold score.")
+        note("Quarters: Kaplan-Meier with 95 % bands, patients grouped by out-of-fold score.")
     with right:
         st.markdown("**Where this score stands in the cohort**")
         figure = figures.place_in_cohort(score, cohort)
         st.plotly_chart(figure, theme=None, alt="Histogram of the cohort's scores with this face marked")
-        st.caption("Bars: the cohort's out-of-fold log hazard ratios.")
+        note("Bars: the cohort's out-of-fold log hazard ratios.")
 
 
 def _in_cohort(cohort: Cohort, patient: str) -> str:
@@ -174,7 +174,7 @@ def show_downloads(score: Score, cohort: Cohort, checkpoint: Checkpoint, origina
         st.download_button(
             "Pictures (PNG)", png, "portrait.png", "image/png", icon=":material/download:", on_click="ignore"
         )
-    st.caption("Nothing is saved unless you download it. The files hold no photo except the PNG.")
+    note("Nothing is saved unless you download it. The files hold no photo except the PNG.")
 
 
 def as_record(score: Score, cohort: Cohort, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 CONTENT_WIDTH = 1280  # CSS pixels; wider screens get margins, so lines of text stay readable
+ICON = Path(__file__).with_name("icon.svg")
 STYLE_SHEET = Path(__file__).with_name("style.css")
 
 

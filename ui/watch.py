@@ -8,6 +8,7 @@ import streamlit as st
 
 from ui import pictures
 from ui.jobs import POLL_SECONDS, Job, Snapshot
+from ui.page import note
 from ui.text import duration, number
 
 
@@ -43,7 +44,7 @@ def _progress(job: Job[Any], seen: Snapshot, what: str) -> None:
         if len(values) < 2:
             continue
         st.html(pictures.sparkline(values, f"{name} over the steps, from {values[0]:.3f} to {values[-1]:.3f}"))
-        st.caption(f"{name}: {number(values[-1])} (at the start {number(values[0])}); lower is closer to the photo")
+        note(f"{name}: {number(values[-1])} (at the start {number(values[0])}); lower is closer to the photo")
     stopping = job.stopping()
     st.button(
         "Stopping" if stopping else "Cancel",
