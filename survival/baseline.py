@@ -40,10 +40,9 @@ class Baseline:
         steps = np.concatenate([[0.0], self.cumulative_hazard])
         hazard = steps[np.searchsorted(self.times, at, side="right")]
         hazard = np.where(at > self.last_time, np.nan, hazard)
-        with np.errstate(over="ignore"):  # a hazard beyond float64 is a survival of 0
-            relative = np.exp(np.atleast_1d(np.asarray(log_hr, dtype=np.float64)))
-        # at hazard 0 everyone is alive, however large their risk: 0 * inf must not become nan
-        product = np.where(hazard == 0, 0.0, relative[:, None] * hazard)
+        # in logs, so that hazard 0 stays 0 at any risk and a hazard beyond float64 becomes a survival of 0
+        with np.errstate(divide="ignore", over="ignore"):
+            product = np.exp(np.log(hazard) + np.atleast_1d(np.asarray(log_hr, dtype=np.float64))[:, None])
         return at, np.exp(-product)
 
 

@@ -43,8 +43,11 @@ def write_model(folder: Path, kind: str, meta: dict[str, Any], arrays: dict[str,
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
     for path, content in ((folder / "model.npz", data), (folder / "model.json", text.encode())):
         part = path.with_name(path.name + ".tmp")
-        part.write_bytes(content)
-        os.replace(part, path)
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def read_model(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

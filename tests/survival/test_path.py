@@ -1,4 +1,5 @@
 import warnings
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ class Breaking:
     """Stands in for the solver: breaks down when the path goes below a penalty."""
 
     floor = 0.0
-    tries: list[int] = []
+    tries: ClassVar[list[int]] = []
 
     def __init__(self, alphas, **settings):
         self.alphas, self.settings = alphas, settings
