@@ -58,10 +58,10 @@ def align_by_hand(
     height, width = photo.pixels.shape[:2]
     try:
         x, y, side, angle = (float(value) for value in (*centre, side, angle))
-    except (TypeError, ValueError):
-        x = float("nan")
-    if not all(math.isfinite(value) for value in (x, y, side, angle)):
-        raise FaceError("The crop needs a centre, a side and an angle that are numbers: place it again.")
+        if not all(math.isfinite(value) for value in (x, y, side, angle)):
+            raise ValueError("not finite")
+    except (TypeError, ValueError) as error:
+        raise FaceError("The crop needs a centre, a side and an angle that are numbers: place it again.") from error
     if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
         raise FaceError("The middle of the crop lies outside the photo: place it on the face.")
     if not MIN_SQUARE <= side <= MAX_SQUARE * max(height, width):
