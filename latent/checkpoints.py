@@ -25,7 +25,7 @@ from latent.encoder import WPlusEncoder
 from latent.errors import CheckpointError
 from latent.space import DEFAULT_SAMPLES, WStatistics, w_statistics
 from latent.stylegan2 import Discriminator, Generator
-from latent.stylegan2.building import build_discriminator, build_generator, fill
+from latent.stylegan2.building import discriminator_layout, fill, generator_layout, lay_out
 
 FORMAT = 1
 PARTS = ("generator", "discriminator", "encoder")
@@ -291,16 +291,16 @@ def _build(part: str, config: Mapping[str, Any], tensors: Mapping[str, torch.Ten
     """Network of one part. Raises ValueError with a sentence where settings or tensors do not fit."""
     settings = config.get(part)
     if part == "generator":
-        return build_generator(settings, tensors)
+        return fill(generator_layout(settings), tensors, "the generator")
     if part == "discriminator":
-        return build_discriminator(settings, tensors)
-    legal = {"resolution": 1 << 12, "num_ws": 64, "w_dim": 4096, "width": 512}
+        return fill(discriminator_layout(settings), tensors, "the discriminator")
+    legal = {"resolution": 1 << 12, "num_ws": 64, "w_dim": 4096, "width": 256}
     if not isinstance(settings, Mapping) or settings.keys() != legal.keys():
         raise ValueError("the encoder's settings are not resolution, num_ws, w_dim and width")
     for name, highest in legal.items():
         if type(settings[name]) is not int or not 1 <= settings[name] <= highest:
             raise ValueError(f"the encoder's settings give {name} the value {str(settings[name])[:40]!r}")
-    return fill(lambda: WPlusEncoder(**settings), tensors, "the encoder")
+    return fill(lay_out(lambda: WPlusEncoder(**settings)), tensors, "the encoder")
 
 
 _STATISTICS = ("mean", "std", "components", "variances")

@@ -6,7 +6,7 @@ without memory) and then given the tensors, so that a file can claim nothing tha
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -149,22 +149,26 @@ def _check_channels(what: str, kwargs: Mapping[str, Any], resolution: int) -> No
         raise ValueError(f"{what} would have no channels at {resolution} px")
 
 
-def check_tensors(network: nn.Module, tensors: Mapping[str, torch.Tensor], what: str) -> None:
-    """Names, shapes, kind and values of `tensors` against a network on any device.
+def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]], what: str) -> None:
+    """Names and shapes of a file's tensors against a network on any device.
 
     Raises ValueError with a sentence that names the first tensor that does not fit.
     """
     wanted = network.state_dict()
-    missing = sorted(wanted.keys() - tensors.keys())
+    missing = sorted(wanted.keys() - shapes.keys())
     if missing:
         raise ValueError(f"{what} lacks the tensor {missing[0]}{_and_more(missing)}")
-    unknown = sorted(tensors.keys() - wanted.keys())
+    unknown = sorted(shapes.keys() - wanted.keys())
     if unknown:
         raise ValueError(f"{what} holds a tensor that has no place here, {unknown[0][:80]}{_and_more(unknown)}")
+    for name, shape in shapes.items():
+        if tuple(shape) != tuple(wanted[name].shape):
+            raise ValueError(f"{what} has the tensor {name} as {tuple(shape)}, not {tuple(wanted[name].shape)}")
+
+
+def check_values(tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """Kind and values of tensors. Raises ValueError with a sentence that names the first that cannot be used."""
     for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            shapes = f"{tuple(tensor.shape)} instead of {tuple(wanted[name].shape)}"
-            raise ValueError(f"{what} has the tensor {name} with the shape {shapes}")
         if not tensor.is_floating_point():
             raise ValueError(f"{what} has the tensor {name} as {tensor.dtype}, not as floating-point numbers")
         if not all(math.isfinite(bound) for bound in torch.aminmax(tensor)):  # a NaN is both bounds
@@ -193,14 +197,19 @@ class _ShapesOnly(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def fill(make: Callable[[], Network], tensors: Mapping[str, torch.Tensor], what: str) -> Network:
-    """Build a network and give it float32 copies of `tensors`, frozen and in evaluation mode.
-
-    `make` is called under torch's meta device. Raises ValueError as `check_tensors` does.
-    """
+def lay_out(make: Callable[[], Network]) -> Network:
+    """A network without numbers: `make` is called under torch's meta device."""
     with torch.device("meta"), _ShapesOnly():
-        network = make()
-    check_tensors(network, tensors, what)
+        return make()
+
+
+def fill(network: Network, tensors: Mapping[str, torch.Tensor], what: str) -> Network:
+    """Give a network from `lay_out` float32 copies of `tensors`; it comes back frozen and in evaluation mode.
+
+    Raises ValueError with a sentence where names, shapes, kinds or values do not fit.
+    """
+    check_shapes(network, {name: tensor.shape for name, tensor in tensors.items()}, what)
+    check_values(tensors, what)
     state = {
         name: value.to(dtype=torch.float32, copy=True).contiguous(
             memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format
@@ -211,15 +220,13 @@ def fill(make: Callable[[], Network], tensors: Mapping[str, torch.Tensor], what:
     return network.eval().requires_grad_(False)
 
 
-def build_generator(kwargs: object, tensors: Mapping[str, torch.Tensor], what: str = "the generator") -> Generator:
-    """Checked settings + named tensors -> Generator, frozen. Raises ValueError with a sentence."""
+def generator_layout(kwargs: object) -> Generator:
+    """Generator without numbers from settings of unknown origin. Raises ValueError with a sentence."""
     legal = check_generator_kwargs(kwargs)
-    return fill(lambda: Generator(**legal), tensors, what)
+    return lay_out(lambda: Generator(**legal))
 
 
-def build_discriminator(
-    kwargs: object, tensors: Mapping[str, torch.Tensor], what: str = "the discriminator"
-) -> Discriminator:
-    """Checked settings + named tensors -> Discriminator, frozen. Raises ValueError with a sentence."""
+def discriminator_layout(kwargs: object) -> Discriminator:
+    """Discriminator without numbers from settings of unknown origin. Raises ValueError with a sentence."""
     legal = check_discriminator_kwargs(kwargs)
-    return fill(lambda: Discriminator(**legal), tensors, what)
+    return lay_out(lambda: Discriminator(**legal))

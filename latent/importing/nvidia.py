@@ -1,0 +1,89 @@
+"""NVIDIA's training pickles: a table with the networks `G_ema` (the one to use), `G`, `D`.
+
+A network is settings (`_init_kwargs`) and a tree of modules with `_parameters` and `_buffers`; the tree gives the
+names of a state dict. Only the settings and tensors are used.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from latent.errors import ImportRefused
+from latent.importing.containers import Persistent
+from latent.importing.tensors import TensorRecord
+
+MAX_DEPTH = 8
+MAX_TENSORS = 5000
+_POSITIONAL = {
+    "Generator": ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"),
+    "Discriminator": ("c_dim", "img_resolution", "img_channels"),
+}
+
+
+def _tensors_of(network: Persistent, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, TensorRecord]]:
+    """(name, tensor) of a network and all its modules, named as a state dict does."""
+    if depth > MAX_DEPTH:
+        raise ImportRefused("The file nests networks deeper than StyleGAN2 does; it was refused.")
+    for kind in ("_parameters", "_buffers"):
+        table = network.state.get(kind, {})
+        if not isinstance(table, Mapping):
+            raise ImportRefused("The file describes a network without its tensors; it was refused.")
+        for name, value in table.items():
+            if value is None:
+                continue
+            if not isinstance(value, TensorRecord):
+                raise ImportRefused(f"The file has something else where the tensor {prefix}{name} should be.")
+            yield f"{prefix}{name}", value
+    modules = network.state.get("_modules", {})
+    if not isinstance(modules, Mapping):
+        raise ImportRefused("The file describes a network without its modules; it was refused.")
+    for name, module in modules.items():
+        if module is None:
+            continue
+        if not isinstance(module, Persistent):
+            raise ImportRefused(f"The file has something else where the module {prefix}{name} should be.")
+        yield from _tensors_of(module, f"{prefix}{name}.", depth + 1)
+
+
+def _tensors(network: Persistent, what: str) -> dict[str, TensorRecord]:
+    tensors: dict[str, TensorRecord] = {}
+    for name, tensor in _tensors_of(network):
+        tensors[name] = tensor
+        if len(tensors) > MAX_TENSORS:
+            raise ImportRefused(f"The file's {what} has more tensors than StyleGAN2; it was refused.")
+    return tensors
+
+
+def _settings(network: Persistent, what: str) -> dict[str, Any]:
+    """`_init_kwargs`, with positional arguments under their names."""
+    kwargs, args = network.state.get("_init_kwargs"), network.state.get("_init_args", ())
+    if not isinstance(kwargs, Mapping) or not isinstance(args, tuple):
+        raise ImportRefused(f"The file does not say how its {what} is built; it was refused.")
+    names = _POSITIONAL[what]
+    if len(args) > len(names):
+        raise ImportRefused(f"The file's {what} is built in a way that StyleGAN2 is not; it was refused.")
+    return dict(zip(names, args, strict=False)) | dict(kwargs)
+
+
+def _network(table: Mapping[Any, Any], key: str, what: str) -> tuple[dict[str, Any], dict[str, TensorRecord]] | None:
+    network = table.get(key)
+    if network is None:
+        return None
+    if not isinstance(network, Persistent) or network.class_name != what:
+        raise ImportRefused(f"The file's {key} is not a StyleGAN2 {what.lower()}; it was refused.")
+    tensors = _tensors(network, what)
+    if any(name.startswith("synthesis.input.") for name in tensors):
+        raise ImportRefused("The file holds a StyleGAN3 network; only StyleGAN2 can be imported.")
+    return _settings(network, what), tensors
+
+
+def read_networks(
+    value: Mapping[Any, Any],
+) -> tuple[
+    tuple[dict[str, Any], dict[str, TensorRecord]],
+    tuple[dict[str, Any], dict[str, TensorRecord]] | None,
+]:
+    """(settings, tensors) of G_ema, and of D or None. Raises ImportRefused with one sentence."""
+    generator = _network(value, "G_ema", "Generator")
+    if generator is None:
+        raise ImportRefused("The file holds no generator: a pickle of StyleGAN2 has one under the name G_ema.")
+    return generator, _network(value, "D", "Discriminator")

@@ -1,0 +1,169 @@
+"""The `.pt` family: a table with the state dict `g_ema` (and `latent_avg`), as e4e, pSp and PTI use.
+
+The same network as NVIDIA's under other names (Karras et al. 2019; architecture `skip`), with two differences in the
+numbers: convolution kernels are kept without the factor 1/sqrt(fan-in) that is applied before demodulation, and noise
+maps are numbered. Settings are not stored; they follow from the shapes.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from latent.errors import ImportRefused
+from latent.importing.tensors import TensorRecord
+
+MAPPING_RATE = 0.01  # learning-rate multiplier of the mapping network, the same in every published file
+MAX_LAYERS = 32
+
+Convert = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def _first(tensor: torch.Tensor) -> torch.Tensor:
+    """Drop the leading dimension of one."""
+    return tensor[0]
+
+
+def _kernel(tensor: torch.Tensor) -> torch.Tensor:
+    """(1, O, I, 3, 3) without, to (O, I, 3, 3) with the factor 1/sqrt(fan-in)."""
+    return tensor[0] / math.sqrt(math.prod(tensor.shape[2:]))
+
+
+def _scalar(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.reshape(())
+
+
+def _vector(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.flatten()
+
+
+def _square(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor[0, 0]
+
+
+_LAYER: dict[str, tuple[str, Convert]] = {
+    "conv.weight": ("weight", _kernel),
+    "conv.modulation.weight": ("affine.weight", _plain),
+    "conv.modulation.bias": ("affine.bias", _plain),
+    "noise.weight": ("noise_strength", _scalar),
+    "activate.bias": ("bias", _plain),
+}
+_RGB: dict[str, tuple[str, Convert]] = {
+    "conv.weight": ("weight", _first),
+    "conv.modulation.weight": ("affine.weight", _plain),
+    "conv.modulation.bias": ("affine.bias", _plain),
+    "bias": ("bias", _vector),
+}
+
+
+def shape_after(convert: Convert, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape that a conversion gives, found without numbers. Raises ImportRefused where it does not apply."""
+    try:
+        return tuple(convert(torch.empty(shape, device="meta")).shape)
+    except (IndexError, RuntimeError):
+        raise ImportRefused(f"The file has a tensor with the shape {shape} where StyleGAN2 has another.") from None
+
+
+def _target(key: str) -> tuple[str, Convert] | None:
+    """Our name of a tensor and its conversion; None for the constant filters. Raises KeyError for an unknown name."""
+    if re.fullmatch(r"(convs|to_rgbs)\.\d{1,2}\.(conv\.blur|upsample)\.kernel", key):
+        return None
+    if key == "input.input":
+        return "synthesis.b4.const", _first
+    if found := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", key):
+        return f"mapping.fc{int(found[1]) - 1}.{found[2]}", _plain
+    if found := re.fullmatch(r"noises\.noise_(\d{1,2})", key):
+        return f"{_layer(int(found[1]))}.noise_const", _square
+    if found := re.fullmatch(r"(?:conv1|convs\.(\d{1,2}))\.(.+)", key):
+        name, convert = _LAYER[found[2]]
+        return f"{_layer(0 if found[1] is None else int(found[1]) + 1)}.{name}", convert
+    if found := re.fullmatch(r"(?:to_rgb1|to_rgbs\.(\d{1,2}))\.(.+)", key):
+        name, convert = _RGB[found[2]]
+        return f"synthesis.b{4 if found[1] is None else 8 << int(found[1])}.torgb.{name}", convert
+    raise KeyError(key)
+
+
+def _layer(index: int) -> str:
+    """Our name of the index-th convolution: 0 at 4 px, then two at each resolution, the first of which doubles it."""
+    if index == 0:
+        return "synthesis.b4.conv1"
+    return f"synthesis.b{4 << ((index + 1) // 2)}.conv{(index + 1) % 2}"
+
+
+def check_filter(tensor: torch.Tensor, key: str) -> None:
+    """The resampling filter [1, 3, 3, 1] with gain 4, or refusal."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    if tensor.shape != (4, 4) or not torch.allclose(tensor.float(), torch.outer(taps, taps) / 16, atol=1e-5):
+        raise ImportRefused(f"The file resamples by another filter than [1, 3, 3, 1] in {key}.")
+
+
+def _settings(records: Mapping[str, TensorRecord]) -> dict[str, Any]:
+    """Generator settings from shapes."""
+
+    def shape(key: str, dimensions: int) -> tuple[int, ...]:
+        if key not in records or len(records[key].shape) != dimensions:
+            raise ImportRefused(f"The file's generator lacks the tensor {key} in the shape that StyleGAN2 has.")
+        return records[key].shape
+
+    w_dim, z_dim = shape("style.1.weight", 2)
+    layers = sum(1 for key in records if re.fullmatch(r"style\.\d{1,2}\.weight", key))
+    doublings = sum(1 for key in records if re.fullmatch(r"to_rgbs\.\d{1,2}\.bias", key))
+    if not 1 <= doublings <= 9:
+        raise ImportRefused("The file's generator has no resolution that StyleGAN2 has.")
+    widths = {4: shape("conv1.conv.weight", 5)[1]}
+    for k in range(doublings):
+        widths[8 << k] = shape(f"convs.{2 * k}.conv.weight", 5)[1]
+    widest = max(widths.values())
+    narrowed = [width * resolution for resolution, width in widths.items() if width < widest]
+    resolution = 4 << doublings
+    return {
+        "z_dim": z_dim,
+        "c_dim": 0,
+        "w_dim": w_dim,
+        "img_resolution": resolution,
+        "img_channels": 3,
+        "mapping_kwargs": {"num_layers": layers, "lr_multiplier": MAPPING_RATE},
+        "synthesis_kwargs": {
+            "channel_base": max(narrowed, default=widest * resolution),
+            "channel_max": widest,
+            "architecture": "skip",
+        },
+    }
+
+
+def read_generator(
+    value: Mapping[Any, Any],
+) -> tuple[dict[str, Any], dict[str, tuple[TensorRecord, Convert]], TensorRecord | None]:
+    """Settings, our names -> (tensor in the file, conversion), and latent_avg or None.
+
+    Raises ImportRefused with one sentence.
+    """
+    state = value.get("g_ema")
+    if not isinstance(state, Mapping):
+        raise ImportRefused("The file holds no generator: a .pt of StyleGAN2 has its state dict under the name g_ema.")
+    records: dict[str, TensorRecord] = {}
+    for key, record in state.items():
+        if not isinstance(key, str) or not isinstance(record, TensorRecord):
+            raise ImportRefused(f"The file's g_ema has something else than a tensor under {str(key)[:60]!r}.")
+        records[key] = record
+    settings = _settings(records)
+    tensors: dict[str, tuple[TensorRecord, Convert]] = {}
+    for key, record in records.items():
+        try:
+            target = _target(key)
+        except KeyError:
+            raise ImportRefused(f"The file's generator has a tensor that has no place here, {key[:80]}.") from None
+        if target is None:
+            if record.numel > 64:
+                raise ImportRefused(f"The file resamples by another filter than [1, 3, 3, 1] in {key}.")
+            check_filter(record.read(), key)
+        else:
+            tensors[target[0]] = (record, target[1])
+    average = value.get("latent_avg")
+    return settings, tensors, average if isinstance(average, TensorRecord) else None
