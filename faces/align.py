@@ -85,7 +85,7 @@ def already_aligned(photo: Photo, size: int = 256) -> AlignedFace:
 
 def resize(pixels: NDArray[np.uint8], size: int | tuple[int, int]) -> NDArray[np.uint8]:
     """Scale uint8 (H, W, 3) or (H, W) to size (a side, or (height, width)), Lanczos, antialiased when shrinking."""
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = size if isinstance(size, tuple) else (size, size)
     if pixels.shape[:2] == (height, width):
         return pixels.copy()
     return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
