@@ -3,7 +3,7 @@
 import streamlit as st
 
 from latent.inversion import PRESETS
-from ui import intake, page, resources, results, state, watch
+from ui import intake, journey, page, resources, results, state, watch
 from ui.text import GLOSSARY
 
 page.masthead(
@@ -71,11 +71,14 @@ results.show_fit(score, original)
 st.space("small")
 st.markdown("#### What the model says of this code")
 results.show_risk(score, cohort, portrait.patient)
-st.page_link(
-    "pages/health_direction.py",
-    label="Move this face along the health direction",
+if st.button(
+    "Move this face along the health direction",
+    key="onward",
+    type="primary",
     icon=":material/swap_horiz:",
-)
+    on_click=journey.choose_my_photo,
+):
+    st.switch_page("pages/health_direction.py")
 st.space("small")
 st.markdown("#### Take away")
 results.show_downloads(score, cohort, checkpoint, original)

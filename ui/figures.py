@@ -56,7 +56,7 @@ def face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
                 trace.line.dash = dash
     theme.style_figure(figure, height=430)
     end = float(cohort.model.baseline.last_time)
-    figure.update_xaxes(tickvals=round_times(end), range=[0, 1.03 * end])
+    figure.update_xaxes(tickvals=round_times(end), range=[0, 1.1 * end])
     return figure
 
 
@@ -64,7 +64,11 @@ def place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
     """The cohort's out-of-fold scores with this face's place among them."""
     scores = cohort.model.cohort_["log_hr"].to_numpy()
     figure = risk_histogram(scores, score.log_hr, score.percentile, palette=plot_palette())
-    return theme.style_figure(figure, height=430)
+    for mark in figure.layout.annotations:
+        mark.text, mark.y = "this face", 1.0
+    theme.style_figure(figure, height=430)
+    figure.update_xaxes(title="Log-HR to the cohort's median")
+    return figure
 
 
 def round_times(end: float) -> list[float]:

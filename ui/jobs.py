@@ -102,7 +102,8 @@ class Job(Generic[Result]):
         self.name = name
         self.result: Result | None = None
         self._work, self._guard = work, guard if guard is not None else nullcontext()
-        self._readable, self._stopped = readable, (JobCancelled, *stopped)
+        self._readable = readable
+        self._stopped: tuple[type[Exception], ...] = (JobCancelled, *stopped)
         self._snapshot = Snapshot(message="Waiting for its turn")
         self._lock = threading.Lock()
         self._cancel = threading.Event()

@@ -12,9 +12,11 @@ from latent.edit import EditState
 from ui import page, pictures, resources, state, strips
 from ui.jobs import Job
 from ui.scrubber import scrubber
-from ui.text import GLOSSARY, ratio, signed
+from ui.text import GLOSSARY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from latent.checkpoints import Checkpoint
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 UPLOADED, PATIENT, RANDOM = "My photo", "Patient", "Random face"
 KINDS = {"Coefficients": "coefficients", "Cohort pattern": "pattern"}
 RANDOM_PSI = 0.7
+RANDOM_HELP = f"Each whole number is another face, truncated at {RANDOM_PSI}. {GLOSSARY['psi']}"
 UNDO_KEPT = 50
 
 
@@ -43,40 +46,47 @@ def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
     """The row of choices; None where the chosen face does not exist yet."""
     has_photo = _my_code() is not None
     st.session_state.setdefault("face_source", UPLOADED if has_photo else PATIENT)
-    left, middle, right = st.columns([4, 3, 4], gap="large")
-    with left:
+    st.session_state.setdefault("kind", next(iter(KINDS)))
+    st.session_state.setdefault("band", next(iter(strips.BANDS)))
+    with st.container(horizontal=True, gap="large"):
         source = st.segmented_control(
             "Face", (UPLOADED, PATIENT, RANDOM), key="face_source", persist_state="session", required=True
         )
-        face = _face(source or PATIENT, cohort)
-    with middle:
         kind = st.segmented_control(
             "Direction",
             list(KINDS),
-            default="Coefficients",
             key="kind",
             persist_state="session",
             required=True,
             help=f"**Coefficients**: {GLOSSARY['coefficients']}\n\n**Cohort pattern**: {GLOSSARY['pattern']}",
         )
-    with right:
         band = st.segmented_control(
             "Layers that move",
             list(strips.BANDS),
-            default="All layers",
             key="band",
             persist_state="session",
             required=True,
             help=strips.BAND_HELP,
         )
+    face = _face(source or PATIENT, cohort)
     if face is None:
         return None
     return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All layers", state.basis())
 
 
+def choose_my_photo() -> None:
+    """Let the page open on the scored photo (runs before a page)."""
+    st.session_state["face_source"] = UPLOADED
+
+
 def _my_code() -> NDArray[np.float32] | None:
     portrait = state.portrait()
     return portrait.score.inversion.ws if portrait.score is not None and portrait.basis == state.basis() else None
+
+
+def _my_face() -> str:
+    """Names the scored photo: another photo, or another score of it, is another face."""
+    return str(id(state.portrait().score))
 
 
 def _face(source: str, cohort: Cohort) -> str | None:
@@ -85,11 +95,11 @@ def _face(source: str, cohort: Cohort) -> str | None:
             st.info("No photo has been scored with this study and checkpoint yet.", icon=":material/add_a_photo:")
             st.page_link("pages/portrait.py", label="Score a photo first", icon=":material/arrow_forward:")
             return None
-        return str(id(state.portrait().score))
+        return _my_face()
     if source == PATIENT:
         patients = cohort.table["patient_id"].tolist()
-        return str(st.selectbox("Patient", patients, key="patient", persist_state="session"))
-    seed = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", persist_state="session", help=GLOSSARY["psi"])
+        return str(st.selectbox("Patient", patients, key="patient", persist_state="session", width=260))
+    seed = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", persist_state="session", width=260, help=RANDOM_HELP)
     return str(int(seed))
 
 
@@ -111,21 +121,32 @@ def _code(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> tuple[NDArray[n
 
 def prepare(editing: Editing, wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> None:
     """Start drawing what is wished for, or take over what was drawn."""
-    job = editing.job
-    if job is not None and editing.wanted != wish:
-        job.cancel()
-        editing.job = job = None
-    if job is not None and job.snapshot().state == "done":
-        editing.shown, editing.job = job.result, None
-        editing.seek = (len(editing.shown.strip.steps) // 2, editing.seek[1] + 1)
-        editing.payload = strips.payload(editing.shown, cohort, editing.seek)
-        _remember(editing)
-        return
-    if job is None and editing.wanted != wish:
+    if editing.job is not None and editing.wanted != wish:
+        editing.job.cancel()
+        editing.job = None
+    if editing.job is not None and editing.job.snapshot().state == "done":
+        editing.shown, editing.job = editing.job.result, None
+        assert editing.shown is not None
+        middle = len(editing.shown.strip.steps) // 2
+        _seek(editing, cohort, middle if editing.resume is None else editing.resume)
+        if editing.resume is None:
+            _remember(editing)
+        editing.resume = None
+    elif editing.job is None and editing.wanted != wish:
         editing.wanted = wish
         editing.job = Job(
             "frames", _work(wish, cohort, checkpoint), resources.generator_lock(), state.SENTENCES
         ).start()
+    elif editing.at is not None:
+        # The page is run anew, perhaps after another page: the slider goes where it was left.
+        _seek(editing, cohort, editing.at)
+
+
+def _seek(editing: Editing, cohort: Cohort, index: int) -> None:
+    """Put the slider at a frame; a new count makes the browser obey."""
+    assert editing.shown is not None
+    editing.seek, editing.at = (index, editing.seek[1] + 1), None
+    editing.payload = strips.payload(editing.shown, cohort, editing.seek)
 
 
 def _work(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> Any:
@@ -150,11 +171,13 @@ def again(editing: Editing) -> None:
 def scrub(editing: Editing, cohort: Cohort) -> None:
     """The slider with everything that moves with it; where it comes to rest joins the undo list."""
     shown = editing.shown
+    if shown is None:
+        return
     index = scrubber(editing.payload, key=f"scrub-{editing.seek[1]}")
     if index is not None and index != _index(editing):
         editing.at = index
         _remember(editing)
-    at = _index(editing)
+    at, strip = _index(editing), shown.strip
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Undo",
@@ -165,23 +188,18 @@ def scrub(editing: Editing, cohort: Cohort) -> None:
             args=(editing, cohort),
             help="Back to where the slider last came to rest, also over a change of face, direction or layers.",
         )
-        frame = shown.strip.frames[at]
-        _download("This frame (PNG)", pictures.encode(frame), "frame.png", "image/png")
-        sheet, labels = strips.key_frames(shown.strip)
-        _download("Strip (PNG)", pictures.encode(pictures.strip(sheet, labels)), "strip.png", "image/png")
-        _download(
-            "Animation (GIF)", lambda: pictures.animation(shown.strip.frames), "health_direction.gif", "image/gif"
-        )
-        _download("Numbers (CSV)", lambda: strips.table(shown.strip, cohort), "health_direction.csv", "text/csv")
-    step = shown.strip.steps[at]
+        _download("This frame (PNG)", lambda: pictures.encode(strip.frames[at]), "frame.png", "image/png")
+        _download("Strip (PNG)", lambda: strips.sheet(strip), "strip.png", "image/png")
+        _download("Animation (GIF)", lambda: pictures.animation(strip.frames), "health_direction.gif", "image/gif")
+        _download("Numbers (CSV)", lambda: strips.table(strip, cohort), "health_direction.csv", "text/csv")
     page.note(
-        f"At rest at HR {ratio(float(np.exp(step)))} to the start (log-HR {signed(float(step))}). "
-        "Pictures are drawn by a generator: they show what the model reads from faces, not how this person would look."
+        f"At rest at HR {strips.hr_text(strip, at)} to the start. Pictures are drawn by a generator: they show "
+        "what the model reads from faces, not how this person would look."
     )
 
 
-def _download(label: str, data: Any, name: str, mime: str) -> None:
-    st.download_button(label, data, name, mime, key=f"get-{name}", icon=":material/download:", on_click="ignore")
+def _download(label: str, make: Callable[[], bytes | str], name: str, mime: str) -> None:
+    st.download_button(label, make, name, mime, key=f"get-{name}", icon=":material/download:", on_click="ignore")
 
 
 def _index(editing: Editing) -> int:
@@ -190,33 +208,50 @@ def _index(editing: Editing) -> int:
 
 def _remember(editing: Editing) -> None:
     """Add the state on screen to the undo list."""
-    shown = editing.shown
-    step = float(shown.strip.steps[_index(editing)])
-    now = EditState.of(shown.ws, shown.direction, step, shown.direction.band)
-    editing.undo = [*editing.undo, (now, shown, _index(editing))][-UNDO_KEPT:]
+    shown, index = editing.shown, _index(editing)
+    assert shown is not None
+    now = EditState.of(shown.ws, shown.direction, float(shown.strip.steps[index]), shown.direction.band)
+    if not editing.undo or editing.undo[-1][0] != now:
+        editing.undo = [*editing.undo, (now, shown.wish, index)][-UNDO_KEPT:]
 
 
 def _undo(editing: Editing, cohort: Cohort) -> None:
     """Back to the state before the last; controls, frames and slider follow (runs before the page)."""
-    editing.undo.pop()
-    _, shown, index = editing.undo[-1]
-    changed = shown is not editing.shown
-    editing.shown, editing.wanted, editing.job = shown, shown.wish, None
-    editing.seek, editing.at = (index, editing.seek[1] + 1), None
-    editing.payload = strips.payload(shown, cohort, editing.seek)
-    if changed:
-        wish = shown.wish
-        st.session_state["face_source"] = wish.source
-        st.session_state["kind"] = next(name for name, kind in KINDS.items() if kind == wish.kind)
-        st.session_state["band"] = wish.band
-        if wish.source == PATIENT:
-            st.session_state["patient"] = wish.face
-        elif wish.source == RANDOM:
-            st.session_state["seed"] = int(wish.face)
+    # A photo that was replaced since, or a study that was left, cannot be gone back to.
+    last, *earlier = reversed(editing.undo)
+    kept = [entry for entry in reversed(earlier) if _reachable(entry[1])]
+    if not kept:
+        editing.undo = [last]
+        return
+    editing.undo = kept
+    _, wish, index = kept[-1]
+    if editing.shown is not None and wish == editing.shown.wish:
+        _seek(editing, cohort, index)
+        return
+    _set_controls(wish)
+    editing.wanted, editing.job, editing.at, editing.resume = None, None, None, index
+    st.rerun()
+
+
+def _reachable(wish: Wish) -> bool:
+    if wish.basis != state.basis():
+        return False
+    return wish.source != UPLOADED or (_my_code() is not None and wish.face == _my_face())
+
+
+def _set_controls(wish: Wish) -> None:
+    st.session_state["face_source"] = wish.source
+    st.session_state["kind"] = next(name for name, kind in KINDS.items() if kind == wish.kind)
+    st.session_state["band"] = wish.band
+    if wish.source == PATIENT:
+        st.session_state["patient"] = wish.face
+    elif wish.source == RANDOM:
+        st.session_state["seed"] = int(wish.face)
 
 
 def reading(editing: Editing, cohort: Cohort) -> None:
     """How to read the page, and how far the direction can be trusted."""
+    assert editing.shown is not None
     direction = editing.shown.direction
     with st.expander("How to read this"):
         st.markdown(

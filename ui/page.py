@@ -146,11 +146,11 @@ def gallery(uris: Sequence[str], alt: str) -> None:
     st.html(f'<div class="lh-gallery">{cells}</div>')
 
 
-def heat_legend(gradient: str, top: str) -> None:
+def heat_legend(target: DeltaGenerator, gradient: str, top: str) -> None:
     """The colours of a difference picture and what they mean."""
-    st.html(
-        f'<div class="lh-ramp"><span>no change</span><i style="background:{gradient}"></i>'
-        f"<span>{html.escape(top)}</span></div>"
+    target.html(
+        f'<div class="lh-ramp"><i style="background:{gradient}"></i>'
+        f"<span>no change</span><span>{html.escape(top)}</span></div>"
     )
 
 

@@ -83,8 +83,7 @@ def show_fit(score: Score, original: np.ndarray) -> None:
     )
     difference = pictures.data_uri(pictures.difference(made, original))
     picture(columns[2], difference, "Difference", "amplified; mean of the three channels", "Where the two differ")
-    with columns[2]:
-        heat_legend(pictures.heat_gradient(), f"{100 * pictures.HEAT_FULL:.0f} % of the grey range or more")
+    heat_legend(columns[2], pictures.heat_gradient(), f"\u2265 {100 * pictures.HEAT_FULL:.0f} % of the grey range")
     m = inversion.metrics
     name = str(m["perceptual_name"])
     figure_row(
@@ -99,7 +98,7 @@ def show_fit(score: Score, original: np.ndarray) -> None:
 
 
 def _identity(distance: float) -> str:
-    return "taken for one person (below 0.6)" if distance < 0.6 else "not taken for one person (0.6 or more)"
+    return "below 0.6: the same person" if distance < 0.6 else "0.6 or more: someone else"
 
 
 def show_risk(score: Score, cohort: Cohort, patient: str) -> None:

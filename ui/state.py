@@ -67,8 +67,8 @@ class Editing:
     """The Health direction page.
 
     wanted: what the controls last asked for; job: the frames being drawn; shown, payload: the frames on screen; seek:
-    (index, count) where the slider was last put from here; at: where the person last left it. undo: (EditState, frames,
-    index), the newest last.
+    (index, count) where the slider was last put from here; at: where the person left it since; resume: where it goes
+    once the frames being drawn are there. undo: (EditState, wish, index), the newest last.
     """
 
     wanted: Wish | None = None
@@ -77,7 +77,8 @@ class Editing:
     payload: bytes = b""
     seek: tuple[int, int] = (0, 0)
     at: int | None = None
-    undo: list[tuple[EditState, Shown, int]] = field(default_factory=list)
+    resume: int | None = None
+    undo: list[tuple[EditState, Wish, int]] = field(default_factory=list)
 
 
 def portrait() -> Portrait:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ui import figures, pictures
 from ui.scrubber import pack
-from ui.text import plain_time
+from ui.text import THIN, plain_time, ratio, signed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,7 +136,7 @@ def ticks(count: int) -> list[dict[str, Any]]:
     return [
         {
             "index": middle + d * each,
-            "label": "start" if d == 0 else f"\u00d7\u2009{SIGNS[d]}",
+            "label": "start" if d == 0 else f"\u00d7{THIN}{SIGNS[d]}",
             "major": True,
         }
         for d in range(-DOUBLINGS, DOUBLINGS + 1)
@@ -148,10 +148,16 @@ def rounded(values: NDArray[np.float64] | Sequence[float], digits: int) -> list[
     return [None if np.isnan(v) else round(float(v), digits) for v in values]
 
 
-def key_frames(strip: Strip) -> tuple[NDArray[np.uint8], list[str]]:
-    """One frame a doubling with its label, for a strip on paper."""
+def sheet(strip: Strip) -> bytes:
+    """One frame a doubling, side by side with their labels, as a PNG."""
     marks = ticks(len(strip.steps))
-    return strip.frames[[m["index"] for m in marks]], [str(m["label"]).replace("\u2009", " ") for m in marks]
+    labels = [str(mark["label"]).replace(THIN, " ") for mark in marks]
+    return pictures.encode(pictures.strip(strip.frames[[mark["index"] for mark in marks]], labels))
+
+
+def hr_text(strip: Strip, index: int) -> str:
+    """The step of a frame in words: x 2.00 (log-HR +0.69)."""
+    return f"{ratio(float(strip.hr_step[index]))} (log-HR {signed(float(strip.steps[index]))})"
 
 
 def table(strip: Strip, cohort: Cohort) -> str:

@@ -86,6 +86,7 @@ def style_figure(figure: go.Figure, height: int = 380) -> go.Figure:
         "tickcolor": colours.muted,
         "title_standoff": 12,
         "automargin": True,
+        "title_font": {"size": 14},
     }
     figure.update_layout(
         height=height,

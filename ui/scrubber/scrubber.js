@@ -225,7 +225,7 @@ class View {
     const svg = this.parts.place
     const width = svg.clientWidth || 480
     const height = svg.clientHeight || 74
-    const left = 44, right = 104, base = height - 24
+    const left = 2, right = 50, base = height - 24
     const { edges, counts } = header.histogram
     const low = Math.min(edges[0], ...header.score), high = Math.max(edges[edges.length - 1], ...header.score)
     const x = value => left + ((width - left - right) * (value - low)) / (high - low)
