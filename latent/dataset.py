@@ -1,6 +1,6 @@
-"""`python -m latent dataset`: folders of portraits -> one aligned training set, through the app's own gate and alignment.
+"""`python -m latent dataset`: folders of portraits -> one aligned training set, through the app's gate and alignment.
 
-On disk: `images.npy` (N, size, size, 3) uint8 RGB, `table.parquet` (one row per kept image: source folder, file, and the
+On disk: `images.npy` (N, size, size, 3) uint8 RGB, `table.parquet` (one row per kept image: source folder, file, and
 factor columns where the folder has a `factors.csv`), `refused.csv` (every photo left out, and why), `dataset.json`.
 """
 

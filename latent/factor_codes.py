@@ -4,8 +4,8 @@ A renderer's factor table tells everything about a picture. Carried to N(0, I) i
 that has to produce it, so that a generator can be trained by regression before any adversary sees it (`warmstart`).
 
 Each numeric column is replaced by the normal score of its rank *within* groups (by default sex and ancestry, on which
-most other priors depend); a name with K legal values by K normal scores of which the largest is the value's; a name with
-two values by one score, cut at the quantile that gives the right share. What correlation is left between the scores is
+most other priors depend); a name with K legal values by K normal scores of which the largest is the value's; a name
+with two values by one score, cut at the quantile that gives the right share. What correlation is left between scores is
 removed by the inverse Cholesky factor of their correlation matrix: z = L^-1 g, g = scores, corr(g) = L L^T.
 """
 
@@ -51,7 +51,7 @@ def _name_scores(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def gaussian_codes(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
     """Codes (N, k) float32, jointly close to N(0, I), one row per row of `table`.
 
-    Columns that are derived from others, constant, or seeds of streams are left out. Raises LatentError if none is left.
+    Columns derived from others, constants and seeds of streams are left out. Raises LatentError if none is left.
     """
     rng = np.random.default_rng(seed)
     present = [name for name in GROUPS if name in table]

@@ -1,4 +1,4 @@
-"""`python -m latent train-encoder`: teach a checkpoint's W+ encoder on its own samples and, where given, real portraits.
+"""`python -m latent train-encoder`: teach a checkpoint's W+ encoder on its own samples and, if given, real portraits.
 
 Half of a batch are samples of the generator (style-mixed half of the time), whose codes are known; the other half are
 aligned portraits, whose codes are judged by the picture they give. Loss: pyramid L1 + face-feature distance of the
@@ -77,13 +77,17 @@ class Trainer:
         losses = regression_loss(fake, x, self.weight, 0.5)
         code = ((predicted[:known] - ws) / self.scale).square().mean()
         offset = (predicted - self.mean) / self.scale
-        losses |= {"code": code, "pull": offset.square().mean(), "spread": (offset - offset.mean(1, True)).square().mean()}
+        losses |= {
+            "code": code,
+            "pull": offset.square().mean(),
+            "spread": (offset - offset.mean(1, True)).square().mean(),
+        }
         loss = losses["total"] + 0.1 * losses["code"] + 0.005 * losses["pull"] + 0.01 * losses["spread"]
         self.opt.zero_grad(set_to_none=True)
         loss.backward()
         self.opt.step()
         self.seen += self.batch
-        return {name: float(value) for name, value in losses.items()}
+        return {name: float(value.detach()) for name, value in losses.items()}
 
     def save(self, path: Path) -> None:
         temporary = path.with_suffix(".tmp")
@@ -118,7 +122,9 @@ def train(trainer: Trainer, total: int, state: Path) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="checkpoint folder; its encoder is replaced at the end")
-    parser.add_argument("--data", type=Path, help="training set of aligned portraits made by `python -m latent dataset`")
+    parser.add_argument(
+        "--data", type=Path, help="training set of aligned portraits made by `python -m latent dataset`"
+    )
     parser.add_argument("--run", required=True, type=Path, help="folder for the state to go on from")
     parser.add_argument("--kimg", type=float, default=30.0)
     parser.add_argument("--batch", type=int, default=16)

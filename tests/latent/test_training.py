@@ -1,0 +1,141 @@
+"""Training set, factor codes, warm start and encoder training, on a handful of small pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import kstest
+
+from latent import dataset, train_encoder, warmstart
+from latent.checkpoints import load_checkpoint
+from latent.errors import LatentError
+from latent.factor_codes import gaussian_codes
+
+PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
+
+
+def factor_table(n: int, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    sex = rng.choice(["female", "male"], n, p=[0.3, 0.7])
+    return pd.DataFrame(
+        {
+            "index": np.arange(n),
+            "sex": sex,
+            "maleness": np.where(sex == "male", 0.85, 0.05) + rng.normal(0, 0.13, n),
+            "age": rng.uniform(size=n),
+            "smile": np.maximum(0, rng.normal(0.1, 0.3, n)),
+            "scene": rng.choice(["window", "flash", "rim"], n),
+            "light_seed": rng.integers(1 << 31, size=n),
+            "constant": 1.0,
+        }
+    )
+
+
+def test_factor_codes_are_standard_normal_and_tell_the_factors() -> None:
+    table = factor_table(3000)
+    codes = gaussian_codes(table)
+    assert codes.shape == (3000, 1 + 1 + 1 + 1 + 3)  # sex, maleness, age, smile, three scenes
+    assert np.allclose(np.cov(codes, rowvar=False), np.eye(7), atol=0.05)
+    assert min(kstest(column, "norm").pvalue for column in codes[:, :4].T) > 1e-4
+    sex, age = codes[:, 0], codes[:, 2]
+    assert (sex[table["sex"] == "female"].max()) < sex[table["sex"] == "male"].min()
+    assert np.corrcoef(age, table["age"])[0, 1] > 0.95
+
+
+def test_factor_codes_refuse_a_table_without_factors() -> None:
+    with pytest.raises(LatentError, match="no factor that varies"):
+        gaussian_codes(pd.DataFrame({"index": [0, 1], "light_seed": [3, 4]}))
+
+
+def test_dataset_aligns_reports_and_refuses(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    portraits = sorted(PORTRAITS.glob("*.jpg"))[:2]
+    for path in portraits:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "not_a_photo.jpg").write_bytes(b"hello")
+    facts = dataset.build([folder], tmp_path / "set", size=64)
+    assert (facts["kept"], facts["refused"]) == (2, 1)
+    refused = pd.read_csv(tmp_path / "set" / "refused.csv")
+    assert refused["file"].tolist() == ["not_a_photo.jpg"]
+    assert len(refused["reason"][0]) > 10
+    images, table = dataset.load(tmp_path / "set", 32)
+    assert images.shape == (2, 32, 32, 3)
+    assert table["file"].tolist() == [p.name for p in portraits]
+    with pytest.raises(LatentError, match="exists already"):
+        dataset.build([folder], tmp_path / "set", size=64)
+    with pytest.raises(LatentError, match="do not scale"):
+        dataset.load(tmp_path / "set", 48)
+
+
+def test_dataset_without_a_face_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "x.png").write_bytes(b"no picture")
+    with pytest.raises(LatentError, match="No face"):
+        dataset.build([tmp_path / "photos"], tmp_path / "set", size=64)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["photos"]
+
+
+@pytest.fixture(scope="module")
+def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Discs whose colour and place follow the factors, 16 px."""
+    folder = tmp_path_factory.mktemp("set")
+    table = factor_table(96, seed=1)
+    y, x = np.mgrid[0:16, 0:16]
+    images = np.full((96, 16, 16, 3), 60, np.uint8)
+    for i, row in table.iterrows():
+        disc = (x - 4 - 8 * row["age"]) ** 2 + (y - 8) ** 2 < 16
+        images[i][disc] = (220, 120, 90) if row["sex"] == "male" else (90, 120, 220)
+    np.save(folder / "images.npy", images)
+    table.to_parquet(folder / "table.parquet")
+    return folder
+
+
+def warmstart_arguments(data: Path, run: Path, out: Path, kimg: tuple[float, float]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    warmstart.add_arguments(parser)
+    line = [str(data), "--run", str(run), "--out", str(out), "--resolution", "16", "--z-dim", "16", "--channel-base"]
+    line += ["256", "--channel-max", "16", "--feature-from", "1000000", "--device", "cpu"]
+    line += ["--autoencoding-kimg", str(kimg[0]), "--adversary-kimg", str(kimg[1])]
+    return parser.parse_args(line)
+
+
+def test_warmstart_learns_resumes_and_writes_a_checkpoint(
+    small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(warmstart, "MAPPING_STEPS", 60)
+    run, out = tmp_path / "run", tmp_path / "tiny"
+    warmstart.run(warmstart_arguments(small_set, run, out, (0.24, 0.0)))
+    first = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["pixel"]
+    warmstart.run(warmstart_arguments(small_set, run, out, (1.6, 0.016)))
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["phase"] for line in lines] == ["autoencoding", "autoencoding", "adversary"]
+    assert lines[1]["pixel"] < 0.6 * first
+    assert "unexplained" in capsys.readouterr().out
+    checkpoint = load_checkpoint(out, parts=("generator", "discriminator", "encoder"))
+    assert checkpoint.resolution == 16
+    assert checkpoint.config["training"]["images_seen"]["autoencoding"] == 1600
+    images, _ = dataset.load(small_set, 16)
+    x = torch.from_numpy(images[:8]).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        again = checkpoint.generator.synthesis(checkpoint.encoder(x), noise_mode="const")
+    assert (again - x).abs().mean() < 0.5 * (x - x.mean(0)).abs().mean() + 0.1
+
+
+def test_encoder_training_lowers_the_error_and_resumes(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint, parts=("generator",))
+    checkpoint.generator.requires_grad_(False)
+    trainer = train_encoder.Trainer(checkpoint, None, batch=4, rate=2e-3, seed=0)
+    first = np.mean([trainer.step(400)["code"] for _ in range(3)])
+    trainer.save(tmp_path / "state.pt")
+    again = train_encoder.Trainer(checkpoint, None, batch=4, rate=2e-3, seed=1)
+    again.load(tmp_path / "state.pt")
+    assert again.seen == 12
+    last = np.mean([again.step(400)["code"] for _ in range(40)][-5:])
+    assert last < first
