@@ -1,8 +1,8 @@
 """Phase 2 of a warm start: give every known code w a z ~ N(0, I), and fit a mapping network to the pairs.
 
 The first columns of z are the portrait's known factors. The free columns are the leading principal scores, scaled to
-variance 1, of what a ridge regression on the factors leaves unexplained of w; so that free samples of z vary in all that
-the portraits vary in, and not only in the factors. No picture is computed here.
+variance 1, of what a ridge regression on the factors leaves unexplained of w; so that free samples of z vary in all
+that the portraits vary in, and not only in the factors. No picture is computed here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def pair_codes(known: Tensor, w: Tensor, z_dim: int) -> Tensor:
 
 
 def fit_mapping(mapping: MappingNetwork, z: Tensor, w: Tensor, steps: int, rng: torch.Generator) -> float:
-    """Fit `mapping` to the pairs in place; returns the mean squared error in units of the variance of w (last batch)."""
+    """Fit `mapping` to the pairs in place; returns the mean squared error (last batch) in units of w's variance."""
     scale = w.std(0).mean()
     optimiser = torch.optim.Adam(mapping.parameters(), lr=RATE, betas=(0.9, 0.99))
     unexplained = torch.zeros(())
