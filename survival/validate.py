@@ -182,7 +182,7 @@ def _judge(
                 for k, lp in enumerate(lps)
             ]
         )
-    if not np.isfinite(each).all():
+    if not (np.isfinite(each).all() and np.isfinite(concordance).all()):
         raise SurvivalError("A cross-validation fold holds no comparable patients: use fewer folds or add events.")
     score = np.average(each, axis=0, weights=weight)
     spread = np.average((each - score) ** 2, axis=0, weights=weight)
