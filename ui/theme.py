@@ -42,7 +42,7 @@ LIGHT = Palette(
     low="#2B6CA3",
     high="#B8501A",
     muted="#6B6F73",
-    quarters=("#2B6CA3", "#7F9DB3", "#C79A72", "#B8501A"),
+    quarters=("#2B6CA3", "#5E8099", "#A57645", "#B8501A"),
 )
 DARK = Palette(
     paper="#12171C",

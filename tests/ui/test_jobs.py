@@ -1,0 +1,129 @@
+"""Background jobs: progress, results, sentences for errors, cancel; nothing of Streamlit in the thread."""
+
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from ui import jobs
+from ui.jobs import Job, Reporter
+
+
+class Readable(Exception):
+    pass
+
+
+class Stopped(Exception):
+    pass
+
+
+def test_a_job_reports_and_returns() -> None:
+    picture = np.zeros((2, 2, 3), np.uint8)
+
+    def work(report: Reporter) -> str:
+        for step in range(4):
+            report(step / 3, f"step {step}", 3.0 - step, picture if step == 1 else None, {"loss": 1.0 / (step + 1)})
+        return "result"
+
+    job: Job[str] = Job("good", work).start()
+    seen = job.wait(10)
+    assert (seen.state, seen.fraction, job.result) == ("done", 1.0, "result")
+    assert seen.losses == {"loss": (1.0, 0.5, 1 / 3, 0.25)}
+    assert seen.preview is picture, "a preview stays until the next"
+    assert seen.seconds_left is None
+    assert not seen.active
+
+
+def test_progress_is_seen_while_it_runs() -> None:
+    go_on = threading.Event()
+
+    def work(report: Reporter) -> None:
+        report(2.0, "half way", 7.0)
+        go_on.wait(10)
+
+    job: Job[None] = Job("slow", work).start()
+    for _ in range(500):
+        seen = job.snapshot()
+        if seen.message == "half way":
+            break
+        time.sleep(0.01)
+    assert (seen.state, seen.fraction, seen.seconds_left) == ("running", 1.0, 7.0)
+    assert seen.active
+    go_on.set()
+    assert job.wait(10).state == "done"
+
+
+def test_known_errors_are_told_in_their_own_words() -> None:
+    def work(report: Reporter) -> None:
+        raise Readable("The photo shows no face: choose another.")
+
+    seen = Job("bad", work, readable=(Readable,)).start().wait(10)
+    assert (seen.state, seen.error) == ("failed", "The photo shows no face: choose another.")
+
+
+def test_unknown_errors_go_to_the_log_and_not_to_the_page(caplog: pytest.LogCaptureFixture) -> None:
+    def work(report: Reporter) -> None:
+        raise RuntimeError("shape mismatch in layer 7")
+
+    with caplog.at_level(logging.ERROR):
+        seen = Job("broken", work, readable=(Readable,)).start().wait(10)
+    assert seen.error == jobs.INTERNAL
+    assert "layer 7" not in seen.error
+    assert "layer 7" in caplog.text
+
+
+def test_cancel_stops_the_work_at_its_next_step() -> None:
+    steps = []
+
+    def work(report: Reporter) -> None:
+        while True:
+            report.check()
+            steps.append(1)
+            time.sleep(0.005)
+
+    job: Job[None] = Job("endless", work).start()
+    while not steps:
+        time.sleep(0.005)
+    job.cancel()
+    assert job.wait(10).state == "cancelled"
+    assert job.stopping()
+    assert job.result is None
+
+
+def test_the_librarys_own_cancel_counts_as_one() -> None:
+    def work(report: Reporter) -> None:
+        raise Stopped
+
+    assert Job("library", work, stopped=(Stopped,)).start().wait(10).state == "cancelled"
+
+
+def test_a_job_cancelled_while_waiting_for_its_turn_never_begins() -> None:
+    lock = threading.Lock()
+    begun = []
+    with lock:
+        job: Job[None] = Job("queued", lambda report: begun.append(1), guard=lock).start()
+        assert job.snapshot().state == "waiting"
+        job.cancel()
+    assert job.wait(10).state == "cancelled"
+    assert not begun
+    assert lock.acquire(timeout=1), "the lock is free again"
+
+
+def test_a_job_nobody_looks_at_stops_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "ABANDONED_AFTER", 0.05)
+
+    def work(report: Reporter) -> None:
+        while True:
+            report.check()
+            time.sleep(0.01)
+
+    job: Job[None] = Job("left", work).start()
+    job._thread.join(10)
+    assert job.snapshot().state == "cancelled"
+
+
+def test_the_thread_knows_nothing_of_streamlit() -> None:
+    assert "streamlit" not in vars(jobs)
+    assert not any("streamlit" in str(getattr(value, "__module__", "")) for value in vars(jobs).values())

@@ -1,0 +1,301 @@
+"""Each page, started from the entry, on a tiny study: what it shows, and what it says when something is missing."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+from streamlit.testing.v1 import AppTest
+
+from tests.ui import tiny
+from tests.ui.conftest import Places
+
+Opener = Callable[..., AppTest]
+PAGES = ("pages/home.py", "pages/portrait.py", "pages/health_direction.py")
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def words(app: AppTest) -> str:
+    """Everything a page says, as one text."""
+    parts = [*app.markdown, *app.html, *app.title, *app.subheader, *app.warning, *app.error, *app.info]
+    return "\n".join(str(part.value) for part in parts)
+
+
+def finish(app: AppTest, where: str) -> AppTest:
+    """Wait for the page's background job and run the page again."""
+    job = getattr(app.session_state[where], "job", None)
+    if job is not None:
+        assert job.wait(120).state in ("done", "failed", "cancelled")
+    return app.run()
+
+
+@pytest.fixture
+def portrait(open_app: Opener) -> AppTest:
+    return open_app().switch_page("pages/portrait.py").run()
+
+
+def test_home_tells_what_this_is_and_how_good_it_is(open_app: Opener, places: Places) -> None:
+    app = open_app()
+    assert not app.exception
+    said = words(app)
+    assert "Simulated study" in said
+    assert "Research use only" in said
+    assert "Tiny simulated study" in said
+    assert places.checkpoint.sha256[:16] in said
+    assert "32 × 32 px" in said
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures["Harrell's C"] == f"{places.study.report()['harrell']['value']:.3f}"
+    assert "95 % CI" in said
+    assert said.count("<img src=") == 7 + 8, "seven steps along the direction, eight random faces"
+
+
+def test_study_and_checkpoint_stay_chosen_from_page_to_page(open_app: Opener, places: Places, tmp_path: Path) -> None:
+    studies = tmp_path / "studies"
+    for name in ("demo", "other"):
+        shutil.copytree(places.studies / "demo", studies / name)
+    toml = studies / "other" / "study.toml"
+    toml.write_text(toml.read_text("utf-8").replace('name = "demo"', 'name = "other"'), "utf-8")
+    app = open_app(studies=studies)
+    assert app.selectbox(key="study").value == "demo"
+    app.selectbox(key="study").select("other").run()
+    for page in PAGES[1:]:
+        app.switch_page(page).run()
+        assert app.selectbox(key="study").value == "other"
+        assert not app.exception
+        assert "Simulated study" in words(app)
+    finish(app, "editing")
+
+
+def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest) -> None:
+    app = portrait
+    app.file_uploader(key="upload").upload("astronaut.png", png(astronaut()))
+    app.run()
+    assert not app.exception
+    state = app.session_state["portrait"]
+    assert len(state.faces) == 1
+    assert state.aligned.pixels.shape == (256, 256, 3)
+    app.button(key="score").click().run()
+    assert [button.label for button in app.button if button.label == "Cancel"], "a running job can be stopped"
+    finish(app, "portrait")
+    assert not app.exception
+    labels = [metric.label for metric in app.metric]
+    assert "Log-HR" in labels
+    assert "Percentile of risk" in labels
+    assert [label for label in labels if label.startswith("Survival at")] == [
+        f"Survival at {t} months" for t in (12, 24, 60)
+    ]
+    assert state.score.inversion.metrics["perceptual_name"] in labels, "the distance is called what it is"
+    said = words(app)
+    assert "out-of-fold C" in said
+    assert len(app.get("plotly_chart")) == 2
+    assert len(app.get("download_button")) == 3
+    app.button(key="onward").click().run()
+    app.switch_page("pages/health_direction.py").run()
+    assert app.segmented_control(key="face_source").value == "My photo"
+    finish(app, "editing")
+    assert np.array_equal(app.session_state["editing"].shown.ws, state.score.inversion.ws)
+    assert len(app.get("bidi_component")) == 1
+    assert not app.exception
+
+
+def test_another_crop_hides_the_old_result(portrait: AppTest) -> None:
+    app = portrait
+    app.segmented_control(key="photo_source").set_value("Example").run()
+    app.button(key="example-P0002").click().run()
+    tag = app.session_state["portrait"].photo.sha256[:12]
+    app.segmented_control(key=f"crop-{tag}").set_value("Already aligned").run()
+    app.button(key="score").click().run()
+    finish(app, "portrait")
+    assert app.metric
+    assert "P0002 is a patient of this study" in words(app), "an in-sample score is named as one"
+    app.segmented_control(key=f"crop-{tag}").set_value("Place by hand").run()
+    app.slider(key=f"x-{tag}").set_value(20).run()
+    assert not app.metric
+    assert not app.exception
+    app.button(key="forget").click().run()
+    assert app.session_state["portrait"].photo is None
+    assert app.session_state["portrait"].score is None
+
+
+def test_no_face_offers_a_crop_by_hand(portrait: AppTest) -> None:
+    app = portrait
+    app.file_uploader(key="upload").upload("wall.png", png(np.full((120, 90, 3), 140, np.uint8)))
+    app.run()
+    assert not app.exception
+    assert "No face was found" in words(app)
+    tag = app.session_state["portrait"].photo.sha256[:12]
+    assert app.segmented_control(key=f"crop-{tag}").value == "Place by hand"
+    app.slider(key=f"side-{tag}").set_value(50)
+    app.slider(key=f"angle-{tag}").set_value(20)
+    app.run()
+    face = app.session_state["portrait"].aligned
+    assert face.quality.face_px == pytest.approx(50)
+    assert not app.exception
+
+
+def test_several_faces_are_numbered_largest_first(portrait: AppTest) -> None:
+    face = astronaut()[0:220, 120:340]
+    half = np.asarray(Image.fromarray(face).resize((150, 150)))
+    group = np.full((240, 420, 3), 128, np.uint8)
+    group[40:190, 20:170] = half
+    group[10:230, 190:410] = face
+    app = portrait
+    app.file_uploader(key="upload").upload("two.png", png(group))
+    app.run()
+    assert not app.exception
+    state = app.session_state["portrait"]
+    assert len(state.faces) == 2
+    chooser = app.segmented_control(key=f"face-{state.photo.sha256[:12]}")
+    assert chooser.value.startswith("1 (")
+    first = state.aligned
+    chooser.set_value(chooser.options[1]).run()
+    assert app.session_state["portrait"].aligned is not first
+    assert app.session_state["portrait"].aligned.quality.face_px < first.quality.face_px
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("text.png", b"not a picture"),
+        ("cut.png", png(np.zeros((64, 64, 3), np.uint8))[:60]),
+        ("bomb.png", png(np.zeros((8, 20001, 3), np.uint8))),
+        ("empty.jpg", b""),
+    ],
+)
+def test_what_is_no_photo_is_refused_in_a_sentence(portrait: AppTest, name: str, data: bytes) -> None:
+    app = portrait
+    app.file_uploader(key="upload").upload(name, data)
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "uploaded photo" in app.error[0].value
+    assert "Traceback" not in words(app)
+    assert app.session_state["portrait"].photo is None
+
+
+def test_an_uploaded_photo_leaves_nothing_on_disk(portrait: AppTest, places: Places) -> None:
+    def everything() -> set[Path]:
+        return {path for root in (places.studies, places.checkpoints) for path in root.rglob("*")}
+
+    before = everything()
+    portrait.file_uploader(key="upload").upload("astronaut.png", png(astronaut()))
+    portrait.run()
+    portrait.button(key="score").click().run()
+    finish(portrait, "portrait")
+    assert everything() == before
+
+
+def test_a_patient_can_be_moved_and_moves_back(open_app: Opener, places: Places) -> None:
+    app = open_app().switch_page("pages/health_direction.py").run()
+    assert app.segmented_control(key="face_source").value == "Patient"
+    finish(app, "editing")
+    assert not app.exception
+    editing = app.session_state["editing"]
+    first = editing.shown
+    app.segmented_control(key="kind").set_value("Cohort pattern").run()
+    finish(app, "editing")
+    assert editing.shown.direction.kind == "pattern"
+    assert not np.array_equal(editing.shown.strip.frames, first.strip.frames)
+    app.segmented_control(key="face_source").set_value("Random face").run()
+    app.number_input(key="seed").set_value(7).run()
+    finish(app, "editing")
+    assert "seed 7" in editing.shown.caption
+    assert len({entry[0] for entry in editing.undo}) == len(editing.undo) >= 3, "undo is a list of distinct EditStates"
+    for expected in ("pattern", "pattern", "coefficients"):
+        if editing.shown.wish.source == "Patient" and expected == "coefficients":
+            assert editing.shown.wish.kind in ("pattern", "coefficients")
+        app.button(key="undo").click().run()
+        finish(app, "editing")
+        if len(editing.undo) == 1:
+            break
+    assert editing.shown.wish == first.wish
+    assert app.segmented_control(key="kind").value == "Coefficients"
+    assert app.segmented_control(key="face_source").value == "Patient"
+    assert np.array_equal(editing.shown.strip.frames, first.strip.frames)
+    assert not app.exception
+
+
+def test_a_band_that_carries_nothing_is_said_in_a_sentence(open_app: Opener) -> None:
+    app = open_app().switch_page("pages/health_direction.py").run()
+    for band in ("Coarse", "Middle", "Fine"):
+        app.segmented_control(key="band").set_value(band).run()
+        finish(app, "editing")
+        assert not app.exception
+        said = words(app)
+        assert app.get("bidi_component") or "of this direction's effect" in said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_installed_is_said_in_a_sentence(open_app: Opener, tmp_path: Path, page: str) -> None:
+    app = open_app(studies=tmp_path / "none", checkpoints=tmp_path / "none")
+    app.switch_page(page).run()
+    assert not app.exception
+    assert len(app.warning) == 1
+    assert "`python -m" in app.warning[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_study_of_another_checkpoint_is_refused_in_a_sentence(
+    open_app: Opener, places: Places, tmp_path: Path, page: str
+) -> None:
+    tiny.write_checkpoint(tmp_path / "portraits", seed=5)
+    app = open_app(checkpoints=tmp_path)
+    app.switch_page(page).run()
+    assert not app.exception
+    assert "another checkpoint" in app.warning[0].value
+    assert "Traceback" not in words(app)
+
+
+def test_damaged_files_are_said_in_a_sentence(open_app: Opener, places: Places, tmp_path: Path) -> None:
+    broken = tmp_path / "checkpoints" / "portraits"
+    shutil.copytree(places.checkpoints / "portraits", broken)
+    (broken / "generator.safetensors").write_bytes(b"\0" * 100)
+    app = open_app(checkpoints=tmp_path / "checkpoints")
+    assert not app.exception
+    assert app.warning
+    studies = tmp_path / "studies"
+    shutil.copytree(places.studies / "demo", studies / "demo")
+    (studies / "demo" / "models" / "photo" / "model.json").write_text("{}")
+    app = open_app(studies=studies)
+    assert not app.exception
+    assert "fit" in app.warning[0].value
+
+
+def test_the_record_to_take_away_is_complete(portrait: AppTest, places: Places) -> None:
+    from ui import results
+    from ui.resources import Cohort
+
+    app = portrait
+    app.segmented_control(key="photo_source").set_value("Example").run()
+    app.button(key="example-P0001").click().run()
+    app.button(key="score").click().run()
+    finish(app, "portrait")
+    codes, table = places.study.analysed()
+    cohort = Cohort("tiny", places.study, places.study.model(), places.study.report(), codes, table)
+    record = results.as_record(app.session_state["portrait"].score, cohort, places.checkpoint)
+    again = json.loads(json.dumps(record, allow_nan=False))
+    assert again["simulated"] is True
+    assert again["checkpoint_sha256"] == places.checkpoint.sha256
+    assert np.isclose(again["hr"], np.exp(again["log_hr"]))
+    assert set(again["survival_at"]) == {"12", "24", "60"}
+    assert again["inversion"]["settings"]["steps"] == 2
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_are_thin(page: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / page).read_text("utf-8")
+    assert len(text.splitlines()) < 150
+    assert "numpy" not in text
+    assert "torch" not in text

@@ -1,0 +1,93 @@
+"""The slider's steps, bands of layers, and everything sent to the scrubber."""
+
+import json
+
+import numpy as np
+import pytest
+
+from latent.edit import synthesize
+from study.direction import health_direction
+from tests.ui.conftest import Places
+from ui import strips
+from ui.jobs import Job
+from ui.journey import Wish
+from ui.resources import Cohort
+from ui.scrubber import unpack
+
+
+@pytest.fixture(scope="module")
+def cohort(places: Places) -> Cohort:
+    codes, table = places.study.analysed()
+    return Cohort("tiny", places.study, places.study.model(), places.study.report(), codes, table)
+
+
+@pytest.fixture(scope="module")
+def shown(places: Places, cohort: Cohort) -> strips.Shown:
+    direction = health_direction(places.study)
+    code = np.asarray(cohort.codes[3])
+    job = Job("frames", lambda report: strips.render(report, cohort, places.checkpoint, code, direction)).start()
+    seen = job.wait(120)
+    assert seen.state == "done", seen.error
+    assert job.result is not None
+    return strips.Shown(
+        job.result, "A face", direction, code, Wish("Patient", "P0004", "coefficients", "All layers", "")
+    )
+
+
+def test_labels_stand_where_the_hazard_doubles_exactly() -> None:
+    steps = strips.slider_steps()
+    marks = strips.ticks(len(steps))
+    assert [round(float(np.exp(steps[m["index"]])), 9) for m in marks] == [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
+    assert [m["label"].replace("\u2009", "") for m in marks] == ["×1/8", "×1/4", "×1/2", "start", "×2", "×4", "×8"]
+    assert len(steps) >= 25
+
+
+@pytest.mark.parametrize("num_ws", [6, 8, 10, 12, 14, 18])
+def test_bands_cover_every_layer_once(num_ws: int) -> None:
+    bands = [strips.band_layers(name, num_ws) for name in ("Coarse", "Middle", "Fine")]
+    layers = [layer for band in bands if band is not None for layer in range(*band)]
+    assert layers == list(range(num_ws))
+    assert strips.band_layers("All layers", num_ws) is None
+
+
+def test_the_middle_frame_is_the_face_itself(places: Places, shown: strips.Shown) -> None:
+    middle = len(shown.strip.steps) // 2
+    assert shown.strip.steps[middle] == 0
+    assert np.array_equal(shown.strip.frames[middle], synthesize(places.checkpoint, shown.ws[None])[0])
+
+
+def test_a_step_labelled_times_two_doubles_the_modelled_hazard(shown: strips.Shown) -> None:
+    strip = shown.strip
+    middle = len(strip.steps) // 2
+    change = strip.log_hr - strip.log_hr[middle]
+    assert np.allclose(change, strip.steps, atol=2e-3)
+
+
+def test_what_the_browser_gets_fits_together(shown: strips.Shown, cohort: Cohort) -> None:
+    header, frames = unpack(strips.payload(shown, cohort, (5, 1)))
+    count = len(shown.strip.steps)
+    assert len(frames) == count
+    for name in ("log_hr", "score", "percentile", "curves", "survival"):
+        assert len(header[name]) == count, name
+    assert all(len(curve) == len(header["times"]) for curve in header["curves"])
+    assert all(len(group["values"]) == len(header["times"]) for group in header["cohort"])
+    assert all(len(row) == len(header["horizons"]) == 3 for row in header["survival"])
+    assert sum(header["histogram"]["counts"]) == len(cohort.table)
+    assert header["log_hr"][header["origin"]] == 0
+    curves = np.array(header["curves"], float)
+    assert (np.diff(curves, axis=1) <= 1e-9).all(), "survival never rises with time"
+    assert (np.diff(curves, axis=0) <= 1e-9).all(), "nor with the hazard"
+    assert np.allclose(curves[:, 0], 1.0)
+    json.dumps(header, allow_nan=False)
+
+
+def test_numbers_beyond_the_follow_up_are_left_out_and_not_made_up() -> None:
+    assert strips.rounded([0.25, float("nan")], 2) == [0.25, None]
+
+
+def test_downloads(shown: strips.Shown, cohort: Cohort) -> None:
+    lines = strips.table(shown.strip, cohort).strip().splitlines()
+    assert len(lines) == len(shown.strip.steps) + 1
+    assert lines[0].startswith("step_log_hr,step_hr,log_hr_to_median,percentile,survival_12_months")
+    assert strips.sheet(shown.strip).startswith(b"\x89PNG")
+    assert strips.hr_text(shown.strip, len(shown.strip.steps) - 1).startswith("×\u20098.00 (log-HR +2.08)")

@@ -1,0 +1,40 @@
+"""How numbers are written."""
+
+import pytest
+
+from ui import text
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (text.signed(0.69), "+0.69"),
+        (text.signed(-0.69), "\u22120.69"),
+        (text.ratio(2.0), "×\u20092.00"),
+        (text.ratio(12.3), "×\u200912"),
+        (text.percent(0.812), "81\u2009%"),
+        (text.percent(0.0312), "3.1\u2009%"),
+        (text.number(float("nan")), "\u2013"),
+        (text.number(float("inf"), 1), "\u221e"),
+        (text.number(-0.5, 1), "\u22120.5"),
+        (text.duration(8.4), "8 s"),
+        (text.duration(80), "1 min 20 s"),
+        (text.plain_time(12.0), "12"),
+        (text.plain_time(1.5), "1.5"),
+    ],
+)
+def test_numbers_for_people(written: str, expected: str) -> None:
+    assert written == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(1, "1st"), (2.2, "2nd"), (3, "3rd"), (11, "11th"), (12, "12th"), (43, "43rd"), (100, "100th")],
+)
+def test_percentiles(value: float, expected: str) -> None:
+    assert text.ordinal(value) == expected
+
+
+def test_terms_are_explained() -> None:
+    for term in ("W+", "log-HR", "HR", "percentile", "LPIPS (AlexNet)", "PSNR", "SSIM", "identity", "out-of-fold"):
+        assert len(text.GLOSSARY[term]) > 30
