@@ -158,7 +158,7 @@ class SynthesisLayer(nn.Module):
         act_gain = ops.ROOT2 * gain
         styles = self.affine(w)  # [N, i]
         norms = torch.addmm(styles.new_tensor(1e-8), styles.square(), self._squared(self.weight).t())
-        scale = (norms.rsqrt() * act_gain)[:, :, None, None]  # [N, o, 1, 1]
+        scale = (norms.rsqrt() * (act_gain * self.up**2))[:, :, None, None]  # [N, o, 1, 1]
         x = x * styles[:, :, None, None]
         x = ops.upsample2_conv(x, self.weight) if self.up == 2 else F.conv2d(x, self.weight, padding=1)
         bias = (self.bias * act_gain)[:, None, None]
