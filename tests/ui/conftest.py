@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 import latent.inversion
@@ -36,7 +38,22 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 
 @pytest.fixture
-def open_app(places: Places, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+def entry_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a server whose entry has run: pages come from st.navigation.
+
+    AppTest starts every run as if the server were new, and takes the files in pages/ for pages of their own.
+    """
+    begin = PagesManager.__init__
+
+    def start(self: PagesManager, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
+
+    monkeypatch.setattr(PagesManager, "__init__", start)
+
+
+@pytest.fixture
+def open_app(places: Places, monkeypatch: pytest.MonkeyPatch, entry_has_run: None) -> Callable[..., AppTest]:
     """Starts the app on the tiny places, or on other ones; inversion cut to two steps."""
     short = {name: dataclasses.replace(s, steps=2) for name, s in latent.inversion.PRESETS.items()}
     monkeypatch.setattr(latent.inversion, "PRESETS", short)

@@ -58,3 +58,14 @@ def test_with_sign_in_only_known_people_come_in(monkeypatch: pytest.MonkeyPatch,
     labels = [button.label for button in app.button]
     assert ("Sign out" in labels) is signed_in
     assert ("Sign in" in labels) is not signed_in
+
+
+@pytest.mark.parametrize("page", ["pages/portrait.py", "pages/health_direction.py"])
+def test_a_first_visit_straight_to_a_page_goes_through_the_entry(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = st.get_option
+    monkeypatch.setattr(st, "get_option", lambda name: "0.0.0.0" if name == "server.address" else asked(name))
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.switch_page(page).run()
+    assert not app.exception
+    assert [title.value for title in app.title] == ["Not open to the network"]
+    assert not app.file_uploader
