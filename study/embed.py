@@ -131,7 +131,7 @@ def _earlier(study: Study, record: Embedding) -> dict[str, _Code]:
             (ws, index), old = read_latents(study.path)
             if _fingerprint(old) == fingerprint:
                 rows = index.to_dict("records")
-                codes = {row["photo_sha256"]: _Code(dict(row), np.array(w)) for row, w in zip(rows, ws, strict=True)}
+                codes = {row["photo_sha256"]: _Code(dict(row), w) for row, w in zip(rows, ws, strict=True)}
         except StudyError:
             codes = {}  # damaged: made anew
     return codes | {c.row["photo_sha256"]: c for c in _read_parts(study.path / PARTS, fingerprint)}
