@@ -1,0 +1,55 @@
+"""The real app in a headless browser, on the embedded checkpoint and study, or on tiny ones where those are absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.driving import ROOT, browser_path, headless_browser, running_app
+
+pytestmark = pytest.mark.browser
+SCREENSHOTS = ROOT / "artefacts" / "screenshots"
+
+
+def embedded() -> bool:
+    """Whether the default checkpoint and the fitted demo study are there."""
+    return (ROOT / "checkpoints/portraits/config.json").is_file() and (ROOT / "studies/demo/models/photo").is_dir()
+
+
+@pytest.fixture(scope="session")
+def app_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the app looks for checkpoints and studies."""
+    if embedded():
+        return {}
+    from tests.ui import tiny
+
+    root = tmp_path_factory.mktemp("browser")
+    checkpoint = tiny.write_checkpoint(root / "checkpoints" / "portraits")
+    tiny.write_study(root / "studies" / "demo", checkpoint)
+    return {
+        "LATENT_HEALTH_STUDIES": str(root / "studies"),
+        "LATENT_HEALTH_CHECKPOINTS": str(root / "checkpoints"),
+    }
+
+
+@pytest.fixture(scope="session")
+def address(app_environment: dict[str, str]) -> Iterator[str]:
+    with running_app(environment={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"), **app_environment}) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    if browser_path() is None:
+        pytest.skip("there is no Chromium on this machine (package chromium, or set CHROMIUM to its path)")
+    with headless_browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    return SCREENSHOTS
