@@ -3,6 +3,9 @@
 The first columns of z are the portrait's known factors. The free columns are the leading principal scores, scaled to
 variance 1, of what a ridge regression on the factors leaves unexplained of w; so that free samples of z vary in all
 that the portraits vary in, and not only in the factors. No picture is computed here.
+
+The fit has a closed form: all layers but the last keep their random weights (random features, Rahimi and Recht 2007), the
+last is a ridge regression on what leaves them, of the codes taken back through its leaky ReLU.
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from latent.stylegan2 import ops
 from latent.stylegan2.generator import MappingNetwork
+from latent.stylegan2.layers import FullyConnectedLayer
 
-BATCH = 256
-RATE = 2e-3
-NOISE = 0.1  # standard deviation added to z, so that the network is smooth between the pairs
-RIDGE = 0.1  # penalty as a share of the number of rows
+RIDGE = 0.1  # penalty of the regression on factors, as a share of the number of rows
+FEATURE_RIDGE = 0.1  # the same for the random features, as a share of their mean square
+SLOPE = 0.2  # of the leaky ReLU below zero
 
 
 def ridge(x: Tensor, y: Tensor) -> Tensor:
@@ -34,19 +38,27 @@ def pair_codes(known: Tensor, w: Tensor, z_dim: int) -> Tensor:
     return torch.cat([known, scores / scores.std(0).clamp_min(1e-8)], dim=1)
 
 
-def fit_mapping(mapping: MappingNetwork, z: Tensor, w: Tensor, steps: int, rng: torch.Generator) -> float:
-    """Fit `mapping` to the pairs in place; returns the mean squared error (last batch) in units of w's variance."""
-    scale = w.std(0).mean()
-    optimiser = torch.optim.Adam(mapping.parameters(), lr=RATE, betas=(0.9, 0.99))
-    unexplained = torch.zeros(())
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = RATE * (1 - step / steps) + 1e-6
-        rows = torch.randint(len(z), (BATCH,), generator=rng).to(z.device)
-        noisy = z[rows] + NOISE * torch.randn(BATCH, z.shape[1], generator=rng).to(z.device)
-        unexplained = ((mapping(noisy, None)[:, 0] - w[rows]) / scale).square().mean()
-        optimiser.zero_grad(set_to_none=True)
-        unexplained.backward()
-        optimiser.step()
+def fit_mapping(mapping: MappingNetwork, z: Tensor, w: Tensor) -> None:
+    """Fit `mapping` to the pairs z (N, z_dim), w (N, w_dim) in place, and set its w_avg."""
+    layers = [getattr(mapping, f"fc{index}") for index in range(mapping.num_layers)]
+    last: FullyConnectedLayer = layers[-1]
     with torch.no_grad():
+        features = ops.normalize_second_moment(z)
+        for layer in layers[:-1]:
+            features = layer(features)
+        before = torch.where(w > 0, w, w / SLOPE).double()
+        features = features.double()
+        centre, mean = features.mean(0), before.mean(0)
+        gram = (features - centre).T @ (features - centre)
+        penalty = FEATURE_RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device, dtype=gram.dtype)
+        solution = torch.linalg.solve(gram + penalty, (features - centre).T @ (before - mean))
+        last.weight.copy_(solution.T / last.weight_gain)
+        last.bias.copy_((mean - centre @ solution) / last.bias_gain)
         mapping.w_avg.copy_(w.mean(0))
-    return float(unexplained.detach())
+
+
+def unexplained(mapping: MappingNetwork, z: Tensor, w: Tensor) -> float:
+    """Mean squared error of the mapping's codes as a share of the variance of w (N, w_dim)."""
+    with torch.no_grad():
+        error = mapping(z, None, update_emas=False)[:, 0] - w
+    return float(error.square().mean() / (w - w.mean(0)).square().mean())

@@ -35,13 +35,12 @@ from latent.encoder import WPlusEncoder
 from latent.errors import LatentError
 from latent.factor_codes import gaussian_codes
 from latent.images import to_uint8
-from latent.mapping_fit import fit_mapping, pair_codes
+from latent.mapping_fit import fit_mapping, pair_codes, unexplained
 from latent.perceptual import face_feature_distance
 from latent.stylegan2 import Discriminator, Generator
 
 R1_EVERY = 16
 TICK_SECONDS = 90.0
-MAPPING_STEPS = 4000
 PHASES = ("autoencoding", "mapping", "adversary")
 
 
@@ -76,7 +75,7 @@ def build_networks(s: Settings) -> dict[str, nn.Module]:
         w_dim=512,
         img_resolution=s.resolution,
         img_channels=3,
-        mapping_kwargs={"num_layers": 4, "lr_multiplier": 1.0},
+        mapping_kwargs={"num_layers": 2, "lr_multiplier": 1.0},
         synthesis_kwargs={"channel_base": s.channel_base, "channel_max": s.channel_max},
     )
     discriminator = Discriminator(
@@ -194,9 +193,10 @@ class Trainer:
         """Phase 2: the mapping network learns to give the codes of the training portraits."""
         w = self._all_codes()
         z = pair_codes(self.data.codes.to(self.device), w, self.s.z_dim)
-        left = fit_mapping(self.g.mapping, z, w, MAPPING_STEPS, self.rng)
-        self.seen["mapping"] = MAPPING_STEPS
+        fit_mapping(self.g.mapping, z, w)
+        self.seen["mapping"] = len(w)
         self.ema["g"].mapping.load_state_dict(self.g.mapping.state_dict())
+        left = unexplained(self.g.mapping, z, w)
         print(json.dumps({"phase": "mapping", "unexplained": round(left, 4)}), flush=True)
 
     def _update_generator(self, loss: Tensor, phase: str) -> None:

@@ -107,9 +107,8 @@ def warmstart_arguments(data: Path, run: Path, out: Path, kimg: tuple[float, flo
 
 
 def test_warmstart_learns_resumes_and_writes_a_checkpoint(
-    small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(warmstart, "MAPPING_STEPS", 60)
     run, out = tmp_path / "run", tmp_path / "tiny"
     warmstart.run(warmstart_arguments(small_set, run, out, (0.24, 0.0)))
     first = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["pixel"]
