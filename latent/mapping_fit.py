@@ -4,7 +4,7 @@ The first columns of z are the portrait's known factors. The free columns are th
 variance 1, of what a ridge regression on the factors leaves unexplained of w; so that free samples of z vary in all
 that the portraits vary in, and not only in the factors. No picture is computed here.
 
-The fit has a closed form: all layers but the last keep their random weights (random features, Rahimi and Recht 2007), the
+The fit has a closed form: all layers but the last keep random weights (random features, Rahimi and Recht 2007), the
 last is a ridge regression on what leaves them, of the codes taken back through its leaky ReLU.
 """
 
