@@ -1,0 +1,34 @@
+"""What tests of several rooms share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from latent.checkpoints import save_checkpoint
+from latent.encoder import WPlusEncoder
+from latent.stylegan2 import Discriminator, Generator
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a complete checkpoint of 32 px with random weights, the same ones every time. Not to be changed:
+    tests that change a checkpoint copy the folder first."""
+    torch.manual_seed(20)
+    generator = Generator(
+        64,
+        0,
+        64,
+        32,
+        3,
+        mapping_kwargs={"num_layers": 2},
+        synthesis_kwargs={"channel_base": 512, "channel_max": 32},
+    )
+    with torch.no_grad():
+        generator.mapping.w_avg.copy_(generator.mapping(torch.randn(2000, 64), update_emas=False)[:, 0].mean(dim=0))
+    generator.eval()
+    discriminator = Discriminator(0, 32, 3, channel_base=512, channel_max=32).eval()
+    encoder = WPlusEncoder(32, generator.num_ws, 64, width=8, w_avg=generator.mapping.w_avg).eval()
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    config = {"source": "random weights", "licence": "none: made by a test"}
+    return save_checkpoint(folder, generator, discriminator, encoder, config, samples=2000)
