@@ -19,6 +19,7 @@ from survival.features import flatten, mean_by_patient
 from survival.likelihood import calibration_slope
 from survival.metrics import Estimate, concordance_ci
 from survival.outcome import Outcome, check_outcome, patient_folds, require_events
+from survival.path import is_flat
 from survival.storage import read_model, write_model
 from survival.validate import (
     CRITERIA,
@@ -35,8 +36,9 @@ from survival.validate import (
 PENALTIES = {"ridge": 1e-3, "elastic-net": 0.5, "lasso": 1.0}  # name -> default l1_ratio
 TAU_SHARE = 0.1  # beyond the time that fewer patients than this reach, single patients would decide Uno's C
 KIND = "cox-1"
-# how far down the path goes; alpha_max is counted in l1, so the near-ridge path has to go further
-MIN_RATIO = {"ridge": 1e-5, "elastic-net": 1e-2, "lasso": 1e-2}
+# how far down the path goes: alpha_max is counted in l1, so the near-ridge path has to go further; with fewer features
+# than patients the best penalty may be next to none
+RIDGE_RATIO, WIDE_RATIO, NARROW_RATIO = 1e-5, 1e-2, 1e-4
 
 
 class CoxModel:
@@ -155,7 +157,7 @@ class CoxModel:
         ticker = Ticker(paths_needed(self.folds), on_progress, cancelled)
         rng = np.random.default_rng(self.seed)
         fold = patient_folds(outcome.event, self.folds, rng)
-        settings = self._settings()
+        settings = self._settings(wide=people.shape[1] >= len(people))
         nested = nested_cross_validation(people, outcome.time, outcome.event, fold, settings, rng, ticker)
         ticker.message = "Fitting the final model"
         choice = choose_penalty(people, outcome.time, outcome.event, fold, settings, ticker)
@@ -181,13 +183,13 @@ class CoxModel:
         self.notes_ = self._notes(choice)
         return self
 
-    def _settings(self) -> PathSettings:
+    def _settings(self, wide: bool) -> PathSettings:
         return PathSettings(
             l1_ratio=self.l1_ratio,
             n_components=self.n_components,
             variance=self.variance,
             n_alphas=self.n_alphas,
-            alpha_min_ratio=MIN_RATIO[self.penalty],
+            alpha_min_ratio=RIDGE_RATIO if self.l1_ratio < 0.1 else WIDE_RATIO if wide else NARROW_RATIO,
             choose_by=self.choose_by,
             rule=self.rule,
             folds=self.folds,
@@ -213,7 +215,7 @@ class CoxModel:
     def _notes(self, choice: Choice) -> tuple[str, ...]:
         if choice.best == 0 or not np.any(choice.gradient):
             return ("No penalty predicts better than no model: these features tell nothing about survival here.",)
-        if choice.best == len(choice.alphas) - 1:
+        if choice.best == len(choice.alphas) - 1 and not is_flat(choice.deviance_ratio):
             return ("The best penalty is the weakest that could be fitted; a still weaker one might be better.",)
         return ()
 

@@ -76,7 +76,7 @@ def fit_path(
         coef = np.hstack([coef, new])
         ratio = np.concatenate([ratio, _ratio(time, event, scores, new)])
         sound = _sound(ratio)
-        if failed or sound < len(ratio) or _flat(ratio):
+        if failed or sound < len(ratio) or is_flat(ratio):
             coef, ratio = coef[:, :sound], ratio[:sound]
             break
     if len(ratio) < 2:
@@ -100,7 +100,8 @@ def _sound(ratio: np.ndarray) -> int:
     return int(np.argmin(good)) if not good.all() else len(good)
 
 
-def _flat(ratio: np.ndarray) -> bool:
+def is_flat(ratio: np.ndarray) -> bool:
+    """Whether the last four penalties explained no more of the deviance: weaker ones would change nothing."""
     return len(ratio) > 4 and ratio[-5] > FLAT * ratio[-1] > 0
 
 
