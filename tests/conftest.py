@@ -1,6 +1,10 @@
 """What tests of several rooms share."""
 
+import os
 from pathlib import Path
+
+# Before torch is imported: the networks of the tests are so small that threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

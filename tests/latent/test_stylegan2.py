@@ -175,7 +175,7 @@ def test_conv_clamp_bounds_the_image() -> None:
 def test_gradients_are_right_twice(architecture: str) -> None:
     """Path-length and gradient penalties differentiate a gradient; finite differences in float64."""
     generator = small_generator(architecture, resolution=8).double().requires_grad_(False)
-    w = torch.randn(2, generator.num_ws, 12, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(1, generator.num_ws, 12, dtype=torch.float64, requires_grad=True)
 
     def corner(w: torch.Tensor) -> torch.Tensor:
         return generator.synthesis(w, noise_mode="none")[:, :, 2, 3]
@@ -207,12 +207,10 @@ def test_discriminator_gradient_penalty_reaches_its_weights(architecture: str) -
 
 @pytest.mark.parametrize("padding", [0, 1, 2, 3])
 def test_filter_adjoints(padding: int) -> None:
-    x = torch.randn(1, 2, 6, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v: ops.blur(v, padding), x)
-    assert torch.autograd.gradgradcheck(lambda v: ops.blur(v, padding), x)
-    for function in (ops.upsample2, ops.downsample2):
-        assert torch.autograd.gradcheck(function, x)
-        assert torch.autograd.gradgradcheck(function, x)
+    x = torch.randn(1, 2, 4, 6, dtype=torch.float64, requires_grad=True)
+    for function in (lambda v: ops.blur(v, padding), ops.upsample2, ops.downsample2):
+        assert torch.autograd.gradcheck(function, x, fast_mode=True)
+        assert torch.autograd.gradgradcheck(function, x, fast_mode=True)
 
 
 def test_upsampling_then_downsampling_keeps_a_flat_picture() -> None:
@@ -259,7 +257,7 @@ def test_training_step_lowers_the_losses() -> None:
     optimiser = torch.optim.Adam(generator.parameters(), lr=0.01)
     z = torch.randn(8, 8)
     losses = []
-    for _ in range(8):
+    for _ in range(4):
         loss = torch.nn.functional.softplus(-discriminator(generator(z))).mean()
         optimiser.zero_grad()
         loss.backward()
