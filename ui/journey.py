@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ui.resources import Cohort
     from ui.state import Editing
 
-UPLOADED, PATIENT, RANDOM = "My photo", "Patient", "Random face"
-KINDS = {"Coefficients": "coefficients", "Cohort pattern": "pattern"}
+UPLOADED, PATIENT, RANDOM = "My photo", "Patient", "Random"
+KINDS = {"Coefficients": "coefficients", "Pattern": "pattern"}
 RANDOM_PSI = 0.7
 RANDOM_HELP = f"Each whole number is another face, truncated at {RANDOM_PSI}. {GLOSSARY['psi']}"
 UNDO_KEPT = 50
@@ -48,7 +48,7 @@ def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
     st.session_state.setdefault("face_source", UPLOADED if has_photo else PATIENT)
     st.session_state.setdefault("kind", next(iter(KINDS)))
     st.session_state.setdefault("band", next(iter(strips.BANDS)))
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         source = st.segmented_control(
             "Face", (UPLOADED, PATIENT, RANDOM), key="face_source", persist_state="session", required=True
         )
@@ -58,7 +58,7 @@ def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
             key="kind",
             persist_state="session",
             required=True,
-            help=f"**Coefficients**: {GLOSSARY['coefficients']}\n\n**Cohort pattern**: {GLOSSARY['pattern']}",
+            help=f"**Coefficients**: {GLOSSARY['coefficients']}\n\n**Pattern**: {GLOSSARY['pattern']}",
         )
         band = st.segmented_control(
             "Layers that move",
@@ -71,7 +71,7 @@ def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
     face = _face(source or PATIENT, cohort)
     if face is None:
         return None
-    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All layers", state.basis())
+    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All", state.basis())
 
 
 def choose_my_photo() -> None:

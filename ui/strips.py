@@ -29,7 +29,7 @@ BATCH = 7  # frames between two progress reports
 POINTS = 121  # of each curve sent to the browser
 BINS = 32
 SIGNS = {-3: "1/8", -2: "1/4", -1: "1/2", 1: "2", 2: "4", 3: "8"}
-BANDS = {"All layers": None, "Coarse": (0.0, 0.35), "Middle": (0.35, 0.65), "Fine": (0.65, 1.0)}
+BANDS = {"All": None, "Coarse": (0.0, 0.35), "Middle": (0.35, 0.65), "Fine": (0.65, 1.0)}
 BAND_HELP = (
     "Which layers of the code move. Coarse: shape of head and face. Middle: features, hair. Fine: colour, skin. "
     "Whatever moves is scaled so that the step still changes the modelled hazard by exactly what its label says."

@@ -204,11 +204,11 @@ def test_a_patient_can_be_moved_and_moves_back(open_app: Opener, places: Places)
     assert not app.exception
     editing = app.session_state["editing"]
     first = editing.shown
-    app.segmented_control(key="kind").set_value("Cohort pattern").run()
+    app.segmented_control(key="kind").set_value("Pattern").run()
     finish(app, "editing")
     assert editing.shown.direction.kind == "pattern"
     assert not np.array_equal(editing.shown.strip.frames, first.strip.frames)
-    app.segmented_control(key="face_source").set_value("Random face").run()
+    app.segmented_control(key="face_source").set_value("Random").run()
     app.number_input(key="seed").set_value(7).run()
     finish(app, "editing")
     assert "seed 7" in editing.shown.caption

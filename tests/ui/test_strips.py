@@ -30,7 +30,7 @@ def shown(places: Places, cohort: Cohort) -> strips.Shown:
     assert seen.state == "done", seen.error
     assert job.result is not None
     return strips.Shown(
-        job.result, "A face", direction, code, Wish("Patient", "P0004", "coefficients", "All layers", "")
+        job.result, "A face", direction, code, Wish("Patient", "P0004", "coefficients", "All", "")
     )
 
 
@@ -47,7 +47,7 @@ def test_bands_cover_every_layer_once(num_ws: int) -> None:
     bands = [strips.band_layers(name, num_ws) for name in ("Coarse", "Middle", "Fine")]
     layers = [layer for band in bands if band is not None for layer in range(*band)]
     assert layers == list(range(num_ws))
-    assert strips.band_layers("All layers", num_ws) is None
+    assert strips.band_layers("All", num_ws) is None
 
 
 def test_the_middle_frame_is_the_face_itself(places: Places, shown: strips.Shown) -> None:
