@@ -142,7 +142,7 @@ def load(folder: Path, resolution: int) -> tuple[np.ndarray, pd.DataFrame]:
             for block in np.array_split(images, max(1, len(images) // 256))
         ]
         images = np.concatenate([np.rint(mean).astype(np.uint8) for mean in means])
-    return np.ascontiguousarray(images), pd.read_parquet(folder / "table.parquet")
+    return np.array(images), pd.read_parquet(folder / "table.parquet")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ from latent.warmstart import _centre_weight, regression_loss
 TICK_SECONDS = 60.0
 
 
-def _sample(checkpoint: Checkpoint, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def sample(checkpoint: Checkpoint, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Images (n, 3, R, R) and their codes (n, num_ws, w_dim); half of them mix two codes at a random layer."""
     g = checkpoint.generator
     z = torch.randn(2, n, g.z_dim, generator=rng).to(checkpoint.device)
@@ -49,7 +49,7 @@ class Trainer:
         self.mean = torch.as_tensor(statistics.mean, dtype=torch.float32, device=checkpoint.device)
         self.scale = torch.as_tensor(statistics.std, dtype=torch.float32, device=checkpoint.device).clamp_min(1e-3)
         self.encoder = WPlusEncoder(checkpoint.resolution, checkpoint.num_ws, checkpoint.w_dim)
-        self.encoder.set_statistics(self.mean, self.scale)
+        self.encoder.set_w_avg(self.mean, self.scale)
         self.encoder.to(checkpoint.device).train()
         self.opt = torch.optim.Adam(self.encoder.parameters(), lr=rate, betas=(0.9, 0.99))
         self.rng = torch.Generator().manual_seed(seed)
@@ -69,7 +69,7 @@ class Trainer:
         for group in self.opt.param_groups:
             group["lr"] = rate
         known = self.batch if self.images is None else self.batch // 2
-        x, ws = _sample(self.checkpoint, known, self.rng)
+        x, ws = sample(self.checkpoint, known, self.rng)
         if known < self.batch:
             x = torch.cat([x, self._real(self.batch - known)])
         predicted = self.encoder(x)

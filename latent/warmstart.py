@@ -66,8 +66,8 @@ class Settings:
         return 2e-4 * self.resolution**2 / self.batch  # the heuristic of StyleGAN2-ADA's `auto` configuration
 
 
-def build_networks(s: Settings) -> dict[str, nn.Module]:
-    """Generator `g`, discriminator `d` and encoder `e`, freshly initialised from the seed."""
+def build_networks(s: Settings) -> tuple[Generator, Discriminator, WPlusEncoder]:
+    """The three networks, freshly initialised from the seed."""
     torch.manual_seed(s.seed)
     generator = Generator(
         z_dim=s.z_dim,
@@ -86,7 +86,7 @@ def build_networks(s: Settings) -> dict[str, nn.Module]:
         channel_max=s.channel_max,
         epilogue_kwargs={"mbstd_group_size": 4},
     )
-    return {"g": generator, "d": discriminator, "e": WPlusEncoder(s.resolution, generator.num_ws, 512)}
+    return generator, discriminator, WPlusEncoder(s.resolution, generator.num_ws, 512)
 
 
 class Portraits:
@@ -137,9 +137,14 @@ class Trainer:
 
     def __init__(self, settings: Settings, data: Portraits, device: torch.device) -> None:
         self.s, self.data, self.device = settings, data, device
-        self.nets = {name: net.to(device).train() for name, net in build_networks(settings).items()}
-        self.g, self.d, self.e = (self.nets[name] for name in ("g", "d", "e"))
-        self.ema = {name: copy.deepcopy(self.nets[name]).eval().requires_grad_(False) for name in ("g", "e")}
+        self.g, self.d, self.e = build_networks(settings)
+        self.nets: dict[str, nn.Module] = {"g": self.g, "d": self.d, "e": self.e}
+        for net in self.nets.values():
+            net.to(device).train()
+        self.ema_g, self.ema_e = copy.deepcopy(self.g), copy.deepcopy(self.e)
+        self.ema: dict[str, nn.Module] = {"g": self.ema_g, "e": self.ema_e}
+        for net in self.ema.values():
+            net.eval().requires_grad_(False)
         groups = [
             {"params": self.g.synthesis.parameters(), "lr": settings.learning_rate},
             {"params": self.e.parameters(), "lr": settings.encoder_rate},
@@ -187,7 +192,7 @@ class Trainer:
     def _all_codes(self) -> Tensor:
         """Common codes (N, w_dim) of every training portrait."""
         chunks = range(0, len(self.data.images), 64)
-        return torch.cat([self.ema["e"](self.data[slice(i, i + 64)]).mean(1) for i in chunks])
+        return torch.cat([self.ema_e(self.data[slice(i, i + 64)]).mean(1) for i in chunks])
 
     def fit_mapping(self) -> None:
         """Phase 2: the mapping network learns to give the codes of the training portraits."""
@@ -195,7 +200,7 @@ class Trainer:
         z = pair_codes(self.data.codes.to(self.device), w, self.s.z_dim)
         fit_mapping(self.g.mapping, z, w)
         self.seen["mapping"] = len(w)
-        self.ema["g"].mapping.load_state_dict(self.g.mapping.state_dict())
+        self.ema_g.mapping.load_state_dict(self.g.mapping.state_dict())
         left = unexplained(self.g.mapping, z, w)
         print(json.dumps({"phase": "mapping", "unexplained": round(left, 4)}), flush=True)
 
@@ -212,8 +217,8 @@ class Trainer:
             for name, average_net in self.ema.items():
                 for average, now in zip(average_net.parameters(), self.nets[name].parameters(), strict=True):
                     average.lerp_(now, 1 - beta)
-                for average, now in zip(average_net.buffers(), self.nets[name].buffers(), strict=True):
-                    average.copy_(now)
+                for kept, fresh in zip(average_net.buffers(), self.nets[name].buffers(), strict=True):
+                    kept.copy_(fresh)
 
     @property
     def images_seen(self) -> int:
@@ -260,7 +265,7 @@ class Trainer:
 @torch.no_grad()
 def sample_sheet(trainer: Trainer, path: Path, columns: int = 12) -> None:
     """Rows: real, reconstructed from W+, from W, free samples at psi 1 and 0.7."""
-    g, e = trainer.ema["g"], trainer.ema["e"]
+    g, e = trainer.ema_g, trainer.ema_e
     real = trainer.data[slice(0, columns)]
     ws = e(real)
     z = torch.randn(columns, trainer.s.z_dim, generator=torch.Generator().manual_seed(123)).to(trainer.device)
@@ -326,7 +331,7 @@ def run(args: argparse.Namespace) -> int:
         "licence": "as the project (GPL-3.0-or-later); no photograph of a person was used",
         "training": asdict(settings) | {"images_seen": trainer.seen, "training_images": len(trainer.data.images)},
     }
-    save_checkpoint(args.out, trainer.ema["g"], trainer.d.eval(), trainer.ema["e"], provenance)
+    save_checkpoint(args.out, trainer.ema_g, trainer.d.eval(), trainer.ema_e, provenance)
     checkpoint = load_checkpoint(args.out)
     print(f"{args.out}: {checkpoint.resolution} px, {checkpoint.num_ws} codes, sha256 {checkpoint.sha256[:12]}")
     return 0
