@@ -25,7 +25,7 @@ with right:
     st.subheader("The checkpoint", anchor=False)
     checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
     overview.checkpoint_facts(checkpoint)
-    faces = st.container()
+faces = st.container()
 
 st.space("small")
 page.section("How well the photo model does")

@@ -67,7 +67,7 @@ def place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
     for mark in figure.layout.annotations:
         mark.text, mark.y = "this face", 1.0
     theme.style_figure(figure, height=430)
-    figure.update_xaxes(title="Log-HR to the cohort's median")
+    figure.update_xaxes(title_text="Log-HR to the cohort's median")
     return figure
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SOURCES = ("Upload", "Camera", "Example")
 EXTENSIONS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"]
 EXAMPLES_SHOWN = 6
-PHOTO_WIDTH = 520  # CSS pixels at most
+PHOTO_WIDTH = 640  # CSS pixels at most
 FOUND, BY_HAND, ALIGNED = "Found face", "Place by hand", "Already aligned"
 
 
@@ -100,7 +100,7 @@ def choose_face(portrait: Portrait) -> None:
     if portrait.faces is None:
         with st.spinner("Looking for faces"):
             portrait.faces = detect_faces(photo)
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([5, 4], gap="large")
     with left:
         options = (FOUND, BY_HAND, ALIGNED) if portrait.faces else (BY_HAND, ALIGNED)
         if not portrait.faces:

@@ -49,6 +49,7 @@ def masthead(kicker: str, title: str, lede: str) -> None:
     """Title, one sentence, and what kind of data the page shows."""
     gate.require_entry()
     theme.apply_style()
+    theme.watch_mode()
     words, badges = st.columns([2, 3], vertical_alignment="center")
     words.html(f'<p class="lh-kicker">{html.escape(kicker)}</p>')
     with badges, st.container(horizontal=True, horizontal_alignment="right"):

@@ -53,8 +53,8 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def ratio(value: float) -> str:
-    """A hazard ratio: \u00d7 1.23."""
-    digits = 0 if value >= 9.95 else 2
+    """A hazard ratio with three figures: \u00d7 1.23. The scrubber writes them alike."""
+    digits = 1 if value >= 9.995 else 2 if value >= 0.9995 else 3
     return f"\u00d7{THIN}{value:.{digits}f}"
 
 

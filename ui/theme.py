@@ -15,6 +15,7 @@ import streamlit as st
 
 CONTENT_WIDTH = 1280  # CSS pixels; wider screens get margins, so lines of text stay readable
 ICON = Path(__file__).with_name("icon.svg")
+MODE_KEY, SEEN_MODE = "mode-watch", "seen-mode"  # in the session's state
 STYLE_SHEET = Path(__file__).with_name("style.css")
 
 
@@ -58,9 +59,38 @@ DARK = Palette(
 QUARTER_DASHES = ("solid", "dash", "dashdot", "dot")  # the quarters are told apart without colour too
 
 
+MODE_WATCH = """\
+export default function ({ data, parentElement, setStateValue }) {
+  const host = parentElement.host ?? parentElement
+  const paper = getComputedStyle(host).getPropertyValue("--st-background-color").trim().toUpperCase()
+  const mode = paper === data.dark ? "dark" : "light"
+  if (mode !== data.drawn) setStateValue("mode", mode)
+}
+"""
+
+
+def watch_mode() -> None:
+    """Draw again when the reader changes the mode, or when the server guessed wrong on a session's first run.
+
+    An invisible component, because only the browser knows: Streamlit tells the server of a change with the next run.
+    """
+    component = st.components.v2.component("latent_health_mode", html="<span hidden></span>", js=MODE_WATCH)
+    component(
+        data={"dark": DARK.paper.upper(), "drawn": "dark" if is_dark() else "light"},
+        key=MODE_KEY,
+        on_mode_change=_take_mode,
+    )
+
+
+def _take_mode() -> None:
+    told = st.session_state.get(MODE_KEY) or {}
+    if told.get("mode") in ("light", "dark"):
+        st.session_state[SEEN_MODE] = told["mode"]
+
+
 def is_dark() -> bool:
     """Whether the reader's browser shows the dark mode (light where it does not say)."""
-    return st.context.theme.type == "dark"
+    return (st.session_state.get(SEEN_MODE) or st.context.theme.type) == "dark"
 
 
 def palette() -> Palette:

@@ -11,6 +11,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from skimage.data import astronaut
 
+from ui import theme
+
 pytestmark = pytest.mark.browser
 PATIENCE = 120_000  # ms, for anything but the search for the code
 SEARCH = 600_000  # ms; seconds on a free machine, minutes on a crowded one
@@ -61,7 +63,7 @@ def shoot(page: Page, folder: Path, name: str) -> None:
     for mode, width in LOOKS:
         page.emulate_media(color_scheme=mode)  # type: ignore[arg-type]
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(1500)
         main = page.locator("[data-testid=stMain]")
         wide, inside = main.evaluate("e => [e.scrollWidth, e.clientWidth]")
         assert wide <= inside + 1, f"{name} is wider than the window at {width} px"
@@ -104,7 +106,10 @@ def test_portrait(page: Page, screenshots: Path) -> None:
     expect(page.get_by_text("Take away")).to_be_visible(timeout=SEARCH)
     expect(page.locator("[data-testid=stMetric]").filter(has_text="Log-HR")).to_be_visible()
     expect(page.get_by_alt_text("Reconstruction from the code")).to_be_visible()
-    page.wait_for_timeout(1500)
+    for mode, palette in (("dark", theme.DARK), ("light", theme.LIGHT)):
+        page.emulate_media(color_scheme=mode)  # type: ignore[arg-type]
+        ink = ", ".join(str(int(palette.ink[i : i + 2], 16)) for i in (1, 3, 5))
+        expect(page.locator(".xtick text").first).to_have_css("fill", f"rgb({ink})")
     shoot(page, screenshots, "portrait")
 
 
@@ -147,7 +152,7 @@ def test_the_slider_needs_no_server_and_the_server_learns_where_it_rests(page: P
     root, knob = page.locator(".scrubber[data-ready]"), slider(page)
     knob.press("Home")
     expect(root).to_have_attribute("data-frame", "0")
-    expect(page.get_by_text("At rest at HR ×\u20090.12")).to_be_visible()
+    expect(page.get_by_text("At rest at HR ×\u20090.125")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".scrubber[data-ready]")).not_to_have_attribute("data-frame", "0")
     root.get_by_role("button", name="Reset to start").click()

@@ -29,9 +29,7 @@ def shown(places: Places, cohort: Cohort) -> strips.Shown:
     seen = job.wait(120)
     assert seen.state == "done", seen.error
     assert job.result is not None
-    return strips.Shown(
-        job.result, "A face", direction, code, Wish("Patient", "P0004", "coefficients", "All", "")
-    )
+    return strips.Shown(job.result, "A face", direction, code, Wish("Patient", "P0004", "coefficients", "All", ""))
 
 
 def test_labels_stand_where_the_hazard_doubles_exactly() -> None:

@@ -45,7 +45,7 @@ function element(name, attributes, parent, text) {
 }
 
 const signed = (value, digits) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(digits)
-const ratio = value => "\u00d7\u2009" + (value >= 9.95 ? value.toFixed(0) : value >= 0.995 ? value.toFixed(2) : value.toPrecision(2))
+const ratio = value => "\u00d7\u2009" + value.toFixed(value >= 9.995 ? 1 : value >= 0.9995 ? 2 : 3)
 const percent = value => value === null ? "\u2013" : (100 * value).toFixed(value > 0.0995 ? 0 : 1) + "\u2009%"
 
 function heatColour(share) {
