@@ -173,7 +173,7 @@ def scrub(editing: Editing, cohort: Cohort) -> None:
     shown = editing.shown
     if shown is None:
         return
-    index = scrubber(editing.payload, key=f"scrub-{editing.seek[1]}")
+    index = scrubber(editing.payload, "scrub", editing.seek[1])
     if index is not None and index != _index(editing):
         editing.at = index
         _remember(editing)

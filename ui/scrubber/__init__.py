@@ -1,7 +1,7 @@
 """The face scrubber: a custom component that moves a face, its risk and its survival curve together in the browser.
 
 All frames and curves go over once, as one block of bytes; moving the slider asks the server nothing. Only the place
-where it comes to rest is reported back (state "index"), for undo and downloads.
+where it comes to rest is reported back (state "place"), for undo and downloads.
 """
 
 from __future__ import annotations
@@ -53,16 +53,18 @@ def unpack(payload: bytes) -> tuple[dict[str, Any], list[bytes]]:
     return header, frames
 
 
-def scrubber(payload: bytes, key: str) -> int | None:
-    """Show the scrubber; the index of the frame where the slider last came to rest, None before it was moved."""
+def scrubber(payload: bytes, key: str, count: int) -> int | None:
+    """Show the scrubber; the index of the frame where the slider came to rest since it was put there with `count`.
+
+    None before it was moved; a place reported before the last `seek` no longer counts.
+    """
     # Registered on every run: the registry belongs to the running server, and the same name with the same content
     # is left as it is.
     component = st.components.v2.component(
         "latent_health_scrubber", html=_asset("scrubber.html"), css=_asset("scrubber.css"), js=_asset("scrubber.js")
     )
-    result = component(data=payload, key=key, on_index_change=_nothing)
-    index = result.get("index")
-    return None if index is None else int(index)
+    place = component(data=payload, key=key, on_place_change=_nothing).get("place")
+    return int(place["index"]) if place and place.get("count") == count else None
 
 
 def _nothing() -> None:

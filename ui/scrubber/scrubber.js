@@ -15,7 +15,7 @@ export default function (component) {
     view = new View(parentElement)
     views.set(parentElement, view)
   }
-  view.tell = index => setStateValue("index", index)
+  view.tell = (index, count) => setStateValue("place", { index, count })
   view.load(data)
   return () => {
     view.close()
@@ -134,6 +134,7 @@ class View {
 
   moveTo(seek) {
     this.seek = seek.count
+    clearTimeout(this.timer)
     this.stop()
     this.go(seek.index)
   }
@@ -346,7 +347,7 @@ class View {
 
   commit() {
     clearTimeout(this.timer)
-    this.timer = setTimeout(() => this.tell(this.index), COMMIT_AFTER)
+    this.timer = setTimeout(() => this.tell(this.index, this.seek), COMMIT_AFTER)
   }
 
   close() {
