@@ -34,7 +34,9 @@ def choose_photo(portrait: Portrait, cohort: Cohort) -> None:
     st.session_state.setdefault("photo_source", SOURCES[0])
     source = st.segmented_control("Photo from", SOURCES, key="photo_source", persist_state="session", required=True)
     if source == "Camera":
-        st.camera_input("Take a photo", key="camera", on_change=_offered, args=("camera", "The camera's photo"))
+        st.camera_input(
+            "Take a photo", key="camera", on_change=_offered, args=("camera", "The camera's photo"), width=PHOTO_WIDTH
+        )
     elif source == "Example":
         _examples(portrait, cohort)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from faces.align import resize
 
 Pixels = NDArray[np.uint8]
 SCREEN_SIDE = 512  # px; frames beyond this are scaled down for the screen, never for download
+DRAWING_SIDE = 900  # px; the longer side of a photo with boxes drawn on it
+MARK = (20, 60, 72)
 LOSSLESS_SIDE = 160  # px; up to here PNG is small enough, and JPEG's blocks would show when enlarged
 HEAT_FULL = 0.25  # mean difference of the three channels, as a share of the grey range, that gets the full colour
 HEAT_STOPS = np.array([[38, 22, 66], [178, 58, 78], [244, 150, 70], [255, 236, 170]], dtype=np.float64)
@@ -41,47 +44,43 @@ def data_uri(pixels: Pixels) -> str:
     return f"data:{mime};base64,{base64.b64encode(files[0]).decode()}"
 
 
-def fit_within(pixels: Pixels, longest: int) -> tuple[Pixels, float]:
-    """The picture scaled so that its longer side is at most `longest`, and the scale."""
+def to_screen(pixels: Pixels, longest: int) -> tuple[Pixels, float]:
+    """The picture scaled so that its longer side is `longest`, and the scale: lines drawn on it look alike."""
     height, width = pixels.shape[:2]
-    scale = min(1.0, longest / max(height, width))
-    if scale == 1.0:
-        return pixels, scale
+    scale = longest / max(height, width)
     return resize(pixels, (max(1, round(height * scale)), max(1, round(width * scale)))), scale
 
 
 def number_faces(
-    pixels: Pixels, boxes: Sequence[tuple[float, float, float, float]], chosen: int, longest: int = 900
+    pixels: Pixels, boxes: Sequence[tuple[float, float, float, float]], chosen: int, longest: int = DRAWING_SIDE
 ) -> Pixels:
     """The photo with a numbered box (left, top, right, bottom) around every face; the chosen one stands out."""
-    small, scale = fit_within(pixels, longest)
-    image = Image.fromarray(small.copy())
+    scaled, scale = to_screen(pixels, longest)
+    image = Image.fromarray(scaled)
     draw = ImageDraw.Draw(image)
-    thin = max(2, round(max(small.shape) / 300))
-    font = ImageFont.load_default(size=max(14, 7 * thin))
+    line = max(1, longest // 300)
+    font = ImageFont.load_default(size=9 * line)
     for index, box in enumerate(boxes):
         corners = [edge * scale for edge in box]
-        colour = (255, 255, 255) if index == chosen else (190, 190, 190)
-        draw.rectangle(corners, outline=(20, 60, 72), width=2 * thin + 2)
-        draw.rectangle(corners, outline=colour, width=2 * thin if index == chosen else thin)
-        label = str(index + 1)
-        left, top = corners[0], corners[1]
-        extent = draw.textbbox((left, top), label, font=font)
-        pad = 2 * thin
-        draw.rectangle((left, top, extent[2] + 2 * pad, extent[3] + 2 * pad), fill=(20, 60, 72))
+        draw.rectangle(corners, outline=MARK, width=2 * line + 2)
+        inner = [corners[0] + 1, corners[1] + 1, corners[2] - 1, corners[3] - 1]
+        draw.rectangle(inner, outline=(255, 255, 255) if index == chosen else (170, 178, 184), width=line)
+        label, (left, top) = str(index + 1), corners[:2]
+        extent, pad = draw.textbbox((left, top), label, font=font), 2 * line
+        draw.rectangle((left, top, extent[2] + 2 * pad, extent[3] + 2 * pad), fill=MARK)
         draw.text((left + pad, top + pad), label, fill=(255, 255, 255), font=font)
     return np.asarray(image)
 
 
-def outline_square(pixels: Pixels, quad: NDArray[np.float64], longest: int = 900) -> Pixels:
+def outline_square(pixels: Pixels, quad: NDArray[np.float64], longest: int = DRAWING_SIDE) -> Pixels:
     """The photo with the square that will be cut out, corners (4, 2) in photo pixels."""
-    small, scale = fit_within(pixels, longest)
-    image = Image.fromarray(small.copy())
+    scaled, scale = to_screen(pixels, longest)
+    image = Image.fromarray(scaled)
     draw = ImageDraw.Draw(image)
     points = [(float(x * scale), float(y * scale)) for x, y in quad]
-    thin = max(2, round(max(small.shape) / 300))
-    draw.line([*points, points[0]], fill=(20, 60, 72), width=2 * thin + 2)
-    draw.line([*points, points[0]], fill=(255, 255, 255), width=thin)
+    line = max(1, longest // 300)
+    draw.line([*points, points[0]], fill=MARK, width=2 * line + 2)
+    draw.line([*points, points[0]], fill=(255, 255, 255), width=line)
     return np.asarray(image)
 
 
@@ -128,12 +127,15 @@ def animation(frames: Pixels, seconds: float = 4.0) -> bytes:
     return buffer.getvalue()
 
 
-def sparkline(values: Sequence[float], label: str) -> str:
-    """A small SVG line of two or more values over their steps, for a job's loss."""
+def sparkline(values: Sequence[float], label: str, colour: str) -> str:
+    """A small line of two or more values over their steps, as an HTML image, for a job's loss."""
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     points = (f"{100 * i / (len(values) - 1):.2f},{38 - 34 * (v - low) / span:.2f}" for i, v in enumerate(values))
-    return (
-        f'<svg class="lh-spark" viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label="{label}">'
-        f'<path vector-effect="non-scaling-stroke" d="M{" L".join(points)}"/></svg>'
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 40" preserveAspectRatio="none">'
+        f'<path fill="none" stroke="{colour}" stroke-width="1.6" vector-effect="non-scaling-stroke" '
+        f'd="M{" L".join(points)}"/></svg>'
     )
+    uri = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    return f'<img class="lh-spark" alt="{html.escape(label, quote=True)}" src="{uri}">'

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from ui import pictures
+from ui import pictures, theme
 from ui.jobs import POLL_SECONDS, Job, Snapshot
 from ui.page import note
 from ui.text import duration, number
@@ -43,7 +43,8 @@ def _progress(job: Job[Any], seen: Snapshot, what: str) -> None:
     for name, values in seen.losses.items():
         if len(values) < 2:
             continue
-        st.html(pictures.sparkline(values, f"{name} over the steps, from {values[0]:.3f} to {values[-1]:.3f}"))
+        told = f"{name} over the steps, from {values[0]:.3f} to {values[-1]:.3f}"
+        st.html(pictures.sparkline(values, told, theme.palette().accent))
         note(f"{name}: {number(values[-1])} (at the start {number(values[0])}); lower is closer to the photo")
     stopping = job.stopping()
     st.button(

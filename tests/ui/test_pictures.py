@@ -1,8 +1,10 @@
 """Pictures: encoding, differences, numbered faces, strips."""
 
+import base64
 import io
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -59,18 +61,22 @@ def test_the_browser_uses_the_same_heat_colours() -> None:
 
 
 def test_faces_are_numbered_and_the_chosen_one_stands_out() -> None:
-    photo = np.full((200, 300, 3), 120, np.uint8)
-    boxes = [(20.0, 30.0, 90.0, 110.0), (180.0, 60.0, 240.0, 130.0)]
+    photo = np.full((600, 900, 3), 120, np.uint8)
+    boxes = [(60.0, 90.0, 270.0, 330.0), (540.0, 180.0, 720.0, 390.0)]
     first, second = (pictures.number_faces(photo, boxes, chosen) for chosen in (0, 1))
     assert first.shape == photo.shape
-    assert not np.array_equal(first, photo)
     assert not np.array_equal(first, second)
-    assert np.array_equal(first[140:], photo[140:]), "the rest of the photo stays as it is"
+    assert np.array_equal(first[420:], photo[420:]), "the rest of the photo stays as it is"
+    assert tuple(first[92, 200]) == (255, 255, 255)
+    assert tuple(second[92, 200]) != (255, 255, 255)
 
 
-def test_large_photos_are_scaled_for_the_screen() -> None:
-    shown = pictures.outline_square(np.zeros((1200, 600, 3), np.uint8), np.array([[0, 0], [0, 9], [9, 9], [9, 0]]), 300)
+@pytest.mark.parametrize("shape", [(1200, 600), (60, 30)])
+def test_photos_are_scaled_to_one_size_before_lines_are_drawn(shape: tuple[int, int]) -> None:
+    corners = np.array([[0, 0], [0, 9], [9, 9], [9, 0]])
+    shown = pictures.outline_square(np.zeros((*shape, 3), np.uint8), corners, 300)
     assert shown.shape == (300, 150, 3)
+    assert shown.any()
 
 
 def test_a_strip_holds_every_frame_and_a_line_of_labels() -> None:
@@ -94,7 +100,9 @@ def test_the_animation_goes_there_and_back() -> None:
 
 
 def test_a_sparkline_spans_its_box() -> None:
-    svg = pictures.sparkline([3.0, 2.0, 1.0], "loss")
-    assert 'aria-label="loss"' in svg
+    tag = pictures.sparkline([3.0, 2.0, 1.0], 'loss "now"', "#14586A")
+    assert 'alt="loss &quot;now&quot;"' in tag
+    svg = base64.b64decode(tag.split("base64,")[1].split('"')[0]).decode()
     assert "0.00,4.00" in svg
     assert "100.00,38.00" in svg
+    assert "#14586A" in svg
