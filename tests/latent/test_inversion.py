@@ -16,7 +16,9 @@ from latent.perceptual import load_perceptual
 from latent.whitening import Whitening
 from tests.latent.tiny import own_faces, tiny_checkpoint
 
-PIXELS = InversionSettings("test", steps=60, perceptual=0.0, plausibility=0.002, patience=30, tolerance=0.0)
+PIXELS = InversionSettings(
+    "test", steps=60, learning_rate=0.1, perceptual=0.0, identity=0.0, plausibility=0.002, patience=30, tolerance=0.0
+)
 
 
 @pytest.fixture(scope="module")
