@@ -6,7 +6,6 @@ from ui import gate, page, resources, theme
 
 st.set_page_config(page_title="Latent health", page_icon=str(theme.ICON), layout="wide")
 gate.require_access()
-resources.warm_up()
 st.logo(str(theme.ICON), size="large")
 chosen = st.navigation(
     {
@@ -35,4 +34,7 @@ chosen = st.navigation(
 )
 page.pickers()
 with st.container(horizontal_alignment="center"), st.container(width=theme.CONTENT_WIDTH):
-    chosen.run()
+    try:
+        chosen.run()
+    finally:
+        resources.warm_up()  # after the page, which would otherwise compete with it

@@ -8,6 +8,7 @@ frame with the new picture was painted.
 from __future__ import annotations
 
 import io
+import os
 import statistics
 import tempfile
 import time
@@ -163,6 +164,8 @@ def scrub_latency(ours: Page, theirs: Page, count: int) -> tuple[list[float], li
 
 def run() -> dict[str, Any]:
     """Drive the app on the embedded checkpoint and study; prints a table."""
+    if "LATENT_HEALTH_STUDIES" not in os.environ and not (ROOT / "studies" / "demo" / "models" / "photo").is_dir():
+        raise SystemExit("bench app needs the fitted demo study: python -m study fit demo.")
     rows: list[dict[str, object]] = []
     with headless_browser() as browser, tempfile.TemporaryDirectory() as scratch:
         begin = time.perf_counter()

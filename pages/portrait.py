@@ -51,7 +51,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         "Remove photo and result",
         key="forget",
         icon=":material/delete:",
-        on_click=portrait.drop,
+        on_click=intake.forget,
         help="Forgets the photo and everything that came of it. Nothing of it was stored outside this session.",
     )
 

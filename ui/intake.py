@@ -32,10 +32,15 @@ FOUND, BY_HAND, ALIGNED = "Found face", "Place by hand", "Already aligned"
 def choose_photo(portrait: Portrait, cohort: Cohort) -> None:
     """Upload, camera or example; the portrait holds the photo afterwards, or the reason it was refused."""
     st.session_state.setdefault("photo_source", SOURCES[0])
+    turn = st.session_state.setdefault("photo_turn", 0)  # a new turn empties the widgets, and what they hold in memory
     source = st.segmented_control("Photo from", SOURCES, key="photo_source", persist_state="session", required=True)
     if source == "Camera":
         st.camera_input(
-            "Take a photo", key="camera", on_change=_offered, args=("camera", "The camera's photo"), width=PHOTO_WIDTH
+            "Take a photo",
+            key=f"camera-{turn}",
+            on_change=_offered,
+            args=(f"camera-{turn}", "The camera's photo"),
+            width=PHOTO_WIDTH,
         )
     elif source == "Example":
         _examples(portrait, cohort)
@@ -43,14 +48,20 @@ def choose_photo(portrait: Portrait, cohort: Cohort) -> None:
         st.file_uploader(
             "A portrait, looking this way",
             EXTENSIONS,
-            key="upload",
+            key=f"upload-{turn}",
             on_change=_offered,
-            args=("upload", "The uploaded photo"),
+            args=(f"upload-{turn}", "The uploaded photo"),
             help=f"JPEG, PNG, WebP, BMP or TIFF, at most {MAX_BYTES >> 20} MB. It stays in this session's memory; "
             "it is never written to disk, and is forgotten when the tab is closed or the photo removed.",
         )
     if portrait.problem:
         st.error(portrait.problem, icon=":material/image_not_supported:")
+
+
+def forget() -> None:
+    """Drop the photo and all that came of it, also from the upload and camera widgets (runs before a page)."""
+    state.portrait().drop()
+    st.session_state["photo_turn"] += 1
 
 
 def _offered(key: str, name: str) -> None:

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latent.checkpoints import Checkpoint
+    from study.direction import Kind
     from ui.jobs import Reporter
     from ui.resources import Cohort
     from ui.state import Editing
 
 UPLOADED, PATIENT, RANDOM = "My photo", "Patient", "Random"
-KINDS = {"Coefficients": "coefficients", "Pattern": "pattern"}
+KINDS: dict[str, Kind] = {"Coefficients": "coefficients", "Pattern": "pattern"}
 RANDOM_PSI = 0.7
 RANDOM_HELP = f"Each whole number is another face, truncated at {RANDOM_PSI}. {GLOSSARY['psi']}"
 UNDO_KEPT = 50
@@ -37,7 +38,7 @@ class Wish:
 
     source: str
     face: str
-    kind: str
+    kind: Kind
     band: str
     basis: str
 
@@ -115,8 +116,7 @@ def _code(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> tuple[NDArray[n
         return np.asarray(cohort.codes[row]), f"{kind} {wish.face}, drawn by the generator"
     from latent.space import sample_ws
 
-    code = np.asarray(sample_ws(checkpoint, int(wish.face), RANDOM_PSI), np.float32)
-    return code.reshape(checkpoint.num_ws, checkpoint.w_dim), f"Random face, seed {wish.face}; nobody in it exists"
+    return sample_ws(checkpoint, int(wish.face), RANDOM_PSI), f"Random face, seed {wish.face}; nobody in it exists"
 
 
 def prepare(editing: Editing, wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> None:
@@ -150,12 +150,14 @@ def _seek(editing: Editing, cohort: Cohort, index: int) -> None:
 
 
 def _work(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> Any:
+    from study.direction import health_direction
+
     code, caption = _code(wish, cohort, checkpoint)
 
     def work(report: Reporter) -> strips.Shown:
         report(0.0, "Preparing the direction")
         band = strips.band_layers(wish.band, checkpoint.num_ws)
-        direction = resources.direction_of(cohort, wish.kind, band)
+        direction = health_direction(cohort.study, wish.kind, band)
         strip = strips.render(report, cohort, checkpoint, code, direction)
         return strips.Shown(strip, caption, direction, code, wish)
 

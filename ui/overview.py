@@ -129,9 +129,8 @@ def _hero(stamp: str, _cohort: Cohort, _checkpoint: Checkpoint) -> tuple[list[st
     scores: Any = _cohort.model.oof_log_hr_
     middle = int(np.argmin(np.abs(scores)))
     steps = log_hr_steps(HERO_DOUBLINGS * float(np.log(2.0)), HERO_FRAMES)
-    with resources.generator_lock():
-        direction = health_direction(_cohort.study, "coefficients")
-        strip = edit_strip(_cohort.study, _checkpoint, _cohort.codes[middle], direction, steps)
+    direction = health_direction(_cohort.study, "coefficients")
+    strip = edit_strip(_cohort.study, _checkpoint, _cohort.codes[middle], direction, steps)
     labels = ["× 1/8", "× 1/4", "× 1/2", "start", "× 2", "× 4", "× 8"]
     return [pictures.data_uri(frame) for frame in strip.frames], labels, str(_cohort.table["patient_id"].iloc[middle])
 
@@ -150,7 +149,5 @@ def _samples(sha256: str, _checkpoint: Checkpoint) -> list[str]:
     from latent.edit import synthesize
     from latent.space import sample_ws
 
-    with resources.generator_lock():
-        codes = np.stack([sample_ws(_checkpoint, seed, SAMPLE_PSI) for seed in range(1, SAMPLES + 1)])
-        faces = synthesize(_checkpoint, codes.reshape(SAMPLES, _checkpoint.num_ws, _checkpoint.w_dim))
-    return [pictures.data_uri(face) for face in faces]
+    codes = sample_ws(_checkpoint, list(range(1, SAMPLES + 1)), SAMPLE_PSI)
+    return [pictures.data_uri(face) for face in synthesize(_checkpoint, codes)]

@@ -52,11 +52,13 @@ def masthead(kicker: str, title: str, lede: str) -> None:
     theme.watch_mode()
     words, badges = st.columns([2, 3], vertical_alignment="center")
     words.html(f'<p class="lh-kicker">{html.escape(kicker)}</p>')
-    with badges, st.container(horizontal=True, horizontal_alignment="right"):
-        study_badge()
-        st.badge("Research use only", icon=":material/info:", color="gray")
     st.title(title, anchor=False)
     st.html(f'<p class="lh-lede">{html.escape(lede)}</p>')
+    with badges, st.container(horizontal=True, horizontal_alignment="right"):
+        study = st.container(width="content")
+        st.badge("Research use only", icon=":material/info:", color="gray")
+    with study:
+        study_badge()  # opens the study: after the words
 
 
 def section(title: str) -> None:

@@ -6,6 +6,7 @@ Heavy libraries are imported inside functions: the first words of a page should 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import threading
 from dataclasses import dataclass
@@ -18,11 +19,11 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
-    from latent.directions import Direction
     from study.store import Study
     from survival.cox import CoxModel
 
 ROOT = Path(__file__).resolve().parent.parent
+logger = logging.getLogger(__name__)
 HEAVY = ("torch", "plotly.graph_objects", "study.score", "faces.landmarks", "latent.edit", "survival.plots")
 
 
@@ -38,16 +39,17 @@ def checkpoints_root() -> Path:
 
 def study_names() -> list[str]:
     """Studies to choose from."""
-    from study.store import list_studies
-
-    return list_studies(studies_root())
+    return _folders_with("study.toml", studies_root())
 
 
 def checkpoint_names() -> list[str]:
     """Checkpoints to choose from."""
-    from latent.checkpoints import list_checkpoints
+    return _folders_with("config.json", checkpoints_root())
 
-    return list_checkpoints(checkpoints_root())
+
+def _folders_with(file: str, root: Path) -> list[str]:
+    # Listed here and not by the library rooms: importing torch or pandas would hold up a page's first words.
+    return sorted(path.parent.name for path in root.glob(f"*/{file}") if not path.parent.name.startswith("."))
 
 
 def _stamp(folder: Path) -> float:
@@ -57,15 +59,25 @@ def _stamp(folder: Path) -> float:
 
 @st.cache_resource(show_spinner=False)
 def warm_up() -> threading.Thread:
-    """Import the heavy libraries in the background, once a server, while the first page is being read."""
-
-    def work() -> None:
-        for name in HEAVY:
-            importlib.import_module(name)
-
-    thread = threading.Thread(target=work, name="imports", daemon=True)
+    """Import the heavy libraries and read the face models in the background, once a server."""
+    thread = threading.Thread(target=_warm_up, name="warm-up", daemon=True)
     thread.start()
     return thread
+
+
+def _warm_up() -> None:
+    try:
+        for name in HEAVY:
+            importlib.import_module(name)
+        from faces.encoder import load_face_encoder
+        from faces.landmarks import detect_faces
+        from faces.photo import Photo
+
+        detect_faces(Photo(np.zeros((64, 64, 3), np.uint8), "nothing"))
+        load_face_encoder()
+    except Exception:
+        # Whatever it was, the page that needs it says so in a sentence; here it only belongs in the log.
+        logger.exception("Warming up failed")
 
 
 @st.cache_resource(show_spinner=False)
@@ -132,15 +144,3 @@ def open_cohort(name: str, checkpoint: Checkpoint) -> Cohort:
     """Model, codes and table of a study; StudyError where they do not fit the checkpoint or are missing."""
     folder = studies_root() / name
     return _open_cohort(str(folder), _stamp(folder), checkpoint.sha256)
-
-
-@st.cache_resource(show_spinner=False, max_entries=32)
-def _direction(stamp: str, _cohort: Cohort, kind: str, band: tuple[int, int] | None) -> Direction:
-    from study.direction import health_direction
-
-    return health_direction(_cohort.study, kind, band)  # type: ignore[arg-type]
-
-
-def direction_of(cohort: Cohort, kind: str, band: tuple[int, int] | None) -> Direction:
-    """The health direction of a cohort's model, "coefficients" or "pattern"; StudyError where there is none."""
-    return _direction(cohort.stamp, cohort, kind, band)

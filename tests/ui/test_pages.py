@@ -85,7 +85,7 @@ def test_study_and_checkpoint_stay_chosen_from_page_to_page(open_app: Opener, pl
 
 def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest) -> None:
     app = portrait
-    app.file_uploader(key="upload").upload("astronaut.png", png(astronaut()))
+    app.file_uploader[0].upload("astronaut.png", png(astronaut()))
     app.run()
     assert not app.exception
     state = app.session_state["portrait"]
@@ -134,9 +134,19 @@ def test_another_crop_hides_the_old_result(portrait: AppTest) -> None:
     assert app.session_state["portrait"].score is None
 
 
+def test_a_removed_photo_is_gone_from_the_upload_too(portrait: AppTest) -> None:
+    portrait.file_uploader[0].upload("astronaut.png", png(astronaut()))
+    portrait.run()
+    assert portrait.session_state["portrait"].photo is not None
+    portrait.button(key="forget").click().run()
+    assert portrait.session_state["portrait"].photo is None
+    assert portrait.file_uploader[0].value is None
+    assert not portrait.exception
+
+
 def test_no_face_offers_a_crop_by_hand(portrait: AppTest) -> None:
     app = portrait
-    app.file_uploader(key="upload").upload("wall.png", png(np.full((120, 90, 3), 140, np.uint8)))
+    app.file_uploader[0].upload("wall.png", png(np.full((120, 90, 3), 140, np.uint8)))
     app.run()
     assert not app.exception
     assert "No face was found" in words(app)
@@ -157,7 +167,7 @@ def test_several_faces_are_numbered_largest_first(portrait: AppTest) -> None:
     group[40:190, 20:170] = half
     group[10:230, 190:410] = face
     app = portrait
-    app.file_uploader(key="upload").upload("two.png", png(group))
+    app.file_uploader[0].upload("two.png", png(group))
     app.run()
     assert not app.exception
     state = app.session_state["portrait"]
@@ -181,7 +191,7 @@ def test_several_faces_are_numbered_largest_first(portrait: AppTest) -> None:
 )
 def test_what_is_no_photo_is_refused_in_a_sentence(portrait: AppTest, name: str, data: bytes) -> None:
     app = portrait
-    app.file_uploader(key="upload").upload(name, data)
+    app.file_uploader[0].upload(name, data)
     app.run()
     assert not app.exception
     assert len(app.error) == 1
@@ -195,7 +205,7 @@ def test_an_uploaded_photo_leaves_nothing_on_disk(portrait: AppTest, places: Pla
         return {path for root in (places.studies, places.checkpoints) for path in root.rglob("*")}
 
     before = everything()
-    portrait.file_uploader(key="upload").upload("astronaut.png", png(astronaut()))
+    portrait.file_uploader[0].upload("astronaut.png", png(astronaut()))
     portrait.run()
     portrait.button(key="score").click().run()
     finish(portrait, "portrait")
