@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -102,11 +103,12 @@ def unavailable(what: str, sentence: str) -> None:
 
 
 def facts(rows: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:
-    """A list of name, value and, where given, a note."""
+    """A list of name, value (`code` in backquotes) and, where given, a note."""
     cells = []
     for name, value, *rest in rows:
         small = f"<small>{html.escape(rest[0])}</small>" if rest and rest[0] else ""
-        cells.append(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}{small}</dd>")
+        shown = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(value))
+        cells.append(f"<dt>{html.escape(name)}</dt><dd>{shown}{small}</dd>")
     st.html(f'<dl class="lh-facts">{"".join(cells)}</dl>')
 
 
