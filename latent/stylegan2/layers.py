@@ -4,9 +4,9 @@ Equalised learning rate (Karras et al. 2017, 4.1): parameters are kept at unit v
 """
 
 import math
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from latent.stylegan2 import ops
@@ -79,31 +79,42 @@ class Conv2dLayer(nn.Module):
         weight = self.weight * (self.weight_gain * act_gain)
         bias = self.bias if self.bias is None or act_gain == 1.0 else self.bias * act_gain
         if self.up == 2:  # only ever a 1x1 kernel here, which commutes with the filter
-            x = ops.upsample2(F.conv2d(x, weight, bias))
+            x = ops.upsample2(ops.conv2d(x, weight, bias))
         elif self.down == 2:
             x = ops.downsample2_conv(x, weight, bias)
         else:
-            x = F.conv2d(x, weight, bias, padding=self.weight.shape[-1] // 2)
+            x = ops.conv2d(x, weight, bias, padding=self.weight.shape[-1] // 2)
         if self.activation == "lrelu":
             return ops.leaky_relu_(x, clamp)
         return x if clamp is None else x.clamp(-clamp, clamp)
 
 
-class _SquaredWeights:
-    """sum over the kernel's pixels of weight^2, (O, I), kept while the weights are frozen and unchanged."""
+class _Frozen:
+    """A tensor that follows from a weight, kept while that weight is frozen and unchanged."""
 
-    def __init__(self) -> None:
-        self.key: tuple[int, int, torch.device] | None = None
-        self.value: torch.Tensor | None = None
+    def __init__(self, derive: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.derive = derive
+        self.kept: tuple[tuple[int, int, torch.device], torch.Tensor] | None = None
 
     def __call__(self, weight: torch.Tensor) -> torch.Tensor:
         if (weight.requires_grad and torch.is_grad_enabled()) or weight.is_inference():
-            return weight.square().sum(dim=(2, 3))
+            return self.derive(weight)
         key = (weight.data_ptr(), weight._version, weight.device)
-        if self.value is None or key != self.key:
+        kept = self.kept  # read once: other threads may use the same network
+        if kept is None or kept[0] != key:
             with torch.no_grad():
-                self.key, self.value = key, weight.square().sum(dim=(2, 3))
-        return self.value
+                self.kept = kept = (key, self.derive(weight))
+        return kept[1]
+
+
+def _squares(weight: torch.Tensor) -> torch.Tensor:
+    """(O, I, k, k) -> (O, I): sum of squares over the kernel's pixels."""
+    return weight.square().sum(dim=(2, 3))
+
+
+def _swapped(weight: torch.Tensor) -> torch.Tensor:
+    """(O, I, k, k) -> (I, O, k, k), in memory as transposed convolutions read it."""
+    return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
 
 
 class SynthesisLayer(nn.Module):
@@ -136,7 +147,7 @@ class SynthesisLayer(nn.Module):
         if use_noise:
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
-        self._squared = _SquaredWeights()
+        self._squared, self._swapped = _Frozen(_squares), _Frozen(_swapped)
 
     def _noise(self, n: int, mode: str, gain: float) -> torch.Tensor | None:
         """The noise to add, (N or 1, 1, R, R), or None where it would be zero."""
@@ -160,7 +171,7 @@ class SynthesisLayer(nn.Module):
         norms = torch.addmm(styles.new_tensor(1e-8), styles.square(), self._squared(self.weight).t())
         scale = (norms.rsqrt() * (act_gain * self.up**2))[:, :, None, None]  # [N, o, 1, 1]
         x = x * styles[:, :, None, None]
-        x = ops.upsample2_conv(x, self.weight) if self.up == 2 else F.conv2d(x, self.weight, padding=1)
+        x = ops.upsample2_conv(x, self._swapped(self.weight)) if self.up == 2 else ops.conv2d(x, self.weight, padding=1)
         bias = (self.bias * act_gain)[:, None, None]
         noise = self._noise(x.shape[0], noise_mode, act_gain)
         x = torch.addcmul(bias, x, scale) if noise is None else torch.addcmul(noise, x, scale).add_(bias)

@@ -205,6 +205,25 @@ def test_discriminator_gradient_penalty_reaches_its_weights(architecture: str) -
     assert ours[index].item() == pytest.approx((high - low) / (2 * step), rel=1e-4)
 
 
+@pytest.mark.parametrize(("stride", "padding", "transposed"), [(1, 1, False), (2, 0, False), (2, 0, True)])
+def test_planar_weight_gradient(monkeypatch: pytest.MonkeyPatch, stride: int, padding: int, transposed: bool) -> None:
+    """The faster way to a weight gradient gives torch's own first and second derivatives."""
+    torch.manual_seed(5)
+    x = torch.randn(2, 3, 9, 9, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for threshold in (1, 10**6):
+        monkeypatch.setattr(ops, "PLANAR_FROM", threshold)
+        y = ops.conv2d(x, weight, bias, stride, padding, transposed)
+        first = torch.autograd.grad(y.square().sum(), (x, weight, bias), create_graph=True)
+        second = torch.autograd.grad(sum(part.square().sum() for part in first), (x, weight, bias))
+        found.append((y, *first, *second))
+    assert type(found[0][0].grad_fn) is not type(found[1][0].grad_fn)
+    for ours, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, torchs)
+
+
 @pytest.mark.parametrize("padding", [0, 1, 2, 3])
 def test_filter_adjoints(padding: int) -> None:
     x = torch.randn(1, 2, 4, 6, dtype=torch.float64, requires_grad=True)
