@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from latent.checkpoints import Checkpoint
 from numpy.typing import NDArray
 
+from latent.checkpoints import Checkpoint
 from latent.directions import Direction, direction_from_gradient, pattern_direction
 from latent.edit import edited_codes, mean_code, synthesize
 from latent.errors import LatentError
