@@ -46,7 +46,7 @@ def _enlarge(x: torch.Tensor) -> torch.Tensor:
 def _layer(layer: nn.Module, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
     """Modulated convolution, noise, bias, leaky ReLU, as the paper writes them."""
     n, channels, height, width = x.shape
-    kernels = layer.weight.contiguous()[None] * layer.affine(w)[:, None, :, None, None]  # type: ignore[operator,union-attr]
+    kernels = layer.get_parameter("weight").contiguous() * layer.affine(w)[:, None, :, None, None]  # type: ignore[operator]
     kernels = kernels * (kernels.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).rsqrt()
     grouped = x.reshape(1, n * channels, height, width)
     if layer.up == 2:
@@ -69,7 +69,7 @@ def _rgb(layer: nn.Module, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
 def baseline(generator: Generator, ws: torch.Tensor) -> torch.Tensor:
     """Picture (N, 3, R, R) of ws (N, num_ws, w_dim) from the same weights; architecture `skip`."""
     synthesis, row = generator.synthesis, 0
-    x = synthesis.b4.const[None].repeat(len(ws), 1, 1, 1)  # type: ignore[index]
+    x = synthesis.get_parameter("b4.const").repeat(len(ws), 1, 1, 1)
     image: torch.Tensor | None = None
     for resolution in synthesis.block_resolutions:
         block = getattr(synthesis, f"b{resolution}")
