@@ -54,7 +54,7 @@ def _from_rosinality(value: Mapping[Any, Any]) -> tuple[Generator, None]:
     settings, parts, average = rosinality.read_generator(value)
     _check_shared(record for record, _ in parts.values())
     layout = generator_layout(settings)
-    shapes = {name: rosinality.shape_after(convert, record.shape) for name, (record, convert) in parts.items()}
+    shapes = {name: convert.shape(record.shape) for name, (record, convert) in parts.items()}
     # What such a file does not hold: the filters, which are constants, and the mean code where latent_avg is missing.
     rest = {name: tensor.shape for name, tensor in layout.state_dict().items() if name.endswith("resample_filter")}
     rest["mapping.w_avg"] = torch.Size([settings["w_dim"]])

@@ -8,6 +8,7 @@ maps are numbered. Settings are not stored; they follow from the shapes.
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,36 +17,33 @@ from latent.errors import ImportRefused
 from latent.importing.tensors import TensorRecord
 
 MAPPING_RATE = 0.01  # learning-rate multiplier of the mapping network, the same in every published file
-MAX_LAYERS = 32
-
-Convert = Callable[[torch.Tensor], torch.Tensor]
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor
+@dataclass(frozen=True)
+class Convert:
+    """How a tensor of the file becomes ours: `view` it otherwise, then scale a kernel by 1/sqrt(fan-in)."""
+
+    view: Callable[[torch.Tensor], torch.Tensor]
+    kernel: bool = False
+
+    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
+        found = self.view(tensor)
+        return found / math.sqrt(math.prod(found.shape[1:])) if self.kernel else found
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape that comes out, found without numbers. Raises ImportRefused where this does not apply."""
+        try:
+            return tuple(self.view(torch.empty(shape, device="meta")).shape)
+        except (IndexError, RuntimeError):
+            raise ImportRefused(f"The file has a tensor with the shape {shape} where StyleGAN2 has another.") from None
 
 
-def _first(tensor: torch.Tensor) -> torch.Tensor:
-    """Drop the leading dimension of one."""
-    return tensor[0]
-
-
-def _kernel(tensor: torch.Tensor) -> torch.Tensor:
-    """(1, O, I, 3, 3) without, to (O, I, 3, 3) with the factor 1/sqrt(fan-in)."""
-    return tensor[0] / math.sqrt(math.prod(tensor.shape[2:]))
-
-
-def _scalar(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.reshape(())
-
-
-def _vector(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.flatten()
-
-
-def _square(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor[0, 0]
-
+_plain = Convert(lambda tensor: tensor)
+_first = Convert(lambda tensor: tensor.squeeze(0))  # drop the leading dimension of one
+_kernel = Convert(lambda tensor: tensor.squeeze(0), kernel=True)  # (1, O, I, 3, 3) -> (O, I, 3, 3)
+_scalar = Convert(lambda tensor: tensor.reshape(()))
+_vector = Convert(lambda tensor: tensor.flatten())
+_square = Convert(lambda tensor: tensor.squeeze(0).squeeze(0))
 
 _LAYER: dict[str, tuple[str, Convert]] = {
     "conv.weight": ("weight", _kernel),
@@ -60,14 +58,6 @@ _RGB: dict[str, tuple[str, Convert]] = {
     "conv.modulation.bias": ("affine.bias", _plain),
     "bias": ("bias", _vector),
 }
-
-
-def shape_after(convert: Convert, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape that a conversion gives, found without numbers. Raises ImportRefused where it does not apply."""
-    try:
-        return tuple(convert(torch.empty(shape, device="meta")).shape)
-    except (IndexError, RuntimeError):
-        raise ImportRefused(f"The file has a tensor with the shape {shape} where StyleGAN2 has another.") from None
 
 
 def _target(key: str) -> tuple[str, Convert] | None:

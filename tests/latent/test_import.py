@@ -15,7 +15,7 @@ from latent.checkpoints import file_sha256, load_checkpoint
 from latent.importing import import_file
 from latent.importing.pickle_reader import PickleReader
 from latent.importing.reader import read_networks
-from latent.importing.rosinality import read_generator, shape_after
+from latent.importing.rosinality import read_generator
 from latent.importing.tensors import Storage, TensorRecord
 from latent.stylegan2 import Discriminator, Generator
 from latent.stylegan2.building import check_shapes, generator_layout
@@ -147,7 +147,7 @@ def test_the_1024_px_layout_maps_without_a_tensor_left_over() -> None:
     assert kwargs["img_resolution"] == 1024
     layout = generator_layout(kwargs)
     constants = {name for name in layout.state_dict() if name.endswith("resample_filter")} | {"mapping.w_avg"}
-    shapes = {name: shape_after(convert, record.shape) for name, (record, convert) in parts.items()}
+    shapes = {name: convert.shape(record.shape) for name, (record, convert) in parts.items()}
     check_shapes(layout, shapes | {name: layout.state_dict()[name].shape for name in constants}, "the generator")
     assert layout.num_ws == 18
     assert len(parts) == sum("kernel" not in key for key in rosinality_keys(1024))
