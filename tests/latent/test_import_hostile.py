@@ -176,7 +176,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, make) -> None:
         sentence(str(caught.value))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])
 def test_a_changed_file_is_read_or_refused(
