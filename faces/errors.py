@@ -11,3 +11,7 @@ class PhotoError(FaceError):
 
 class NoFaceError(FaceError):
     """No face was found in a usable photo."""
+
+
+class ArchiveError(FaceError):
+    """A zip file of photos was refused as a whole, or one of its members cannot be read."""
