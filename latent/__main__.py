@@ -9,14 +9,16 @@ from latent.errors import LatentError
 # Only the module of the verb that was asked for is imported: each needs others, some of them slow.
 VERBS = {
     "import": ("latent.importing.cli", "turn an NVIDIA .pkl or a rosinality .pt into a checkpoint"),
-    "dataset": ("latent.dataset", "align folders of portraits into a training set"),
+    "dataset": ("latent.dataset", "align folders and zip files of photos into a training set"),
     "warmstart": ("latent.warmstart", "train a generator from portraits with known factors"),
+    "finetune": ("latent.finetune.cli", "train a generator against a discriminator, from a checkpoint or from scratch"),
     "train-encoder": ("latent.train_encoder", "train the encoder of a checkpoint"),
 }
+STOPPED = 130  # as a shell reports Ctrl-C
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb: 0 when it did its work, 1 with one sentence on stderr when it could not."""
+    """Run one verb: 0 when it did its work, 1 with one sentence why not, 130 after Ctrl-C."""
     words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m latent", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -32,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     except LatentError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\nlatent {verb}: stopped; run the same command again to go on.", file=sys.stderr)
+        return STOPPED
 
 
 if __name__ == "__main__":

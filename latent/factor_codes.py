@@ -18,6 +18,7 @@ from scipy.special import ndtri
 from latent.errors import LatentError
 
 DERIVED = ("index", "image", "folder", "file", "age_years", "severity", "face_log_hazard", "truth")
+FOUND = ("sha256", "patient", "split", "faces_found")  # by `latent.dataset`, in the photo, as is all that is quality_*
 GROUPS = ("sex", "ancestry")
 
 
@@ -59,7 +60,9 @@ def gaussian_codes(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
     scores = []
     for name in table.columns:
         column = table[name]
-        if name in DERIVED or name == "seed" or name.endswith("_seed") or column.nunique() < 2:
+        if name in DERIVED + FOUND or name == "seed" or name.endswith("_seed") or name.startswith("quality_"):
+            continue
+        if column.nunique() < 2:
             continue
         if pd.api.types.is_numeric_dtype(column) and column.nunique() > 2:
             scores.append(_rank_scores(column.to_numpy(float), groups, rng)[:, None])
