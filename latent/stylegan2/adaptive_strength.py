@@ -1,0 +1,65 @@
+"""The controller of adaptive augmentation: how strong it has to be for the discriminator not to overfit.
+
+Karras et al. 2020 (arXiv:2006.06676), section 3: r_t = E[sign(D(real))], 0 for a discriminator that knows nothing and
+1 for one that knows the training set by heart, is held at a target by raising or lowering p.
+"""
+
+import math
+from typing import Any
+
+import torch
+
+TARGET = 0.6
+EVERY = 4  # minibatches
+KIMG, RESUMED_KIMG = 500.0, 100.0  # thousands of images from p = 0 to p = 1; the latter from trained weights
+
+
+class AdaptiveStrength:
+    """p in [0, 1] from the discriminator's outputs on (augmented) real images.
+
+    p moves by +- (images since the last adjustment) / (1000 kimg) every `every` minibatches, by 0 where the measured
+    r_t is the target exactly. The paper keeps p from falling below 0 only; beyond 1 nothing more would be augmented
+    with weights of 1, but p would have to come back all the way first.
+    """
+
+    def __init__(self, target: float = TARGET, kimg: float = KIMG, every: int = EVERY, p: float = 0.0) -> None:
+        if not (-1 <= target <= 1 and kimg > 0 and every >= 1 and 0 <= p <= 1):
+            raise ValueError("target lies in [-1, 1], p in [0, 1], kimg is positive and every at least 1")
+        self.target, self.kimg, self.every, self.p = target, kimg, every, p
+        self.r = math.nan  # r_t at the last adjustment
+        self._minibatches = self._images = 0
+        self._signs: torch.Tensor | float = 0.0  # stays on its device until it is needed
+
+    def update(self, real_logits: torch.Tensor) -> bool:
+        """Take note of one minibatch's logits, one an image; True if p was adjusted.
+
+        Raises ValueError for an empty minibatch.
+        """
+        if real_logits.numel() == 0:
+            raise ValueError("a minibatch without images says nothing about the discriminator")
+        self._signs = self._signs + real_logits.detach().sign().sum()
+        self._images += real_logits.numel()
+        self._minibatches += 1
+        if self._minibatches < self.every:
+            return False
+        self.r = float(self._signs) / self._images
+        step = self._images / (self.kimg * 1000)
+        direction = (self.r > self.target) - (self.r < self.target)  # a discriminator without numbers moves nothing
+        self.p = min(max(self.p + direction * step, 0.0), 1.0)
+        self._signs, self._images, self._minibatches = 0.0, 0, 0
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers: p and what was counted since the last adjustment."""
+        return {
+            "p": self.p,
+            "r": self.r,
+            "signs": float(self._signs),
+            "images": self._images,
+            "minibatches": self._minibatches,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; target and speed stay those of this object."""
+        self.p, self.r, self._signs = float(state["p"]), float(state["r"]), float(state["signs"])
+        self._images, self._minibatches = int(state["images"]), int(state["minibatches"])
