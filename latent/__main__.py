@@ -10,9 +10,10 @@ from latent.errors import LatentError
 VERBS = {
     "import": ("latent.importing.cli", "turn an NVIDIA .pkl or a rosinality .pt into a checkpoint"),
     "dataset": ("latent.dataset", "align folders and zip files of photos into a training set"),
-    "warmstart": ("latent.warmstart", "train a generator from portraits with known factors"),
+    "warmstart": ("latent.warmstart.cli", "train a generator from portraits with known factors"),
     "finetune": ("latent.finetune.cli", "train a generator against a discriminator, from a checkpoint or from scratch"),
     "train-encoder": ("latent.train_encoder", "train the encoder of a checkpoint"),
+    "evaluate": ("latent.evaluate", "measure how close a checkpoint's samples are to portraits"),
 }
 STOPPED = 130  # as a shell reports Ctrl-C
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.dataset import load
 from latent.encoder import WPlusEncoder
-from latent.warmstart import _centre_weight, regression_loss
+from latent.warmstart.losses import centre_weight, regression_loss
 
 TICK_SECONDS = 60.0
 
@@ -53,7 +53,7 @@ class Trainer:
         self.encoder.to(checkpoint.device).train()
         self.opt = torch.optim.Adam(self.encoder.parameters(), lr=rate, betas=(0.9, 0.99))
         self.rng = torch.Generator().manual_seed(seed)
-        self.weight = _centre_weight(checkpoint.resolution, checkpoint.device)
+        self.weight = centre_weight(checkpoint.resolution, checkpoint.device)
         self.images: np.ndarray | None = load(data, checkpoint.resolution)[0] if data else None
         self.seen = 0
 

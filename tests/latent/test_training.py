@@ -12,12 +12,15 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from latent import dataset, train_encoder, warmstart
+from latent import dataset, train_encoder
 from latent.checkpoints import load_checkpoint
 from latent.errors import LatentError
 from latent.factor_codes import gaussian_codes
 from latent.mapping_fit import fit_mapping, pair_codes, unexplained
 from latent.stylegan2.generator import MappingNetwork
+from latent.warmstart import cli as warmstart_cli
+from latent.warmstart.data import readout_targets
+from latent.warmstart.losses import PatchCritic, hinge
 
 PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
 
@@ -101,9 +104,10 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def warmstart_arguments(data: Path, run: Path, out: Path, kimg: tuple[float, float]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    warmstart.add_arguments(parser)
+    warmstart_cli.add_arguments(parser)
     line = [str(data), "--run", str(run), "--out", str(out), "--resolution", "16", "--z-dim", "16", "--channel-base"]
-    line += ["256", "--channel-max", "16", "--feature-from", "1000000", "--device", "cpu"]
+    line += ["256", "--channel-max", "16", "--feature-from", "1000000", "--device", "cpu", "--critic-from", "1200"]
+    line += ["--encoder-width", "16"]
     line += ["--autoencoding-kimg", str(kimg[0]), "--adversary-kimg", str(kimg[1])]
     return parser.parse_args(line)
 
@@ -112,9 +116,9 @@ def test_warmstart_learns_resumes_and_writes_a_checkpoint(
     small_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "tiny"
-    warmstart.run(warmstart_arguments(small_set, run, out, (0.24, 0.0)))
+    warmstart_cli.run(warmstart_arguments(small_set, run, out, (0.24, 0.0)))
     first = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["pixel"]
-    warmstart.run(warmstart_arguments(small_set, run, out, (1.6, 0.016)))
+    warmstart_cli.run(warmstart_arguments(small_set, run, out, (1.6, 0.016)))
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["phase"] for line in lines] == ["autoencoding", "autoencoding", "adversary"]
     assert lines[1]["pixel"] < 0.6 * first
@@ -127,6 +131,34 @@ def test_warmstart_learns_resumes_and_writes_a_checkpoint(
     with torch.no_grad():
         again = checkpoint.generator.synthesis(checkpoint.encoder(x), noise_mode="const")
     assert (again - x).abs().mean() < 0.5 * (x - x.mean(0)).abs().mean() + 0.1
+
+
+def test_readout_targets_are_standardised_and_know_their_mirror() -> None:
+    table = factor_table(50).assign(yaw=np.linspace(-1, 1, 50), identity_000=1.5, age_years=40.0)
+    targets, signs = readout_targets(table)
+    assert targets.shape == (50, 4)  # maleness, age, smile, yaw: no names, constants, seeds, derived columns
+    assert np.allclose(targets.mean(0), 0, atol=1e-6)
+    assert np.allclose(targets.std(0), 1, atol=1e-5)
+    assert signs.tolist() == [1, 1, 1, -1]
+
+
+def test_the_critic_learns_texture_and_its_slope_stays_bounded() -> None:
+    torch.manual_seed(0)
+    critic = PatchCritic(width=8)
+    optimiser = torch.optim.Adam(critic.parameters(), lr=1e-3, betas=(0.0, 0.99))
+    rng = torch.Generator().manual_seed(1)
+    losses = []
+    for _ in range(150):
+        real = torch.randn(4, 3, 16, 16, generator=rng)
+        smooth = torch.nn.functional.avg_pool2d(real, 3, 1, 1)
+        loss = hinge(critic(real), critic(smooth))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-10:]) < 0.6 * losses[0]
+    weights = [layer.weight.flatten(1) for layer in critic.layers]
+    assert all(float(torch.linalg.matrix_norm(weight, 2).detach()) < 1.1 for weight in weights)
 
 
 def test_encoder_training_lowers_the_error_and_resumes(tiny_checkpoint: Path, tmp_path: Path) -> None:

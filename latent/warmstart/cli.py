@@ -1,0 +1,101 @@
+"""The command: phases in order, a tick (state, sheet, log line) every minute and a half, a checkpoint at the end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from latent.checkpoints import load_checkpoint, save_checkpoint
+from latent.images import to_uint8
+from latent.warmstart.data import Portraits
+from latent.warmstart.settings import Settings
+from latent.warmstart.trainer import Trainer
+
+TICK_SECONDS = 90.0
+
+
+@torch.no_grad()
+def sample_sheet(trainer: Trainer, path: Path, columns: int = 12) -> None:
+    """Rows: real, reconstructed from W+, from W, free samples at psi 1 and 0.7."""
+    g, e = trainer.ema_g, trainer.ema_e
+    real = trainer.data[slice(0, columns)]
+    ws = e(real)
+    z = torch.randn(columns, trainer.s.z_dim, generator=torch.Generator().manual_seed(123)).to(trainer.device)
+    codes = [ws, ws.mean(1, keepdim=True).expand_as(ws)]
+    codes += [g.mapping(z, None, truncation_psi=psi) for psi in (1.0, 0.7)]
+    rows = [to_uint8(real)] + [to_uint8(g.synthesis(code, noise_mode="const")) for code in codes]
+    sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    cv2.imwrite(str(path), sheet[..., ::-1])
+
+
+def _tick(trainer: Trainer, run: Path, phase: str, facts: dict[str, float]) -> None:
+    line = {"phase": phase, "kimg": round(trainer.images_seen / 1000, 2)}
+    line |= {name: round(value, 4) for name, value in facts.items()}
+    print(json.dumps(line), flush=True)
+    with (run / "log.jsonl").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    trainer.save(run / "state.pt")
+    sample_sheet(trainer, run / f"sheet_{trainer.images_seen // 1000:04d}.png")
+
+
+def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
+    """Run the phases "autoencoding" and "adversary" to the given numbers of images."""
+    began, start = time.monotonic(), trainer.images_seen
+    for phase, total in totals.items():
+        if phase == "adversary" and not trainer.seen["mapping"] and total:
+            print(json.dumps({"phase": "mapping", "unexplained": round(trainer.fit_mapping(), 4)}), flush=True)
+        sums: dict[str, float] = {}
+        steps, ticked = 0, time.monotonic()
+        while trainer.seen[phase] < total:
+            done = trainer.seen[phase] / total
+            trainer.set_rate(min(1.0, 1.6 - 1.4 * done) if phase == "autoencoding" else 0.4 * (1.1 - done))
+            index = trainer.seen[phase] // trainer.s.batch
+            losses = trainer.autoencoding_step() if phase == "autoencoding" else trainer.adversarial_step(index)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value
+            steps += 1
+            if time.monotonic() - ticked > TICK_SECONDS or trainer.seen[phase] >= total:
+                speed = (trainer.images_seen - start) / (time.monotonic() - began)
+                left = (sum(totals.values()) - trainer.images_seen) / speed / 60
+                facts = {"images_per_s": speed, "minutes_left": left} | {k: v / steps for k, v in sums.items()}
+                _tick(trainer, run, phase, facts)
+                ticked, sums, steps = time.monotonic(), {}, 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, help="training set made by `python -m latent dataset` with factor columns")
+    parser.add_argument("--run", required=True, type=Path, help="folder for state, log and sample sheets")
+    parser.add_argument("--out", required=True, type=Path, help="checkpoint folder to write at the end")
+    parser.add_argument("--autoencoding-kimg", type=float, default=60.0)
+    parser.add_argument("--adversary-kimg", type=float, default=40.0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for name, value in asdict(Settings()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = Settings(**{name: getattr(args, name) for name in asdict(Settings())})
+    device = torch.device(args.device)
+    args.run.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(settings, Portraits(args.data, settings, device), device)
+    if (args.run / "state.pt").exists():
+        trainer.load(args.run / "state.pt")
+    totals = {"autoencoding": int(args.autoencoding_kimg * 1000), "adversary": int(args.adversary_kimg * 1000)}
+    train(trainer, args.run, totals)
+    provenance = {
+        "source": "trained by `python -m latent warmstart` on portraits rendered from known factors",
+        "licence": "as the project (GPL-3.0-or-later); no photograph of a person was used",
+        "training": asdict(settings) | {"images_seen": trainer.seen, "training_images": len(trainer.data.images)},
+        "half_precision": True,
+    }
+    save_checkpoint(args.out, trainer.ema_g, trainer.d.eval(), trainer.ema_e, provenance)
+    checkpoint = load_checkpoint(args.out)
+    print(f"{args.out}: {checkpoint.resolution} px, {checkpoint.num_ws} codes, sha256 {checkpoint.sha256[:12]}")
+    return 0
