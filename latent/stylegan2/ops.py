@@ -7,6 +7,9 @@ convolutions (the filter) cost a few per cent of the convolution beside them.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 import torch
@@ -16,6 +19,20 @@ SLOPE = 0.2  # of the leaky ReLU everywhere
 ROOT2 = math.sqrt(2.0)  # gain that keeps the variance behind that leaky ReLU
 TAPS = (1.0, 3.0, 3.0, 1.0)
 PLANAR_FROM = 64  # pixels on a side, measured
+_convolution_dtype: ContextVar[torch.dtype | None] = ContextVar("convolution_dtype", default=None)
+
+
+@contextmanager
+def convolutions_in(dtype: torch.dtype | None) -> Iterator[None]:
+    """Inside, `conv2d` computes in `dtype` (None: as its input comes) and returns it; nothing else is lowered.
+
+    torch's autocast would also lower what must stay exact here: style and demodulation products, the RGB sum, logits.
+    """
+    token = _convolution_dtype.set(dtype)
+    try:
+        yield
+    finally:
+        _convolution_dtype.reset(token)
 
 
 def resample_filter() -> torch.Tensor:
@@ -126,6 +143,9 @@ def conv2d(
     transposed: bool = False,
 ) -> torch.Tensor:
     """torch's conv2d (or conv_transpose2d), by the faster way to its weight gradient where one is needed."""
+    dtype = _convolution_dtype.get()
+    if dtype is not None:
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     large = x.shape[-2] * x.shape[-1] * (stride**2 if transposed else 1) >= PLANAR_FROM**2
     if large and x.device.type == "cpu" and weight.requires_grad and torch.is_grad_enabled() and weight.shape[-1] > 1:
         return cast(torch.Tensor, _PlanarWeightGradient.apply(x, weight, bias, stride, padding, transposed))
