@@ -19,3 +19,7 @@ class Cancelled(LatentError):
 
 class InversionError(LatentError):
     """A photo could not be turned into a W+ code."""
+
+
+class FinetuneError(LatentError):
+    """A training run could not start or go on; the run folder keeps its last good state."""

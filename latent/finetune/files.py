@@ -1,0 +1,211 @@
+"""The run folder: settings.json, status.json, log.jsonl, samples/, checkpoint/, state.pt and its predecessor.
+
+Everything is written to a temporary name and renamed, so a kill or a full disk at any moment leaves the last complete
+version. `state.pt` holds tensors and plain values only and is read with weights_only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import torch
+
+from latent.errors import FinetuneError
+
+STATE, PREVIOUS, STATUS, SETTINGS, LOG = "state.pt", "state.previous.pt", "status.json", "settings.json", "log.jsonl"
+STATES = ("running", "stopped", "failed", "done", "killed")
+
+
+def open_for_writing(path: Path) -> IO[bytes]:
+    """The one place where files of a run are opened."""
+    return path.open("wb")
+
+
+def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
+    """Write a file through `fill`, whole or not at all. Raises FinetuneError where the disk does not take it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open_for_writing(temporary) as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # torch.save reports a failed write as either
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+        raise FinetuneError(
+            f"{path} could not be written ({reason}): make room and start the same command again; it goes on from the "
+            "last state, which is complete."
+        ) from error
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises FinetuneError where there is none."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FinetuneError(f"{path} is not readable ({error}): start in a new --run.") from error
+    if not isinstance(record, dict):
+        raise FinetuneError(f"{path} is not a table of settings: start in a new --run.")
+    return record
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def read_status(run: Path) -> dict[str, Any]:
+    """status.json of a run; `state` is 'killed' where it says running and its process is gone.
+
+    Raises FinetuneError where there is no run.
+    """
+    status = read_json(run / STATUS)
+    if status.get("state") == "running" and not (type(status.get("pid")) is int and alive(status["pid"])):
+        status |= {"state": "killed", "message": "The process ended without a word; the same command goes on."}
+    return status
+
+
+class RunFolder:
+    """One run's files, held by one process: `lock` first, `release` at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._held: IO[str] | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._held is not None
+
+    def lock(self) -> None:
+        """Hold the folder. The lock is the kernel's, so that of a dead process is no obstacle.
+
+        Raises FinetuneError where another process holds it or the folder cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise FinetuneError(f"The run folder {self.path} cannot be used ({error.strerror}).") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read(20).strip() or "unknown"
+            file.close()
+            raise FinetuneError(
+                f"Another process (pid {holder}) is at work in {self.path}: wait, stop it, or choose another --run."
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._held = file
+        for left in self.path.glob(".*.tmp"):  # what a kill left half written
+            if left.is_file():
+                left.unlink(missing_ok=True)
+        (self.path / "stop").unlink(missing_ok=True)
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def stop_asked(self) -> bool:
+        return (self.path / "stop").exists()
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Write state.pt; the one before it is kept as state.previous.pt."""
+        fresh = self.path / ".state.new.tmp"
+        try:
+            write_whole(fresh, lambda file: torch.save(dict(state), file))
+        except FinetuneError as error:
+            raise FinetuneError(str(error).replace(str(fresh), str(self.path / STATE))) from error
+        if (self.path / STATE).exists():
+            os.replace(self.path / STATE, self.path / PREVIOUS)
+        os.replace(fresh, self.path / STATE)
+
+    def load_state(self, device: torch.device) -> dict[str, Any] | None:
+        """The newest readable state, None for a new run. Raises FinetuneError where there are only damaged ones."""
+        found = [self.path / name for name in (STATE, PREVIOUS) if (self.path / name).exists()]
+        for path in found:
+            try:
+                state = torch.load(path, map_location=device, weights_only=True)
+            except Exception:  # whatever a damaged file raises, the one before it may be whole
+                continue
+            if isinstance(state, dict) and "images" in state:
+                return state
+        if found:
+            raise FinetuneError(f"No state in {self.path} is readable: start in a new --run from its checkpoint/.")
+        return None
+
+    def start_log(self, images: int, last: str | None) -> None:
+        """Bring log.jsonl to where the state is: lines after it go (their images are computed again), and the state's
+        own line is added if the process ended before it was written."""
+        kept = [line for line in self.log() if line["images"] < images]
+        text = "".join(json.dumps(line) + "\n" for line in kept) + (last + "\n" if last else "")
+        write_whole(self.path / LOG, lambda file: file.write(text.encode()))
+
+    def log(self) -> list[dict[str, Any]]:
+        """Lines of log.jsonl; a torn last one is left out."""
+        try:
+            lines = (self.path / LOG).read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+        return found
+
+    def add_to_log(self, line: str) -> None:
+        """Raises FinetuneError where the disk is full."""
+        try:
+            with (self.path / LOG).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            raise FinetuneError(f"{self.path / LOG} could not be written ({error.strerror}): make room.") from error
+
+    def status(self, state: str, message: str, images: int, total: int, seconds_left: float | None) -> None:
+        """Write status.json."""
+        record = {
+            "state": state,
+            "message": message,
+            "pid": os.getpid(),
+            "images": images,
+            "images_total": total,
+            "progress": round(min(1.0, images / total), 4),
+            "seconds_left": None if seconds_left is None else round(seconds_left, 1),
+            "time": time.time(),
+        }
+        write_json(self.path / STATUS, record)
+
+    def save_samples(self, images: np.ndarray, seen: int) -> None:
+        """samples/NNNNNNNN.jpg: uint8 (n, R, R, 3) as a square grid, named by the images seen."""
+        side = int(len(images) ** 0.5)
+        rows = [np.concatenate(list(images[k * side : (k + 1) * side]), axis=1) for k in range(side)]
+        grid = np.ascontiguousarray(np.concatenate(rows)[..., ::-1])
+        data = cv2.imencode(".jpg", grid, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+        write_whole(self.path / "samples" / f"{seen:08d}.jpg", lambda file: file.write(data))

@@ -1,0 +1,181 @@
+"""From flags and folders to a loop that is ready to go: settings.json, data, networks, state."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from faces.encoder import chips_from_aligned, load_face_encoder
+from latent.checkpoints import Checkpoint, load_checkpoint
+from latent.dataset import load
+from latent.errors import FinetuneError
+from latent.finetune import networks
+from latent.finetune.distributed import Group
+from latent.finetune.files import SETTINGS, RunFolder, read_json, write_json
+from latent.finetune.loop import Loop
+from latent.finetune.settings import Settings, automatic, check_hardware, going_on
+from latent.finetune.streams import Streams
+from latent.finetune.trainer import Trainer
+from latent.images import to_tensor
+from latent.sample_metrics import Moments, frechet
+
+FEWEST_IMAGES = 8
+BOTH = ("generator", "discriminator")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """settings.json: everything that shapes a run. start: path, digests and what was copied, None from scratch.
+    data: what tells the training set from another."""
+
+    settings: Settings
+    layout: networks.Layout
+    start: dict[str, Any] | None
+    data: dict[str, Any]
+
+    def write(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """Raises FinetuneError where the file is not one of `write`."""
+        record = read_json(path)
+        try:
+            plan = networks.Layout(**record["layout"])
+            return cls(going_on(record["settings"], {}), plan, record["start"], record["data"])
+        except (KeyError, TypeError) as error:
+            raise FinetuneError(f"{path} is damaged ({error}): start in a new --run.") from error
+
+
+def check_out(out: Path | None, folder: RunFolder) -> None:
+    """Raises FinetuneError where the checkpoint to write exists and is not this run's own from before."""
+    if out is None or not out.exists():
+        return
+    own = str(folder.path.resolve())
+    if not (out / "config.json").is_file() or read_json(out / "config.json").get("run") != own:
+        raise FinetuneError(f"{out} exists already: choose another --out, or delete it.")
+
+
+def data_facts(folder: Path) -> dict[str, Any]:
+    """Name, number and size of the images, and a digest of their table. Raises FinetuneError where there is no set."""
+    try:
+        shape = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False).shape
+        digest = hashlib.sha256((folder / "table.parquet").read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        raise FinetuneError(f"{folder} is not a training set: make one with `python -m latent dataset`.") from error
+    return {"name": folder.resolve().name, "shape": list(shape), "table_sha256": digest}
+
+
+def open_plan(
+    given: Mapping[str, Any], data: Path, start: Path | None, device: str, processes: int, folder: RunFolder
+) -> tuple[Plan, list[str]]:
+    """The plan of a new run, or that of the run in the folder with what may change; and words for the person.
+
+    Raises FinetuneError or CheckpointError with what does not fit.
+    """
+    facts, path = data_facts(data), folder.path / SETTINGS
+    if path.exists():
+        before = Plan.read(path)
+        if facts != before.data:
+            raise FinetuneError(f"The run in {folder.path} was started on other images: choose another --run.")
+        if start is not None and (before.start is None or digests(_source(start)) != before.start["digests"]):
+            raise FinetuneError(f"The run in {folder.path} was started from another checkpoint: choose another --run.")
+        settings = going_on(asdict(before.settings), given)
+        check_hardware(settings, device, processes)
+        return Plan(settings, before.layout, before.start, facts), [f"Going on with the run in {folder.path}."]
+    source = None if start is None else _source(start)
+    resolution = given.get("resolution") or (source.resolution if source else int(facts["shape"][1]))
+    settings = automatic(given, resolution, device, processes, source is not None)
+    check_hardware(settings, device, processes)
+    plan = networks.layout(settings, source)
+    words = [f"{settings.resolution} px, batch {settings.batch}, R1 weight {settings.gamma:g}, {settings.precision}"]
+    record: dict[str, Any] | None = None
+    if source is not None and start is not None:
+        copied = networks.fill_from(source, *networks.build(plan, 0))
+        words += networks.in_words(source.name, copied)
+        kept: dict[str, Any] = {name: source.config[name] for name in ("source", "licence") if name in source.config}
+        record = {"path": str(start.resolve()), "name": source.name, "digests": digests(source), **kept, **copied}
+        record["half_precision"] = bool(source.config.get("half_precision", False))
+    return Plan(settings, plan, record, facts), words
+
+
+def _source(path: Path) -> Checkpoint:
+    return load_checkpoint(path, parts=("discriminator",))
+
+
+def digests(checkpoint: Checkpoint) -> dict[str, str]:
+    """sha256 of the weight files that a run starts from."""
+    names = (f"{part}.safetensors" for part in BOTH)
+    return {name: checkpoint.config["files"][name]["sha256"] for name in names if name in checkpoint.config["files"]}
+
+
+def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
+    """Networks, trainer and loop of a plan, at the newest state of the folder. Raises LatentError."""
+    s = plan.settings
+    images, table = load(data, s.resolution)
+    if "split" in table:
+        images = images[(table["split"] == "train").to_numpy()]
+    if len(images) < FEWEST_IMAGES:
+        raise FinetuneError(f"{data} has {len(images)} images to train on; at least {FEWEST_IMAGES} are needed.")
+    generator, discriminator = networks.build(plan.layout, Streams(s.seed).number("weights"))
+    state = folder.load_state(group.device)
+    if state is None and plan.start is not None:
+        networks.fill_from(_unchanged(plan.start), generator, discriminator)
+    trainer = Trainer(s, generator, discriminator, images, group)
+    measure = descriptor_distance(trainer, images) if s.frechet and group.first else None
+    loop = Loop(trainer, folder, provenance(plan, folder), measure)
+    if state is not None:
+        loop.restore(state)
+    return loop
+
+
+def _unchanged(start: Mapping[str, Any]) -> Checkpoint:
+    source = _source(Path(start["path"]))
+    if digests(source) != start["digests"]:
+        raise FinetuneError(f"{source.name} has changed since this run was begun: start in a new --run.")
+    return source
+
+
+def provenance(plan: Plan, folder: RunFolder) -> dict[str, Any]:
+    """What a checkpoint's config.json says about its origin."""
+    training: dict[str, Any] = {"settings": asdict(plan.settings), "data": plan.data}
+    if plan.start is not None:
+        names = ("name", "digests", "source")
+        training["start"] = {name: plan.start[name] for name in names if name in plan.start}
+    return {
+        "source": "trained by `python -m latent finetune`",
+        "licence": (plan.start or {}).get("licence", "that of the training images"),
+        "half_precision": (plan.start or {}).get("half_precision", False),
+        "run": str(folder.path.resolve()),
+        "training": training,
+    }
+
+
+@torch.no_grad()
+def descriptors(images: Any, device: torch.device) -> np.ndarray:
+    """Face descriptors (n, 128) of batches of aligned images (k, 3, R, R) in [-1, 1]."""
+    encoder = load_face_encoder(device)
+    return np.concatenate([encoder(chips_from_aligned(batch.to(device))).cpu().numpy() for batch in images])
+
+
+def descriptor_distance(trainer: Trainer, images: np.ndarray) -> Callable[[], float]:
+    """The averaged generator's Frechet distance to the training images on face descriptors, for equal numbers of
+    each; always the same images and latents, so that ticks can be compared."""
+    n = min(trainer.settings.frechet, len(images))
+    rows = torch.randperm(len(images), generator=trainer.streams.generator("frechet images"))[:n].sort().values.numpy()
+    real = (to_tensor(images[part]) for part in np.array_split(rows, -(-n // 16)))
+    reference = Moments.of(descriptors(real, trainer.device))
+    z = torch.randn(n, trainer.g.z_dim, generator=trainer.streams.generator("frechet latents"))
+
+    def measure() -> float:
+        with torch.no_grad():
+            fakes = (trainer.g_ema(part.to(trainer.device), noise_mode="const") for part in z.split(16))
+            return frechet(reference, descriptors(fakes, trainer.device))
+
+    return measure

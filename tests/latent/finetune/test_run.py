@@ -1,0 +1,311 @@
+"""The command: what a run leaves on disk, and that stops, kills, full disks and broken numbers cost nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pytest
+import torch
+
+from latent import __main__ as command
+from latent.checkpoints import file_sha256, load_checkpoint
+from latent.errors import CheckpointError, FinetuneError
+from latent.finetune import cli, files
+from latent.finetune.files import RunFolder, read_status
+from latent.finetune.trainer import Trainer
+from tests.latent.finetune.helpers import (
+    arguments,
+    dying_after,
+    forked,
+    log_of,
+    numbers,
+    weights,
+    write_set,
+    write_start,
+)
+
+SHORT = ("--batch", 4, "--mbstd", 2, "--pl-every", 2, "--r1-every", 2, "--p", 0.2, "--ada-kimg", 0.2)
+TICKED = (*SHORT, "--tick-kimg", 0.008, "--checkpoint-ticks", 3, "--mirror")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("data") / "set")
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_start(tmp_path_factory.mktemp("start") / "small")
+
+
+def line(data: Path, start: Path | None, run: Path, *words: object) -> argparse.Namespace:
+    from_start = ("--start", start) if start else ("--channel-base", 128, "--channel-max", 16)
+    return arguments(data, "--run", run, *from_start, *TICKED, *words)
+
+
+@pytest.fixture(scope="module")
+def straight(data: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 12 ticks that nothing disturbed."""
+    run = tmp_path_factory.mktemp("straight") / "run"
+    assert cli.run(line(data, start, run, "--kimg", 0.096)) == 0
+    return run
+
+
+def assert_same_run(run: Path, other: Path) -> None:
+    first, second = weights(run), weights(other)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    names = ("generator.safetensors", "discriminator.safetensors")
+    assert all(file_sha256(run / "checkpoint" / n) == file_sha256(other / "checkpoint" / n) for n in names)
+
+
+def test_a_run_leaves_all_that_a_person_needs(straight: Path, data: Path, start: Path) -> None:
+    log = log_of(straight)
+    assert [entry["images"] for entry in log] == list(range(8, 97, 8))
+    wanted = {"kimg", "images_per_s", "seconds_left", "loss_g", "loss_d", "r1", "pl", "ada_p", "real_sign"}
+    assert wanted | {"gradient_g", "gradient_d"} <= set(log[-1])
+    status = read_status(straight)
+    assert (status["state"], status["images"], status["progress"]) == ("done", 96, 1.0)
+    settings = json.loads((straight / "settings.json").read_text())
+    assert settings["settings"]["batch"] == 4
+    assert settings["start"]["digests"]["generator.safetensors"] == load_checkpoint(start).sha256
+    assert len(list((straight / "samples").glob("*.jpg"))) == 13
+    assert (straight / "samples" / "00000000.jpg").read_bytes() != (straight / "samples" / "00000096.jpg").read_bytes()
+    checkpoint = load_checkpoint(straight / "checkpoint", parts=("discriminator",))
+    assert checkpoint.discriminator is not None
+    training = checkpoint.config["training"]
+    assert (training["images_seen"], training["start"]["name"]) == (96, "small")
+    assert training["data"]["name"] == "set"
+    state = weights(straight)
+    assert torch.equal(checkpoint.generator.synthesis.b16.conv1.weight, state["synthesis.b16.conv1.weight"])
+    assert not list(straight.rglob("*.tmp"))
+
+
+def test_ten_kills_anywhere_change_no_bit(straight: Path, data: Path, start: Path, tmp_path: Path) -> None:
+    run, rng, kills = tmp_path / "run", random.Random(0), 0
+    calls_a_tick = calls_of(lambda: cli.run(line(data, start, tmp_path / "counted", "--kimg", 0.008)))
+    while kills < 10:
+        calls = rng.randrange(calls_a_tick // 8, calls_a_tick)
+        code = forked(dying_after(calls, lambda: cli.run(line(data, start, run, "--kimg", 0.096))))
+        assert code in (0, -signal.SIGKILL)
+        kills += code == -signal.SIGKILL
+    assert read_status(run)["state"] == "killed"
+    assert forked(lambda: cli.run(line(data, start, run, "--kimg", 0.096))) == 0
+    assert_same_run(run, straight)
+    assert list(map(numbers, log_of(run))) == list(map(numbers, log_of(straight)))
+    assert not list(run.rglob("*.tmp"))
+
+
+def calls_of(work: Any) -> int:
+    """Python calls that `work` makes."""
+    made = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal made
+        made += 1
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return made
+
+
+def images_of(state: Path) -> int:
+    return int(torch.load(state, weights_only=True)["images"])
+
+
+@pytest.mark.parametrize("how", ["file", "signal"])
+def test_stopped_between_ticks_and_gone_on_with(
+    how: str, straight: Path, data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, step = tmp_path / "run", Trainer.step
+
+    def asking(self: Trainer) -> dict[str, float]:
+        if self.images == 36:
+            if how == "file":
+                (run / "stop").touch()
+            else:
+                os.kill(os.getpid(), signal.SIGTERM)
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", asking)
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.run(line(data, start, run, "--kimg", 0.096)) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (read_status(run)["state"], read_status(run)["images"]) == ("stopped", 40)
+    assert load_checkpoint(run / "checkpoint").config["training"]["images_seen"] == 40
+    monkeypatch.setattr(Trainer, "step", step)
+    assert cli.run(line(data, start, run, "--kimg", 0.096)) == 0
+    assert_same_run(run, straight)
+
+
+def test_a_longer_run_continues_a_finished_one(straight: Path, data: Path, start: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cli.run(line(data, start, run, "--kimg", 0.04)) == 0
+    once = (run / "log.jsonl").read_text()
+    assert cli.run(line(data, start, run, "--kimg", 0.04)) == 0  # nothing left to do, nothing doubled
+    assert (run / "log.jsonl").read_text() == once
+    assert cli.run(line(data, start, run, "--kimg", 0.096, "--out", tmp_path / "tuned")) == 0
+    assert_same_run(run, straight)
+    assert load_checkpoint(tmp_path / "tuned").sha256 == load_checkpoint(run / "checkpoint").sha256
+    assert cli.run(line(data, start, run, "--kimg", 0.096, "--out", tmp_path / "tuned")) == 0  # its own from before
+    with pytest.raises(FinetuneError, match="exists already"):
+        cli.run(line(data, start, run, "--out", start))
+
+
+def test_from_scratch_with_a_distance_at_ticks(data: Path, tmp_path: Path) -> None:
+    large = write_set(tmp_path / "large", n=60)
+    run = tmp_path / "run"
+    assert cli.run(line(large, None, run, "--kimg", 0.008, "--frechet", 50, "--augment", "none")) == 0
+    log = log_of(run)
+    assert [entry["images"] for entry in log] == [0, 8]
+    assert all(entry["frechet"] > 0 for entry in log)
+    assert load_checkpoint(run / "checkpoint").resolution == 16
+
+
+def test_a_full_disk_stops_with_a_sentence_and_keeps_the_last_state(
+    straight: Path, data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, opened = tmp_path / "run", files.open_for_writing
+
+    refusing = False
+
+    def full(path: Path) -> IO[bytes]:
+        """From the fourth state on every file is /dev/full, which refuses bytes as a full disk does."""
+        nonlocal refusing
+        state = run / "state.pt"
+        refusing = refusing or (".state" in path.name and state.exists() and images_of(state) == 24)
+        return open("/dev/full", "wb") if refusing else opened(path)
+
+    monkeypatch.setattr(files, "open_for_writing", full)
+    with pytest.raises(FinetuneError, match=r"state\.pt could not be written \(No space left on device\)"):
+        cli.run(line(data, start, run, "--kimg", 0.096))
+    assert images_of(run / "state.pt") == 24
+    assert images_of(run / "state.previous.pt") == 16
+    assert load_checkpoint(run / "checkpoint").config["training"]["images_seen"] == 24
+    monkeypatch.setattr(files, "open_for_writing", opened)
+    assert cli.run(line(data, start, run, "--kimg", 0.096)) == 0
+    assert_same_run(run, straight)
+
+
+@pytest.mark.parametrize("where", ["loss", "weights"])
+def test_broken_numbers_stop_with_a_sentence_and_exit_1(
+    where: str, data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    run, step = tmp_path / "run", Trainer.step
+
+    def breaking(self: Trainer) -> dict[str, float]:
+        broken = self.d if where == "loss" else self.g_ema
+        if self.images == 20:
+            with torch.no_grad():
+                next(iter(broken.parameters())).fill_(float("nan"))
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", breaking)
+    words = ["finetune", data, "--run", run, "--start", start, *TICKED, "--kimg", 0.096, "--device", "cpu"]
+    assert command.main([str(word) for word in [*words, "--precision", "fp32"]]) == 1
+    told = capsys.readouterr().err
+    assert "no finite number" in told
+    assert "Traceback" not in told
+    status = read_status(run)
+    assert status["state"] == "failed"
+    assert "no finite number" in status["message"]
+    assert images_of(run / "state.pt") == 16
+    assert all(torch.isfinite(value).all() for value in weights(run).values())
+
+
+def test_one_process_a_folder(data: Path, start: Path, tmp_path: Path) -> None:
+    holder = RunFolder(tmp_path / "run")
+    holder.lock()
+    with pytest.raises(FinetuneError, match=f"pid {os.getpid()}"):
+        cli.run(line(data, start, tmp_path / "run"))
+    assert not (tmp_path / "run" / "status.json").exists()  # it is the other's to write
+    holder.release()
+    (tmp_path / "run" / "lock").write_text("999999\n")  # what a dead process leaves
+    assert cli.run(line(data, start, tmp_path / "run", "--kimg", 0.008)) == 0
+
+
+def test_another_run_in_the_folder_is_refused(straight: Path, data: Path, start: Path, tmp_path: Path) -> None:
+    with pytest.raises(FinetuneError, match="other images"):
+        cli.run(line(write_set(tmp_path / "other", seed=1), start, straight))
+    with pytest.raises(FinetuneError, match="another checkpoint"):
+        cli.run(line(data, write_start(tmp_path / "bare", with_discriminator=False), straight, "--seed", 0))
+    with pytest.raises(FinetuneError, match="--gamma"):
+        cli.run(line(data, start, straight, "--gamma", 7.0))
+    assert read_status(straight)["state"] == "done"  # the refusals are no part of that run
+
+
+def test_what_cannot_start_leaves_no_settings(data: Path, start: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(FinetuneError, match="not a training set"):
+        cli.run(line(tmp_path, start, run))
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        cli.run(line(data, tmp_path / "nothing", run))
+    with pytest.raises(CheckpointError, match="cannot be the name"):
+        cli.run(line(data, start, run, "--out", tmp_path / ".hidden"))
+    with pytest.raises(FinetuneError, match="at least 8"):
+        cli.run(line(write_set(tmp_path / "few", n=5), start, tmp_path / "other"))
+    assert not (run / "settings.json").exists()
+
+
+def test_a_damaged_state_falls_back_to_the_one_before(straight: Path, data: Path, start: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cli.run(line(data, start, run, "--kimg", 0.048)) == 0
+    whole = (run / "state.pt").read_bytes()
+    (run / "state.pt").write_bytes(whole[: len(whole) // 2])
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"images": 5')
+    assert cli.run(line(data, start, run, "--kimg", 0.096)) == 0
+    assert_same_run(run, straight)
+    assert [entry["images"] for entry in log_of(run)] == list(range(8, 97, 8))
+    for name in ("state.pt", "state.previous.pt"):
+        (run / name).write_bytes(b"no state")
+    with pytest.raises(FinetuneError, match="No state"):
+        cli.run(line(data, start, run, "--kimg", 0.2))
+
+
+def test_held_out_rows_are_not_trained_on(data: Path, start: Path, tmp_path: Path) -> None:
+    import pandas as pd
+
+    split = write_set(tmp_path / "split", n=24)
+    table = pd.read_parquet(split / "table.parquet").assign(split=["train"] * 20 + ["held_out"] * 4)
+    table.to_parquet(split / "table.parquet")
+    images = np.load(split / "images.npy")
+    images[20:] = 255
+    np.save(split / "images.npy", images)
+    seen: list[int] = []
+    original = Trainer._real
+
+    def noted(self: Trainer, places: slice) -> torch.Tensor:
+        real = original(self, places)
+        seen.append(int((real.flatten(1) == 1).all(1).sum()))
+        return real
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_real", noted)
+        cli.run(line(split, start, tmp_path / "run", "--kimg", 0.048))
+    assert seen
+    assert sum(seen) == 0
+
+
+def test_a_status_nobody_stands_behind_is_killed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.status("running", "Training.", 10, 100, 5.0)
+    assert read_status(tmp_path)["state"] == "running"
+    record = json.loads((tmp_path / "status.json").read_text())
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    files.write_json(tmp_path / "status.json", record | {"pid": pid, "time": time.time()})
+    assert read_status(tmp_path)["state"] == "killed"
