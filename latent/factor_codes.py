@@ -17,7 +17,8 @@ from scipy.special import ndtri
 
 from latent.errors import LatentError
 
-DERIVED = ("index", "image", "folder", "file", "age_years", "severity", "face_log_hazard", "truth")
+DERIVED = ("index", "image", "age_years", "severity", "face_log_hazard", "truth")
+OF_THE_SET = ("folder", "file", "sha256", "patient", "split", "faces_found")  # what `dataset` writes beside the factors
 FOUND = ("sha256", "patient", "split", "faces_found")  # by `latent.dataset`, in the photo, as is all that is quality_*
 GROUPS = ("sex", "ancestry")
 
@@ -49,10 +50,25 @@ def _name_scores(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return scores
 
 
+def factor_columns(table: pd.DataFrame) -> list[str]:
+    """Names of the columns that are factors: no facts of the training set, seeds of streams, constants or columns
+    derived from others."""
+    return [
+        name
+        for name in table.columns
+        if name not in DERIVED
+        and name not in OF_THE_SET
+        and not name.startswith("quality_")
+        and name != "seed"
+        and not name.endswith("_seed")
+        and table[name].nunique() > 1
+    ]
+
+
 def gaussian_codes(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
     """Codes (N, k) float32, jointly close to N(0, I), one row per row of `table`.
 
-    Columns derived from others, constants and seeds of streams are left out. Raises LatentError if none is left.
+    Only `factor_columns` count. Raises LatentError if there is none.
     """
     rng = np.random.default_rng(seed)
     present = [name for name in GROUPS if name in table]

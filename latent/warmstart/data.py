@@ -11,7 +11,7 @@ from torch import Tensor
 
 from latent.dataset import load
 from latent.errors import LatentError
-from latent.factor_codes import DERIVED, gaussian_codes
+from latent.factor_codes import factor_columns, gaussian_codes
 from latent.warmstart.settings import Settings
 
 MIRRORED = ("yaw", "roll", "torso_yaw", "gaze_x")  # factors that change sign in a mirror
@@ -20,13 +20,11 @@ MIRRORED = ("yaw", "roll", "torso_yaw", "gaze_x")  # factors that change sign in
 def readout_targets(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Numeric factors (N, k) float32 with mean 0 and deviation 1, and each one's sign in the mirror (k,).
 
-    Columns derived from others, constants, seeds of streams and coefficients of identity are left out.
+    Coefficients of identity are left out: a hundred of them, each nearly invisible.
     """
     columns, signs = [], []
-    for name in table.columns:
-        if name in DERIVED or name.endswith("seed") or name.startswith("identity_") or table[name].nunique() < 2:
-            continue
-        if pd.api.types.is_numeric_dtype(table[name]):
+    for name in factor_columns(table):
+        if pd.api.types.is_numeric_dtype(table[name]) and not name.startswith("identity_"):
             values = table[name].to_numpy(float)
             columns.append((values - values.mean()) / values.std())
             signs.append(-1.0 if name in MIRRORED else 1.0)

@@ -15,7 +15,7 @@ from scipy.stats import kstest
 from latent import dataset, train_encoder
 from latent.checkpoints import load_checkpoint
 from latent.errors import LatentError
-from latent.factor_codes import gaussian_codes
+from latent.factor_codes import factor_columns, gaussian_codes
 from latent.mapping_fit import fit_mapping, pair_codes, unexplained
 from latent.stylegan2.generator import MappingNetwork
 from latent.warmstart import cli as warmstart_cli
@@ -51,6 +51,14 @@ def test_factor_codes_are_standard_normal_and_tell_the_factors() -> None:
     sex, age = codes[:, 0], codes[:, 2]
     assert (sex[table["sex"] == "female"].max()) < sex[table["sex"] == "male"].min()
     assert np.corrcoef(age, table["age"])[0, 1] > 0.95
+
+
+def test_what_a_training_set_notes_of_its_photos_is_no_factor() -> None:
+    table = factor_table(60)
+    noted = table.assign(sha256=[f"{i:x}" for i in range(60)], faces_found=[1, 2] * 30, patient=range(60))
+    noted = noted.assign(quality_sharpness=np.linspace(0, 1, 60), quality_flags=["", "blurred"] * 30, split="train")
+    assert factor_columns(noted) == factor_columns(table) == ["sex", "maleness", "age", "smile", "scene"]
+    assert np.array_equal(gaussian_codes(noted), gaussian_codes(table))
 
 
 def test_factor_codes_refuse_a_table_without_factors() -> None:
