@@ -30,7 +30,7 @@ class Progress:
         now = time.monotonic()
         if now - self._seen[-1][0] > WINDOW_SECONDS / 60:
             self._seen.append((now, done))
-            while now - self._seen[0][0] > WINDOW_SECONDS:
+            while len(self._seen) > 2 and now - self._seen[1][0] > WINDOW_SECONDS:  # two are left, however slow it is
                 self._seen.popleft()
         terminal = sys.stderr.isatty()
         if done < self.total and now - self._shown < (REDRAW_SECONDS if terminal else LOG_SECONDS):

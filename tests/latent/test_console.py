@@ -55,5 +55,15 @@ def test_a_terminal_gets_one_line(
     assert said.count("\n") == 1
 
 
+def test_the_slowest_work_has_a_time_left_too(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("images", 4)
+    for done in (1, 2, 3):
+        clock[0] += 100
+        progress(done)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{n} of 4 images, {t} left" for n, t in ((1, "5 min"), (2, "3 min"), (3, "2 min"))
+    ]
+
+
 def test_durations() -> None:
     assert [duration(s) for s in (4.4, 89, 90, 3000, 9000)] == ["4 s", "89 s", "2 min", "50 min", "2.5 h"]
