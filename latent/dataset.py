@@ -83,8 +83,8 @@ def build(
         raise LatentError("--hold-out holds people out: say who is on which photo with --patients or --patient-from.")
     sources, others = list_photos(inputs, renderer)
     patients = photo_patients(sources, choices)
-    parts = Parts(out.with_name(out.name + ".parts"), size)
     try:
+        parts = Parts(out.with_name(out.name + ".parts"), size)
         digests = align_photos(sources, parts, size, workers)
         kept, refused = choose(sources, digests, patients, parts, choices)
         if not kept:

@@ -47,7 +47,7 @@ class Parts:
         settings = {"format": FORMAT, "size": size}
         folder.mkdir(parents=True, exist_ok=True)
         noted = folder / "settings.json"
-        if noted.exists() and json.loads(noted.read_text()) != settings:
+        if noted.exists() and noted.read_text() != json.dumps(settings):
             raise LatentError(f"{folder} was begun with another --size or version: use that, or delete the folder.")
         temporary = folder / f"{uuid.uuid4().hex}.tmp"
         temporary.write_text(json.dumps(settings))

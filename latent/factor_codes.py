@@ -19,7 +19,6 @@ from latent.errors import LatentError
 
 DERIVED = ("index", "image", "age_years", "severity", "face_log_hazard", "truth")
 OF_THE_SET = ("folder", "file", "sha256", "patient", "split", "faces_found")  # what `dataset` writes beside the factors
-FOUND = ("sha256", "patient", "split", "faces_found")  # by `latent.dataset`, in the photo, as is all that is quality_*
 GROUPS = ("sex", "ancestry")
 
 
@@ -74,12 +73,8 @@ def gaussian_codes(table: pd.DataFrame, seed: int = 0) -> np.ndarray:
     present = [name for name in GROUPS if name in table]
     groups = table[present].astype(str).agg("|".join, axis=1).to_numpy() if present else np.zeros(len(table), dtype=str)
     scores = []
-    for name in table.columns:
+    for name in factor_columns(table):
         column = table[name]
-        if name in DERIVED + FOUND or name == "seed" or name.endswith("_seed") or name.startswith("quality_"):
-            continue
-        if column.nunique() < 2:
-            continue
         if pd.api.types.is_numeric_dtype(column) and column.nunique() > 2:
             scores.append(_rank_scores(column.to_numpy(float), groups, rng)[:, None])
         else:

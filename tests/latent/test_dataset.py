@@ -180,6 +180,12 @@ def test_hostile_inputs_leave_nothing(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.zip"]
 
 
+def test_a_place_that_cannot_be_written_is_said(mixed: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(LatentError, match="could not be written"):
+        dataset.build(mixed, tmp_path / "file" / "set", SIZE)
+
+
 def test_a_name_that_is_a_formula_is_defused_in_the_report(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.zip", {"=1+1.jpg": b"hello", "fine.jpg": PORTRAITS[0].read_bytes()})
     dataset.build([path], tmp_path / "set", SIZE)
