@@ -3,7 +3,7 @@
 The run folder (--run) holds everything: settings.json, status.json, log.jsonl (a line a tick), samples/, checkpoint/
 and the state from which the same command goes on after a stop, a kill or a full disk. Flags that are left out are
 chosen from resolution and hardware, and a run that goes on keeps its own. Several processes:
-`torchrun --nproc-per-node=N -m latent finetune ...`.
+`torchrun --nproc-per-node=N -m -- latent finetune ...` (the dashes: torchrun would read --start as one of its own).
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float)
     add("--gamma", type=float, help="weight of R1; 0: none")
     add("--ema-kimg", type=float, help="half-life of the averaged generator in thousand images")
-    add("--ema-rampup", type=float, help="half-life as a share of the images seen, at most (0.05; 0: no limit)")
+    add(
+        "--ema-rampup",
+        type=float,
+        help="half-life as a share of the images seen, at most (0.05 from scratch; 0: no limit)",
+    )
+    add("--g-rampup-kimg", type=float, help="thousand images over which the generator's learning rate rises")
     add("--mbstd", type=int, help="group of the minibatch standard deviation; 0: none")
     add("--r1-every", type=int, help="steps between R1 passes (16)")
     add("--pl-every", type=int, help="steps between path-length passes (4)")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from faces.encoder import chips_from_aligned, load_face_encoder
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.dataset import load
 from latent.errors import FinetuneError
@@ -22,7 +21,8 @@ from latent.finetune.loop import Loop
 from latent.finetune.settings import Settings, automatic, check_hardware, going_on
 from latent.finetune.streams import Streams
 from latent.finetune.trainer import Trainer
-from latent.images import to_tensor
+from latent.images import to_uint8
+from latent.sample_features import BATCH, face_descriptors
 from latent.sample_metrics import Moments, frechet
 
 FEWEST_IMAGES = 8
@@ -118,9 +118,7 @@ def digests(checkpoint: Checkpoint) -> dict[str, str]:
 def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     """Networks, trainer and loop of a plan, at the newest state of the folder. Raises LatentError."""
     s = plan.settings
-    images, table = load(data, s.resolution)
-    if "split" in table:
-        images = images[(table["split"] == "train").to_numpy()]
+    images, _ = load(data, s.resolution)  # without the people that the set holds out
     if len(images) < FEWEST_IMAGES:
         raise FinetuneError(f"{data} has {len(images)} images to train on; at least {FEWEST_IMAGES} are needed.")
     generator, discriminator = networks.build(plan.layout, Streams(s.seed).number("weights"))
@@ -157,25 +155,18 @@ def provenance(plan: Plan, folder: RunFolder) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
-def descriptors(images: Any, device: torch.device) -> np.ndarray:
-    """Face descriptors (n, 128) of batches of aligned images (k, 3, R, R) in [-1, 1]."""
-    encoder = load_face_encoder(device)
-    return np.concatenate([encoder(chips_from_aligned(batch.to(device))).cpu().numpy() for batch in images])
-
-
 def descriptor_distance(trainer: Trainer, images: np.ndarray) -> Callable[[], float]:
     """The averaged generator's Frechet distance to the training images on face descriptors, for equal numbers of
     each; always the same images and latents, so that ticks can be compared."""
     n = min(trainer.settings.frechet, len(images))
     rows = torch.randperm(len(images), generator=trainer.streams.generator("frechet images"))[:n].sort().values.numpy()
-    real = (to_tensor(images[part]) for part in np.array_split(rows, -(-n // 16)))
-    reference = Moments.of(descriptors(real, trainer.device))
+    reference = Moments.of(face_descriptors(images[rows], trainer.device))
     z = torch.randn(n, trainer.g.z_dim, generator=trainer.streams.generator("frechet latents"))
 
     def measure() -> float:
         with torch.no_grad():
-            fakes = (trainer.g_ema(part.to(trainer.device), noise_mode="const") for part in z.split(16))
-            return frechet(reference, descriptors(fakes, trainer.device))
+            parts = (trainer.g_ema(part.to(trainer.device), noise_mode="const") for part in z.split(BATCH))
+            fakes = np.concatenate([to_uint8(part) for part in parts])
+        return frechet(reference, face_descriptors(fakes, trainer.device))
 
     return measure

@@ -39,6 +39,7 @@ class Settings:
     precision: str
     tick_kimg: float
     ema_rampup: float = 0.05  # half-life is at most this share of the images seen; 0 switches it off
+    g_rampup_kimg: float = 0.0  # the generator's learning rate rises from 0 over these thousand images
     r1_every: int = 16
     pl_every: int = 4
     pl_weight: float = 2.0
@@ -81,13 +82,17 @@ def automatic(given: Mapping[str, Any], resolution: int, device: str, processes:
     micro = chosen.get("micro_batch", max(1, batch // processes))
     kimg = chosen.get("kimg", 16.0 if on_cpu else 1000.0)
     scale = 1 if resolution < 512 else 2
+    # Nothing that shapes the weights depends on kimg: a run that is made longer is the longer run from its beginning.
     auto: dict[str, Any] = {
         "batch": batch,
         "micro_batch": micro,
         "kimg": kimg,
         "gamma": 2e-4 * resolution**2 / batch if batch else 0.0,
         "learning_rate": 0.002 if resolution >= 1024 else 0.0025,
-        "ema_kimg": batch * 10 / 32,
+        "ema_kimg": min(batch * 10 / 32, 1.0) if on_cpu and from_start else batch * 10 / 32,
+        "ema_rampup": 0.0 if from_start else 0.05,
+        # A discriminator that does not know the new images yet sends a generator that does its work on a random walk.
+        "g_rampup_kimg": 1.0 if from_start else 0.0,
         "mbstd": min(micro, 4),
         "ada_kimg": (25.0 if on_cpu else 100.0) if from_start else 500.0,
         "freeze_d": 0,
@@ -142,7 +147,7 @@ def _check(s: Settings) -> None:
         _require(type(getattr(s, name)) is int and getattr(s, name) >= 1, name, "a whole number from 1", s)
     for name in ("kimg", "learning_rate", "ema_kimg", "ada_kimg", "tick_kimg"):
         _require(0 < getattr(s, name) < 1e9, name, "above 0", s)
-    for name in ("gamma", "pl_weight", "ema_rampup", "freeze_d", "mbstd", "frechet"):
+    for name in ("gamma", "pl_weight", "ema_rampup", "g_rampup_kimg", "freeze_d", "mbstd", "frechet"):
         _require(0 <= getattr(s, name) < 1e9, name, "0 or above", s)
     for name in ("mixing", "p", "target", "pl_decay"):
         _require(0 <= getattr(s, name) <= 1, name, "between 0 and 1", s)

@@ -41,7 +41,7 @@ def optimiser(groups: list[dict[str, Any]], rate: float, every: int | None) -> t
     appendix B): with c = every / (every + 1), rate c and beta^c."""
     c = 1.0 if every is None else every / (every + 1)
     for group in groups:
-        group["lr"] = rate * c * group.pop("share", 1.0)
+        group["lr"] = group["peak"] = rate * c * group.pop("share", 1.0)
     return torch.optim.Adam(groups, lr=rate * c, betas=(0.0, 0.99**c), eps=1e-8)
 
 
@@ -93,6 +93,9 @@ class Trainer:
         s, index = self.settings, self.index
         if self.pipe is not None:
             self.pipe.p.fill_(self.strength.p)
+        ramp = s.g_rampup_kimg * 1000
+        for group in self.g_opt.param_groups:
+            group["lr"] = group["peak"] * (min(1.0, self.images / ramp) if ramp else 1.0)
         self._sums: dict[str, Tensor] = {}
         self._norms: dict[str, Tensor] = {}
         self._signs = torch.zeros(s.batch, device=self.device)

@@ -99,10 +99,10 @@ class DiscriminatorEpilogue(nn.Module):
     def forward(self, x: torch.Tensor, image: torch.Tensor | None, cmap: torch.Tensor | None) -> torch.Tensor:
         if self.architecture == "skip":
             x = x + self.fromrgb(image)
-        x = x.float()  # 4x4 pixels cost nothing, and a spread or a logit in half precision is noise
+        x = x.to(self.fc.weight.dtype)  # 4x4 pixels cost nothing, and a spread or a logit in half precision is noise
         if self.mbstd is not None:
             x = self.mbstd(x)
-        x = self.out(self.fc(self.conv(x).float().flatten(1)))
+        x = self.out(self.fc(self.conv(x).to(self.fc.weight.dtype).flatten(1)))
         if cmap is not None:
             x = (x * cmap).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)
         return x

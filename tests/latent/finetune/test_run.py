@@ -34,7 +34,18 @@ from tests.latent.finetune.helpers import (
 )
 
 SHORT = ("--batch", 4, "--mbstd", 2, "--pl-every", 2, "--r1-every", 2, "--p", 0.2, "--ada-kimg", 0.2)
-TICKED = (*SHORT, "--tick-kimg", 0.008, "--checkpoint-ticks", 3, "--mirror")
+TICKED = (
+    *SHORT,
+    "--g-rampup-kimg",
+    0.016,
+    "--ema-kimg",
+    0.05,
+    "--tick-kimg",
+    0.008,
+    "--checkpoint-ticks",
+    3,
+    "--mirror",
+)
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,9 @@ def test_a_processor_gets_small_batches_and_short_runs() -> None:
     assert (s.batch, s.kimg, s.tick_kimg) == (16, 16.0, 1.0)
     assert automatic({}, 256, "cpu", 1, from_start=True).batch == 8
     assert s.precision in ("fp32", "bf16")
+    assert (s.ema_kimg, s.ema_rampup, s.g_rampup_kimg) == (1.0, 0.0, 1.0)
+    scratch = automatic({}, 64, "cpu", 1, from_start=False)
+    assert (scratch.ema_kimg, scratch.ema_rampup, scratch.g_rampup_kimg) == (5.0, 0.05, 0.0)
 
 
 @pytest.mark.parametrize(
