@@ -29,6 +29,12 @@ chosen = st.navigation(
                 icon=":material/swap_horiz:",
                 help="Move a face along the direction in which the modelled hazard changes.",
             ),
+            st.Page(
+                "pages/fine_tune.py",
+                title="Fine-tune",
+                icon=":material/model_training:",
+                help="Let a checkpoint go on learning from photos of your own, and watch it.",
+            ),
         ]
     }
 )

@@ -169,3 +169,8 @@ def research_notice(study: Study | None) -> None:
         else ""
     )
     st.html(f'<div class="lh-notice">{simulated}<p>{html.escape(RESEARCH_USE)}</p></div>')
+
+
+def notice(title: str, words: str) -> None:
+    """What must be known before a page is used."""
+    st.html(f'<div class="lh-notice"><p><b>{html.escape(title)}.</b> {html.escape(words)}</p></div>')

@@ -17,6 +17,8 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from ui.processes import Queue
+
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
     from study.store import Study
@@ -35,6 +37,16 @@ def studies_root() -> Path:
 def checkpoints_root() -> Path:
     """Folder of the checkpoints; LATENT_HEALTH_CHECKPOINTS where it is set."""
     return Path(os.environ.get("LATENT_HEALTH_CHECKPOINTS") or ROOT / "checkpoints")
+
+
+def runs_root() -> Path:
+    """Folder of what jobs make on the way (queue, training sets, runs); LATENT_HEALTH_RUNS where it is set."""
+    return Path(os.environ.get("LATENT_HEALTH_RUNS") or ROOT / "runs")
+
+
+def queue() -> Queue:
+    """The jobs of this installation."""
+    return Queue(runs_root() / "queue")
 
 
 def study_names() -> list[str]:

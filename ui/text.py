@@ -78,8 +78,10 @@ def ordinal(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Time left for people: 8 s, 1 min 20 s."""
+    """Time left for people: 8 s, 1 min 20 s, 2 h 5 min."""
     whole = max(0, round(seconds))
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 

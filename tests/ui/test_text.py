@@ -21,6 +21,7 @@ from ui import text
         (text.number(-0.5, 1), "\u22120.5"),
         (text.duration(8.4), "8 s"),
         (text.duration(80), "1 min 20 s"),
+        (text.duration(7530), "2 h 5 min"),
         (text.plain_time(12.0), "12"),
         (text.plain_time(1.5), "1.5"),
     ],

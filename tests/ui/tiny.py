@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 
 from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.edit import synthesize
+from latent.finetune.files import RunFolder
+from latent.finetune.settings import automatic
 from latent.space import sample_ws
 from latent.stylegan2 import Generator
 from study.embed import study_preset
@@ -94,3 +98,34 @@ def write_study(path: Path, checkpoint: Checkpoint, patients: int = 60, seed: in
     write_latents(path, ws.astype(np.float32), pd.DataFrame(rows), record)
     fit(study, model=CoxModel("ridge", folds=3, n_alphas=12))
     return Study.open(path)
+
+
+def write_set(folder: Path, faces: int = 24, size: int = 32, **facts: object) -> Path:
+    """An aligned training set of coloured noise, as `python -m latent dataset` leaves one."""
+    folder.mkdir(parents=True)
+    images = np.random.default_rng(3).integers(0, 256, (faces, size, size, 3)).astype(np.uint8)
+    np.save(folder / "images.npy", images, allow_pickle=False)
+    pd.DataFrame({"file": [f"{i}.jpg" for i in range(faces)]}).to_parquet(folder / "table.parquet")
+    counts = {"size": size, "photos": faces + 2, "kept": faces, "refused": 2, "flagged": 1}
+    told = {**counts, "reasons": {"No face was found in the photo.": 2}, **facts}
+    (folder / "dataset.json").write_text(json.dumps(told), "utf-8")
+    return folder
+
+
+def write_run(
+    folder: Path, state: str = "stopped", message: str = "Stopped as asked; the same command goes on."
+) -> Path:
+    """A run of 32 px with four reports, written by the package that writes real ones."""
+    run = RunFolder(folder)
+    run.lock()
+    settings = automatic({"kimg": 1.0, "tick_kimg": 0.2}, 32, "cpu", 1, True)
+    (folder / "settings.json").write_text(
+        json.dumps({"settings": asdict(settings), "data": {"name": "noise"}}), "utf-8"
+    )
+    for seen in (200, 400, 600, 800):
+        measured = {"loss_g": 0.7, "loss_d": 1.3, "gradient_g": 0.3, "gradient_d": 0.1, "ada_p": 0.1, "real_sign": 0.4}
+        run.add_to_log(json.dumps({"images": seen, "kimg": seen / 1000, "images_per_s": 10.0, **measured}))
+        run.save_samples(np.full((4, 32, 32, 3), seen // 4, np.uint8), seen)
+    run.status(state, message, 800, 1000, 20.0)
+    run.release()
+    return folder

@@ -1,0 +1,116 @@
+"""What the Fine-tune page makes of folders: whole ones, damaged ones, hostile ones."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from latent.errors import LatentError
+from tests.ui import tiny
+from ui import finetune_files as files
+from ui.job_record import Job
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LATENT_HEALTH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("LATENT_HEALTH_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    return tmp_path / "runs"
+
+
+def job(state: str, name: str = "a", started: float | None = None, verb: str = "finetune") -> Job:
+    command = ("latent", verb, "set", "--run", str(files.finetune_root() / name))
+    return Job("x", "x", command, state, started=started)  # type: ignore[arg-type]
+
+
+def test_sets_are_what_has_a_whole_record(root: Path) -> None:
+    sides = {"train": {"photos": 20, "patients": 9}, "held_out": {"photos": 4, "patients": 2}}
+    tiny.write_set(root / "sets" / "noise", hold_out={"share": 0.1, "seed": 0, **sides})
+    for name, text in {"torn": '{"size": 3', "list": "[]", "text": '{"size": "9"}', "deep": "[" * 50_000}.items():
+        (root / "sets" / name).mkdir()
+        (root / "sets" / name / "dataset.json").write_text(text)
+    [found] = files.training_sets()
+    assert (found.name, found.size, found.kept, found.to_train_on) == ("noise", 32, 24, 20)
+    assert found.reasons() == {"No face was found in the photo.": 2}
+
+
+@pytest.mark.parametrize("held", [None, 3, {"train": 1}, {"train": {"photos": "9"}, "held_out": {}}])
+def test_a_damaged_hold_out_counts_as_none(root: Path, held: object) -> None:
+    tiny.write_set(root / "sets" / "noise", hold_out=held)
+    assert files.training_sets()[0].to_train_on == 24
+
+
+def test_a_run_is_read_as_it_is(root: Path) -> None:
+    folder = tiny.write_run(root / "finetune" / "a")
+    with (folder / "log.jsonl").open("a") as log:
+        log.write('{"images": 900, "kimg": 0.9, "loss_g": NaN}\n{"images": 999, "kimg": null}\n{"images": 1')
+    run = files.read_run("a")
+    assert run.series("loss_g") == ([0.2, 0.4, 0.6, 0.8], [0.7] * 4)
+    assert [kimg for kimg, _ in run.samples] == [0.2, 0.4, 0.6, 0.8]
+    assert run.newest("frechet") is None
+    assert files.measured_speed(32) == (10.0, "a")
+    assert files.measured_speed(64) is None
+    assert files.read_run("none").status == {}
+
+
+def test_a_failure_is_told_in_the_words_of_whoever_failed(root: Path) -> None:
+    tiny.write_run(root / "finetune" / "a", "failed", "loss_d is no finite number.")
+    now = time.time()
+    assert files.progress_of(job("failed", started=now), "log").sentence == "loss_d is no finite number."
+    later = job("failed", started=now + 60)  # refused before it touched the run
+    assert files.progress_of(later, "[start]\nThe run was started on other images.").sentence.endswith("other images.")
+
+
+def test_progress_comes_from_the_run_or_from_the_log(root: Path) -> None:
+    tiny.write_run(root / "finetune" / "a", "done", "Training is complete.")
+    now = time.time()
+    found = files.progress_of(job("running", started=now), "")
+    assert (found.share, found.seconds_left, found.sentence) == (0.8, 20.0, "Training is complete.")
+    assert files.progress_of(job("running", started=now + 60), "").sentence == "Starting"
+    assert files.progress_of(job("interrupted", started=now), "").state == "done", "it ended with nobody waiting for it"
+    assert files.progress_of(job("interrupted", started=now + 60), "").state == "interrupted"
+    aligned = files.progress_of(job("running", verb="dataset"), "[start]\n30 of 120 photos, 2 refused, 9 s left")
+    assert aligned.share == 0.25
+    assert aligned.sentence.startswith("30 of 120")
+
+
+def test_only_folders_of_the_page_are_deleted(root: Path, tmp_path: Path) -> None:
+    outside = tiny.write_set(tmp_path / "outside")
+    (root / "sets").mkdir(parents=True)
+    (root / "sets" / "link").symlink_to(outside)
+    for folder in (outside, root / "sets" / "link", root / "sets" / "..", root / "sets"):
+        with pytest.raises(LatentError):
+            files.delete_folder(folder, root / "sets")
+    assert (outside / "images.npy").exists()
+    inside = tiny.write_set(root / "sets" / "noise")
+    files.delete_folder(inside, root / "sets")
+    assert not inside.exists()
+
+
+def test_only_runs_of_the_page_are_its_runs(root: Path, tmp_path: Path) -> None:
+    assert files.run_of(job("done")) == "a"
+    assert files.run_of(Job("x", "x", ("latent", "finetune", "set", "--run", str(tmp_path / "elsewhere")))) is None
+    assert files.run_of(Job("x", "x", ("latent", "finetune", "set", "--run"))) is None
+    out = str(files.finetune_root() / "b" / "evaluation.json")
+    assert files.run_of(Job("x", "x", ("latent", "evaluate", "c", "--out", out))) == "b"
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"resolution": "64", "files": {}}', '{"resolution": 64, "files": []}'])
+def test_a_damaged_checkpoint_is_no_start(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "checkpoints" / "broken"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(text)
+    with pytest.raises(LatentError, match="restore its folder"):
+        files.start_from("broken")
+
+
+def test_a_start_tells_what_it_has(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints" / "good"
+    folder.mkdir(parents=True)
+    record = {"resolution": 64, "files": {"generator.safetensors": {}}}
+    (folder / "config.json").write_text(json.dumps(record))
+    start = files.start_from("good")
+    assert (start.resolution, start.discriminator) == (64, False)

@@ -1,0 +1,259 @@
+"""From a training set and a start checkpoint to the command that fine-tunes: length, name, settings."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from latent.errors import LatentError
+from ui import finetune_files as files
+from ui import page, resources, state
+from ui.finetune_files import Start, TrainingSet
+from ui.job_record import QueueError
+from ui.text import duration
+
+if TYPE_CHECKING:
+    from latent.finetune.settings import Settings
+
+GRACE = 300.0  # s; a stop waits for the step at hand, then writes the state and a checkpoint
+FEWEST = 8  # photos
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+AUGMENTATIONS = {"ada": "Adaptive", "fixed": "Fixed strength", "none": "None"}
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+DISTANCE_SAMPLES = 200
+HELP = {
+    "batch": "Photos a step. More is steadier and slower; memory bounds it.",
+    "gamma": "Weight of R1, which keeps the discriminator smooth. Higher is calmer, too high blurs. By default "
+    "0.0002 × side² / batch.",
+    "learning_rate": "Step length of Adam for both networks. Lower it if the losses leap or the run fails.",
+    "augment": "Changes real and generated pictures alike before the discriminator sees them, so that it cannot learn "
+    "a small set by heart. Adaptive sets the strength by itself.",
+    "target": "Share by which the discriminator may lean on real photos (mean sign of its output); adaptive strength "
+    "rises above it and falls below.",
+    "p": "Probability of each augmentation.",
+    "mirror": "Also shows each photo mirrored: twice the data, if left and right do not matter.",
+    "freeze_d": "Layers of the discriminator, from the picture's side, that stay as they are. A few (4) help on small "
+    "sets.",
+    "precision": "Numbers of the convolutions; automatic takes bf16 where the hardware multiplies it.",
+    "seed": "Of every random draw: the same seed, settings and set give the same run.",
+    "tick_kimg": "Thousand images between two reports: samples, a log line, a state to go on from.",
+    "frechet": f"Frechet distance of {DISTANCE_SAMPLES} samples to the training faces on face descriptors, at each "
+    "report. It costs some seconds each time.",
+}
+LENGTH_HELP = (
+    "Photos shown to the discriminator, repeats included, in thousands. Published fine-tuning runs go through hundreds "
+    "of thousands on GPUs; a few thousand already change the look. You can stop at any time and keep what is there."
+)
+
+
+def plan(chosen: TrainingSet | None) -> None:
+    """Controls for a run on the chosen set, and the button that queues it."""
+    names = resources.checkpoint_names()
+    if not names:
+        page.unavailable(
+            "There is no checkpoint to start from",
+            f"There is no checkpoint under {resources.checkpoints_root().name}/. Import one with "
+            "`python -m latent import FILE --name NAME`.",
+        )
+        return
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.session_state.setdefault("finetune-start", state.pick_checkpoint() or names[0])
+        if st.session_state["finetune-start"] not in names:
+            st.session_state["finetune-start"] = names[0]
+        name = st.selectbox("Start from", names, key="finetune-start", persist_state="session")
+    try:
+        start = files.start_from(name)
+        defaults = _defaults(start.resolution)
+    except LatentError as error:
+        page.unavailable("This checkpoint cannot be used", str(error))
+        return
+    with right:
+        kimg, result = _length_and_name(start, chosen, float(defaults.kimg))
+    with st.expander("Settings", icon=":material/tune:"):
+        page.note("What is shown is chosen for this resolution and machine. Leave it unless you know why not.")
+        given = _settings(defaults)
+    problem = _problem(start, chosen, result, {**given, "kimg": kimg})
+    _facts(start, chosen, kimg)
+    busy = any(job.active for job in resources.queue().jobs()[0])
+    st.button(
+        "Add to the queue" if busy else "Start fine-tuning",
+        key="finetune-begin",
+        type="primary",
+        icon=":material/playlist_add:" if busy else ":material/play_arrow:",
+        on_click=_begin,
+        args=(start, chosen, result, {"kimg": kimg, **given}),
+        disabled=bool(problem),
+    )
+    if problem:
+        page.note(problem)
+
+
+def _defaults(resolution: int) -> Settings:
+    """What the command chooses by itself on this machine."""
+    return _automatic({}, resolution)
+
+
+def _automatic(given: dict[str, Any], resolution: int) -> Settings:
+    import torch
+
+    from latent.finetune.settings import automatic
+
+    return automatic(given, resolution, "cuda" if torch.cuda.is_available() else "cpu", 1, True)
+
+
+def _length_and_name(start: Start, chosen: TrainingSet | None, usual: float) -> tuple[float, str]:
+    left, right = st.columns(2, gap="medium")
+    kimg = left.number_input(
+        "Length (thousand images)", 0.1, 1e6, usual, step=1.0, format="%g", key="finetune-kimg", help=LENGTH_HELP
+    )
+    proposed = _free(f"{start.name}-{chosen.name}"[:60]) if chosen else ""
+    name = right.text_input(
+        "Name of the result",
+        proposed,
+        max_chars=64,
+        key=f"finetune-name-{proposed}",
+        help="The new checkpoint's folder under checkpoints/. Nothing that exists is replaced.",
+    )
+    return float(kimg), name
+
+
+def _free(name: str) -> str:
+    """The name, or the first one after it that is not taken."""
+    number, candidate = 1, name
+    while _taken(candidate):
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
+def _taken(name: str) -> bool:
+    places = (resources.checkpoints_root() / name, files.finetune_root() / name)
+    queued = any(files.run_of(job) == name for job in resources.queue().jobs()[0] if files.verb(job) == "finetune")
+    return queued or any(path.exists() for path in places)
+
+
+def _settings(usual: Settings) -> dict[str, Any]:
+    """Settings that differ from what the command would choose."""
+    side, published = usual.resolution, usual.batch
+    chosen: dict[str, Any] = {}
+    first, second, third = st.columns(3, gap="large")
+    with first:
+        batch = st.selectbox(
+            "Batch", BATCHES, index=BATCHES.index(usual.batch), key=f"finetune-batch-{side}", help=HELP["batch"]
+        )
+        usual = usual if batch == published else _automatic({"batch": batch}, side)
+        chosen["learning_rate"] = _number("Learning rate", "learning_rate", usual, 1e-6, 0.1, 0.0005, "%.4g")
+        chosen["gamma"] = _number("R1 weight (gamma)", "gamma", usual, 0.0, 1000.0, 0.01, "%.4g")
+        chosen["freeze_d"] = int(_number("Frozen layers of the discriminator", "freeze_d", usual, 0, _layers(side), 1))
+    with second:
+        kind = st.selectbox(
+            "Augmentation",
+            list(AUGMENTATIONS),
+            format_func=AUGMENTATIONS.__getitem__,
+            key="finetune-augment",
+            help=HELP["augment"],
+        )
+        chosen["augment"] = kind
+        if kind == "ada":
+            chosen["target"] = _number("Target of the adaptation", "target", usual, 0.0, 1.0, 0.05, "%.2f")
+        elif kind == "fixed":
+            chosen["p"] = _number("Strength", "p", usual, 0.0, 1.0, 0.05, "%.2f")
+        chosen["mirror"] = st.checkbox("Mirror the photos", usual.mirror, key="finetune-mirror", help=HELP["mirror"])
+    with third:
+        precision = st.selectbox("Precision", PRECISIONS, key="finetune-precision", help=HELP["precision"])
+        chosen["precision"] = usual.precision if precision == "auto" else precision
+        chosen["seed"] = int(_number("Seed", "seed", usual, 0, 2**31 - 1, 1))
+        chosen["tick_kimg"] = _number("Report every (thousand images)", "tick_kimg", usual, 0.01, 1000.0, 0.5, "%g")
+        measure = st.checkbox("Measure the distance at each report", key="finetune-frechet", help=HELP["frechet"])
+        chosen["frechet"] = DISTANCE_SAMPLES if measure else 0
+    told = {name: value for name, value in chosen.items() if value != getattr(usual, name)}
+    return told if batch == published else {"batch": batch, **told}
+
+
+def _number(label: str, name: str, usual: Settings, low: float, high: float, step: float, form: str = "%d") -> float:
+    """A number of the settings; its key holds the default, so that another default is shown as such."""
+    value = getattr(usual, name)
+    kind = int if form == "%d" else float
+    key = f"finetune-{name}-{usual.resolution}-{value:g}"
+    return st.number_input(
+        label, kind(low), kind(high), kind(value), step=kind(step), format=form, key=key, help=HELP[name]
+    )
+
+
+def _layers(side: int) -> int:
+    """Convolutions of a discriminator that can be frozen: one from RGB, three a block down to 8 px."""
+    return 3 * round(math.log2(side / 4)) + 1
+
+
+def _problem(start: Start, chosen: TrainingSet | None, name: str, given: dict[str, Any]) -> str:
+    """Why it cannot start, in a sentence; '' where it can."""
+    if chosen is None:
+        return "Choose a training set above, or make one first."
+    if chosen.size % start.resolution:
+        return (
+            f"The faces of {chosen.name} have {chosen.size} px a side, {start.name} draws {start.resolution} px: make "
+            f"the set with a side of {start.resolution} px or a multiple of it, or choose another start."
+        )
+    if chosen.to_train_on < FEWEST:
+        return f"{chosen.name} has {chosen.to_train_on} faces to train on; at least {FEWEST} are needed."
+    if not files.NAME.fullmatch(name):
+        return "The name takes letters, digits, dots, dashes and underscores, beginning with a letter or digit."
+    if _taken(name):
+        return f"{name} is taken, by a checkpoint or by a run: choose another name, or go on with that run below."
+    try:
+        _automatic(given, start.resolution)
+    except LatentError as error:
+        return str(error)
+    return ""
+
+
+def _facts(start: Start, chosen: TrainingSet | None, kimg: float) -> None:
+    rows: list[tuple[str, str] | tuple[str, str, str]] = [
+        (
+            "Start",
+            f"{start.name}, {start.resolution} × {start.resolution} px",
+            "generator and discriminator go on from where they are"
+            if start.discriminator
+            else "it has no discriminator, so that one starts from random weights: expect a rougher beginning",
+        )
+    ]
+    if chosen is not None and chosen.to_train_on:
+        rounds = kimg * 1000 / chosen.to_train_on
+        rows.append(("Each face is seen", f"about {rounds:,.0f} times" if rounds >= 1.5 else "about once"))
+    speed = files.measured_speed(start.resolution)
+    if speed is None:
+        told = "not known yet", f"no run at {start.resolution} px has been measured here; it is told after a minute"
+    else:
+        told = (
+            f"about {duration(kimg * 1000 / speed[0])}",
+            f"at {speed[0]:.1f} images/s, as measured in the run {speed[1]}",
+        )
+    page.facts([*rows, ("Time", *told)])
+
+
+def command(start: Start, chosen: TrainingSet, name: str, given: dict[str, Any]) -> list[str]:
+    """`python -m` of these words makes the run."""
+    run, out = files.finetune_root() / name, resources.checkpoints_root() / name
+    words = ["latent", "finetune", files.shown(chosen.folder), "--run", files.shown(run)]
+    words += ["--start", files.shown(start.folder), "--out", files.shown(out)]
+    for key, value in given.items():
+        flag = f"--{key.replace('_', '-')}"
+        words += ([flag] if value else []) if isinstance(value, bool) else [flag, _word(value)]
+    return words
+
+
+def _word(value: object) -> str:
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def _begin(start: Start, chosen: TrainingSet, name: str, given: dict[str, Any]) -> None:
+    """Queue the run and look at it (runs before the page)."""
+    try:
+        resources.queue().add(f"Fine-tune {name}", command(start, chosen, name, given), grace=GRACE)
+    except QueueError as error:
+        st.session_state["finetune-problem"] = str(error)
+        return
+    st.session_state["finetune-run"] = name
