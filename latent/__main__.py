@@ -8,7 +8,7 @@ from latent.errors import LatentError
 
 # Only the module of the verb that was asked for is imported: each needs others, some of them slow.
 VERBS = {
-    "import": ("latent.importing.cli", "turn an NVIDIA .pkl or a rosinality .pt into a checkpoint"),
+    "import": ("latent.importing.cli", "turn an NVIDIA .pkl or a rosinality, e4e or pSp .pt into a checkpoint"),
     "dataset": ("latent.dataset", "align folders and zip files of photos into a training set"),
     "warmstart": ("latent.warmstart.cli", "train a generator from portraits with known factors"),
     "finetune": ("latent.finetune.cli", "train a generator against a discriminator, from a checkpoint or from scratch"),

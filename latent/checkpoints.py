@@ -21,11 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from latent.encoder import WPlusEncoder
+from latent.encoders import Encoder, encoder_layout, encoder_settings, fill_encoder
 from latent.errors import CheckpointError
 from latent.space import DEFAULT_SAMPLES, WStatistics, w_statistics
 from latent.stylegan2 import Discriminator, Generator
-from latent.stylegan2.building import discriminator_layout, fill, generator_layout, lay_out
+from latent.stylegan2.building import discriminator_layout, fill, generator_layout
 
 FORMAT = 1
 PARTS = ("generator", "discriminator", "encoder")
@@ -44,7 +44,7 @@ class Checkpoint:
     name: str
     generator: Generator
     discriminator: Discriminator | None
-    encoder: WPlusEncoder | None
+    encoder: Encoder | None
     statistics: WStatistics
     config: dict[str, Any]
     sha256: str
@@ -125,8 +125,10 @@ def load_checkpoint(
                 f"{value}; restore its folder."
             )
     encoder = loaded["encoder"]
-    if isinstance(encoder, WPlusEncoder) and facts != {name: getattr(encoder, name) for name in facts}:
-        raise CheckpointError(f"{where} cannot be used: its encoder was made for another generator; train it again.")
+    if encoder is not None and facts != {name: getattr(encoder, name) for name in facts}:
+        raise CheckpointError(
+            f"{where} cannot be used: its encoder was made for another generator; train or import it again."
+        )
     return Checkpoint(
         name=path.name,
         generator=generator,
@@ -143,7 +145,7 @@ def save_checkpoint(
     path: Path,
     generator: Generator,
     discriminator: Discriminator | None = None,
-    encoder: WPlusEncoder | None = None,
+    encoder: Encoder | None = None,
     config: Mapping[str, Any] | None = None,
     half: bool | None = None,
     samples: int = DEFAULT_SAMPLES,
@@ -207,7 +209,7 @@ def _config_of(
     name: str,
     generator: Generator,
     discriminator: Discriminator | None,
-    encoder: WPlusEncoder | None,
+    encoder: Encoder | None,
     extra: dict[str, Any],
     half: bool,
 ) -> dict[str, Any]:
@@ -223,7 +225,7 @@ def _config_of(
         "half_precision": half,
         "generator": generator.init_kwargs,
         "discriminator": None if discriminator is None else discriminator.init_kwargs,
-        "encoder": None if encoder is None else encoder.settings(),
+        "encoder": None if encoder is None else encoder_settings(encoder),
         "files": {},
         "statistics": {},
     }
@@ -294,13 +296,7 @@ def _build(part: str, config: Mapping[str, Any], tensors: Mapping[str, torch.Ten
         return fill(generator_layout(settings), tensors, "the generator")
     if part == "discriminator":
         return fill(discriminator_layout(settings), tensors, "the discriminator")
-    legal = {"resolution": 1 << 12, "num_ws": 64, "w_dim": 4096, "width": 256}
-    if not isinstance(settings, Mapping) or settings.keys() != legal.keys():
-        raise ValueError("the encoder's settings are not resolution, num_ws, w_dim and width")
-    for name, highest in legal.items():
-        if type(settings[name]) is not int or not 1 <= settings[name] <= highest:
-            raise ValueError(f"the encoder's settings give {name} the value {str(settings[name])[:40]!r}")
-    return fill(lay_out(lambda: WPlusEncoder(**settings)), tensors, "the encoder")
+    return fill_encoder(encoder_layout(settings), tensors)
 
 
 _STATISTICS = ("mean", "std", "components", "variances")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latent.errors import ImportRefused
-from latent.importing.pickle_reader import Budget, Global, Inert, PickleReader, Table, damaged
+from latent.importing.pickle_reader import Budget, Global, Inert, PickleReader, Record, Table, damaged
 from latent.importing.tensors import STORAGES, Storage, parameter_record, storage_record, tensor_record
 from latent.importing.zip_reader import zip_members
 
@@ -48,10 +48,18 @@ def _inert(_: tuple[Any, ...]) -> Inert:
     return Inert()
 
 
+def _record(arguments: tuple[Any, ...]) -> Record:
+    """Stand-in for argparse.Namespace(); its values follow."""
+    if arguments:
+        raise ImportRefused("The file builds a record in a way that weight files do not; it was refused.")
+    return Record()
+
+
 _TENSORS = {
     ("torch._utils", "_rebuild_tensor_v2"): tensor_record,
     ("torch._utils", "_rebuild_parameter"): parameter_record,
     ("collections", "OrderedDict"): _empty_table,
+    ("argparse", "Namespace"): _record,
 }
 _UNUSED = (
     ("numpy", "dtype"),
@@ -60,7 +68,6 @@ _UNUSED = (
     ("builtins", "set"),
     ("__builtin__", "set"),
     ("_codecs", "encode"),
-    ("argparse", "Namespace"),
     ("torch", "Size"),
     ("torch", "device"),
 )
@@ -97,7 +104,7 @@ def read_container(data: memoryview) -> Any:
         return _read_zip(data)
     if len(data) < 2 or data[0] != 0x80 or not 2 <= data[1] <= 5:
         raise ImportRefused(
-            "The file is no weight file: it must be a .pkl of NVIDIA's StyleGAN2 or a .pt of rosinality's."
+            "The file is no weight file: it must be NVIDIA's .pkl or a .pt of rosinality's, e4e's or pSp's layout."
         )
     budget = Budget()
     if data[2:13] == b"\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")[:9]:

@@ -25,6 +25,13 @@ class Inert:
     """Something a file holds that is of no use here; it takes any content and does nothing."""
 
 
+class Record(Inert):
+    """Named values and nothing else (argparse.Namespace): `values` are what the file gives it as its state."""
+
+    def __init__(self) -> None:
+        self.values: Mapping[Any, Any] = Table()
+
+
 class Global:
     """An allow-listed name. `stand_in` makes our value from the arguments; None: the name may only be mentioned."""
 
@@ -187,10 +194,12 @@ class PickleReader:
         self.stack.append(function.stand_in(arguments))
 
     def build(self) -> None:
-        """State for an object: tables keep only their items, inert things nothing."""
-        self._pop()
+        """State for an object: tables keep only their items, records named values, other inert things nothing."""
+        state = self._pop()
         if not self.stack or not isinstance(self.stack[-1], (Table, Inert)):
             raise ImportRefused("The file was refused because it gives state to something that has none.")
+        if isinstance(self.stack[-1], Record) and isinstance(state, Table):
+            self.stack[-1].values = state
 
     def binpersid(self) -> None:
         identity = self._pop()

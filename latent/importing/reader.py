@@ -5,7 +5,9 @@ when everything has been read.
 """
 
 import mmap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from typing import Any
 import torch
 
 from latent.checkpoints import check_name, file_sha256, save_checkpoint
+from latent.encoders import Encoder
 from latent.errors import CheckpointError, ImportRefused
-from latent.importing import nvidia, rosinality
+from latent.importing import nvidia, psp, rosinality
 from latent.importing.containers import check_file, read_container
 from latent.importing.tensors import TensorRecord
 from latent.space import sample_w
@@ -25,7 +28,17 @@ from latent.stylegan2.ops import resample_filter
 UNKNOWN_LICENCE = "not stated with the file; ask whoever published it before any use"
 
 
-def _check_shared(records: Iterable[TensorRecord]) -> None:
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Networks of a weight file, and the name of its format."""
+
+    generator: Generator
+    discriminator: Discriminator | None
+    encoder: Encoder | None
+    format: str
+
+
+def check_shared(records: Iterable[TensorRecord]) -> None:
     """Refuse a file whose tensors are more numbers than it holds, by naming the same ones again and again."""
     records = list(records)
     held = sum(storage.length for storage in {id(record.storage): record.storage for record in records}.values())
@@ -33,9 +46,9 @@ def _check_shared(records: Iterable[TensorRecord]) -> None:
         raise ImportRefused("The file uses the same numbers for several tensors, which StyleGAN2 does not; refused.")
 
 
-def _from_nvidia(value: Mapping[Any, Any]) -> tuple[Generator, Discriminator | None]:
+def _from_nvidia(value: Mapping[Any, Any]) -> Networks:
     (settings, records), rest = nvidia.read_networks(value)
-    _check_shared([*records.values(), *(rest[1].values() if rest else ())])
+    check_shared([*records.values(), *(rest[1].values() if rest else ())])
     generator = generator_layout(settings)
     check_shapes(generator, {name: record.shape for name, record in records.items()}, "the generator")
     discriminator = None
@@ -47,12 +60,13 @@ def _from_nvidia(value: Mapping[Any, Any]) -> tuple[Generator, Discriminator | N
         if (discriminator.img_resolution, discriminator.c_dim) != (generator.img_resolution, generator.c_dim):
             raise ValueError("the discriminator was made for another generator")
     tensors = {name: record.read() for name, record in records.items()}
-    return fill(generator, tensors, "the generator"), discriminator
+    return Networks(fill(generator, tensors, "the generator"), discriminator, None, "NVIDIA .pkl")
 
 
-def _from_rosinality(value: Mapping[Any, Any]) -> tuple[Generator, None]:
+def rosinality_generator(value: Mapping[Any, Any]) -> Generator:
+    """Generator of a table with `g_ema` and perhaps `latent_avg`. Raises ImportRefused or ValueError."""
     settings, parts, average = rosinality.read_generator(value)
-    _check_shared(record for record, _ in parts.values())
+    check_shared(record for record, _ in parts.values())
     layout = generator_layout(settings)
     shapes = {name: convert.shape(record.shape) for name, (record, convert) in parts.items()}
     # What such a file does not hold: the filters, which are constants, and the mean code where latent_avg is missing.
@@ -65,7 +79,7 @@ def _from_rosinality(value: Mapping[Any, Any]) -> tuple[Generator, None]:
     generator = fill(layout, tensors, "the generator")
     if average is None:
         generator.mapping.w_avg.copy_(torch.from_numpy(sample_w(generator, 10_000, seed=0).mean(axis=0)))
-    return generator, None
+    return generator
 
 
 def _mean_code(average: TensorRecord, settings: Mapping[str, Any]) -> torch.Tensor:
@@ -75,8 +89,26 @@ def _mean_code(average: TensorRecord, settings: Mapping[str, Any]) -> torch.Tens
     return average.read().reshape(-1, settings["w_dim"]).mean(dim=0)
 
 
-def read_networks(path: Path) -> tuple[Generator, Discriminator | None, str]:
-    """Networks of a weight file and the name of its format. Raises ImportRefused with one sentence."""
+def _from_psp(value: Mapping[Any, Any], encoder_kind: str | None) -> Networks:
+    file = psp.read_encoder(value, encoder_kind)
+    if file.decoder is None:
+        raise ImportRefused(
+            "The file holds an encoder and no generator; add it to the checkpoint of its generator with --encoder-for."
+        )
+    check_shared([*file.records.values(), *file.decoder.values()])
+    generator = rosinality_generator({"g_ema": file.decoder, "latent_avg": file.average})
+    if (generator.num_ws, generator.w_dim) != (file.settings["num_ws"], file.settings["w_dim"]):
+        raise ValueError(
+            f"its encoder gives codes of {file.settings['num_ws']} x {file.settings['w_dim']} numbers and its "
+            f"generator takes {generator.num_ws} x {generator.w_dim}"
+        )
+    return Networks(generator, None, psp.build_encoder(file, generator.mapping.w_avg), file.format)
+
+
+@contextmanager
+def contents(path: Path) -> Iterator[Mapping[Any, Any]]:
+    """The table that a weight file holds, for as long as it is read. Whatever is wrong with the file, there or in what
+    is made of it, is raised as ImportRefused with one sentence."""
     check_file(path)
     try:
         with path.open("rb") as file:
@@ -84,16 +116,34 @@ def read_networks(path: Path) -> tuple[Generator, Discriminator | None, str]:
         value = read_container(data)
         if not isinstance(value, Mapping):
             raise ImportRefused("The file holds no table of networks, so it is no StyleGAN2 weight file.")
-        if "g_ema" in value:
-            return *_from_rosinality(value), "rosinality .pt"
-        return *_from_nvidia(value), "NVIDIA .pkl"
+        yield value
     except ValueError as error:
         raise ImportRefused(f"The file does not fit StyleGAN2: {error}.") from error
     except (OSError, MemoryError) as error:
         raise ImportRefused(f"{path.name} cannot be read: {error or 'not enough memory'}.") from error
 
 
-def import_file(path: Path, name: str, root: Path, source: str = "", licence: str = "") -> Path:
+def read_networks(path: Path, encoder_kind: str | None = None) -> Networks:
+    """Networks of a weight file. encoder_kind: 'psp' or 'e4e' for a file that does not say which its encoder is.
+
+    Raises ImportRefused with one sentence.
+    """
+    with contents(path) as value:
+        if "g_ema" in value:
+            return Networks(rosinality_generator(value), None, None, "rosinality .pt")
+        if "state_dict" in value:
+            return _from_psp(value, encoder_kind)
+        return _from_nvidia(value)
+
+
+def file_facts(path: Path, kind: str) -> dict[str, Any]:
+    """What config.json keeps of a file that something was imported from."""
+    return {"file": path.name, "format": kind, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def import_file(
+    path: Path, name: str, root: Path, source: str = "", licence: str = "", encoder_kind: str | None = None
+) -> Path:
     """Read a weight file and write root/NAME; returns that folder. Nothing is written where anything is wrong.
 
     Raises ImportRefused with one sentence.
@@ -103,18 +153,13 @@ def import_file(path: Path, name: str, root: Path, source: str = "", licence: st
         check_name(name)
         if (root / name).exists():
             raise ImportRefused(f"There already is a checkpoint {name}; choose another name or delete it first.")
-        generator, discriminator, kind = read_networks(path)
+        networks = read_networks(path, encoder_kind)
         config = {
             "source": source or f"imported from {path.name}",
             "licence": licence or UNKNOWN_LICENCE,
             "imported_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "imported_from": {
-                "file": path.name,
-                "format": kind,
-                "bytes": path.stat().st_size,
-                "sha256": file_sha256(path),
-            },
+            "imported_from": file_facts(path, networks.format),
         }
-        return save_checkpoint(root / name, generator, discriminator, config=config)
+        return save_checkpoint(root / name, networks.generator, networks.discriminator, networks.encoder, config)
     except CheckpointError as error:
         raise ImportRefused(str(error)) from error

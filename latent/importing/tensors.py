@@ -5,6 +5,7 @@ than its storage holds, so a small file cannot ask for a large tensor.
 """
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,24 @@ class TensorRecord:
         size = self.storage.itemsize
         part = self.storage.data[self.offset * size : (self.offset + self.numel) * size]
         return torch.frombuffer(bytearray(part), dtype=self.storage.dtype).as_strided(self.shape, self.strides)
+
+
+class LazyTensors(Mapping[str, torch.Tensor]):
+    """Tensors by name, each copied from the file when it is asked for: a large network is never held twice."""
+
+    def __init__(self, records: Mapping[str, TensorRecord], more: Mapping[str, torch.Tensor]) -> None:
+        """more: tensors that are not from the file, under other names than `records`."""
+        self.records, self.more = records, more
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self.more[name] if name in self.more else self.records[name].read()
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.records
+        yield from self.more
+
+    def __len__(self) -> int:
+        return len(self.records) + len(self.more)
 
 
 def _is_count(value: Any) -> bool:

@@ -203,19 +203,23 @@ def lay_out(make: Callable[[], Network]) -> Network:
         return make()
 
 
-def fill(network: Network, tensors: Mapping[str, torch.Tensor], what: str) -> Network:
+def fill(
+    network: Network,
+    tensors: Mapping[str, torch.Tensor],
+    what: str,
+    kernels: torch.memory_format = torch.channels_last,
+) -> Network:
     """Give a network from `lay_out` float32 copies of `tensors`; it comes back frozen and in evaluation mode.
 
+    kernels: memory format of 4-dimensional tensors.
     Raises ValueError with a sentence where names, shapes, kinds or values do not fit.
     """
     check_shapes(network, {name: tensor.shape for name, tensor in tensors.items()}, what)
-    check_values(tensors, what)
-    state = {
-        name: value.to(dtype=torch.float32, copy=True).contiguous(
-            memory_format=torch.channels_last if value.ndim == 4 else torch.contiguous_format
-        )
-        for name, value in tensors.items()
-    }
+    state = {}
+    for name, value in tensors.items():  # one at a time: a mapping may read them from a file as they are asked for
+        check_values({name: value}, what)
+        memory_format = kernels if value.ndim == 4 else torch.contiguous_format
+        state[name] = value.to(dtype=torch.float32, copy=True).contiguous(memory_format=memory_format)
     network.load_state_dict(state, assign=True)
     return network.eval().requires_grad_(False)
 

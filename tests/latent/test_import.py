@@ -44,8 +44,10 @@ def test_pickle_round_trip(tmp_path: Path, protocol: int) -> None:
     generator, discriminator = small_networks()
     file = tmp_path / "network.pkl"
     file.write_bytes(nvidia_bytes(nvidia_table(generator, discriminator), protocol))
-    ours, judge, kind = read_networks(file)
-    assert kind == "NVIDIA .pkl"
+    networks = read_networks(file)
+    ours, judge = networks.generator, networks.discriminator
+    assert networks.format == "NVIDIA .pkl"
+    assert networks.encoder is None
     z = torch.randn(2, 8)
     with torch.no_grad():
         image = generator(z, truncation_psi=0.6)
@@ -60,8 +62,9 @@ def test_channels_last_and_half_tensors_are_read(tmp_path: Path) -> None:
     generator.half().to(memory_format=torch.channels_last)
     file = tmp_path / "network.pkl"
     file.write_bytes(nvidia_bytes(nvidia_table(generator)))
-    ours, judge, _ = read_networks(file)
-    assert judge is None
+    networks = read_networks(file)
+    ours = networks.generator
+    assert networks.discriminator is None
     for name, value in generator.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value.float(), rtol=0, atol=0)
 
@@ -108,18 +111,19 @@ def test_rosinality_mean_code(tmp_path: Path, legacy: bool) -> None:
     file = tmp_path / "g.pt"
     average = torch.randn(16)
     file.write_bytes(pt_bytes({"g_ema": state, "latent_avg": average, "iteration": 7}, legacy))
-    generator, _, kind = read_networks(file)
-    assert kind == "rosinality .pt"
+    networks = read_networks(file)
+    generator = networks.generator
+    assert networks.format == "rosinality .pt"
     assert (generator.img_resolution, generator.w_dim, generator.num_ws) == (8, 16, 4)
     torch.testing.assert_close(generator.mapping.w_avg, average)
     file.write_bytes(pt_bytes({"g_ema": state, "latent_avg": average.repeat(4, 1)}, legacy))
-    torch.testing.assert_close(read_networks(file)[0].mapping.w_avg, average)
+    torch.testing.assert_close(read_networks(file).generator.mapping.w_avg, average)
 
 
 def test_rosinality_without_mean_code_gets_one_from_samples(tmp_path: Path) -> None:
     file = tmp_path / "g.pt"
     file.write_bytes(pt_bytes({"g_ema": small_rosinality_state()}))
-    generator = read_networks(file)[0]
+    generator = read_networks(file).generator
     mean = generator.mapping(torch.randn(4000, 16))[:, 0].mean(dim=0)
     torch.testing.assert_close(generator.mapping.w_avg, mean, rtol=0, atol=0.1 * float(mean.abs().max()))
 

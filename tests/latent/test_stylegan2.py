@@ -30,7 +30,8 @@ def agree(ours: torch.Tensor, reference: np.ndarray) -> None:
 
 @pytest.fixture(scope="module", params=PICKLES)
 def golden(request: pytest.FixtureRequest) -> tuple[Generator, Discriminator, dict[str, np.ndarray]]:
-    generator, discriminator, _ = read_networks(GOLDENS / f"{request.param}.pkl")
+    networks = read_networks(GOLDENS / f"{request.param}.pkl")
+    generator, discriminator = networks.generator, networks.discriminator
     assert discriminator is not None
     with np.load(GOLDENS / f"{request.param}.npz") as arrays:
         return generator, discriminator, dict(arrays)
@@ -70,7 +71,8 @@ def test_discriminator_agrees(golden: tuple[Generator, Discriminator, dict[str, 
 def test_rosinality_agrees(tmp_path, legacy: bool) -> None:
     file = tmp_path / "g.pt"
     file.write_bytes(pt_bytes({"g_ema": rosinality_state()}, legacy))
-    generator, discriminator, _ = read_networks(file)
+    networks = read_networks(file)
+    generator, discriminator = networks.generator, networks.discriminator
     assert discriminator is None
     with np.load(GOLDENS / "rosinality32.npz") as want:
         agree(generator.mapping(torch.from_numpy(want["z"]))[:, 0], want["w"])
