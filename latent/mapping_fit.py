@@ -1,11 +1,10 @@
-"""Phase 2 of a warm start: give every known code w a z ~ N(0, I), and fit a mapping network to the pairs.
+"""Phase 2 of a warm start: a mapping network whose codes are distributed as an encoder's. No picture is computed.
 
-The first columns of z are the portrait's known factors. The free columns are the leading principal scores, scaled to
-variance 1, of what a ridge regression on the factors leaves unexplained of w; so that free samples of z vary in all
-that the portraits vary in, and not only in the factors. No picture is computed here.
-
-The fit has a closed form: all layers but the last keep random weights (random features, Rahimi and Recht 2007), the
-last is a ridge regression on what leaves them, of the codes taken back through its leaky ReLU.
+1. *Origin.* All codes move by one vector, so that hardly any coordinate is negative; the affine layers of the synthesis
+   network take it back exactly. The leaky ReLU that ends a mapping network is the identity then.
+2. *Gaussian.* The mapping's two layers are set so that z ~ N(0, I) becomes a code with the mean and, along the leading
+   axes, the covariance of the encoder's: the first layer is [R; -R] with R orthogonal, and
+   lrelu(x) - lrelu(-x) = (1 + slope) x makes any linear map of z possible behind it.
 """
 
 from __future__ import annotations
@@ -13,52 +12,54 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from latent.stylegan2 import ops
-from latent.stylegan2.generator import MappingNetwork
-from latent.stylegan2.layers import FullyConnectedLayer
+from latent.encoder import WPlusEncoder
+from latent.errors import LatentError
+from latent.stylegan2.generator import Generator, MappingNetwork
+from latent.stylegan2.layers import FullyConnectedLayer, SynthesisLayer, ToRGBLayer
+from latent.stylegan2.ops import SLOPE
 
-RIDGE = 0.1  # penalty of the regression on factors, as a share of the number of rows
-FEATURE_RIDGE = 0.1  # the same for the random features, as a share of their mean square
-SLOPE = 0.2  # of the leaky ReLU below zero
-
-
-def ridge(x: Tensor, y: Tensor) -> Tensor:
-    """Ridge prediction (N, q) of y (N, q) from standardised x (N, p)."""
-    centre = y.mean(0)
-    gram = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1], device=x.device)
-    return x @ torch.linalg.solve(gram, x.T @ (y - centre)) + centre
+POSITIVE_AT = 4.0  # standard deviations below the mean at which a coordinate is still positive
 
 
-def pair_codes(known: Tensor, w: Tensor, z_dim: int) -> Tensor:
-    """z (N, z_dim) for codes w (N, w_dim) with known factor scores (N, k), k <= z_dim."""
-    left = w - ridge(known, w)
-    left = left - left.mean(0)
-    _, _, axes = torch.linalg.svd(left, full_matrices=False)
-    scores = left @ axes[: z_dim - known.shape[1]].T
-    return torch.cat([known, scores / scores.std(0).clamp_min(1e-8)], dim=1)
+def origin_for(w: Tensor) -> Tensor:
+    """The shift (w_dim,) that makes codes w (N, w_dim) positive up to POSITIVE_AT deviations below their mean."""
+    return (POSITIVE_AT * w.std(0) - w.mean(0)).clamp_min(0)
 
 
-def fit_mapping(mapping: MappingNetwork, z: Tensor, w: Tensor) -> None:
-    """Fit `mapping` to the pairs z (N, z_dim), w (N, w_dim) in place, and set its w_avg."""
-    layers = [getattr(mapping, f"fc{index}") for index in range(mapping.num_layers)]
-    last: FullyConnectedLayer = layers[-1]
+@torch.no_grad()
+def shift_codes(generator: Generator, encoder: WPlusEncoder, shift: Tensor) -> None:
+    """Move W by `shift` (w_dim,) in place: the encoder answers moved codes, the synthesis network draws the same."""
+    for module in generator.synthesis.modules():
+        if isinstance(module, (SynthesisLayer, ToRGBLayer)):
+            affine = module.affine
+            affine.bias.sub_(affine.weight @ shift * (affine.weight_gain / affine.bias_gain))
+    encoder.w_avg.add_(shift)
+
+
+def _axes(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (d,), orthonormal axes (d, d) as rows and variances (d,), largest first, of codes (N, d)."""
+    mean = w.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(w.T.double()))
+    return mean, vectors.T.flip(0).to(w), values.flip(0).clamp_min(0).to(w)
+
+
+def fit_mapping(mapping: MappingNetwork, w: Tensor, seed: int = 0) -> None:
+    """Set `mapping` so that its codes have mean and leading covariance of w (N, w_dim). Raises LatentError for one that
+    has not two layers, or a hidden layer narrower than twice z."""
+    first, last = (getattr(mapping, name, None) for name in ("fc0", f"fc{mapping.num_layers - 1}"))
+    assert isinstance(first, FullyConnectedLayer)
+    assert isinstance(last, FullyConnectedLayer)
+    if mapping.num_layers != 2 or first.weight.shape[0] < 2 * mapping.z_dim:
+        raise LatentError("A mapping network is fitted with two layers, the hidden one at least twice as wide as z.")
+    mean, axes, variances = _axes(w)
+    k = mapping.z_dim
+    rng = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(k, k, generator=rng))[0].to(w)
+    load = (axes[:k] * variances[:k, None].sqrt()).T @ rotation.T / (1 + SLOPE)  # [d, k]
     with torch.no_grad():
-        features = ops.normalize_second_moment(z)
-        for layer in layers[:-1]:
-            features = layer(features)
-        before = torch.where(w > 0, w, w / SLOPE).double()
-        features = features.double()
-        centre, mean = features.mean(0), before.mean(0)
-        gram = (features - centre).T @ (features - centre)
-        penalty = FEATURE_RIDGE * gram.diagonal().mean() * torch.eye(len(gram), device=gram.device, dtype=gram.dtype)
-        solution = torch.linalg.solve(gram + penalty, (features - centre).T @ (before - mean))
-        last.weight.copy_(solution.T / last.weight_gain)
-        last.bias.copy_((mean - centre @ solution) / last.bias_gain)
-        mapping.w_avg.copy_(w.mean(0))
-
-
-def unexplained(mapping: MappingNetwork, z: Tensor, w: Tensor) -> float:
-    """Mean squared error of the mapping's codes as a share of the variance of w (N, w_dim)."""
-    with torch.no_grad():
-        error = mapping(z, None, update_emas=False)[:, 0] - w
-    return float(error.square().mean() / (w - w.mean(0)).square().mean())
+        first.weight[: 2 * k] = torch.cat([rotation, -rotation]) / first.weight_gain
+        first.bias.zero_()
+        last.weight.zero_()
+        last.weight[:, : 2 * k] = torch.cat([load, -load], dim=1) / last.weight_gain
+        last.bias.copy_(mean / last.bias_gain)
+        mapping.w_avg.copy_(mean)

@@ -50,7 +50,7 @@ def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
     began, start = time.monotonic(), trainer.images_seen
     for phase, total in totals.items():
         if phase == "adversary" and not trainer.seen["mapping"] and total:
-            print(json.dumps({"phase": "mapping", "unexplained": round(trainer.fit_mapping(), 4)}), flush=True)
+            trainer.fit_mapping()
         sums: dict[str, float] = {}
         steps, ticked = 0, time.monotonic()
         while trainer.seen[phase] < total:
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, help="training set made by `python -m latent dataset` with factor columns")
     parser.add_argument("--run", required=True, type=Path, help="folder for state, log and sample sheets")
     parser.add_argument("--out", required=True, type=Path, help="checkpoint folder to write at the end")
+    parser.add_argument("--start", type=Path, help="checkpoint to start from, of this resolution or half of it, ...")
     parser.add_argument("--autoencoding-kimg", type=float, default=60.0)
     parser.add_argument("--adversary-kimg", type=float, default=40.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -87,12 +88,15 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(settings, Portraits(args.data, settings, device), device)
     if (args.run / "state.pt").exists():
         trainer.load(args.run / "state.pt")
+    elif args.start is not None:
+        trainer.start_from(load_checkpoint(args.start, args.device))
     totals = {"autoencoding": int(args.autoencoding_kimg * 1000), "adversary": int(args.adversary_kimg * 1000)}
     train(trainer, args.run, totals)
     provenance = {
         "source": "trained by `python -m latent warmstart` on portraits rendered from known factors",
         "licence": "as the project (GPL-3.0-or-later); no photograph of a person was used",
         "training": asdict(settings) | {"images_seen": trainer.seen, "training_images": len(trainer.data.images)},
+        "start": None if args.start is None else load_checkpoint(args.start, parts=("generator",)).sha256,
         "half_precision": True,
     }
     save_checkpoint(args.out, trainer.ema_g, trainer.d.eval(), trainer.ema_e, provenance)

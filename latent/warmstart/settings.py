@@ -31,7 +31,7 @@ class Settings:
     encoder_rate: float = 1e-3
     feature_weight: float = 0.5
     feature_from: int = 8000
-    readout_weight: float = 0.05
+    readout_weight: float = 0.2
     critic_share: float = 0.35
     critic_from: int = 20000
     adversary_share: float = 0.35

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from latent.checkpoints import Checkpoint
+from latent.encoder import WPlusEncoder
 from latent.errors import LatentError
-from latent.mapping_fit import fit_mapping, pair_codes, unexplained
+from latent.growth import grow_encoder, grow_generator
+from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.warmstart.data import Portraits
 from latent.warmstart.losses import PatchCritic, centre_weight, hinge, regression_loss
 from latent.warmstart.settings import PHASES, Settings, build_networks
@@ -77,8 +80,13 @@ class Trainer:
             half = len(real) // 2
             fake = self.g.synthesis(torch.cat([ws[:half], common[half:].expand_as(ws[half:])]), noise_mode=noise_mode)
         ws, common = ws.float(), common.float()
-        error = (self.readout(common[:, 0]) - targets).square().mean() if targets.shape[1] else ws.new_zeros(())
-        cost = 1e-3 * ws.square().mean() + 1e-2 * (ws - common).square().mean() + self.s.readout_weight * error
+        error = (
+            (self.readout(common[:, 0] - self.e.w_avg) - targets).square().mean()
+            if targets.shape[1]
+            else ws.new_zeros(())
+        )
+        cost = 1e-3 * (ws - self.e.w_avg).square().mean() + 1e-2 * (ws - common).square().mean()
+        cost = cost + self.s.readout_weight * error
         return fake.float(), cost, error.detach()
 
     def _reconstruction_gradient(self, image: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -143,15 +151,39 @@ class Trainer:
         chunks = range(0, len(self.data.images), 64)
         return torch.cat([self.ema_e(self.data[slice(i, i + 64)]).mean(1) for i in chunks])
 
-    def fit_mapping(self) -> float:
-        """Phase 2: the mapping network learns to give the codes of the training portraits. Returns the share of their
-        variance that it leaves unexplained."""
+    @torch.no_grad()
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Take the networks of a checkpoint, grown to this resolution; the readout gets its least-squares solution.
+
+        Raises LatentError for one without an encoder, a larger one, or one of other channels.
+        """
+        generator, encoder = checkpoint.generator, checkpoint.encoder
+        if not isinstance(encoder, WPlusEncoder) or checkpoint.resolution > self.s.resolution:
+            raise LatentError(f"{checkpoint.name} cannot start this run: it needs our encoder and at most this size.")
+        while generator.img_resolution < self.s.resolution:
+            generator = grow_generator(generator)
+            encoder = grow_encoder(encoder, generator.num_ws)
+        try:
+            for net, state in ((self.g, generator), (self.ema_g, generator), (self.e, encoder), (self.ema_e, encoder)):
+                net.load_state_dict(state.state_dict())
+        except RuntimeError as error:
+            raise LatentError(f"{checkpoint.name} has other channels or codes than these settings.") from error
+        if self.data.targets.shape[1]:
+            codes = self._all_codes() - self.e.w_avg
+            gram = codes.T @ codes
+            gram += 1e-3 * gram.diagonal().mean() * torch.eye(len(gram), device=self.device)
+            self.readout.weight.copy_(torch.linalg.solve(gram, codes.T @ self.data.targets.to(self.device)).T)
+            self.readout.bias.zero_()
+
+    def fit_mapping(self) -> None:
+        """Phase 2: W gets its origin, and the mapping network mean and covariance of the training portraits' codes."""
+        shift = origin_for(self._all_codes())
+        shift_codes(self.g, self.e, shift)
+        shift_codes(self.ema_g, self.ema_e, shift)
         w = self._all_codes()
-        z = pair_codes(self.data.codes.to(self.device), w, self.s.z_dim)
-        fit_mapping(self.g.mapping, z, w)
+        fit_mapping(self.g.mapping, w, self.s.seed)
         self.seen["mapping"] = len(w)
         self.ema_g.mapping.load_state_dict(self.g.mapping.state_dict())
-        return unexplained(self.g.mapping, z, w)
 
     def _update_generator(self, fake: Tensor, gradient: Tensor, cost: Tensor, loss: Tensor, phase: str) -> None:
         if not torch.isfinite(loss) or not torch.isfinite(gradient).all():
