@@ -34,13 +34,17 @@ overview.performance(cohort)
 
 st.space("small")
 page.section("Where to go")
-portrait, direction = st.columns(2, gap="large")
+portrait, direction, training = st.columns(3, gap="large")
 with portrait:
     st.page_link("pages/portrait.py", label="**Portrait**: from a photo to a risk", icon=":material/add_a_photo:")
     page.note("Upload a photo, take one, or choose a patient of the study. See it aligned, inverted and scored.")
 with direction:
     st.page_link("pages/health_direction.py", label="**Health direction**: move a face", icon=":material/swap_horiz:")
     page.note("Slide a face towards lower or higher modelled hazard; face, risk and survival curve move together.")
+
+with training:
+    st.page_link("pages/fine_tune.py", label="**Fine-tune**: other faces", icon=":material/model_training:")
+    page.note("Let the generator go on learning from photos of your own, and watch its faces change.")
 
 # Pictures come last: the words are on screen while they are rendered.
 with hero:

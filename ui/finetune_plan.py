@@ -39,8 +39,8 @@ HELP = {
     "precision": "Numbers of the convolutions; automatic takes bf16 where the hardware multiplies it.",
     "seed": "Of every random draw: the same seed, settings and set give the same run.",
     "tick_kimg": "Thousand images between two reports: samples, a log line, a state to go on from.",
-    "frechet": f"Frechet distance of {DISTANCE_SAMPLES} samples to the training faces on face descriptors, at each "
-    "report. It costs some seconds each time.",
+    "frechet": f"At each report, Frechet distance of {DISTANCE_SAMPLES} samples to the training faces on face "
+    "descriptors. It costs some seconds each time.",
 }
 LENGTH_HELP = (
     "Photos shown to the discriminator, repeats included, in thousands. Published fine-tuning runs go through hundreds "
@@ -58,7 +58,7 @@ def plan(chosen: TrainingSet | None) -> None:
             "`python -m latent import FILE --name NAME`.",
         )
         return
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([4, 5], gap="large")
     with left:
         st.session_state.setdefault("finetune-start", state.pick_checkpoint() or names[0])
         if st.session_state["finetune-start"] not in names:
@@ -167,7 +167,7 @@ def _settings(usual: Settings) -> dict[str, Any]:
         chosen["precision"] = usual.precision if precision == "auto" else precision
         chosen["seed"] = int(_number("Seed", "seed", usual, 0, 2**31 - 1, 1))
         chosen["tick_kimg"] = _number("Report every (thousand images)", "tick_kimg", usual, 0.01, 1000.0, 0.5, "%g")
-        measure = st.checkbox("Measure the distance at each report", key="finetune-frechet", help=HELP["frechet"])
+        measure = st.checkbox("Measure the distance", key="finetune-frechet", help=HELP["frechet"], wrap=True)
         chosen["frechet"] = DISTANCE_SAMPLES if measure else 0
     told = {name: value for name, value in chosen.items() if value != getattr(usual, name)}
     return told if batch == published else {"batch": batch, **told}

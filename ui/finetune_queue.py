@@ -23,7 +23,7 @@ RECENT = 4  # ended jobs that are shown at once
 SEEN = "finetune-seen"
 BADGES = {
     "waiting": ("Waiting", "gray", ":material/schedule:"),
-    "running": ("Running", "primary", ":material/autorenew:"),
+    "running": ("Running", "blue", ":material/autorenew:"),
     "done": ("Done", "green", ":material/check:"),
     "failed": ("Failed", "red", ":material/error:"),
     "stopped": ("Stopped", "orange", ":material/stop:"),
@@ -86,11 +86,10 @@ def _row(queue: Queue, job: Job, waiting: list[Job]) -> None:
     progress = files.progress_of(job, queue.tail(job.id, LOG_LINES))
     label, colour, icon = BADGES[progress.state]
     with st.container(border=True, key=f"job-{job.id}", gap="small"):
-        words, buttons = st.columns([5, 3], vertical_alignment="center")
-        with words, st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
-            when = html.escape(_when(job, progress, waiting))
-            st.html(f'<p class="lh-job"><b>{html.escape(job.title)}</b> <small>{when}</small></p>')
+        state, words, buttons = st.columns([3, 10, 8], vertical_alignment="center")
+        state.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
+        when = html.escape(_when(job, progress, waiting))
+        words.html(f'<p class="lh-job"><b>{html.escape(job.title)}</b> <small>{when}</small></p>')
         with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
             _buttons(queue, job, progress, waiting)
         if job.state == "running":

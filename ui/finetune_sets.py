@@ -15,7 +15,7 @@ import streamlit as st
 from faces.errors import FaceError
 from latent.errors import LatentError
 from ui import finetune_files as files
-from ui import gate, page, pictures, resources
+from ui import gate, page, pictures, resources, state
 from ui.finetune_files import TrainingSet
 from ui.intake import EXTENSIONS
 from ui.job_record import QueueError
@@ -24,11 +24,11 @@ from ui.text import percent
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-EXISTING, NEW = "A set that is there", "New photos"
+EXISTING, NEW = "Existing set", "New photos"
 ZIP, PHOTOS, FOLDER = "Zip file", "Photos", "Folder on this machine"
 SIDES = (64, 128, 256, 512, 1024)
 MAX_ZIP_MB = 1024
-SHOWN_FACES, THUMBNAIL = 24, 96
+SHOWN_FACES, THUMBNAIL = 32, 96
 WANTED = "finetune-set-wanted"  # a set that is being made: chosen once it is there
 PEOPLE = {
     "Not known": None,
@@ -58,7 +58,7 @@ def choose() -> TrainingSet | None:
         return None
     if st.session_state.get("finetune-set") not in names:
         st.session_state["finetune-set"] = names[0]
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([4, 5], gap="large")
     with left:
         name = st.selectbox("Training set", names, key="finetune-set", persist_state="session")
         chosen = sets[names.index(name)]
@@ -163,7 +163,7 @@ def _new_set(taken: Sequence[str]) -> None:
         size = st.selectbox(
             "Side of the aligned faces (px)",
             SIDES,
-            index=1,
+            index=_usual_side(),
             key="finetune-side",
             help="The generator's resolution or a multiple of it: larger faces are scaled down for training.",
         )
@@ -188,6 +188,16 @@ def _new_set(taken: Sequence[str]) -> None:
         else "Each photo is searched for a face, checked and aligned as on the "
         "Portrait page, in a process of its own; it goes on when you leave."
     )
+
+
+def _usual_side() -> int:
+    """Place in SIDES of what the start checkpoint needs, at least 128 px: a set can serve larger ones later."""
+    name = st.session_state.get("finetune-start") or state.pick_checkpoint()
+    try:
+        side = files.start_from(name).resolution if name else 0
+    except LatentError:
+        side = 0
+    return next((i for i, offered in enumerate(SIDES) if offered >= max(side, 128)), len(SIDES) - 1)
 
 
 def _offer(source: str, turn: int) -> list[UploadedFile] | Path | None:
@@ -235,7 +245,10 @@ def _people_and_quality() -> list[str]:
             help="The result can only be measured fairly on people that the generator has not seen.",
         )
         strict = right.checkbox(
-            "Leave out photos with a quality flag", key="finetune-no-flags", help="Blurred, dark, turned or small ones."
+            "Without flagged photos",
+            key="finetune-no-flags",
+            help="Leaves out what is blurred, dark, turned or small. Otherwise these are kept, with their flags.",
+            wrap=True,
         )
     options = []
     if (how := PEOPLE[who]) is not None:

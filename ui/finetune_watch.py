@@ -24,6 +24,9 @@ LOG_LINES = 200
 EXPLAINED = {
     "seen": "Photos shown to the discriminator, repeats included.",
     "speed": "Over this session of the run, reports and regularisation included.",
+    "distance": "Frechet distance between samples and training faces on face descriptors: lower is closer. It falls "
+    "while the generator takes on the new faces; once it stays where it is, going on brings little, and with few "
+    "photos a very low value can mean that faces are being repeated.",
     "p": "Probability of each augmentation. It rises while the discriminator leans on real photos more than the target "
     "allows; near 1 the set is small for this length.",
 }
@@ -68,15 +71,17 @@ def show(run: Run, job: Job | None) -> None:
             settings = run.settings.get("settings") or {}
             target = settings.get("target") if settings.get("augment") == "ada" else None
             _chart("Augmentation", charts.augmentation(run, target), "Augmentation strength and real sign", run)
-        more = [
-            ("Gradients", charts.gradients(run), "Lengths of the gradients"),
-            ("Speed", charts.speed(run), "Images a second"),
-        ]
+        left, right = st.columns(2, gap="large")
+        with left:
+            _chart("Gradients", charts.gradients(run), "Lengths of the gradients", run)
+        with right:
+            _chart("Speed", charts.speed(run), "Images a second", run)
         if run.newest("frechet") is not None:
-            more.append(("Distance to the training faces", charts.distance(run), "Frechet distance on descriptors"))
-        for column, (title, figure, alt) in zip(st.columns(len(more), gap="large"), more, strict=True):
-            with column:
-                _chart(title, figure, alt, run)
+            left, right = st.columns(2, gap="large", vertical_alignment="center")
+            with left:
+                _chart("Distance to the training faces", charts.distance(run), "Frechet distance on descriptors", run)
+            with right:
+                page.note(EXPLAINED["distance"])
     if run.status.get("state") == "done":
         st.space("small")
         _result(run, job)

@@ -21,18 +21,20 @@ def embedded() -> bool:
 
 @pytest.fixture(scope="session")
 def app_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Where the app looks for checkpoints and studies."""
+    """Where the app looks for checkpoints and studies, and where it writes: never into the project's own folders."""
+    root = tmp_path_factory.mktemp("browser")
+    checkpoints = root / "checkpoints"
+    checkpoints.mkdir()
+    places = {"LATENT_HEALTH_CHECKPOINTS": str(checkpoints), "LATENT_HEALTH_RUNS": str(root / "runs")}
     if embedded() or "LATENT_HEALTH_STUDIES" in os.environ:
-        return {}
+        for config in Path(os.environ.get("LATENT_HEALTH_CHECKPOINTS") or ROOT / "checkpoints").glob("*/config.json"):
+            (checkpoints / config.parent.name).symlink_to(config.parent.resolve())
+        return places
     from tests.ui import tiny
 
-    root = tmp_path_factory.mktemp("browser")
-    checkpoint = tiny.write_checkpoint(root / "checkpoints" / "portraits")
+    checkpoint = tiny.write_checkpoint(checkpoints / "portraits")
     tiny.write_study(root / "studies" / "demo", checkpoint)
-    return {
-        "LATENT_HEALTH_STUDIES": str(root / "studies"),
-        "LATENT_HEALTH_CHECKPOINTS": str(root / "checkpoints"),
-    }
+    return {**places, "LATENT_HEALTH_STUDIES": str(root / "studies")}
 
 
 @pytest.fixture(scope="session")

@@ -238,3 +238,31 @@ def test_from_faces_to_a_checkpoint_in_the_picker(shop: Shop) -> None:
     assert app.selectbox(key="checkpoint").value == "portraits-noise"
     status = json.loads((shop.runs / "finetune" / "portraits-noise" / "status.json").read_text())
     assert status["state"] == "done"
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_finished_run_is_measured_on_request(shop: Shop) -> None:
+    run = tiny.write_run(shop.runs / "finetune" / "noise", "done", "Training is complete.")
+    shutil.copytree(shop.checkpoints / "portraits", shop.checkpoints / "noise")
+    out = str(shop.checkpoints / "noise")
+    job = shop.queue.add("Fine-tune noise", ["latent", "finetune", "the-set", "--run", str(run), "--out", out])
+    with shop.queue.turn():
+        shop.queue.change(job.id, state="done", started=time.time() - 1, ended=time.time(), exit_code=0)
+    app = shop.open()
+    app.button(key="finetune-evaluate").click().run()
+    [asked] = [found for found in shop.queue.jobs()[0] if found.active]
+    assert asked.command[:5] == ("latent", "evaluate", out, "--data", "the-set")
+    app.run()
+    assert app.button(key="finetune-evaluate").disabled
+    row = {"psi": 0.7, "face_share": 1.0, "diversity": 0.5, "frechet": 0.123456, "frechet_sd": 0.01, "fid": None}
+    report = {"rows": [row], "floor": {**row, "psi": None, "frechet": 0.05}, "n": 9, "samples": 300}
+    (run / "evaluation.json").write_text(json.dumps({**report, "reference": "held out"}))
+    app.run()
+    assert not app.exception
+    said = words(app)
+    assert "0.1235" in said
+    assert "people kept out of training" in said
+    (run / "evaluation.json").write_text(json.dumps({"rows": "<script>"}))
+    app.run()
+    assert not app.exception
+    assert "damaged" in words(app)
