@@ -121,7 +121,7 @@ def _sizes(records: Mapping[str, TensorRecord], options: Mapping[Any, Any]) -> d
     for name in ("output_size", "stylegan_size"):
         if options.get(name) not in (None, resolution):
             raise ImportRefused(
-                f"The file says {name} {str(options[name])[:40]!r}, but its encoder gives the {num_ws} layers of a "
+                f"The file says {name} {ascii(options[name])[:40]}, but its encoder gives the {num_ws} layers of a "
                 f"{resolution} px generator."
             )
     w_dim = shape("styles.0.linear.weight", 2)[0]

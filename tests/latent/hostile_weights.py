@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from latent.stylegan2 import Discriminator
+from tests.latent.psp_files import psp_bytes, psp_table
 from tests.latent.test_import import small_networks
 from tests.latent.weight_files import PickledNetwork, nvidia_bytes, nvidia_table, pt_bytes, small_rosinality_state
 
@@ -69,6 +70,12 @@ def calls(marker: str) -> dict[str, tuple[bytes, str]]:
         "zip-pt": (zipped.getvalue(), "posix.system"),
         "legacy-pt": (legacy, "eval"),
         "nested-storage": (nested, "posix.system"),
+        "opts-of-an-encoder": (psp_bytes(x=RunsOnLoad(marker, "system")), "posix.system"),
+        "namespace-of-an-encoder": (psp_bytes(namespace=True, x=RunsOnLoad(marker, "eval")), "eval"),
+        "attribute-of-a-namespace": (
+            proto() + global_("argparse", "Namespace.__init__.__globals__") + STOP,
+            "__globals__",
+        ),
         "inst-opcode": (proto() + b"(X\x02\x00\x00\x00idiposix\nsystem\n" + STOP, "instruction"),
         "protocol-0": (pickle.dumps(RunsOnLoad(marker, "system"), 0), "no weight file"),
         "allowed-then-attribute": (
@@ -126,6 +133,7 @@ def exhausting() -> dict[str, bytes]:
 def arguments() -> dict[str, bytes]:
     """Allow-listed names called with what they are not for."""
     ordered = global_("collections", "OrderedDict")
+    namespace = global_("argparse", "Namespace")
     return {
         "tensor-without-storage": rebuild(b"(K\x01K\x01t"),
         "tensor-of-numbers": rebuild(b"(K\x01K\x00K\x01\x85K\x01\x85\x89Nt"),
@@ -138,6 +146,9 @@ def arguments() -> dict[str, bytes]:
         + text("x")
         + b"\x85R"
         + STOP,
+        "namespace-with-arguments": proto() + namespace + text("x") + b"\x85\x81" + STOP,
+        "namespace-of-a-list": opts(namespace + b")\x81]b"),
+        "namespace-of-itself": opts(namespace + b")\x81\x94}" + text("encoder_type") + b"h\x00sb"),
         "ordered-of-pairs": proto() + ordered + b"]\x85R" + STOP,
         "call-of-a-number": proto() + b"K\x01)R" + STOP,
         "arguments-no-tuple": proto() + ordered + b"K\x01R" + STOP,
@@ -154,6 +165,11 @@ def arguments() -> dict[str, bytes]:
         "not-utf8": proto() + b"\x8c\x02\xff\xfe" + STOP,
         "trailing": proto() + b"}" + STOP + b"more",
     }
+
+
+def opts(value: bytes) -> bytes:
+    """A table with an empty state_dict and `value` as opts."""
+    return proto() + b"}(" + text("state_dict") + b"}" + text("opts") + value + b"u" + STOP
 
 
 def legacy_tensor(storage: str, shape: tuple[int, ...], stride: tuple[int, ...], length: int, offset: int = 0) -> bytes:
@@ -324,6 +340,63 @@ def state_dicts() -> dict[str, tuple[bytes, str]]:
     }
 
 
+def encoders() -> dict[str, tuple[bytes, str]]:
+    """e4e and pSp files of torch that do not fit, and a piece of what is to be said."""
+
+    def changed(**tensors: Any) -> bytes:
+        """With tensors put in by name, or left out where None is given."""
+        table = psp_table()
+        state = {**table["state_dict"], **{key.replace("__", "."): value for key, value in tensors.items()}}
+        return pt_bytes({**table, "state_dict": {key: value for key, value in state.items() if value is not None}})
+
+    good = psp_table()["state_dict"]
+    nan = good["encoder.latlayer1.weight"].clone()
+    nan[0] = float("nan")
+    numbers = good["encoder.body.0.res_layer.1.weight"].clone()
+    other = small_rosinality_state(w_dim=12)
+    return {
+        "state-dict-as-list": (pt_bytes({"state_dict": [1, 2]}), "state_dict"),
+        "state-dict-empty": (pt_bytes({"state_dict": {}}), "no encoder"),
+        "other-model": (pt_bytes({"state_dict": torch.nn.Linear(3, 3).state_dict()}), "no place"),
+        "generator-alone": (pt_bytes({"state_dict": {k: v for k, v in good.items() if "decoder" in k}}), "no encoder"),
+        "encoder-alone": (psp_bytes(decoder={}), "--encoder-for"),
+        "number-in-state": (changed(encoder__x=3), "encoder.x"),
+        "extra": (changed(encoder__body__24=torch.zeros(3)), "body.24"),
+        "extra-counter": (changed(encoder__body__0__num_batches_tracked=torch.tensor(1)), "num_batches_tracked"),
+        "missing": (changed(encoder__latlayer2__bias=None), "latlayer2.bias"),
+        "missing-stem": (changed(encoder__input_layer__0__weight=None), "input_layer.0.weight"),
+        "missing-head": (changed(encoder__styles__3__linear__weight=None), "3 layers of W+"),
+        "no-heads": (pt_bytes({"state_dict": {"encoder.input_layer.0.weight": torch.zeros(16, 3, 3, 3)}}), "say"),
+        "odd-width": (changed(encoder__input_layer__0__weight=torch.zeros(24, 3, 3, 3)), "multiple of 16"),
+        "endless-width": (changed(encoder__input_layer__0__weight=torch.zeros(4096, 3, 1, 1)), "width"),
+        "no-width": (changed(encoder__input_layer__0__weight=torch.zeros(0, 3, 3, 3)), "width"),
+        "of-drawings": (changed(encoder__input_layer__0__weight=torch.zeros(16, 19, 3, 3)), "19 channels"),
+        "wrong-rank": (changed(encoder__input_layer__0__weight=torch.zeros(16)), "input_layer.0.weight"),
+        "wrong-shape": (changed(encoder__body__5__res_layer__1__weight=torch.zeros(32, 32, 1, 1)), "res_layer.1"),
+        "wrong-matrix": (changed(encoder__styles__1__linear__weight=torch.zeros(16, 15)), "styles.1.linear"),
+        "nan": (changed(encoder__latlayer1__weight=nan), "finite"),
+        "whole-numbers": (changed(encoder__latlayer1__weight=nan.int()), "floating"),
+        "negative-variance": (changed(encoder__input_layer__1__running_var=torch.full((16,), -1.0)), "negative"),
+        "same-numbers": (
+            changed(**{f"encoder__body__{n}__res_layer__1__weight": numbers for n in (0, 1, 2)}),
+            "same numbers",
+        ),
+        "generator-of-another": (psp_bytes(decoder=other), "codes of 4 x 16 numbers"),
+        "mean-code-of-another": (psp_bytes(average=torch.zeros(5)), "latent_avg"),
+        "mean-code-of-other-layers": (psp_bytes(average=torch.zeros(6, 16)), "latent_avg"),
+        "mean-code-nan": (psp_bytes(average=torch.full((16,), float("nan"))), "finite"),
+        "mean-code-as-text": (pt_bytes({**psp_table(), "latent_avg": "x"}), "latent_avg"),
+        "opts-as-list": (pt_bytes({**psp_table(), "opts": [1]}), "opts"),
+        "no-opts": (pt_bytes({"state_dict": good}), "--encoder-kind"),
+        "other-encoder": (psp_bytes(encoder_type="ProgressiveBackboneEncoder"), "ProgressiveBackboneEncoder"),
+        "encoder-as-list": (psp_bytes(encoder_type=["GradualStyleEncoder"]), "of the type"),
+        "unprintable-encoder": (psp_bytes(encoder_type="\x1b[2J\n"), "of the type"),
+        "start-as-text": (psp_bytes(start_from_latent_avg="yes"), "start_from_latent_avg"),
+        "other-size": (psp_bytes(stylegan_size=1024), "stylegan_size 1024"),
+        "size-as-text": (psp_bytes(output_size="\x1b" * 90), "output_size"),
+    }
+
+
 def zips() -> dict[str, tuple[bytes, str]]:
     """Zip containers that torch would not write, and a piece of what is to be said."""
     bomb, renamed, twice = io.BytesIO(), io.BytesIO(), io.BytesIO()
@@ -382,6 +455,10 @@ def kinds() -> dict[str, bytes]:
 
 def good_pickle() -> bytes:
     return nvidia_bytes(nvidia_table(*small_networks()))
+
+
+def good_encoder(legacy: bool) -> bytes:
+    return psp_bytes(legacy)
 
 
 def good_pt(legacy: bool) -> bytes:

@@ -63,6 +63,7 @@ def nothing_left(place: Path) -> None:
 
 CALLS = sorted(hostile.calls("marker"))
 NETWORKS, STATES, ZIPS = hostile.networks(), hostile.state_dicts(), hostile.zips()
+ENCODERS = hostile.encoders()
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -80,6 +81,12 @@ def test_networks_that_do_not_fit(place: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("name", sorted(STATES))
 def test_state_dicts_that_do_not_fit(place: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     data, said = STATES[name]
+    assert said in refused(place, data, capsys)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_encoders_that_do_not_fit(place: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    data, said = ENCODERS[name]
     assert said in refused(place, data, capsys)
 
 
@@ -163,7 +170,16 @@ def test_exhausting_files_leave_nothing(place: Path, capsys: pytest.CaptureFixtu
     refused(place, hostile.exhausting()[name], capsys)
 
 
-@pytest.mark.parametrize("make", [hostile.good_pickle, lambda: hostile.good_pt(False), lambda: hostile.good_pt(True)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        hostile.good_pickle,
+        lambda: hostile.good_pt(False),
+        lambda: hostile.good_pt(True),
+        lambda: hostile.good_encoder(False),
+        lambda: hostile.good_encoder(True),
+    ],
+)
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path, make) -> None:
     whole, file = make(), tmp_path / "cut"
     file.write_bytes(whole)
@@ -197,6 +213,29 @@ def test_a_changed_file_is_read_or_refused(
         assert generator.img_resolution == 8
 
 
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_a_changed_encoder_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, legacy: bool, data: st.DataObject
+) -> None:
+    """As above; the changes go where a file describes itself, its first part."""
+    whole = bytearray(CODERS[legacy])
+    for _ in range(data.draw(st.integers(1, 4))):
+        position = data.draw(st.integers(0, 60_000) | st.integers(0, len(whole) - 1))
+        whole[position] = data.draw(st.integers(0, 255))
+    file = tmp_path_factory.mktemp("changed") / "weights"
+    file.write_bytes(whole)
+    try:
+        networks = read_networks(file)
+    except ImportRefused as error:
+        sentence(str(error))
+    else:
+        assert networks.encoder is not None
+        assert (networks.encoder.num_ws, networks.encoder.w_dim) == (4, 16)
+
+
+CODERS = {legacy: hostile.good_encoder(legacy) for legacy in (False, True)}
 WHOLE = {"pickle": hostile.good_pickle(), "zip": hostile.good_pt(False), "legacy": hostile.good_pt(True)}
 
 
