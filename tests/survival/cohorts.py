@@ -17,11 +17,20 @@ COHORTS = {
     "whas500": datasets.load_whas500,
 }
 REFERENCE = Path(__file__).parents[1] / "data" / "r" / "reference.json"
+COX_REFERENCE = Path(__file__).parents[1] / "data" / "r" / "cox.json"
+# the cause of death is known of the dead alone, creatinine not of all; three people left on their first day
+FLCHAIN_COLUMNS = ["age", "sex", "kappa", "lambda", "mgus"]
+
+
+def load_flchain() -> tuple[pd.DataFrame, np.ndarray]:
+    frame, outcome = datasets.load_flchain()
+    later = outcome["futime"] > 0
+    return frame.loc[later, FLCHAIN_COLUMNS], outcome[later]
 
 
 def load_cohort(name: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """(features, 0/1 columns for each level but the first, time, event). Column names are lower case, without signs."""
-    frame, outcome = COHORTS[name]()
+    frame, outcome = load_flchain() if name == "flchain" else COHORTS[name]()
     event, time = (outcome[field] for field in outcome.dtype.names)
     frame = frame.apply(lambda c: c if c.dtype.kind == "f" else c.astype(str))
     features = pd.get_dummies(frame, drop_first=True, dtype=float)
@@ -33,6 +42,12 @@ def load_cohort(name: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
 def reference() -> dict[str, Any]:
     """Values computed by tests/data/r/reference.R; null stands for R's NA."""
     return json.loads(REFERENCE.read_text())
+
+
+@cache
+def cox_reference() -> dict[str, Any]:
+    """Values computed by tests/data/r/cox.R."""
+    return json.loads(COX_REFERENCE.read_text())
 
 
 def standardised(features: pd.DataFrame) -> np.ndarray:
