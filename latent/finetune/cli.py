@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="half-life as a share of the images seen, at most (0.05 from scratch; 0: no limit)",
     )
+    add("--g-rate", type=float, help="the generator's learning rate as a share of --learning-rate (1)")
     add("--g-rampup-kimg", type=float, help="thousand images over which the generator's learning rate rises")
     add("--mbstd", type=int, help="group of the minibatch standard deviation; 0: none")
     add("--r1-every", type=int, help="steps between R1 passes (16)")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from latent.errors import FinetuneError
+from latent.stylegan2.augment import SMALLEST
 
 AUGMENTATIONS = ("ada", "fixed", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -39,6 +40,7 @@ class Settings:
     precision: str
     tick_kimg: float
     ema_rampup: float = 0.05  # half-life is at most this share of the images seen; 0 switches it off
+    g_rate: float = 1.0  # the generator's learning rate as a share of learning_rate
     g_rampup_kimg: float = 0.0  # the generator's learning rate rises from 0 over these thousand images
     r1_every: int = 16
     pl_every: int = 4
@@ -145,7 +147,7 @@ def _check(s: Settings) -> None:
     """Raises FinetuneError naming the first flag whose value makes no sense."""
     for name in ("batch", "micro_batch", "r1_every", "pl_every", "pl_shrink", "checkpoint_ticks"):
         _require(type(getattr(s, name)) is int and getattr(s, name) >= 1, name, "a whole number from 1", s)
-    for name in ("kimg", "learning_rate", "ema_kimg", "ada_kimg", "tick_kimg"):
+    for name in ("kimg", "learning_rate", "ema_kimg", "ada_kimg", "tick_kimg", "g_rate"):
         _require(0 < getattr(s, name) < 1e9, name, "above 0", s)
     for name in ("gamma", "pl_weight", "ema_rampup", "g_rampup_kimg", "freeze_d", "mbstd", "frechet"):
         _require(0 <= getattr(s, name) < 1e9, name, "0 or above", s)
@@ -155,6 +157,7 @@ def _check(s: Settings) -> None:
         _require(getattr(s, name) in legal, name, "one of " + ", ".join(legal), s)
     _require(s.batch % s.micro_batch == 0, "micro_batch", f"a divisor of the batch, {s.batch}", s)
     _require(s.mbstd == 0 or s.micro_batch % s.mbstd == 0, "mbstd", f"a divisor of the micro-batch, {s.micro_batch}", s)
+    _require(s.augment == "none" or s.resolution >= SMALLEST, "augment", f"none below {SMALLEST} px", s)
     _require(s.frechet == 0 or s.frechet >= 50, "frechet", "0 or at least 50 samples", s)
 
 

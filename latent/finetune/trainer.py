@@ -69,7 +69,7 @@ class Trainer:
             {"params": list(self.g.mapping.parameters()), "share": MAPPING_RATE / mapping},
         ]
         self.g_parameters = [parameter for group_ in groups for parameter in group_["params"]]
-        self.g_opt = optimiser(groups, s.learning_rate, s.pl_every if s.pl_weight else None)
+        self.g_opt = optimiser(groups, s.learning_rate * s.g_rate, s.pl_every if s.pl_weight else None)
         self.d_opt = optimiser([{"params": self.d_parameters}], s.learning_rate, s.r1_every if s.gamma else None)
         self.streams = Streams(s.seed)
         self.order = DataOrder(self.streams, len(images))

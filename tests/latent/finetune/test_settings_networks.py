@@ -53,6 +53,8 @@ def test_a_processor_gets_small_batches_and_short_runs() -> None:
 def test_senseless_flags_are_named(given: dict, word: str) -> None:
     with pytest.raises(FinetuneError, match=word):
         automatic(given | FP32, 64, "cpu", 1, from_start=True)
+    with pytest.raises(FinetuneError, match="--augment must be none below 16 px"):
+        automatic(FP32, 8, "cpu", 1, from_start=True)
 
 
 def test_a_run_that_goes_on_keeps_its_settings() -> None:

@@ -75,6 +75,7 @@ def test_lazy_regularisation_corrects_the_optimisers() -> None:
     assert g[0]["betas"] == pytest.approx((0.0, 0.99**0.8))
     assert d[0]["lr"] == pytest.approx(0.0025 * 16 / 17)
     assert d[0]["betas"][1] == pytest.approx(0.99 ** (16 / 17))
+    assert trainer_of(settings_of(g_rate=0.2)).g_opt.param_groups[0]["lr"] == pytest.approx(0.2 * 0.0025 * 2 / 3)
     plain = trainer_of(settings_of(pl_weight=0.0, gamma=0.0))
     assert (plain.g_opt.param_groups[0]["lr"], plain.d_opt.param_groups[0]["lr"]) == (0.0025, 0.0025)
 
