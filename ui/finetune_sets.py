@@ -143,6 +143,7 @@ def _delete(chosen: TrainingSet) -> None:
 def _deleted(chosen: TrainingSet) -> None:
     try:
         files.delete_folder(chosen.folder, files.sets_root())
+        _thumbnails.clear()  # nor do the faces stay in memory
     except LatentError as error:
         st.session_state["finetune-problem"] = str(error)
 

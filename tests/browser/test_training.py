@@ -52,7 +52,7 @@ def fill(page: Page, label: str, value: str) -> None:
 def test_the_page_before_anything_is_there(page: Page, screenshots: Path) -> None:
     page.get_by_text("People and quality").click()
     page.get_by_text("Settings", exact=True).click()
-    expect(page.get_by_label("Learning rate")).to_be_visible()
+    expect(page.get_by_label("Learning rate", exact=True)).to_be_visible()
     shoot(page, screenshots, "fine_tune-empty")
 
 
