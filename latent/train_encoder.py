@@ -143,7 +143,8 @@ def run(args: argparse.Namespace) -> int:
         trainer.load(state)
     train(trainer, int(args.kimg * 1000), state)
     facts = {"images_seen": trainer.seen, "learning_rate": args.learning_rate, "batch": args.batch, "seed": args.seed}
-    config = checkpoint.config | {"encoder_training": facts}
+    config = {key: value for key, value in checkpoint.config.items() if key != "encoder_imported_from"}
+    config["encoder_training"] = facts
     discriminator = checkpoint.discriminator
     save_checkpoint(args.checkpoint, checkpoint.generator, discriminator, trainer.encoder.eval(), config)
     print(f"{args.checkpoint}: encoder trained on {trainer.seen} images")
