@@ -5,12 +5,12 @@ For each photo x the code minimises
     L(w) = a_p d(G(w), x) + a_i |e(G(w)) - e(x)|^2 + a_x pixel(G(w), x) + a_m M(w)
 
 d: perceptual distance (`perceptual.load_perceptual`, whichever this machine has); e: descriptor of the face encoder;
-pixel: mean over three octaves of the mean absolute and mean squared difference; M: squared Mahalanobis distance to the
-W distribution, per layer and component (1 for a code drawn from W). Noise is fixed because a detail that hides in the
+pixel: mean over three octaves of the mean absolute and mean squared difference; M: mean square of the whitened code, in
+units of a code drawn from W. Noise is fixed because a detail that hides in the
 noise maps is lost to whatever reads the code.
 
-The search runs in whitened coordinates of W (`whitening.Whitening`): one step length means the same for every
-component, M is a plain mean of squares, and a code leaves the distribution only where the photo pulls it.
+The search runs in whitened coordinates of W (`whitening.Whitening`): one step length suits all models and axes, and a
+code leaves the distribution only where the photo pulls it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from latent.space import sample_w
 from latent.whitening import Whitening
 
 START_SAMPLES, START_PSI = 48, 0.7  # faces looked at for a start where the checkpoint has no encoder
-ADAM_BETAS = (0.9, 0.99)
+ADAM_BETAS = (0.7, 0.99)  # little momentum: a search has tens of steps, not thousands
 ADAM_EPSILON = 1e-8
 RAMP_UP, RAMP_DOWN = 0.05, 0.5  # shares of the steps over which the step length rises and falls
 MAX_STRIKES = 4  # times a photo may be set back after a loss that is no number
@@ -53,11 +53,11 @@ class InversionSettings:
 
     name: str
     steps: int
-    learning_rate: float = 0.5
-    perceptual: float = 1.0
+    learning_rate: float = 0.15
+    perceptual: float = 4.0
     identity: float = 0.1
     pixel: float = 1.0
-    plausibility: float = 0.03
+    plausibility: float = 0.003
     patience: int = 25
     tolerance: float = 0.005
     seed: int = 0
@@ -74,12 +74,11 @@ class InversionSettings:
         return asdict(self)
 
 
-# Chosen on held-out portraits at 64 px (docs/methods.md has the figures): the smallest numbers of steps beyond which
-# the person hardly gets closer, and a pull that leaves codes as far from the mean as those drawn from W.
+# Chosen on held-out portraits (docs/methods.md has the figures).
 PRESETS: Mapping[str, InversionSettings] = {
     "fast": InversionSettings("fast", steps=12),
-    "balanced": InversionSettings("balanced", steps=30),
-    "faithful": InversionSettings("faithful", steps=200, plausibility=0.01),
+    "balanced": InversionSettings("balanced", steps=28),
+    "faithful": InversionSettings("faithful", steps=90),
 }
 
 
@@ -160,7 +159,7 @@ class _Search:
     def __init__(self, checkpoint: Checkpoint, targets: Tensor, settings: InversionSettings) -> None:
         self.generator, self.settings = checkpoint.generator, settings
         self.whitening = Whitening(checkpoint.statistics, targets.device)
-        self.loss = InversionLoss(targets, settings, load_perceptual(targets.device))
+        self.loss = InversionLoss(targets, settings, load_perceptual(targets.device), self.whitening)
         start = start_codes(checkpoint, targets, settings.seed)
         self.x, self.rest = self.whitening.split(start)
         n = len(targets)
@@ -300,7 +299,7 @@ def invert(
             [to_uint8(checkpoint.generator.synthesis(w, noise_mode="const")) for w in first.split(8)]
         )
     metrics = measure(targets, final, device)
-    plausibility = search.best_x.square().mean((1, 2)).tolist()
+    plausibility = search.whitening.implausibility(search.best_x).tolist()
     seconds = (time.perf_counter() - began) / len(targets)
     return [
         Inversion(

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from faces.encoder import chips_from_aligned, load_face_encoder
 from latent.perceptual import FaceFeatureDistance, PerceptualDistance
+from latent.whitening import Whitening
 
 PYRAMID_LEVELS = 3
 MIN_PYRAMID_SIDE = 8
@@ -49,8 +50,8 @@ def pixel_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
 class InversionLoss:
     """Terms for photos (N, 3, R, R) in [-1, 1]; called with pictures of some of them."""
 
-    def __init__(self, targets: Tensor, weights: Weights, perceptual: PerceptualDistance) -> None:
-        self.weights, self.perceptual = weights, perceptual
+    def __init__(self, targets: Tensor, weights: Weights, perceptual: PerceptualDistance, whitening: Whitening) -> None:
+        self.weights, self.perceptual, self.whitening = weights, perceptual, whitening
         with torch.no_grad():
             self._pyramid = pyramid(targets)
             self._features, self._descriptors = self._look(targets)
@@ -83,6 +84,6 @@ class InversionLoss:
             terms["perceptual"] = self.perceptual.between(features, photo_features)
         if descriptors is not None and photo_descriptors is not None:
             terms["identity"] = (descriptors - photo_descriptors).square().sum(1)
-        terms["plausibility"] = x.square().mean((1, 2))
+        terms["plausibility"] = self.whitening.implausibility(x)
         total = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum(0)
         return terms | {"total": total}

@@ -1,4 +1,4 @@
-"""W as a distribution: its mean, spread and principal axes, distances in it, and random codes from it.
+"""W as a distribution: its mean, spread and principal axes, and random codes from it.
 
 The statistics come from 10,000 codes of the mapping network (Abdal et al. 2019 and Härkönen et al. 2020 use the
 same construction). Arrays are numpy float32, so that they travel without a device.
@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # checkpoints keep statistics, so at run time the import goes
     from latent.stylegan2 import Generator
 
 DEFAULT_SAMPLES = 10_000
-VARIANCE_FLOOR = 1e-3  # of the largest variance; flatter axes count as this wide in distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,18 +27,6 @@ class WStatistics:
     components: np.ndarray
     variances: np.ndarray
     samples: int = DEFAULT_SAMPLES
-
-
-def mahalanobis(statistics: WStatistics, ws: np.ndarray, floor: float = VARIANCE_FLOOR) -> np.ndarray:
-    """Distance of codes (..., w_dim) from the mean in standard deviations along the axes, (...,).
-
-    About sqrt(k) for a typical code. Axes with less than `floor` of the largest variance count as that wide: along
-    them the estimate is noise, and any photo that is not itself a sample would be infinitely far away.
-    """
-    offset = np.asarray(ws, dtype=np.float64) - statistics.mean
-    variances = np.maximum(statistics.variances.astype(np.float64), floor * float(statistics.variances.max()))
-    scores = offset @ statistics.components.T.astype(np.float64)
-    return np.sqrt((scores**2 / variances).sum(axis=-1))
 
 
 def random_conditions(c_dim: int, n: int, rng: torch.Generator) -> torch.Tensor | None:
