@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from latent.checkpoints import load_checkpoint, save_checkpoint
+from latent.checkpoints import PARTS, load_checkpoint, save_checkpoint
 from latent.images import to_uint8
 from latent.warmstart.data import Portraits
 from latent.warmstart.settings import Settings
@@ -49,7 +49,7 @@ def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
     """Run the phases "autoencoding" and "adversary" to the given numbers of images."""
     began, start = time.monotonic(), trainer.images_seen
     for phase, total in totals.items():
-        if phase == "adversary" and not trainer.seen["mapping"] and total:
+        if phase == "adversary" and trainer.seen["adversary"] == 0:
             trainer.fit_mapping()
         sums: dict[str, float] = {}
         steps, ticked = 0, time.monotonic()
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if (args.run / "state.pt").exists():
         trainer.load(args.run / "state.pt")
     elif args.start is not None:
-        trainer.start_from(load_checkpoint(args.start, args.device))
+        trainer.start_from(load_checkpoint(args.start, args.device, PARTS))
     totals = {"autoencoding": int(args.autoencoding_kimg * 1000), "adversary": int(args.adversary_kimg * 1000)}
     train(trainer, args.run, totals)
     provenance = {

@@ -166,6 +166,8 @@ class Trainer:
         try:
             for net, state in ((self.g, generator), (self.ema_g, generator), (self.e, encoder), (self.ema_e, encoder)):
                 net.load_state_dict(state.state_dict())
+            if checkpoint.discriminator is not None and checkpoint.resolution == self.s.resolution:
+                self.d.load_state_dict(checkpoint.discriminator.state_dict())
         except RuntimeError as error:
             raise LatentError(f"{checkpoint.name} has other channels or codes than these settings.") from error
         if self.data.targets.shape[1]:
