@@ -18,6 +18,7 @@ from latent.checkpoints import Checkpoint
 from latent.directions import Direction
 from latent.errors import LatentError
 from latent.images import to_uint8
+from latent.stylegan2.generator import SynthesisNetwork
 
 STRIP_BATCH = 8
 LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
@@ -83,9 +84,12 @@ def edited_codes(
 
 
 @torch.no_grad()
-def synthesize(checkpoint: Checkpoint, ws: np.ndarray, batch: int = STRIP_BATCH) -> np.ndarray:
+def synthesize(
+    checkpoint: Checkpoint, ws: np.ndarray, batch: int = STRIP_BATCH, network: SynthesisNetwork | None = None
+) -> np.ndarray:
     """Pictures uint8 (K, R, R, 3) of codes (K, num_ws, w_dim), noise fixed, `batch` at a time.
 
+    network: draws in place of the checkpoint's own (`latent.pivotal`).
     Raises LatentError if the codes are of another model's shape.
     """
     if ws.shape[1:] != (checkpoint.num_ws, checkpoint.w_dim):
@@ -94,9 +98,9 @@ def synthesize(checkpoint: Checkpoint, ws: np.ndarray, batch: int = STRIP_BATCH)
             f"{(checkpoint.num_ws, checkpoint.w_dim)}: invert the photo with this model."
         )
     codes = torch.from_numpy(np.ascontiguousarray(ws, dtype=np.float32)).to(checkpoint.device)
+    network = checkpoint.generator.synthesis if network is None else network
     parts = [
-        to_uint8(checkpoint.generator.synthesis(codes[start : start + batch], noise_mode="const"))
-        for start in range(0, len(codes), batch)
+        to_uint8(network(codes[start : start + batch], noise_mode="const")) for start in range(0, len(codes), batch)
     ]
     return np.concatenate(parts) if parts else np.zeros((0, checkpoint.resolution, checkpoint.resolution, 3), np.uint8)
 

@@ -21,5 +21,9 @@ class InversionError(LatentError):
     """A photo could not be turned into a W+ code."""
 
 
+class PivotalError(LatentError):
+    """A generator could not be tuned to a photo, or a tuned one was used where it may not be."""
+
+
 class FinetuneError(LatentError):
     """A training run could not start or go on; the run folder keeps its last good state."""
