@@ -7,9 +7,11 @@ the two files are replaced one after the other, and a stop in between must not p
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from study.errors import StudyError
-from study.files import replacing, sha256_of, write_array
+from study.files import replacing, sha256_of
 
 LATENTS = "latents.npy"
 INDEX = "index.parquet"
@@ -61,17 +63,39 @@ class Latents:
         return iter((self.ws, self.index))
 
 
-def write_latents(folder: Path, ws: NDArray[np.float32], index: pd.DataFrame, embedding: Embedding) -> Embedding:
-    """Writes both files, latents first; returns the record with the sha256 filled in."""
-    if ws.dtype != np.float32 or ws.ndim != 3 or len(ws) != len(index):
-        raise ValueError(f"ws {ws.dtype} {ws.shape} does not fit an index of {len(index)} rows")
-    write_array(folder / LATENTS, ws)
-    record = Embedding(**{**asdict(embedding), "latents_sha256": sha256_of(folder / LATENTS)})
-    table = pa.Table.from_pandas(index[list(INDEX_COLUMNS)], schema=_SCHEMA, preserve_index=False)
-    table = table.replace_schema_metadata({_KEY: json.dumps(asdict(record), sort_keys=True).encode()})
-    with replacing(folder / INDEX) as temporary:
-        pq.write_table(table, temporary)
+def stream_latents(
+    folder: Path, n: int, chunks: Iterable[tuple[NDArray[np.float32], pd.DataFrame]], embedding: Embedding
+) -> Embedding:
+    """Writes both files from chunks of codes and index rows, n in all; returns the record with the sha256 filled in.
+
+    latents.npy is in place first. Only a chunk is in memory at a time.
+    """
+    header = io.BytesIO()
+    shape = (n, embedding.num_ws, embedding.w_dim)
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    digest, written = hashlib.sha256(header.getvalue()), 0
+    with replacing(folder / INDEX) as index_file, pq.ParquetWriter(index_file, _SCHEMA) as index:
+        with replacing(folder / LATENTS) as latents_file, latents_file.open("wb") as latents:
+            latents.write(header.getvalue())
+            for ws, rows in chunks:
+                if ws.dtype != np.float32 or ws.shape != (len(rows), *shape[1:]):
+                    raise ValueError(f"ws {ws.dtype} {ws.shape} does not fit {len(rows)} rows of {shape}")
+                data = np.ascontiguousarray(ws, "<f4").data
+                digest.update(data)
+                latents.write(data)
+                table = pa.Table.from_pandas(rows[list(INDEX_COLUMNS)], schema=_SCHEMA, preserve_index=False)
+                index.write_table(table.replace_schema_metadata(None))
+                written += len(rows)
+            if written != n:
+                raise ValueError(f"{written} codes were given, not {n}")
+        record = replace(embedding, latents_sha256=digest.hexdigest())
+        index.add_key_value_metadata({_KEY: json.dumps(asdict(record), sort_keys=True)})
     return record
+
+
+def write_latents(folder: Path, ws: NDArray[np.float32], index: pd.DataFrame, embedding: Embedding) -> Embedding:
+    """`stream_latents` of codes that are in memory."""
+    return stream_latents(folder, len(ws), [(ws, index)], embedding)
 
 
 def has_latents(folder: Path) -> bool:
@@ -80,10 +104,11 @@ def has_latents(folder: Path) -> bool:
 
 def _read_index(path: Path) -> tuple[pd.DataFrame, Embedding]:
     try:
-        if path.stat().st_size > MAX_INDEX_BYTES or pq.read_metadata(path).num_rows > MAX_ROWS:
+        facts = pq.read_metadata(path)
+        if path.stat().st_size > MAX_INDEX_BYTES or facts.num_rows > MAX_ROWS:
             raise StudyError(f"{INDEX} is too large. {AGAIN}")
         table = pq.read_table(path, columns=list(INDEX_COLUMNS))
-        record = Embedding(**json.loads((table.schema.metadata or {})[_KEY]))
+        record = Embedding(**json.loads((facts.metadata or {})[_KEY]))
         index = table.replace_schema_metadata(None).cast(_SCHEMA).to_pandas()
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise StudyError(f"{INDEX} is damaged or not ours. {AGAIN}") from error

@@ -18,7 +18,8 @@ from faces.errors import FaceError
 from faces.photo import Photo
 from latent.checkpoints import Checkpoint
 from latent.inversion import Inversion, InversionSettings, Progress
-from study.embed import BATCH, encoder_sha256, study_preset
+from study.embed import BATCH
+from study.embedding.record import encoder_sha256, study_preset
 from study.errors import StudyError
 from study.files import csv_text, safe_cell, write_text
 from study.photos import EXTENSIONS

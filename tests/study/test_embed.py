@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import study.embed as module
+import study.embedding.blocks as blocks_module
+import study.embedding.record as record_module
 from faces.errors import NoFaceError
 from faces.photo import Photo
 from latent.errors import Cancelled, InversionError
 from latent.inversion import PRESETS, Inversion, InversionSettings, Progress
 from study import prepare as preparation
-from study.embed import PARTS, embed
+from study.embed import embed
+from study.embedding.parts import PARTS
 from study.errors import StudyError
 from study.files import write_bytes
 from study.settings import Settings, settings_text
@@ -72,7 +74,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeInvert:
     class Name:
         name = "test"
 
-    monkeypatch.setattr(module, "load_perceptual", lambda device: Name)
+    monkeypatch.setattr(record_module, "load_perceptual", lambda device: Name)
     return double
 
 
@@ -137,7 +139,7 @@ def test_stop_between_the_two_files(aligned_study: Study, fake: FakeInvert, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("study.latents.pq.write_table", power_cut)
+        patch.setattr("study.latents.pq.ParquetWriter.add_key_value_metadata", power_cut)
         with pytest.raises(KeyboardInterrupt):
             embed(aligned_study, FakeCheckpoint(sha256="d" * 64))
     aligned_study.path.joinpath("latents.npy").write_bytes(b"half")  # the stand-in's codes are the same as before
@@ -163,7 +165,7 @@ def test_codes_of_other_settings_are_not_taken_over(
         settings["preset"] = "fast"
     else:
         settings["aligned"] = False
-        monkeypatch.setattr(module, "prepare", lambda photo, aligned: preparation.prepare(photo, True))
+        monkeypatch.setattr(blocks_module, "prepare", lambda photo, aligned: preparation.prepare(photo, True))
     text = settings_text(Settings(name="s", title="t", **settings))
     write_bytes(aligned_study.path / "study.toml", text.encode())
     report = embed(Study.open(aligned_study.path), checkpoint)
@@ -189,7 +191,7 @@ def test_failures_are_reported(
             raise NoFaceError("P0009.jpg: no face was found.")
         return preparation.prepare(photo, aligned)
 
-    monkeypatch.setattr(module, "prepare", no_face)
+    monkeypatch.setattr(blocks_module, "prepare", no_face)
     report = embed(aligned_study, FakeCheckpoint(), batch=4)
     assert [f[0] for f in report.failures] == ["P0003", "P0006", "P0009"]
     assert report.new == 9
@@ -213,7 +215,7 @@ def test_nothing_usable(tmp_path: Path, fake: FakeInvert) -> None:
 
 def test_real_inversion(aligned_study: Study, make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real inversion, a few steps of it, on an untrained generator."""
-    monkeypatch.setattr(module, "PRESETS", {"fast": InversionSettings("fast", steps=4)})
+    monkeypatch.setattr(record_module, "PRESETS", {"fast": InversionSettings("fast", steps=4)})
     checkpoint = make_checkpoint()
     text = settings_text(Settings(name="s", title="t", aligned=True, preset="fast"))
     write_bytes(aligned_study.path / "study.toml", text.encode())

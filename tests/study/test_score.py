@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import study.embed as embed_module
+import study.embedding.record as record_module
 from faces.photo import load_photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[[],
 @pytest.fixture
 def scored(made: Scored, monkeypatch: pytest.MonkeyPatch) -> Scored:
     """The shared study, with inversions of three steps."""
-    monkeypatch.setattr(embed_module, "PRESETS", {"fast": InversionSettings("fast", steps=3)})
+    monkeypatch.setattr(record_module, "PRESETS", {"fast": InversionSettings("fast", steps=3)})
     return made
 
 

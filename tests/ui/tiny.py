@@ -16,7 +16,7 @@ from latent.finetune.files import RunFolder
 from latent.finetune.settings import automatic
 from latent.space import sample_ws
 from latent.stylegan2 import Generator
-from study.embed import study_preset
+from study.embedding.record import study_preset
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.fit import fit
 from study.latents import INDEX_COLUMNS, Embedding, write_latents

@@ -1,0 +1,158 @@
+"""One run over a study's photos, whatever engine works on the blocks: takes over, keeps, tries again, finishes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latent.errors import Cancelled
+from study.embedding.blocks import Block, BlockResult, Engine, blocks_of
+from study.embedding.parts import PARTS, Shelf
+from study.errors import StudyError
+from study.files import write_json
+from study.latents import Embedding
+from study.store import Study
+
+REPORT = "embedding.json"
+BACK_OFF = 0.5  # seconds before the first repetition; doubled for each further one
+MAX_BACK_OFF = 60.0
+MAX_FAILED_IN_A_ROW = 12  # blocks, and as many more as there are workers: then it is not the photos
+
+
+@dataclass(frozen=True)
+class EmbedProgress:
+    """done: photos finished, fractions of a batch included; image: the newest reconstruction, uint8 (S, S, 3)."""
+
+    done: float
+    total: int
+    failed: int
+    seconds_left: float | None
+    image: NDArray[np.uint8] | None = None
+
+
+@dataclass
+class EmbedReport:
+    """total photos of the study; new: inverted in this run; kept: taken over; failures: (patient, file, reason).
+
+    repeated: blocks that failed as a whole and were tried again.
+    """
+
+    total: int
+    new: int = 0
+    kept: int = 0
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    repeated: int = 0
+    stopped: bool = False
+    seconds: float = 0.0
+
+
+class Job:
+    """photos: (patient, path) in the order of patients.csv."""
+
+    def __init__(
+        self,
+        study: Study,
+        record: Embedding,
+        shelf: Shelf,
+        on_progress: Callable[[EmbedProgress], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self.study, self.record, self.shelf = study, record, shelf
+        self.on_progress, self.cancelled = on_progress, cancelled
+        self.photos = [(patient, str(path)) for patient, path in study.photos.items()]
+        self.digests = [""] * len(self.photos)
+        self.report = EmbedReport(total=len(self.photos))
+        self.reasons: dict[int, str] = {}
+        self.expected = min(len(shelf.digests()), len(self.photos))
+        self.started = time.monotonic()
+
+    def tell(self, extra: float = 0.0, image: NDArray[np.uint8] | None = None) -> None:
+        """Reports progress; extra: photos' worth of work inside the running block."""
+        if self.on_progress is None:
+            return
+        report = self.report
+        worked = report.new + len(self.reasons) + extra
+        left = max(report.total - max(report.kept, self.expected) - worked, 0)
+        done = report.kept + worked
+        rate = worked / max(time.monotonic() - self.started, 1e-6)
+        seconds_left = 0.0 if done >= report.total else left / rate if worked > 0 else None
+        self.on_progress(EmbedProgress(done, report.total, len(self.reasons), seconds_left, image))
+
+    def run(self, engine: Engine, batch: int) -> None:
+        """All photos; blocks that fail are tried again after the others, waiting longer each time."""
+        self.tell()
+        blocks: Iterator[Block] = blocks_of(self.photos, batch)
+        pause = BACK_OFF
+        while again := self._round(engine, blocks):
+            self.report.repeated += len(again)
+            self._wait(pause)
+            pause = min(2 * pause, MAX_BACK_OFF)
+            blocks = iter(again)
+        self._finish()
+
+    def _round(self, engine: Engine, blocks: Iterator[Block]) -> list[Block]:
+        """Every block once; returns what is to be tried again."""
+        again: list[Block] = []
+        in_a_row = 0
+        with closing(engine.run(blocks, self.cancelled)) as results:
+            for block, result in results:
+                if result.refused:
+                    raise StudyError(result.refused)
+                in_a_row = in_a_row + 1 if result.error else 0
+                if result.error and block.tries == 0 and in_a_row >= MAX_FAILED_IN_A_ROW + engine.workers:
+                    raise StudyError(
+                        f"{in_a_row} blocks of photos failed one after the other ({result.error}). Use fewer "
+                        "--workers or a smaller --batch; what is done is kept."
+                    )
+                if result.error:
+                    again += self._failed(block, result.error)
+                else:
+                    self._keep(block, result)
+                self.tell()
+        return again
+
+    def _keep(self, block: Block, result: BlockResult) -> None:
+        """What a block brought: its part to the shelf, then its photos to the counts."""
+        fresh = [o.digest for o in result.outcomes if o.digest and o.digest not in self.shelf]
+        if result.part:
+            self.shelf.put(result.part)
+        for i, outcome in enumerate(result.outcomes, block.start):
+            self.digests[i] = outcome.digest
+            if outcome.reason:
+                self.reasons[i] = outcome.reason
+        self.report.new += len(fresh)
+        self.report.kept += sum(bool(o.digest) for o in result.outcomes) - len(fresh)
+
+    def _failed(self, block: Block, error: str) -> list[Block]:
+        again = block.again()
+        if not again:
+            self.reasons[block.start] = f"The photo could not be embedded in {block.tries + 1} tries: {error}."
+        return again
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.cancelled is not None and self.cancelled():
+                raise Cancelled("The embedding was stopped.")
+            time.sleep(min(left, 0.2))
+
+    def _finish(self) -> None:
+        """The parts become latents.npy and index.parquet, in the order of patients.csv."""
+        for i in sorted(self.reasons):
+            patient, path = self.photos[i]
+            self.report.failures.append((patient, path.rpartition("/")[2], self.reasons[i]))
+        done = [i for i, digest in enumerate(self.digests) if digest]
+        if not done:
+            raise StudyError(f"No photo of {self.study.name} could be embedded: {self.report.failures[0][2]}")
+        self.shelf.assemble([self.photos[i] for i in done], [self.digests[i] for i in done])
+        names = ("patient_id", "photo", "reason")
+        failures = [dict(zip(names, failure, strict=True)) for failure in self.report.failures]
+        record = {**asdict(self.record), "photos": self.report.total, "embedded": len(done), "failures": failures}
+        write_json(self.study.path / REPORT, record)
+        shutil.rmtree(self.study.path / PARTS, ignore_errors=True)

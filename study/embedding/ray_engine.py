@@ -1,0 +1,167 @@
+"""The engine of a cluster: Ray Data hands blocks to actors, one a GPU or one a group of cores, on any node.
+
+Actors read study and checkpoint from a disk that all nodes mount, and send codes back; this process alone writes. A
+block whose actor or node dies is lost to Ray's run without a retry by Ray, and comes back as failed: which photo ends
+its workers is found by the job's halving, where Ray would start the same block again without end.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from latent.errors import Cancelled
+from study.embedding.blocks import Block, BlockResult, Cancel, Results, Worker
+from study.embedding.workers import MakeWorker, refusal, worker_environment
+from study.errors import StudyError
+
+STORE_BYTES = 256 * 2**20  # of a cluster started here: blocks wait for no one, so little is stored
+LEFT_FREE = 0.1  # share of a core that one-core actors leave to Ray Data: with none left it may wait for ever
+LOST = "its worker or node was lost, perhaps for lack of memory"
+
+
+def _encode(block: Block) -> str:
+    return json.dumps([block.start, block.photos, block.tries])
+
+
+def _decode(text: str) -> Block:
+    start, photos, tries = json.loads(text)
+    return Block(start, tuple((patient, path) for patient, path in photos), tries)
+
+
+class BlockActor:
+    """Lives in a Ray actor; loads its worker with the first block, so that a refusal reaches the person."""
+
+    def __init__(self, make_worker: MakeWorker, device: str, threads: int) -> None:
+        self.make_worker, self.device, self.threads = make_worker, device, threads
+        self.worker: Worker | None = None
+
+    def _result(self, block: Block) -> BlockResult:
+        if self.worker is None:
+            import torch
+
+            torch.set_num_threads(self.threads)
+            try:
+                self.worker = self.make_worker(self.device)
+            except Exception as error:
+                if sentence := refusal(error):
+                    return BlockResult(block.start, refused=sentence)
+                return BlockResult(block.start, error=f"{type(error).__name__}: {str(error)[:300]}")
+        return self.worker(block)
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
+        """Columns header and part of the one block in `rows`."""
+        result = self._result(_decode(str(rows["block"][0])))
+        part = np.empty(1, object)
+        part[0] = result.part
+        return {"header": np.array([result.header()], object), "part": part}
+
+
+class RayEngine:
+    """address: of a running cluster; None: the one that this machine belongs to, or else a new one on this machine.
+
+    device: auto, cuda or cpu; workers: None for one a GPU of the cluster, or one a group of `threads` cores.
+    Raises StudyError where Ray is not installed or no cluster answers.
+    """
+
+    def __init__(
+        self,
+        make_worker: MakeWorker,
+        device: str = "auto",
+        workers: int | None = None,
+        threads: int = 1,
+        address: str | None = None,
+    ) -> None:
+        self.make_worker, self.threads = make_worker, threads
+        self.ray = _connect(address, threads)
+        resources = self.ray.cluster_resources()
+        gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+        if device not in ("auto", "cpu", "cuda"):
+            self.close()
+            raise StudyError("--engine ray takes --device auto, cpu or cuda: Ray chooses which GPU.")
+        if device == "cuda" and not gpus:
+            self.close()
+            raise StudyError("This Ray cluster has no GPU: use --device cpu, or start nodes with --num-gpus.")
+        self.device = "cuda" if gpus and device != "cpu" else "cpu"
+        self.workers = workers or max(1, gpus if self.device == "cuda" else cores // threads)
+
+    def _needs(self) -> dict[str, Any]:
+        # A whole number of cores above one is Ray's rule.
+        cores = 1 - LEFT_FREE if self.threads == 1 else self.threads
+        return {"num_gpus": 1, "num_cpus": 0} if self.device == "cuda" else {"num_cpus": cores}
+
+    def run(self, blocks: Iterator[Block], cancelled: Cancel) -> Results:
+        """Raises Cancelled when stopped, StudyError when the cluster is gone."""
+        waiting = {block.start: block for block in blocks}
+        try:
+            for result in self._results(list(waiting.values()), cancelled):
+                yield waiting.pop(result.start), result
+        except self.ray.exceptions.RayError as error:
+            sentence = str(error).strip().splitlines()[0][:200]
+            raise StudyError(f"The Ray cluster failed ({sentence}). Run the same command again to go on.") from error
+        for block in waiting.values():
+            yield block, BlockResult(block.start, error=LOST)
+
+    def _results(self, blocks: list[Block], cancelled: Cancel) -> Iterator[BlockResult]:
+        if not blocks:
+            return
+        from ray.data import ActorPoolStrategy, DataContext, from_items
+
+        context = DataContext.get_current()
+        context.enable_progress_bars = False
+        context.max_errored_blocks = -1  # a lost block is missing in the results
+        dataset = from_items([{"block": _encode(block)} for block in blocks], override_num_blocks=len(blocks))
+        codes = dataset.map_batches(
+            BlockActor,
+            fn_constructor_args=(self.make_worker, self.device, self.threads),
+            batch_size=1,
+            compute=ActorPoolStrategy(size=min(self.workers, len(blocks)), max_tasks_in_flight_per_actor=1),
+            max_restarts=-1,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",
+            **self._needs(),
+        )
+        for row in codes.iter_rows():
+            if cancelled is not None and cancelled():
+                raise Cancelled("The embedding was stopped.")
+            yield BlockResult.parse(str(row["header"]), bytes(row["part"]))
+
+    def close(self) -> None:
+        """Leaves the cluster, which ends the actors of this run."""
+        with suppress(Exception):
+            self.ray.shutdown()
+
+
+def _connect(address: str | None, threads: int) -> Any:
+    # Set before the import: Ray would report its use to its makers over the network.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise StudyError(
+            "Ray is not installed: `pip install -r requirements-scale.txt`, or use --engine local."
+        ) from error
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # lost blocks are told by the job
+    options: dict[str, Any] = {
+        "address": address,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": True,
+        "runtime_env": {"env_vars": worker_environment(threads)},
+    }
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what Ray's next version will do
+            ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        sentence = str(error).strip().splitlines()[0][:200]
+        raise StudyError(f"No Ray cluster answers at {address or 'this machine'} ({sentence}).") from error
+    return ray
