@@ -96,21 +96,24 @@ def _standardise(flat: np.ndarray, mean: np.ndarray, scale: np.ndarray, part: sl
     return (flat[:, part].astype(np.float64) - mean[part]) / scale[part]
 
 
-def fit_reduction(flat: np.ndarray, n_components: int | None = None, variance: float | None = None) -> Reduction:
+def fit_reduction(
+    flat: np.ndarray,
+    n_components: int | None = None,
+    variance: float | None = None,
+    weight: np.ndarray | None = None,
+) -> Reduction:
     """Learn scaling and components from training rows (n, p).
 
     Parameters
     ----------
     n_components : keep at most this many components; None: as many as there are.
     variance : keep the leading components that carry this share (0, 1] of the scaled variance; None: all.
+    weight : (p,) > 0, the standard deviation that each feature is scaled to; None: 1. A penalty on the components
+        spares a feature of larger weight.
     """
-    mean = flat.mean(axis=0, dtype=np.float64)
-    deviation = np.empty_like(mean)
-    for start in range(0, len(mean), CHUNK):
-        part = slice(start, start + CHUNK)
-        deviation[part] = (flat[:, part].astype(np.float64) - mean[part]).std(axis=0, ddof=1 if len(flat) > 1 else 0)
-    scale = np.where(deviation > CONSTANT * np.abs(mean), deviation, np.inf)
-    scale[deviation == 0] = np.inf
+    mean, scale = _mean_and_scale(flat)
+    if weight is not None:
+        scale = scale / weight
     if np.isinf(scale).all():
         raise SurvivalError("Every feature is the same for all patients: there is nothing to learn a risk from.")
     wide = flat.shape[1] >= len(flat)
@@ -129,6 +132,25 @@ def fit_reduction(flat: np.ndarray, n_components: int | None = None, variance: f
         return Reduction(mean, scale, vectors * np.sqrt(values) / unit, share, flat, vectors / np.sqrt(values) / unit)
     basis = vectors / unit
     return Reduction(mean, scale, _standardise(flat, mean, scale, slice(None)) @ basis, share, flat[:0], basis)
+
+
+def fit_scaling(flat: np.ndarray) -> Reduction:
+    """Centring and scaling alone, the features themselves as the scores. For few columns; constant ones become 0."""
+    mean, scale = _mean_and_scale(flat)
+    p = len(mean)
+    scores = _standardise(flat, mean, scale, slice(None))
+    return Reduction(mean, scale, scores, np.full(p, 1 / p), flat[:0], np.eye(p))
+
+
+def _mean_and_scale(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = flat.mean(axis=0, dtype=np.float64)
+    deviation = np.empty_like(mean)
+    for start in range(0, len(mean), CHUNK):
+        part = slice(start, start + CHUNK)
+        deviation[part] = (flat[:, part].astype(np.float64) - mean[part]).std(axis=0, ddof=1 if len(flat) > 1 else 0)
+    scale = np.where(deviation > CONSTANT * np.abs(mean), deviation, np.inf)
+    scale[deviation == 0] = np.inf
+    return mean, scale
 
 
 def _gram(flat: np.ndarray, mean: np.ndarray, scale: np.ndarray, wide: bool) -> np.ndarray:

@@ -23,6 +23,7 @@ MAX_STEPS = 40
 HALVINGS = 30
 CONVERGED = 1e-11  # relative change of the log-likelihood
 LARGE_EFFECT = 20.0  # |b| sd(x) beyond this is a coefficient on its way to infinity
+RUNAWAY = 1e-3  # a step this long at a level likelihood
 Z95 = float(stats.norm.ppf(0.975))
 
 
@@ -310,10 +311,12 @@ def _maximise(
                 break
             move = move / 2
         b = b + move
-        done = abs(new[0] - value) <= CONVERGED * (1 + abs(value)) and float(np.abs(move).max()) < 1e-7
+        level = abs(new[0] - value) <= CONVERGED * (1 + abs(value))
+        done = level and float(np.abs(move).max()) < 1e-7
         value, gradient, information = new
-        if np.abs(b).max() > LARGE_EFFECT:
-            name = names[int(np.abs(b).argmax())]
+        # a coefficient that walks on although the likelihood is level is on its way to infinity
+        if np.abs(b).max() > LARGE_EFFECT or (level and np.abs(move).max() > RUNAWAY):
+            name = names[int(np.abs(move).argmax())]
             raise SurvivalError(f"Covariate {name} separates early from late events perfectly: merge or drop it.")
         if done:
             return b, start, value, np.linalg.inv(_regular(information())), score

@@ -16,7 +16,7 @@ import numpy as np
 
 from survival.concordance import harrell_columns
 from survival.errors import FitCancelled, SurvivalError
-from survival.features import fit_reduction
+from survival.features import Reduction, fit_reduction
 from survival.likelihood import log_likelihood
 from survival.outcome import patient_folds
 from survival.path import QUICK, fit_path, penalty_grid
@@ -26,9 +26,12 @@ RULES = ("best", "1se")
 QUARTILES = (25, 50, 75)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PathSettings:
-    """How a path is laid out and its penalty chosen; see CoxModel for the meaning of each."""
+    """How a path is laid out and its penalty chosen; see CoxModel for the meaning of each.
+
+    weight: (p,) the standard deviation that each feature is scaled to before the components; None: 1.
+    """
 
     l1_ratio: float
     n_components: int | None
@@ -38,6 +41,11 @@ class PathSettings:
     choose_by: str
     rule: str
     folds: int
+    weight: np.ndarray | None = None
+
+    def reduction(self, flat: np.ndarray) -> Reduction:
+        """Scaling and components learned from these rows."""
+        return fit_reduction(flat, self.n_components, self.variance, self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +123,7 @@ def choose_penalty(
     flat: np.ndarray, time: np.ndarray, event: np.ndarray, fold: np.ndarray, settings: PathSettings, ticker: Ticker
 ) -> Choice:
     """Choose the penalty over the given folds and refit on everyone. flat: (m, p); the rest (m,)."""
-    reduction = fit_reduction(flat, settings.n_components, settings.variance)
+    reduction = settings.reduction(flat)
     grid = penalty_grid(reduction.scores, time, event, settings.l1_ratio, settings.n_alphas, settings.alpha_min_ratio)
     whole = fit_path(reduction.scores, time, event, grid, settings.l1_ratio)
     ticker.tick()
@@ -152,7 +160,7 @@ def _fold_lp(
     flat: np.ndarray, time: np.ndarray, event: np.ndarray, train: np.ndarray, alphas: np.ndarray, settings: PathSettings
 ) -> np.ndarray:
     """Linear predictors (m, a') of all patients under the path fitted to the training patients alone."""
-    reduction = fit_reduction(flat[train], settings.n_components, settings.variance)
+    reduction = settings.reduction(flat[train])
     path = fit_path(reduction.scores, time[train], event[train], alphas, settings.l1_ratio, QUICK)
     lp = np.empty((len(flat), len(path.alphas)))
     lp[train] = reduction.scores @ path.coef

@@ -1,0 +1,266 @@
+"""Named blocks of features (codes, descriptors, a clinical table) and how they become one matrix inside a fold.
+
+A block is an array (n, ...) of numbers, or a table with one column a covariate: numbers and booleans as they are, words
+as one 0/1 column for each level but the commonest. Levels, means for missing values and indicators are learned from
+training rows alone. Rows are patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from survival.errors import SurvivalError
+from survival.features import Reduction, fit_reduction, fit_scaling, flatten
+
+Block = np.ndarray | pd.DataFrame
+Features = dict[str, Block]
+MISSING = ("refuse", "indicator")
+FUSIONS = ("early", "late")
+RARE = 5  # a level that fewer training patients have is counted with the commonest
+ONLY = "x"  # name of the block where just an array or a table is given
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """What a model looks at: which blocks, fused how.
+
+    fusion: "early": one matrix of all blocks; "late": a model a block, joined by a Cox regression on their
+    out-of-fold scores. missing: "refuse", or "indicator": the training mean and a 0/1 column that says so.
+    """
+
+    name: str
+    blocks: tuple[str, ...]
+    label: str = ""
+    fusion: str = "early"
+    missing: str = "refuse"
+
+    def __post_init__(self) -> None:
+        if not self.blocks or self.fusion not in FUSIONS or self.missing not in MISSING:
+            raise SurvivalError(
+                f"Feature set {self.name}: give at least one block, fusion {' or '.join(FUSIONS)} and missing "
+                f"{' or '.join(MISSING)}."
+            )
+
+    def select(self, features: Mapping[str, Block]) -> Features:
+        """Its blocks of what there is. Raises SurvivalError where one is not there."""
+        absent = [name for name in self.blocks if name not in features]
+        if absent:
+            raise SurvivalError(f"Feature set {self.name} needs {', '.join(absent)}, which this study does not have.")
+        return {name: features[name] for name in self.blocks}
+
+
+STANDARD_SETS = (
+    FeatureSet("age-sex", ("age-sex",), "Age and sex", missing="indicator"),
+    FeatureSet("clinical", ("clinical",), "Clinical", missing="indicator"),
+    FeatureSet("photo", ("photo",), "Photo (W+)"),
+    FeatureSet("descriptor", ("descriptor",), "Face descriptor"),
+    FeatureSet("photo-clinical-early", ("photo", "clinical"), "Photo + clinical, early", "early", "indicator"),
+    FeatureSet("photo-clinical-late", ("photo", "clinical"), "Photo + clinical, late", "late", "indicator"),
+)
+
+
+def as_features(X: Any) -> Features:
+    """An array, a table or named blocks -> named blocks with equally many rows. Raises SurvivalError."""
+    given = X if isinstance(X, Mapping) else {ONLY: X}
+    blocks: Features = {str(k): v if isinstance(v, pd.DataFrame) else np.asarray(v) for k, v in given.items()}
+    if not blocks:
+        raise SurvivalError("There are no features: give at least one block.")
+    lengths = {name: len(block) if np.ndim(block) else 0 for name, block in blocks.items()}
+    if len(set(lengths.values())) > 1 or 0 in lengths.values():
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise SurvivalError(f"The blocks of features have unequal or no rows ({told}): give one row a patient in each.")
+    return blocks
+
+
+def rows_of(features: Mapping[str, Block]) -> int:
+    return len(next(iter(features.values())))
+
+
+def take_rows(features: Mapping[str, Block], rows: np.ndarray) -> Features:
+    """The same blocks for some rows, given as places or as a mask."""
+    return {k: v.iloc[rows] if isinstance(v, pd.DataFrame) else v[rows] for k, v in features.items()}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """How one table column becomes numbers. levels: of words, without the commonest; None: a number."""
+
+    name: str
+    levels: tuple[str, ...] | None
+    fill: float
+    indicator: bool
+
+    @property
+    def names(self) -> list[str]:
+        own = [self.name] if self.levels is None else [f"{self.name} {level}" for level in self.levels]
+        return [*own, f"{self.name} missing"] if self.indicator else own
+
+    def encode(self, values: pd.Series) -> np.ndarray:
+        gone = values.isna().to_numpy()
+        if self.levels is None:
+            own = np.where(gone, self.fill, pd.to_numeric(values, errors="coerce").to_numpy(np.float64))[:, None]
+        else:
+            words = values.astype(str).to_numpy()
+            own = np.array([(words == level) & ~gone for level in self.levels], dtype=np.float64)
+            own = own.reshape(len(self.levels), len(values)).T
+        return np.column_stack([own, gone]) if self.indicator else own
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """A fitted encoding of named blocks.
+
+    shapes: block -> shape of an array's row, or None for a table. columns: of each table. slices: where a block lies
+    among the p columns. names: (p,). notes: what was filled in or merged, for the report.
+    """
+
+    shapes: dict[str, tuple[int, ...] | None]
+    columns: dict[str, tuple[_Column, ...]]
+    slices: dict[str, slice]
+    names: tuple[str, ...]
+    missing: str
+    notes: tuple[str, ...]
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Blocks of n rows -> (n, p), float32 where all blocks are. A level unknown to training is the commonest."""
+        features = as_features(X)
+        if set(features) < set(self.shapes):
+            absent = sorted(set(self.shapes) - set(features))
+            raise SurvivalError(f"The model also needs {', '.join(absent)}: give the blocks that it was fitted to.")
+        parts = [self._block(name, features[name]) for name in self.shapes]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _block(self, name: str, block: Block) -> np.ndarray:
+        shape = self.shapes[name]
+        if shape is not None:
+            if isinstance(block, pd.DataFrame) or block.shape[1:] != shape:
+                raise SurvivalError(f"Block {name} has rows of another shape than the model was fitted to ({shape}).")
+            return flatten(block)
+        if not isinstance(block, pd.DataFrame) or any(c.name not in block.columns for c in self.columns[name]):
+            raise SurvivalError(f"Block {name} lacks a column that the model was fitted to.")
+        if self.missing == "refuse":
+            _refuse_missing(name, block[[c.name for c in self.columns[name]]])
+        return np.concatenate([c.encode(block[c.name]) for c in self.columns[name]], axis=1)
+
+    def weights(self, block_weights: Mapping[str, float] | None = None) -> np.ndarray | None:
+        """(p,) standard deviations that give every block the same total variance, times its weight squared.
+
+        None for a single block. Otherwise a handful of clinical columns would be drowned by thousands of a code.
+        """
+        if len(self.slices) == 1:
+            return None
+        out = np.empty(len(self.names))
+        for name, part in self.slices.items():
+            out[part] = (block_weights or {}).get(name, 1.0) / np.sqrt(part.stop - part.start)
+        if not (np.isfinite(out).all() and (out > 0).all()):
+            raise SurvivalError("The weight of a block must be above 0.")
+        return out
+
+    def carry_back(self, gradient: np.ndarray) -> dict[str, np.ndarray]:
+        """(p,) -> one array a block: the shape of its row, or one number a column of an encoded table."""
+        return {
+            name: gradient[part].reshape(shape).copy() if (shape := self.shapes[name]) is not None else gradient[part]
+            for name, part in self.slices.items()
+        }
+
+
+def fit_encoding(X: Any, missing: str = "refuse") -> Encoding:
+    """Learn levels, means and indicators from training rows. Raises SurvivalError on missing values when refused."""
+    if missing not in MISSING:
+        raise SurvivalError(f"Missing values are either {' or '.join(MISSING)}, not {missing!r}.")
+    shapes: dict[str, tuple[int, ...] | None] = {}
+    columns: dict[str, tuple[_Column, ...]] = {}
+    slices, names, notes = {}, list[str](), list[str]()
+    for name, block in as_features(X).items():
+        start = len(names)
+        if isinstance(block, pd.DataFrame):
+            if missing == "refuse":
+                _refuse_missing(name, block)
+            found = [_fit_column(name, str(c), block[c], notes) for c in block.columns]
+            kept = tuple(c for c in found if c.names)
+            if not kept:
+                raise SurvivalError(f"Block {name} says the same of all patients: leave it out.")
+            shapes[name], columns[name] = None, kept
+            names += [label for c in kept for label in c.names]
+        else:
+            shapes[name] = tuple(int(s) for s in block.shape[1:])
+            names += [f"{name} {j + 1}" for j in range(int(np.prod(block.shape[1:])))]
+        slices[name] = slice(start, len(names))
+    return Encoding(shapes, columns, slices, tuple(names), missing, tuple(notes))
+
+
+def _fit_column(block: str, name: str, values: pd.Series, notes: list[str]) -> _Column:
+    gone = values.isna()
+    if gone.any():
+        notes.append(
+            f"{block}: {name} is missing for {int(gone.sum())} of {len(values)} training patients; the "
+            "mean or commonest level and an indicator stand in."
+        )
+    known = values[~gone]
+    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        number = known.to_numpy(np.float64)
+        if not np.isfinite(number).all():
+            raise SurvivalError(f"Block {block}, column {name}: a value is not finite; correct it.")
+        if len(number) == 0 or np.ptp(number) == 0:
+            return _Column(name, (), 0.0, bool(gone.any() and not gone.all()))
+        return _Column(name, None, float(number.mean()), bool(gone.any()))
+    counts = known.astype(str).value_counts()
+    levels = sorted(str(level) for level in counts.index[1:] if counts[level] >= RARE)
+    rare = [str(level) for level in counts.index[1:] if counts[level] < RARE]
+    if rare:
+        notes.append(f"{block}: {name} {', '.join(rare)} (under {RARE} patients) counted with {counts.index[0]}.")
+    return _Column(name, tuple(levels), 0.0, bool(gone.any() and not gone.all()))
+
+
+def _refuse_missing(name: str, table: pd.DataFrame) -> None:
+    gone = table.isna().to_numpy()
+    if gone.any():
+        row, column = np.argwhere(gone)[0]
+        raise SurvivalError(
+            f"Block {name}: {table.columns[column]} is missing in row {row + 1}; fill it in, leave the patient out, or "
+            'let missing be "indicator".'
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Compression:
+    """Wide array blocks as leading principal components, the rest scaled; for models that cannot take 5,000 columns."""
+
+    parts: tuple[tuple[slice, Reduction], ...]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(n, k) of the training rows."""
+        return np.concatenate([reduction.scores for _, reduction in self.parts], axis=1)
+
+    def transform(self, flat: np.ndarray) -> np.ndarray:
+        return np.concatenate([reduction.transform(flat[:, part]) for part, reduction in self.parts], axis=1)
+
+    def carry_back(self, coef: np.ndarray) -> np.ndarray:
+        """(k,) on scores -> (p,) on columns."""
+        out, start = [], 0
+        for _, reduction in self.parts:
+            width = reduction.scores.shape[1]
+            out.append(reduction.carry_back(coef[start : start + width]))
+            start += width
+        return np.concatenate(out)
+
+
+def fit_compression(flat: np.ndarray, encoding: Encoding, n_components: int | None) -> Compression:
+    """Learned from encoded training rows (n, p): at most n_components an array; a table's columns stay themselves."""
+    return Compression(
+        tuple(
+            (
+                part,
+                fit_scaling(flat[:, part])
+                if encoding.shapes[name] is None
+                else fit_reduction(flat[:, part], n_components),
+            )
+            for name, part in encoding.slices.items()
+        )
+    )

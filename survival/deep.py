@@ -1,0 +1,176 @@
+"""DeepSurv: a small network for the log hazard ratio, trained on Cox's partial likelihood.
+
+Katzman et al., BMC Med Res Methodol 2018;18:24. Loss: - (1 / events) sum over events of [f(x_i) - log sum_{t_j >= t_i}
+exp f(x_j)] (Breslow ties), all training patients in one batch, AdamW. One member a fold of the training patients: each
+starts from its own seed, stops early by the fold that it does not learn from, and scores that fold; predictions are the
+members' mean. So every training patient has a score from a network that has not learned from it, on which the baseline
+hazard rests.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from survival.errors import SurvivalError
+from survival.likelihood import calibration_slope
+from survival.models.base import Cancelled, CompressedModel, HazardModel, inner_folds, stop_if
+
+
+def cox_loss(log_hr: Tensor, event: Tensor, end: Tensor) -> Tensor:
+    """Mean negative partial log-likelihood of an event.
+
+    log_hr, event: (n,) in falling time. end: (n,) the last place with the same time, so that ties share a risk set.
+    """
+    log_risk = torch.logcumsumexp(log_hr, dim=0)[end]
+    return -((log_hr - log_risk) * event).sum() / event.sum()
+
+
+class DeepSurv(CompressedModel, HazardModel):
+    """Parameters
+    ----------
+    hidden : widths of the hidden layers. dropout, weight_decay, learning_rate : of the training.
+    epochs : at most; patience : epochs without a better left-out likelihood before stopping.
+    members : networks, and folds of early stopping. device : "cpu", "cuda", or None: CUDA where there is one.
+    n_components, missing, seed : as of CompressedModel.
+
+    Attributes after fit: epochs_ (members,) at which each stopped, slope_ factor that the left-out scores asked for.
+    """
+
+    label = "DeepSurv"
+
+    def __init__(
+        self,
+        *,
+        hidden: tuple[int, ...] = (32,),
+        dropout: float = 0.2,
+        weight_decay: float = 1e-2,
+        learning_rate: float = 3e-3,
+        epochs: int = 300,
+        patience: int = 30,
+        members: int = 5,
+        device: str | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        if members < 2 or epochs < 1 or not 0 <= dropout < 1 or any(width < 1 for width in hidden):
+            raise SurvivalError(
+                "DeepSurv needs at least 2 members, 1 epoch, a dropout in [0, 1) and layers of width 1."
+            )
+        self.hidden, self.dropout, self.weight_decay = tuple(hidden), dropout, weight_decay
+        self.learning_rate, self.epochs, self.patience, self.members = learning_rate, epochs, patience, members
+        self.device = device
+
+    def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
+        self._device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        fold = inner_folds(event, copies, self.members, self.seed)
+        self._compression = self._compress(flat)  # scaling sees the stopping folds' features, never their outcomes
+        scores = self._compression.scores
+        networks, epochs, out_of_fold, centres = [], [], np.empty(len(time)), []
+        for k in range(self.members):
+            train = fold != k
+            network, epoch = self._train(scores, time, event, train, self.seed + 1000 * k, cancelled)
+            lp = self._apply(network, scores)
+            centres.append(float(np.median(lp[train])))
+            out_of_fold[~train] = lp[~train] - centres[-1]
+            networks.append(network)
+            epochs.append(epoch)
+        slope = calibration_slope(time, event, out_of_fold).value
+        if not np.isfinite(slope) or slope < 0:
+            slope = 0.0
+            self.notes_ += ("Out of fold the scores do not tell who dies earlier: no risk is predicted.",)
+        self._networks, self._centre, self.slope_ = networks, float(np.mean(centres)), slope
+        self.epochs_ = tuple(epochs)
+        self.out_of_fold_ = slope * out_of_fold
+        self._set_baseline(time, event, self.out_of_fold_)
+        self._middle = flat.mean(axis=0, dtype=np.float64)[None]
+
+    def _network(self, width: int) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for size in self.hidden:
+            layers += [nn.Linear(width, size), nn.SELU(), nn.Dropout(self.dropout)]
+            width = size
+        last = nn.Linear(width, 1, bias=False)
+        nn.init.zeros_(last.weight)  # starts at the null model
+        return nn.Sequential(*layers, last)
+
+    def _train(
+        self,
+        scores: np.ndarray,
+        time: np.ndarray,
+        event: np.ndarray,
+        train: np.ndarray,
+        seed: int,
+        cancelled: Cancelled,
+    ) -> tuple[nn.Sequential, int]:
+        """(network at its best epoch, that epoch). Left-out likelihood: everyone's less the training patients'."""
+        with torch.random.fork_rng(devices=[] if self._device == "cpu" else None):
+            torch.manual_seed(seed)
+            network = self._network(scores.shape[1]).to(self._device)
+            optimiser = torch.optim.AdamW(
+                network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, betas=(0.9, 0.99)
+            )
+            inside, whole = (self._batch(scores, time, event, rows) for rows in (train, np.ones_like(train)))
+            added = float(event[~train].sum())
+            best, best_epoch, kept = np.inf, 0, _copy(network)
+            for epoch in range(1, self.epochs + 1):
+                stop_if(cancelled)
+                network.train()
+                optimiser.zero_grad(set_to_none=True)
+                cox_loss(network(inside[0])[:, 0], inside[1], inside[2]).backward()
+                optimiser.step()
+                network.eval()
+                with torch.no_grad():
+                    values = [float(cox_loss(network(b[0])[:, 0], b[1], b[2]) * b[1].sum()) for b in (whole, inside)]
+                left_out = (values[0] - values[1]) / max(added, 1.0)
+                if left_out < best - 1e-5:
+                    best, best_epoch, kept = left_out, epoch, _copy(network)
+                elif epoch - best_epoch >= self.patience or not np.isfinite(left_out):
+                    break
+        network.load_state_dict(kept)
+        return network.eval(), best_epoch
+
+    def _batch(
+        self, scores: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        places = np.flatnonzero(rows)
+        places = places[np.argsort(-time[places], kind="stable")]
+        falling = -time[places]
+        end = np.searchsorted(falling, falling, side="right") - 1
+        return (
+            torch.as_tensor(scores[places], dtype=torch.float32, device=self._device),
+            torch.as_tensor(event[places], dtype=torch.float32, device=self._device),
+            torch.as_tensor(end, device=self._device),
+        )
+
+    def _apply(self, network: nn.Sequential, scores: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            x = torch.as_tensor(scores, dtype=torch.float32, device=self._device)
+            return network(x)[:, 0].double().cpu().numpy()
+
+    def _risk(self, flat: np.ndarray) -> np.ndarray:
+        scores = self._compression.transform(flat)
+        mean = np.mean([self._apply(network, scores) for network in self._networks], axis=0)
+        return self.slope_ * (mean - self._centre)
+
+    def log_hr_gradient(self) -> dict[str, np.ndarray]:
+        """At the training patients' mean: the network bends, so this holds near there."""
+        return self.gradient_at(None)
+
+    def gradient_at(self, X: Any) -> dict[str, np.ndarray]:
+        """Mean gradient over rows of X; None: at the training patients' mean."""
+        encoding = self._fitted()
+        flat = self._middle if X is None else encoding.transform(X)
+        x = torch.as_tensor(self._compression.transform(flat), dtype=torch.float32, device=self._device)
+        x.requires_grad_(True)
+        total = torch.stack([network(x)[:, 0] for network in self._networks]).mean(dim=0)
+        (gradient,) = torch.autograd.grad(total.sum(), x)
+        mean = gradient.mean(dim=0).double().cpu().numpy()
+        return encoding.carry_back(self.slope_ * self._compression.carry_back(mean))
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}

@@ -1,0 +1,153 @@
+"""What every survival model can do: fit, log_risk, survival curve, and where it has one a gradient.
+
+A model learns everything (levels, scaling, components, penalties, stopping) from the rows that it is given, so whoever
+holds rows back holds them back from all of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from survival.baseline import Baseline, fit_baseline
+from survival.blocks import Compression, Encoding, Features, as_features, fit_compression, fit_encoding, rows_of
+from survival.errors import FitCancelled, SurvivalError
+from survival.outcome import check_outcome, patient_folds
+
+Cancelled = Callable[[], bool] | None
+
+
+class SurvivalModel(ABC):
+    """A model of time to an event. Rows are patients.
+
+    Attributes after fit
+    --------------------
+    out_of_fold_ : (n,) the training patients' scores from inner folds without them, or None where the model has none.
+    notes_ : sentences for people.
+    """
+
+    label: ClassVar[str] = ""
+    out_of_fold_: np.ndarray | None = None
+    notes_: tuple[str, ...] = ()
+
+    @abstractmethod
+    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+        """Learn from n training patients.
+
+        Parameters
+        ----------
+        X : an array (n, ...), a table, or named blocks of them. time, event : (n,).
+        copies : (n,) ids where rows are drawn with repeats: copies of a patient stay in one inner fold.
+        cancelled : asked now and then; True stops with FitCancelled.
+        """
+
+    @abstractmethod
+    def predict(self, X: Any) -> np.ndarray:
+        """Log risk of each row, (n,): higher dies earlier; about 0 at the training median."""
+
+    @abstractmethod
+    def predict_survival_function(self, X: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """(times (T,), S (n, T)); nan beyond the last follow-up. times None: the model's own."""
+
+    def log_hr_gradient(self) -> dict[str, np.ndarray]:
+        """d log_hr / d x by block, in the shape of one row. Raises SurvivalError where the model has none."""
+        raise SurvivalError(f"{self.label} has no gradient: choose a Cox model or DeepSurv for a direction.")
+
+
+def check_rows(X: Any, time: Any, event: Any) -> tuple[Features, np.ndarray, np.ndarray]:
+    """(blocks, time, event), equally many rows."""
+    features, outcome = as_features(X), check_outcome(time, event)
+    if rows_of(features) != len(outcome):
+        raise SurvivalError(f"There are {rows_of(features)} rows of features but {len(outcome)} outcomes.")
+    if not outcome.event.any():
+        raise SurvivalError("There is no event among the training patients: a model cannot be fitted.")
+    return features, outcome.time, outcome.event
+
+
+def inner_folds(event: np.ndarray, copies: Any, folds: int, seed: int) -> np.ndarray:
+    """(n,) folds, stratified on the event, all copies of a patient in one."""
+    rng = np.random.default_rng(seed)
+    if copies is None:
+        return patient_folds(event, folds, rng)
+    _, first, code = np.unique(np.asarray(copies), return_index=True, return_inverse=True)
+    return patient_folds(event[first], folds, rng)[code]
+
+
+def stop_if(cancelled: Cancelled) -> None:
+    if cancelled is not None and cancelled():
+        raise FitCancelled("The fit was stopped; nothing was changed.")
+
+
+class EncodedModel(SurvivalModel):
+    """A model on one matrix: blocks are encoded, then _fit sees (n, p) numbers.
+
+    Parameters common to all: missing ("refuse" or "indicator"), block_weights (block -> factor on its standard
+    deviation where several blocks are fused), seed.
+    """
+
+    def __init__(
+        self, *, missing: str = "refuse", block_weights: Mapping[str, float] | None = None, seed: int = 0
+    ) -> None:
+        self.missing, self.block_weights, self.seed = missing, block_weights, seed
+
+    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+        features, t, e = check_rows(X, time, event)
+        encoding = fit_encoding(features, self.missing)
+        self._encoding = encoding
+        self.notes_ = encoding.notes
+        self._fit(encoding.transform(features), t, e, copies, cancelled)
+        return self
+
+    @abstractmethod
+    def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
+        """Learn from encoded rows (n, p)."""
+
+    @abstractmethod
+    def _risk(self, flat: np.ndarray) -> np.ndarray:
+        """Log risk of encoded rows, (n,)."""
+
+    def predict(self, X: Any) -> np.ndarray:
+        return self._risk(self._fitted().transform(X))
+
+    def _fitted(self) -> Encoding:
+        if not hasattr(self, "_encoding"):
+            raise SurvivalError(f"{self.label} has not been fitted yet: fit it first.")
+        return self._encoding
+
+
+class HazardModel(EncodedModel):
+    """A model whose survival curve is S(t | x) = exp(-H0(t) exp(log_hr(x)))."""
+
+    _baseline: Baseline
+
+    def predict_survival_function(self, X: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        return self._baseline_fitted().survival(self.predict(X), times)
+
+    def _baseline_fitted(self) -> Baseline:
+        self._fitted()
+        return self._baseline
+
+    def _set_baseline(self, time: np.ndarray, event: np.ndarray, log_hr: np.ndarray) -> None:
+        """On out-of-fold scores where there are some: a fitted model's own are spread too widely."""
+        self._baseline = fit_baseline(time, event, log_hr)
+
+
+class CompressedModel(EncodedModel):
+    """A model on few columns: arrays come in as their leading principal components.
+
+    n_components : components of an array block that are kept; None: all.
+    """
+
+    _compression: Compression
+
+    def __init__(self, *, n_components: int | None = 50, **common: Any) -> None:
+        super().__init__(**common)
+        if n_components is not None and n_components < 1:
+            raise SurvivalError("Give at least 1 component.")
+        self.n_components = n_components
+
+    def _compress(self, flat: np.ndarray) -> Compression:
+        return fit_compression(flat, self._fitted(), self.n_components)

@@ -1,0 +1,126 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from survival.blocks import STANDARD_SETS, FeatureSet, as_features, fit_compression, fit_encoding, take_rows
+from survival.errors import SurvivalError
+from survival.features import fit_reduction
+
+
+def table(n=40):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "age": rng.normal(60, 10, n),
+            "site": np.where(np.arange(n) < 25, "lung", np.where(np.arange(n) < 37, "colon", "skin")),
+            "smoker": np.arange(n) % 3 == 0,
+        }
+    )
+
+
+def test_words_become_columns_and_rare_levels_the_commonest():
+    encoding = fit_encoding({"clinical": table()})
+    assert encoding.names == ("age", "site colon", "smoker")
+    assert "skin (under 5 patients) counted with lung" in encoding.notes[0]
+    flat = encoding.transform({"clinical": table()})
+    np.testing.assert_array_equal(flat[:, 1], np.repeat([0, 1, 0], [25, 12, 3]))
+    new = table().iloc[:2].assign(site=["bone", "colon"])
+    np.testing.assert_array_equal(encoding.transform({"clinical": new})[:, 1], [0, 1])
+
+
+def test_missing_values_are_refused_or_told():
+    holes = table()
+    holes.loc[[3, 7], "age"] = np.nan
+    holes.loc[30, "site"] = None
+    with pytest.raises(SurvivalError, match="clinical: age is missing in row 4"):
+        fit_encoding({"clinical": holes})
+    encoding = fit_encoding({"clinical": holes}, missing="indicator")
+    assert encoding.names == ("age", "age missing", "site colon", "site missing", "smoker")
+    assert any("age is missing for 2 of 40" in note for note in encoding.notes)
+    flat = encoding.transform({"clinical": holes})
+    assert flat[3, 0] == pytest.approx(holes["age"].mean())
+    assert flat[:, 1].tolist() == [float(i in (3, 7)) for i in range(40)]
+    assert flat[30, 2:4].tolist() == [0, 1]
+    strict = fit_encoding({"clinical": table()})
+    with pytest.raises(SurvivalError, match="age is missing in row 4"):
+        strict.transform({"clinical": holes})
+
+
+def test_nothing_is_learned_from_rows_that_are_held_back():
+    held_back = table()
+    held_back.loc[30:, "age"] = 1e6
+    train = take_rows({"clinical": held_back}, np.arange(30))
+    first, second = fit_encoding(train), fit_encoding(take_rows({"clinical": table()}, np.arange(30)))
+    assert first.names == second.names
+    assert first.columns == second.columns
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60))
+@settings(max_examples=15, deadline=None)
+def test_fused_blocks_have_one_total_variance(seed, width):
+    """Early fusion: each block's scaled columns carry the same variance, times its weight squared."""
+    rng = np.random.default_rng(seed)
+    features = {"photo": rng.normal(size=(40, width, 3)), "clinical": table()}
+    encoding = fit_encoding(features)
+    weight = encoding.weights({"clinical": 2.0})
+    total = {name: float((weight[part] ** 2).sum()) for name, part in encoding.slices.items()}
+    assert total["clinical"] == pytest.approx(4 * total["photo"])
+    flat = encoding.transform(features)
+    reduction = fit_reduction(flat, weight=weight)
+    coef = rng.normal(size=reduction.scores.shape[1])
+    gradient = reduction.carry_back(coef)
+    lp = flat @ gradient
+    np.testing.assert_allclose(lp - lp.mean(), reduction.scores @ coef, atol=1e-8)
+    carried = encoding.carry_back(gradient)
+    assert carried["photo"].shape == (width, 3)
+    assert fit_encoding({"photo": features["photo"]}).weights() is None
+
+
+def test_compression_leaves_tables_and_carries_gradients_back():
+    rng = np.random.default_rng(1)
+    features = {"photo": rng.normal(size=(40, 30)), "clinical": table()}
+    encoding = fit_encoding(features)
+    flat = encoding.transform(features)
+    compression = fit_compression(flat, encoding, 5)
+    assert compression.scores.shape == (40, 8)
+    np.testing.assert_allclose(compression.transform(flat), compression.scores, atol=1e-10)
+    age = features["clinical"]["age"]
+    np.testing.assert_allclose(compression.scores[:, 5], (age - age.mean()) / age.std(), atol=1e-12)
+    coef = rng.normal(size=8)
+    lp = flat @ compression.carry_back(coef)
+    np.testing.assert_allclose(lp - lp.mean(), compression.scores @ coef, atol=1e-9)
+
+
+def test_feature_sets():
+    photo = next(s for s in STANDARD_SETS if s.name == "photo")
+    both = next(s for s in STANDARD_SETS if s.name == "photo-clinical-late")
+    assert list(photo.select({"photo": np.ones((2, 3)), "clinical": table(2)})) == ["photo"]
+    with pytest.raises(SurvivalError, match="needs clinical"):
+        both.select({"photo": np.ones((2, 3))})
+    with pytest.raises(SurvivalError, match="fusion early or late"):
+        FeatureSet("x", ("photo",), fusion="middle")
+
+
+@pytest.mark.parametrize(
+    ("features", "sentence"),
+    [
+        ({}, "no features"),
+        ({"a": np.ones((3, 2)), "b": np.ones((4, 2))}, "unequal"),
+        (np.ones((0, 3)), "no rows"),
+    ],
+)
+def test_blocks_that_do_not_fit(features, sentence):
+    with pytest.raises(SurvivalError, match=sentence):
+        as_features(features)
+
+
+def test_rows_of_another_kind_are_refused():
+    encoding = fit_encoding({"photo": np.random.default_rng(0).normal(size=(10, 4)), "clinical": table(10)})
+    with pytest.raises(SurvivalError, match="also needs clinical"):
+        encoding.transform({"photo": np.ones((2, 4))})
+    with pytest.raises(SurvivalError, match="another shape"):
+        encoding.transform({"photo": np.ones((2, 5)), "clinical": table(2)})
+    with pytest.raises(SurvivalError, match="lacks a column"):
+        encoding.transform({"photo": np.ones((2, 4)), "clinical": table(2)[["age"]]})
