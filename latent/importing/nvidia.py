@@ -10,6 +10,7 @@ from typing import Any
 from latent.errors import ImportRefused
 from latent.importing.containers import Persistent
 from latent.importing.tensors import TensorRecord
+from latent.stylegan2.building import shown
 
 MAX_DEPTH = 8
 MAX_TENSORS = 5000
@@ -31,7 +32,9 @@ def _tensors_of(network: Persistent, prefix: str = "", depth: int = 0) -> Iterat
             if value is None:
                 continue
             if not isinstance(value, TensorRecord):
-                raise ImportRefused(f"The file has something else where the tensor {prefix}{name} should be.")
+                raise ImportRefused(
+                    f"The file has something else where the tensor {shown(f'{prefix}{name}')} should be."
+                )
             yield f"{prefix}{name}", value
     modules = network.state.get("_modules", {})
     if not isinstance(modules, Mapping):
@@ -40,7 +43,7 @@ def _tensors_of(network: Persistent, prefix: str = "", depth: int = 0) -> Iterat
         if module is None:
             continue
         if not isinstance(module, Persistent):
-            raise ImportRefused(f"The file has something else where the module {prefix}{name} should be.")
+            raise ImportRefused(f"The file has something else where the module {shown(f'{prefix}{name}')} should be.")
         yield from _tensors_of(module, f"{prefix}{name}.", depth + 1)
 
 

@@ -15,6 +15,7 @@ import torch
 
 from latent.errors import ImportRefused
 from latent.importing.tensors import TensorRecord
+from latent.stylegan2.building import shown
 
 MAPPING_RATE = 0.01  # learning-rate multiplier of the mapping network, the same in every published file
 
@@ -148,7 +149,7 @@ def read_generator(
         try:
             target = _target(key)
         except KeyError:
-            raise ImportRefused(f"The file's generator has a tensor that has no place here, {key[:80]}.") from None
+            raise ImportRefused(f"The file's generator has a tensor that has no place here, {shown(key)}.") from None
         if target is None:
             if record.numel > 64:
                 raise ImportRefused(f"The file resamples by another filter than [1, 3, 3, 1] in {key}.")

@@ -149,6 +149,12 @@ def _check_channels(what: str, kwargs: Mapping[str, Any], resolution: int) -> No
         raise ValueError(f"{what} would have no channels at {resolution} px")
 
 
+def shown(name: object) -> str:
+    """A name from a file of unknown origin as it may stand in a sentence: short, without control characters."""
+    text = str(name)[:80]
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]], what: str) -> None:
     """Names and shapes of a file's tensors against a network on any device.
 
@@ -160,7 +166,7 @@ def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]], what: 
         raise ValueError(f"{what} lacks the tensor {missing[0]}{_and_more(missing)}")
     unknown = sorted(shapes.keys() - wanted.keys())
     if unknown:
-        raise ValueError(f"{what} holds a tensor that has no place here, {unknown[0][:80]}{_and_more(unknown)}")
+        raise ValueError(f"{what} holds a tensor that has no place here, {shown(unknown[0])}{_and_more(unknown)}")
     for name, shape in shapes.items():
         if tuple(shape) != tuple(wanted[name].shape):
             raise ValueError(f"{what} has the tensor {name} as {tuple(shape)}, not {tuple(wanted[name].shape)}")

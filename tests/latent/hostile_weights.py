@@ -269,6 +269,10 @@ def networks() -> dict[str, tuple[bytes, str]]:
             changed_network(lambda s: _replace(child(s, "mapping", "fc0"), *weight, "hello")),
             "fc0.weight",
         ),
+        "unprintable-name": (
+            changed_network(lambda s: _replace(child(s, "mapping"), "_buffers", "\x1b[2J\n", "hello")),
+            "should be",
+        ),
         "text-for-module": (changed_network(lambda s: _replace(s, "_modules", "mapping", "hello")), "mapping"),
         "other-filter": (
             changed_network(
@@ -330,6 +334,7 @@ def state_dicts() -> dict[str, tuple[bytes, str]]:
         "number-in-state": (changed(**{"style.1.bias": 3}), "style.1.bias"),
         "missing-layer": (pt_bytes({"g_ema": without}), "lacks"),
         "extra": (changed(**{"encoder.weight": torch.zeros(3)}), "encoder.weight"),
+        "unprintable": (changed(**{"\x1b[2J\n": torch.zeros(3)}), "no place"),
         "wrong-rank": (changed(**{"input.input": torch.zeros(8)}), "b4.const"),
         "wrong-shape": (changed(**{"convs.0.conv.weight": torch.zeros(1, 9, 8, 3, 3)}), "as"),
         "two-constants": (changed(**{"input.input": torch.zeros(2, 8, 4, 4)}), "b4.const"),
@@ -362,6 +367,7 @@ def encoders() -> dict[str, tuple[bytes, str]]:
         "encoder-alone": (psp_bytes(decoder={}), "--encoder-for"),
         "number-in-state": (changed(encoder__x=3), "encoder.x"),
         "extra": (changed(encoder__body__24=torch.zeros(3)), "body.24"),
+        "unprintable": (changed(**{"encoder__\x1b[2J\n": torch.zeros(3)}), "no place"),
         "extra-counter": (changed(encoder__body__0__num_batches_tracked=torch.tensor(1)), "num_batches_tracked"),
         "missing": (changed(encoder__latlayer2__bias=None), "latlayer2.bias"),
         "missing-stem": (changed(encoder__input_layer__0__weight=None), "input_layer.0.weight"),

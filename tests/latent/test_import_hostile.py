@@ -19,7 +19,7 @@ from latent.importing import containers, import_file
 from latent.importing.reader import read_networks
 from tests.latent import hostile_weights as hostile
 
-SECONDS = 20  # generous: a refusal takes milliseconds, an endless one for ever
+SECONDS = 20  # of processor time; generous: a refusal takes milliseconds, an endless one for ever
 MEMORY = 700 << 20  # bytes beyond what torch itself takes
 
 
@@ -36,9 +36,9 @@ def refused(place: Path, data: bytes, capsys: pytest.CaptureFixture[str]) -> str
     """What is said of a file. Checks that it is one sentence, exit code 1, and that nothing was left."""
     file = place / "weights.bin"
     file.write_bytes(data)
-    start = time.monotonic()
+    start = time.process_time()
     assert main(["import", str(file), "--name", "x", "--root", str(place / "checkpoints")]) == 1
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     said = capsys.readouterr()
     assert said.out == ""
     sentence(said.err)
@@ -129,13 +129,13 @@ pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for file in sorted(Path(sys.argv[1]).iterdir()):
-    start = time.monotonic()
+    start = time.process_time()
     try:
         import_file(file, "x", Path(sys.argv[1]) / "checkpoints")
         said = "IMPORTED"
     except ImportRefused as error:
         said = str(error)
-    print(file.name, f"{time.monotonic() - start:.2f}", said, sep="\\t", flush=True)
+    print(file.name, f"{time.process_time() - start:.2f}", said, sep="\\t", flush=True)
 """
 
 
@@ -150,7 +150,7 @@ def test_nothing_exhausts_memory_or_time(tmp_path: Path) -> None:
         [sys.executable, "-c", WORKER, str(files), str(MEMORY)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
         cwd=Path(__file__).parents[2],
     )
