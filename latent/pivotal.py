@@ -49,26 +49,26 @@ class PivotalSettings:
 
     pixel, locality: a_x, a_r above; locality 0 leaves the bracket out. locality_every: the bracket is computed in every
     such step, with as many times its weight. distance: s in standard deviations of W (root of the summed variances) a
-    layer. finest: only the blocks of the `finest` highest resolutions move, 0 for all of them. close: the perceptual
+    layer. coarsest: blocks of fewer pixels a side are left as they are; 4 moves all of them. close: the perceptual
     distance at which it is enough, None for the one that suits the distance at hand. patience, tolerance: it also stops
     when the distance to the photo fell by less than this share over so many steps.
     """
 
     steps: int = 200
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     pixel: float = 1.0
     locality: float = 0.1
     locality_every: int = 1
     distance: float = 1.0
-    finest: int = 0
+    coarsest: int = 16
     close: float | None = None
     patience: int = 20
     tolerance: float = 0.02
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.patience < 1 or self.locality_every < 1 or self.finest < 0:
-            raise PivotalError("Tuning needs steps and finest >= 0, patience and locality_every >= 1.")
+        if self.steps < 0 or self.patience < 1 or self.locality_every < 1:
+            raise PivotalError("Tuning needs steps >= 0, patience and locality_every >= 1.")
         if not 0 < self.learning_rate < 1 or not 0 <= self.tolerance < 1:
             raise PivotalError("Tuning needs a learning rate in (0, 1) and a tolerance in [0, 1).")
         if not all(math.isfinite(v) and v >= 0 for v in (self.pixel, self.locality, self.distance, self.close or 0.0)):
@@ -136,10 +136,12 @@ def _network(generator: Generator, changed: Mapping[str, Tensor]) -> SynthesisNe
     return network.eval().requires_grad_(False)
 
 
-def tuned_names(generator: Generator, finest: int = 0) -> list[str]:
-    """Parameters of the synthesis network that a tuning moves: those of the `finest` highest resolutions, 0: all."""
-    blocks = {f"b{resolution}" for resolution in generator.synthesis.block_resolutions[-finest:]}
-    return [name for name, _ in generator.synthesis.named_parameters() if name.partition(".")[0] in blocks]
+def tuned_names(generator: Generator, coarsest: int) -> list[str]:
+    """Parameters of the synthesis network that a tuning moves: those of its blocks of at least `coarsest` px a side,
+    and always of the last one."""
+    synthesis = generator.synthesis
+    blocks = {f"b{r}" for r in synthesis.block_resolutions if r >= min(coarsest, synthesis.img_resolution)}
+    return [name for name, _ in synthesis.named_parameters() if name.partition(".")[0] in blocks]
 
 
 def _near_codes(checkpoint: Checkpoint, pivot: Tensor, settings: PivotalSettings) -> Tensor:
@@ -158,7 +160,7 @@ class _Tuning:
         self.before, self.settings, self.pivot, self.target = checkpoint.generator, settings, pivot, target
         self.perceptual: PerceptualDistance = load_perceptual(target.device)
         own = dict(self.before.synthesis.named_parameters())
-        names = tuned_names(self.before, settings.finest)
+        names = tuned_names(self.before, settings.coarsest)
         self.network = _network(self.before, {name: own[name].detach().clone() for name in names})
         self.moving = {name: p for name, p in self.network.named_parameters() if name in set(names)}
         for parameter in self.moving.values():

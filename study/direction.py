@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ from study.score import Risk, check_checkpoint, risk_of
 from study.store import Study
 
 Kind = Literal["coefficients", "pattern"]
+Draw = Callable[[Checkpoint, NDArray[np.float32]], NDArray[np.uint8]]  # codes (K, num_ws, w_dim) -> frames
 KINDS: tuple[Kind, ...] = ("coefficients", "pattern")
 
 
@@ -81,15 +83,17 @@ def edit_strip(
     direction: Direction,
     steps: NDArray[np.float64],
     model: str = "photo",
+    draw: Draw | None = None,
 ) -> Strip:
     """The face of code `ws` (num_ws, w_dim) moved by each of `steps` (K,) log-HR, with its risk at each.
 
-    The risks are those the model gives to the codes that are shown, not step arithmetic.
+    The risks are those the model gives to the codes that are shown, not step arithmetic. draw: makes the frames in
+    place of the checkpoint's generator, for display; nothing else is asked of it, so no number can depend on it.
     """
     check_checkpoint(study, checkpoint, model)
     steps = np.asarray(steps, float)
     codes = edited_codes(ws, mean_code(checkpoint), direction, steps)
-    frames = synthesize(checkpoint, codes)
+    frames = synthesize(checkpoint, codes) if draw is None else draw(checkpoint, codes)
     return Strip(steps, frames, codes, **_stack(risk_of(study, study.model(model), codes)))
 
 
