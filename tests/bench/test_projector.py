@@ -49,8 +49,9 @@ def test_table_of_the_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr(
         bench_invert, "PRESETS", {"fast": bench_invert.replace(bench_invert.ENCODER_ONLY, name="fast", steps=2)}
     )
-    result = bench_invert.run(["--n", "2", "--steps", "3"])
-    assert [row["method"] for row in result["medians"]] == ["encoder only", "fast", "projector"]
+    monkeypatch.setattr(bench_invert, "PIVOT", bench_invert.PRESETS["fast"])
+    result = bench_invert.run(["--n", "2", "--steps", "3", "--tuning", "2"])
+    assert [row["method"] for row in result["medians"]] == ["encoder only", "fast", "pivotal tuning", "projector"]
     printed = capsys.readouterr().out
     assert result["perceptual_name"] in printed
     assert all(len(rows) == 2 for rows in result["portraits"].values())
@@ -58,6 +59,10 @@ def test_table_of_the_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     seconds = np.median([measured["seconds"] for measured in result["portraits"]["projector"]])
     assert row["seconds"] == pytest.approx(seconds)
     assert row["times faster"] == pytest.approx(1)
+    for tuned, code in zip(result["portraits"]["pivotal tuning"], result["portraits"]["fast"], strict=True):
+        assert tuned["code"]["psnr"] == code["psnr"], "tuned around the code that the preset finds"
+        assert tuned["psnr"] > code["psnr"]
+        assert tuned["seconds"] > tuned["tuning_seconds"] > 0
 
 
 def test_held_out_portraits_are_there_and_aligned() -> None:
