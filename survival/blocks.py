@@ -264,3 +264,14 @@ def fit_compression(flat: np.ndarray, encoding: Encoding, n_components: int | No
             for name, part in encoding.slices.items()
         )
     )
+
+
+def join_rows(first: Block, second: Block) -> Block:
+    """Rows of one block after those of another of its kind."""
+    if isinstance(first, pd.DataFrame) and isinstance(second, pd.DataFrame):
+        if set(first.columns) != set(second.columns):
+            raise SurvivalError("The tables of the two cohorts have other columns.")
+        return pd.concat([first, second[list(first.columns)]], ignore_index=True)
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and first.shape[1:] == second.shape[1:]:
+        return np.concatenate([first, second])
+    raise SurvivalError("The features of the two cohorts are of another kind or shape.")

@@ -1,0 +1,169 @@
+"""One job of a comparison (fit a model to some patients, score others), and processes that do such jobs.
+
+A worker is started afresh (spawn), so it works beside torch and beside a running app; it has one thread, reads arrays
+from memory-mapped files that all workers share, and is asked to stop through an event.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time as clock
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from survival.blocks import Block, Features, take_rows
+from survival.errors import FitCancelled, SurvivalError
+from survival.models.registry import ModelEntry, build
+
+QUARTILES = (25, 50, 75)
+POLL = 0.3  # seconds between two questions whether to stop
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """Fit `entry` with settings to blocks of the train rows, score the test rows at times (T,)."""
+
+    model: str
+    entry: ModelEntry
+    settings: dict[str, Any]
+    blocks: tuple[str, ...]
+    train: np.ndarray
+    test: np.ndarray
+    times: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class JobResult:
+    """log_risk, quartile: (m,), survival: (m, T) of the test rows. error: why there are none, else ''."""
+
+    log_risk: np.ndarray
+    survival: np.ndarray
+    quartile: np.ndarray
+    notes: tuple[str, ...]
+    seconds: float
+    error: str = ""
+
+
+def run_job(
+    job: Job, features: Features, time: np.ndarray, event: np.ndarray, cancelled: Callable[[], bool] | None = None
+) -> JobResult:
+    """Do one job here. A model that cannot be fitted gives a result with its sentence; FitCancelled passes through."""
+    start = clock.perf_counter()
+    own = {name: features[name] for name in job.blocks}
+    m = len(job.test)
+    try:
+        model = build(job.entry, job.model, job.settings)
+        model.fit(take_rows(own, job.train), time[job.train], event[job.train], None, cancelled)
+        new = take_rows(own, job.test)
+        log_risk = np.asarray(model.predict(new), dtype=np.float64)
+        survival = np.asarray(model.predict_survival_function(new, job.times)[1], dtype=np.float64)
+        if not (np.isfinite(log_risk).all() and np.isfinite(survival).all()):
+            raise SurvivalError(f"Model {job.model} predicted something that is not a number.")
+    except FitCancelled:
+        raise
+    except SurvivalError as error:
+        empty = np.empty(0)
+        return JobResult(empty, empty, empty, (), clock.perf_counter() - start, str(error))
+    quartile = np.full(m, -1, dtype=np.int64)
+    if model.out_of_fold_ is not None:
+        cuts = np.percentile(model.out_of_fold_, QUARTILES)
+        quartile = np.searchsorted(cuts, log_risk, side="right").astype(np.int64)
+    return JobResult(log_risk, survival, quartile, tuple(model.notes_), clock.perf_counter() - start)
+
+
+_shared: dict[str, Any] = {}  # of a worker process
+
+
+def _start_worker(
+    folder: str,
+    arrays: tuple[str, ...],
+    tables: dict[str, pd.DataFrame],
+    time: np.ndarray,
+    event: np.ndarray,
+    stop: Any,
+) -> None:
+    threadpool_limits(limits=1)
+    features: dict[str, Block] = dict(tables)
+    for place, name in enumerate(arrays):
+        features[name] = np.load(Path(folder) / f"{place}.npy", mmap_mode="r", allow_pickle=False)
+    _shared.update(features=features, time=time, event=event, stop=stop)
+
+
+def _work(job: Job) -> JobResult | None:
+    try:
+        return run_job(job, _shared["features"], _shared["time"], _shared["event"], _shared["stop"].is_set)
+    except FitCancelled:
+        return None
+
+
+class Pool:
+    """Worker processes over one data set; a context."""
+
+    def __init__(self, features: Features, time: np.ndarray, event: np.ndarray, workers: int) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="survival-")
+        arrays = tuple(name for name, block in features.items() if not isinstance(block, pd.DataFrame))
+        for place, name in enumerate(arrays):
+            np.save(Path(self._folder.name) / f"{place}.npy", features[name], allow_pickle=False)
+        tables = {name: block for name, block in features.items() if isinstance(block, pd.DataFrame)}
+        context = multiprocessing.get_context("spawn")
+        self._stop = context.Event()
+        self._workers = workers
+        self._executor = ProcessPoolExecutor(
+            workers, context, _start_worker, (self._folder.name, arrays, tables, time, event, self._stop)
+        )
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._folder.cleanup()
+
+    def results(self, jobs: Mapping[Any, Job], cancelled: Callable[[], bool] | None) -> Iterator[tuple[Any, JobResult]]:
+        """(name, result) of each job as it is done. Raises FitCancelled, or SurvivalError when a worker died."""
+        waiting = list(jobs.items())[::-1]
+        running: dict[Future[JobResult | None], Any] = {}
+        while waiting or running:
+            with _OneThread():  # processes are started as jobs come in, and inherit it
+                while waiting and len(running) < 2 * self._workers:
+                    name, job = waiting.pop()
+                    running[self._executor.submit(_work, job)] = name
+            if cancelled is not None and cancelled():
+                raise FitCancelled("The comparison was stopped; finished folds are kept.")
+            for future in wait(running, timeout=POLL, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                try:
+                    result = future.result()
+                except BrokenProcessPool:
+                    raise SurvivalError(
+                        "A worker process ended (most likely for lack of memory): use fewer workers."
+                    ) from None
+                if result is not None:
+                    yield name, result
+
+
+class _OneThread:
+    """Environment in which new processes get one thread each."""
+
+    def __enter__(self) -> None:
+        self._before = {name: os.environ.get(name) for name in THREADS}
+        os.environ.update(dict.fromkeys(THREADS, "1"))
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
