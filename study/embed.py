@@ -21,6 +21,7 @@ from study.embedding.local import InProcess, Processes
 from study.embedding.parts import Shelf
 from study.embedding.record import record_of, study_preset
 from study.embedding.workers import DEVICES, MakeWorker, choose_devices, worker_spec
+from study.error_survival import error_text
 from study.errors import StudyError
 from study.latents import Embedding
 from study.store import Study
@@ -135,4 +136,6 @@ def run(args: Any) -> int:
     print(f"{duration(report.seconds)}.")
     for patient, photo, reason in report.failures[:20]:
         print(f"  {patient} ({photo}): {reason}")
+    if report.survival is not None:
+        print(error_text(report.survival))
     return 0

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from study.error_survival import ErrorSurvival, error_and_survival, error_text
 from study.errors import StudyError
 from study.files import csv_text, replacing_folder, write_json, write_text
 from study.settings import SAFE_NAME
@@ -97,6 +98,7 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "uno_tau": tau,
         "calibration_slope": asdict(model.calibration_slope_),
         "fold_cosine": float(model.fold_cosine_),
+        "inversion_and_survival": error_and_survival(study, table).as_dict(),
         "truth": _against_truth(study, model, table),
         "notes": list(model.notes_),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
@@ -159,7 +161,10 @@ def report_text(report: dict[str, Any]) -> str:
             f"  {'correlation with the true face log-hazard':<42}{report['truth']['correlation_with_face']:>7.3f}"
         )
     lines.append(f"  {'cosine between the folds directions':<42}{report['fold_cosine']:>7.3f}")
-    return "\n".join(lines + [f"Note: {note}" for note in report["notes"]])
+    lines += [f"Note: {note}" for note in report["notes"]]
+    if found := report.get("inversion_and_survival"):
+        lines += ["", error_text(ErrorSurvival.from_dict(found))]
+    return "\n".join(lines)
 
 
 def add_arguments(parser: Any) -> None:

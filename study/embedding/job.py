@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from latent.errors import Cancelled
 from study.embedding.blocks import Block, BlockResult, Engine, blocks_of
 from study.embedding.parts import PARTS, Shelf
+from study.error_survival import ErrorSurvival, error_and_survival
 from study.errors import StudyError
 from study.files import write_json
 from study.latents import Embedding
@@ -40,7 +41,7 @@ class EmbedProgress:
 class EmbedReport:
     """total photos of the study; new: inverted in this run; kept: taken over; failures: (patient, file, reason).
 
-    repeated: blocks that failed as a whole and were tried again.
+    repeated: blocks that failed as a whole and were tried again. survival: whether inversion errors predict survival.
     """
 
     total: int
@@ -48,6 +49,7 @@ class EmbedReport:
     kept: int = 0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     repeated: int = 0
+    survival: ErrorSurvival | None = None
     stopped: bool = False
     seconds: float = 0.0
 
@@ -154,5 +156,6 @@ class Job:
         names = ("patient_id", "photo", "reason")
         failures = [dict(zip(names, failure, strict=True)) for failure in self.report.failures]
         record = {**asdict(self.record), "photos": self.report.total, "embedded": len(done), "failures": failures}
-        write_json(self.study.path / REPORT, record)
+        self.report.survival = error_and_survival(replace(self.study))  # a copy: this one may have read older codes
+        write_json(self.study.path / REPORT, {**record, "inversion_and_survival": self.report.survival.as_dict()})
         shutil.rmtree(self.study.path / PARTS, ignore_errors=True)

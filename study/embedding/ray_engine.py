@@ -118,16 +118,16 @@ class RayEngine:
         context.enable_progress_bars = False
         context.max_errored_blocks = -1  # a lost block is missing in the results
         dataset = from_items([{"block": _encode(block)} for block in blocks], override_num_blocks=len(blocks))
-        codes = dataset.map_batches(
-            BlockActor,
-            fn_constructor_args=(self.make_worker, self.device, self.threads),
-            batch_size=1,
-            compute=ActorPoolStrategy(size=min(self.workers, len(blocks)), max_tasks_in_flight_per_actor=1),
-            max_restarts=-1,
-            max_task_retries=0,
-            scheduling_strategy="SPREAD",
-            **self._needs(),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # max_task_retries gets a name of its own in a later Ray
+            codes = dataset.map_batches(
+                BlockActor,
+                fn_constructor_args=(self.make_worker, self.device, self.threads),
+                batch_size=1,
+                compute=ActorPoolStrategy(size=min(self.workers, len(blocks)), max_tasks_in_flight_per_actor=1),
+                max_task_retries=0,
+                **self._needs(),
+            )
         for row in codes.iter_rows():
             if cancelled is not None and cancelled():
                 raise Cancelled("The embedding was stopped.")
@@ -142,6 +142,7 @@ class RayEngine:
 def _connect(address: str | None, threads: int) -> Any:
     # Set before the import: Ray would report its use to its makers over the network.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # lost blocks are told by the job
     try:
         import ray
         import ray.exceptions
@@ -149,19 +150,21 @@ def _connect(address: str | None, threads: int) -> Any:
         raise StudyError(
             "Ray is not installed: `pip install -r requirements-scale.txt`, or use --engine local."
         ) from error
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # lost blocks are told by the job
-    options: dict[str, Any] = {
-        "address": address,
+    shared = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
-        "configure_logging": True,
         "runtime_env": {"env_vars": worker_environment(threads)},
     }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Ray's next version will do
-            ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            try:
+                ray.init(address=address or "auto", **shared)
+            except ConnectionError:
+                if address:
+                    raise
+                ray.init(address="local", include_dashboard=False, object_store_memory=STORE_BYTES, **shared)
+    except Exception as error:  # Ray raises bare Exceptions where a node does not start
         sentence = str(error).strip().splitlines()[0][:200]
         raise StudyError(f"No Ray cluster answers at {address or 'this machine'} ({sentence}).") from error
     return ray
