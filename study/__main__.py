@@ -1,4 +1,4 @@
-"""python -m study VERB: check, simulate, embed, fit, score.
+"""python -m study VERB: intake, check, simulate, embed, fit, score.
 
 Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped.
 """
@@ -16,6 +16,7 @@ from study.errors import StudyError
 from survival.errors import SurvivalError
 
 VERBS = {
+    "intake": "make a study from a table and a zip or folder of photos",
     "check": "look a study over: every problem by row, with what to do",
     "simulate": "make a study of simulated patients from rendered portraits",
     "embed": "turn every photo of a study into a W+ code (can be stopped and goes on)",

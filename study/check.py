@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from study.errors import Findings, StudyError
+from study.exclusions import FILE_NAME as EXCLUSIONS_FILE
 from study.latents import INDEX
 from study.photos import check_photos
 from study.store import MODELS, Study, inspect
@@ -22,7 +23,7 @@ def check(path: str, quick: bool = False) -> tuple[Study, Findings]:
     try:
         if study.has_latents:
             _, index = study.latents()
-            missing = len(study.photos) - int(index["patient_id"].isin(study.photos.keys()).sum())
+            missing = len(study.included_photos) - int(index["patient_id"].isin(study.included_photos.keys()).sum())
             if missing:
                 findings.warning(INDEX, None, f"{missing} photos have no code.", "Run `python -m study embed`.")
         for folder in sorted(p for p in (study.path / MODELS).glob("*") if p.is_dir()):
@@ -40,6 +41,8 @@ def summary(study: Study, findings: Findings) -> str:
     lines.append(f"{n} patients, {events} events, longest follow-up {table['time'].max():g} {unit}.")
     codes = f"{len(study.latents().ws)} codes" if study.has_latents and not findings.errors else "no codes checked"
     lines.append(f"{len(study.photos)} photos, {codes}.")
+    if study.excluded:
+        lines.append(f"{len(study.excluded)} patients are excluded ({EXCLUSIONS_FILE}).")
     counts = findings.counts
     lines.append(f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes.")
     return "\n".join(lines)

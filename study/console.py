@@ -1,18 +1,28 @@
-"""What the command line prints while it works: one line of progress on a terminal, nothing in a log file."""
+"""What the command line prints while it works: one line of progress on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
+
+LOG_SECONDS = 5.0  # the Cohort page reads the newest line of the log
 
 
 def progress_line(what: str) -> Callable[..., None]:
-    """A callback (done, total, seconds_left=None) that rewrites one line on stderr; silent where that is a file."""
-    if not sys.stderr.isatty():
-        return lambda done, total, seconds_left=None: None
+    """A callback (done, total, seconds_left=None) that rewrites one line on stderr, or adds lines where that is a
+    file."""
+    terminal, written = sys.stderr.isatty(), time.monotonic()
 
     def show(done: float, total: int, seconds_left: float | None = None) -> None:
+        nonlocal written
         left = "" if seconds_left is None else f", {duration(seconds_left)} left"
+        if not terminal:
+            if time.monotonic() - written >= LOG_SECONDS:
+                written = time.monotonic()
+                sys.stderr.write(f"{int(done)} of {total} {what}{left}\n")
+                sys.stderr.flush()
+            return
         end = "\n" if done >= total else ""
         sys.stderr.write(f"\r\x1b[K{int(done)} of {total} {what}{left}{end}")
         sys.stderr.flush()

@@ -41,9 +41,11 @@ def _run(job: Job, engine: Engine, batch: int) -> EmbedReport:
     return job.report
 
 
-def _record(study: Study, checkpoint: Checkpoint) -> Embedding:
-    if not study.photos:
-        raise StudyError(f"No patient of {study.name} has a photo, so there is nothing to embed.")
+def study_record(study: Study, checkpoint: Checkpoint) -> Embedding:
+    """What would shape the codes of this study now. Raises StudyError where there is nothing to embed."""
+    if not study.included_photos:
+        which = "that is not excluded" if study.photos else "with a photo"
+        raise StudyError(f"{study.name} has no patient {which}, so there is nothing to embed.")
     try:
         return record_of(checkpoint, study_preset(study), study.settings.preset, study.settings.aligned)
     except LatentError as error:
@@ -62,7 +64,7 @@ def embed(
 
     Raises StudyError when the study has no photo or none could be used, or the inversion refuses.
     """
-    record = _record(study, checkpoint)
+    record = study_record(study, checkpoint)
     shelf = Shelf(study.path, record)
     job = Job(study, record, shelf, on_progress, cancelled)
 
@@ -82,7 +84,7 @@ def embed_with(
     cancelled: Callable[[], bool] | None = None,
 ) -> EmbedReport:
     """As `embed`, by the workers of an engine, which load the checkpoint from its folder themselves."""
-    record = _record(study, checkpoint)
+    record = study_record(study, checkpoint)
     shelf = Shelf(study.path, record)
     with worker_spec(study, checkpoint.path, record, shelf) as make_worker:
         engine = make_engine(make_worker)
@@ -128,7 +130,7 @@ def run(args: Any) -> int:
     from study.prepare import study_checkpoint
 
     study = Study.open(args.study)
-    make_engine = engine_for(args, len(study.photos))
+    make_engine = engine_for(args, len(study.included_photos))
     checkpoint = study_checkpoint(study, args.checkpoint)
     show = progress_line("photos")
     report = embed_with(study, checkpoint, make_engine, args.batch, lambda p: show(p.done, p.total, p.seconds_left))

@@ -85,6 +85,7 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "latents_sha256": embedding.latents_sha256,
         "patients": len(table),
         "patients_in_table": len(study.patients),
+        "excluded": sorted(study.excluded.keys() & set(study.patients["patient_id"])),
         "events": int(event.sum()),
         "time_unit": study.time_unit,
         "horizons": list(study.horizons),
@@ -143,9 +144,11 @@ def _line(label: str, figure: dict[str, float]) -> str:
 def report_text(report: dict[str, Any]) -> str:
     """The report as a table for a terminal."""
     left_out = report["patients_in_table"] - report["patients"]
+    excluded = len(report.get("excluded", []))
+    why = "no photo or code" + (f", or one of {excluded} excluded" if excluded else "")
     lines = [
         f"Model {report['model']!r} of {report['study']}: {report['patients']} patients, {report['events']} events"
-        + (f" ({left_out} left out: no photo or code)." if left_out else "."),
+        + (f" ({left_out} left out: {why})." if left_out else "."),
         f"{report['penalty'].capitalize()} Cox on {report['components']} components, penalty {report['alpha']:.3g}, "
         f"{report['folds']}-fold nested cross-validation by patient.",
         "",

@@ -124,6 +124,13 @@ def read_embedding(folder: Path) -> Embedding:
     return _read_index(folder / INDEX)[1]
 
 
+def read_index(folder: Path) -> tuple[pd.DataFrame, Embedding]:
+    """The index and the record alone, for lists and galleries: the codes are neither opened nor checked."""
+    if not has_latents(folder):
+        raise StudyError(f"The photos of this study have no W+ codes yet. {AGAIN}")
+    return _read_index(folder / INDEX)
+
+
 def read_latents(folder: Path) -> tuple[Latents, Embedding]:
     """Opens and checks both files; StudyError when they are missing, damaged or do not belong together."""
     if not has_latents(folder):

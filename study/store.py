@@ -1,4 +1,5 @@
-"""A study on disk: `studies/NAME/{study.toml, patients.csv, photos/, latents.npy, index.parquet, models/}`.
+"""A study on disk: `studies/NAME/{study.toml, patients.csv, exclusions.csv, photos/, latents.npy, index.parquet,
+models/}`.
 
 `Study.open` checks settings, table and photo names, and refuses a study with errors in one sentence; `inspect` is the
 same without refusing. Codes and models are opened when asked for, and refused when they are of another checkpoint, or
@@ -8,6 +9,7 @@ when a photo changed since it was embedded.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from study.errors import Finding, Findings, StudyError
+from study.exclusions import Exclusion, read_exclusions
 from study.files import read_limited, sha256_of
 from study.latents import AGAIN, INDEX, Embedding, Latents, has_latents, read_embedding, read_latents
 from study.photos import FOLDER, find_photos
@@ -45,6 +48,7 @@ class Study:
     row, and where the file has them age, ecog (float, NaN missing), sex, site, stage (text, "" missing); further
     columns as text.
     photos: patient_id -> photo file, only of patients who have one. findings: warnings and notes of opening it.
+    excluded: patient_id -> why a person took the patient out of the analysis.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class Study:
     patients: pd.DataFrame
     photos: dict[str, Path]
     findings: tuple[Finding, ...] = field(default=())
+    excluded: Mapping[str, Exclusion] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path | str) -> Study:
@@ -87,6 +92,11 @@ class Study:
             what = "has no photo" if known else "is not in patients.csv"
             raise StudyError(f"Patient {patient_id[:64]} {what}.")
         return self.photos[patient_id]
+
+    @cached_property
+    def included_photos(self) -> dict[str, Path]:
+        """The photos of all patients but the excluded ones."""
+        return {patient: path for patient, path in self.photos.items() if patient not in self.excluded}
 
     @cached_property
     def truth(self) -> pd.DataFrame | None:
@@ -141,11 +151,29 @@ class Study:
         return self._checked_latents
 
     def analysed(self) -> tuple[NDArray[np.float32], pd.DataFrame]:
-        """Codes (n, num_ws, w_dim) and table rows of the patients who have photo and code, in table order."""
+        """Codes (n, num_ws, w_dim) and table rows of the patients who have photo and code and are not excluded, in
+        table order."""
+        return self._codes_of(self.included_photos)
+
+    def fitted(self, name: str = "photo") -> tuple[NDArray[np.float32], pd.DataFrame]:
+        """As `analysed`, of the patients that model `name` was fitted on, whoever was excluded or taken back since.
+
+        Raises StudyError where a code of theirs is gone.
+        """
+        fitted = set(self.model(name).cohort_["patient"].astype(str))
+        codes, table = self._codes_of({p: path for p, path in self.photos.items() if p in fitted})
+        if len(table) < len(fitted):
+            raise StudyError(
+                f"{len(fitted) - len(table)} patients that model {name!r} was fitted on have no code any more. "
+                f"Run `python -m study fit {self.name}` again."
+            )
+        return codes, table
+
+    def _codes_of(self, photos: Mapping[str, Path]) -> tuple[NDArray[np.float32], pd.DataFrame]:
         ws, index = self.latents()
         rows = {patient: i for i, patient in enumerate(index["patient_id"])}
-        with_photo = self.patients["patient_id"].isin(rows.keys() & self.photos.keys())
-        table = self.patients[with_photo].reset_index(drop=True)
+        chosen = self.patients["patient_id"].isin(rows.keys() & photos.keys())
+        table = self.patients[chosen].reset_index(drop=True)
         if table.empty:
             raise StudyError(f"No patient of {self.name} has both a photo and a code. {AGAIN}")
         codes = np.asarray(ws[[rows[p] for p in table["patient_id"]]])
@@ -196,24 +224,26 @@ def resolve(path: Path | str) -> Path:
     return folder
 
 
-def inspect(path: Path | str) -> tuple[Study, Findings]:
+def inspect(path: Path | str, limit: int = 200) -> tuple[Study, Findings]:
     """Opens a study and returns it with everything found, errors included: then it is only fit for showing them.
 
-    Raises StudyError when there is no study, or a file as a whole cannot be read.
+    limit: findings of each severity that are kept; the others are counted. Raises StudyError when there is no study,
+    or a file as a whole cannot be read.
     """
     folder = resolve(path)
     if not folder.is_dir():
         raise StudyError(
             f"There is no study {str(path)!r}: it must be a folder with {SETTINGS_FILE} and {PATIENTS_FILE}."
         )
-    findings = Findings()
+    findings = Findings(limit)
     settings = read_settings(folder, findings)
     table = parse_patients(read_limited(folder / PATIENTS_FILE, MAX_BYTES, "The patient table"), settings, findings)
     paths = find_photos(folder, table, settings, findings)
     photos = {p: path for p, path in zip(table["patient_id"], paths, strict=True) if path is not None}
     if not photos:
         findings.note(PATIENTS_FILE, None, "no patient has a photo.", "Photo models need some.")
-    return Study(folder, settings, table, photos, tuple(findings)), findings
+    excluded = read_exclusions(folder, findings, set(table["patient_id"]))
+    return Study(folder, settings, table, photos, tuple(findings), excluded), findings
 
 
 def list_studies(root: Path = STUDIES) -> list[str]:

@@ -146,7 +146,7 @@ class Cohort:
 def _open_cohort(folder: str, stamp: float, checkpoint_sha256: str) -> Cohort:
     study = _open_study(folder, stamp)
     study.latents(checkpoint_sha256)  # refuses codes of another checkpoint, in a sentence
-    codes, table = study.analysed()
+    codes, table = study.fitted("photo")
     return Cohort(
         f"{folder} {stamp} {checkpoint_sha256}", study, study.model("photo"), study.report("photo"), codes, table
     )

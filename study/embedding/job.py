@@ -55,7 +55,7 @@ class EmbedReport:
 
 
 class Job:
-    """photos: (patient, path) in the order of patients.csv."""
+    """photos: (patient, path) in the order of patients.csv, without excluded patients."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Job:
     ) -> None:
         self.study, self.record, self.shelf = study, record, shelf
         self.on_progress, self.cancelled = on_progress, cancelled
-        self.photos = [(patient, str(path)) for patient, path in study.photos.items()]
+        self.photos = [(patient, str(path)) for patient, path in study.included_photos.items()]
         self.digests = [""] * len(self.photos)
         self.report = EmbedReport(total=len(self.photos))
         self.reasons: dict[int, str] = {}
@@ -156,6 +156,7 @@ class Job:
         names = ("patient_id", "photo", "reason")
         failures = [dict(zip(names, failure, strict=True)) for failure in self.report.failures]
         record = {**asdict(self.record), "photos": self.report.total, "embedded": len(done), "failures": failures}
+        record["excluded"] = sorted(self.study.excluded)
         self.report.survival = error_and_survival(replace(self.study))  # a copy: this one may have read older codes
         write_json(self.study.path / REPORT, {**record, "inversion_and_survival": self.report.survival.as_dict()})
         shutil.rmtree(self.study.path / PARTS, ignore_errors=True)

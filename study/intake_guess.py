@@ -1,0 +1,117 @@
+"""What a table probably means: proposals for a person to confirm, from the names and contents of its columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+
+from study.errors import Findings
+from study.settings import TIME_UNITS, Columns
+from study.table import MISSING, read_rows
+
+SHOWN_ROWS = 5
+MAX_VALUES = 12  # different ones in a column that can be a coding
+# Names as `_plain` leaves them; earlier ones are better.
+NAMES = {
+    "patient_id": ("patientid", "patient", "subjectid", "subject", "caseid", "case", "participantid", "id", "mrn"),
+    "time": (
+        "time",
+        "survivaltime",
+        "overallsurvival",
+        "followup",
+        "os",
+        "timetoevent",
+        "survival",
+        "duration",
+        "futime",
+    ),
+    "event": ("event", "status", "death", "dead", "died", "vitalstatus", "osevent", "deceased", "censor", "fustat"),
+    "photo": ("photo", "photofile", "image", "imagefile", "picture", "portrait", "filename", "file", "photoname"),
+    "age": ("age", "ageyears", "ageatdiagnosis"),
+    "sex": ("sex", "gender"),
+    "site": ("site", "tumorsite", "tumoursite", "cancersite", "primarysite", "diagnosis", "cancertype"),
+    "stage": ("stage", "tumorstage", "tumourstage", "cancerstage", "ajccstage"),
+    "ecog": ("ecog", "ecogps", "performancestatus", "ps"),
+}
+UNITS = {"days": ("days", "day", "d"), "weeks": ("weeks", "week", "wk"), "months": ("months", "month", "mo", "mos")}
+UNITS["years"] = ("years", "year", "yrs", "yr", "y")
+EVENT = frozenset({"1", "yes", "y", "true", "t", "dead", "died", "death", "deceased", "event", "exitus"})
+CENSORED = frozenset({"0", "no", "n", "false", "f", "alive", "living", "censored", "lost"})
+
+
+@dataclass(frozen=True)
+class Look:
+    """A table before anyone has said what it means. values: the different texts of each column that has few."""
+
+    header: list[str]
+    patients: int
+    first: list[list[str]]
+    values: dict[str, list[str]]
+
+
+def look(data: bytes) -> Look:
+    """What stands in a table. Raises StudyError where it is none; rows of the wrong width are left to the check."""
+    header, rows, _ = read_rows(data, Findings())
+    values = {}
+    for place, name in enumerate(header):
+        found: dict[str, None] = {}
+        for row in rows:
+            if row[place].lower() not in MISSING:
+                found[row[place][:60]] = None
+            if len(found) > MAX_VALUES:
+                break
+        else:
+            values[name] = sorted(found)
+    return Look(header, len(rows), rows[:SHOWN_ROWS], values)
+
+
+def _words(name: str) -> list[str]:
+    spaced = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
+    return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word]
+
+
+def guess_columns(header: list[str]) -> dict[str, str | None]:
+    """Meaning -> column, None where no name fits. A column is proposed once."""
+    plain = {name: "".join(w for w in _words(name) if not _unit(w)) or "".join(_words(name)) for name in header}
+    found: dict[str, str | None] = {}
+    for meaning, names in NAMES.items():
+        left = [column for column in header if column not in found.values()]
+        fits = [column for name in names for column in left if plain[column] == name]
+        found[meaning] = fits[0] if fits else None
+    return found
+
+
+def _unit(word: str) -> str | None:
+    return next((unit for unit, words in UNITS.items() if word in words), None)
+
+
+def guess_unit(column: str | None) -> str:
+    """The unit that a column's name tells, months where it tells none."""
+    told = [unit for word in _words(column or "") if (unit := _unit(word)) in TIME_UNITS]
+    return told[-1] if told and told[-1] else "months"
+
+
+def guess_coding(values: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(values of an event, values of a censoring) among those of the column; what is in neither is for the person."""
+    event = tuple(v for v in values if v.casefold() in EVENT)
+    censored = tuple(v for v in values if v.casefold() in CENSORED)
+    return event, censored
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """`name`, or with a number behind it where a column is called so."""
+    number, out = 1, name
+    while out in taken:
+        number += 1
+        out = f"{name}_{number}"
+    return out
+
+
+def columns_of(chosen: dict[str, str | None], header: list[str]) -> Columns:
+    """Columns for study.toml: what was chosen, and for the rest names that no column has."""
+    out: dict[str, str] = {key: name for key, name in chosen.items() if name is not None}
+    for f in fields(Columns):
+        if f.name not in out:
+            out[f.name] = free_name(f.name, [*header, *out.values()])
+    return Columns(**out)

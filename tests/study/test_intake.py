@@ -1,0 +1,223 @@
+"""From a table and photos to a study: proposals, matching of photos, the gates, and nothing on disk after a refusal."""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latent.photo_sources import Source
+from study.__main__ import main
+from study.errors import Findings, StudyError
+from study.files import csv_text, write_bytes, write_text
+from study.intake import Finder, IntakeRefused, check_table, intake
+from study.intake_guess import columns_of, guess_coding, guess_columns, guess_unit, look
+from study.settings import Columns, Settings, settings_text
+from study.simulate import encode_jpeg
+from study.store import Study
+from tests.study.conftest import face_like, patient_table
+
+HEADER = "Patient ID,OS (days),Vital status,Image file,Age\n"
+ROWS = "A1,100,dead,one.jpg,60\nA2,200,alive,two.jpg,\nA3,300,dead,,71\n"
+PLAN = Settings(
+    name="new",
+    title="New",
+    time_unit="days",
+    horizons=(365.0,),
+    columns=replace(Columns(), patient_id="Patient ID", time="OS (days)", event="Vital status", photo="Image file"),
+    event_values=("dead",),
+    censored_values=("alive",),
+)
+
+
+def jpeg(seed: int) -> bytes:
+    return encode_jpeg(face_like(seed))
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_zip_and_a_table_become_a_study(tmp_path: Path) -> None:
+    photos = zipped(tmp_path / "p.zip", {"all/one.jpg": jpeg(1), "all/TWO.JPG": jpeg(2), "all/three.jpg": jpeg(3)})
+    told: list[tuple[int, int]] = []
+    given_table = (HEADER + ROWS).encode()
+    folder, findings = intake(tmp_path / "studies", PLAN, given_table, photos, lambda *a: told.append(a))
+    study = Study.open(folder)
+    assert (study.name, study.time_unit, study.horizons) == ("new", "days", (365.0,))
+    assert list(study.patients["time"]) == [100.0, 200.0, 300.0]
+    assert list(study.patients["event"]) == [True, False, True]
+    assert {p: f.name for p, f in study.photos.items()} == {"A1": "A1.jpg", "A2": "A2.jpg"}
+    assert study.photos["A2"].read_bytes() == jpeg(2)
+    assert b"one.jpg" not in (folder / "patients.csv").read_bytes(), "file names may carry people's names"
+    assert told[-1] == (3, 3)
+    said = [str(f) for f in findings]
+    assert any("row 4: Image file is missing" in s for s in said)
+    assert any("1 photos belong to no patient" in s for s in said)
+    assert [p.name for p in folder.parent.iterdir()] == ["new"]
+
+
+def test_photos_called_as_patients_need_no_column(tmp_path: Path) -> None:
+    table = "Patient ID,OS (days),Vital status\nA1,100,dead\nA2,200,alive\n"
+    folder = tmp_path / "photos"
+    write_bytes(folder / "A1.jpg", jpeg(1))
+    (tmp_path / "outside.jpg").write_bytes(jpeg(2))
+    (folder / "A2.jpg").symlink_to(tmp_path / "outside.jpg")
+    plan = replace(PLAN, columns=replace(PLAN.columns, photo="photo"))
+    made, findings = intake(tmp_path / "studies", plan, table.encode(), folder)
+    assert list(Study.open(made).photos) == ["A1"], "links are not followed"
+    assert any("under the patients' ids" in f.message for f in findings)
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "words"),
+    [
+        ("A1,100,dead,one.jpg,60\n\nA2,-5,dead,two.jpg,60\n", 4, "negative"),
+        ("A1,100,maybe,one.jpg,60\n", 2, "'maybe'"),
+        ("A1,100,dead,one.jpg,60\nA1,100,dead,two.jpg,60\n", 3, "already in row 2"),
+        ("A1,100,dead,one.jpg\n", 2, "4 cells"),
+        ("A1,100,dead,=cmd|x,60\n", 2, "formula"),
+        ("../A1,100,dead,one.jpg,60\n", 2, "not usable"),
+        ("A1,100,dead,one.jpg,60\nA2,100,dead,one.jpg,60\n", 3, "already belongs to row 2"),
+        ("A1,100,dead,same.jpg,60\n", 2, "several photos"),
+    ],
+)
+def test_rows_with_errors_refuse_it_and_nothing_is_left(tmp_path: Path, table: str, row: int, words: str) -> None:
+    photos = zipped(tmp_path / "p.zip", {"one.jpg": jpeg(1), "a/same.jpg": jpeg(2), "b/same.jpg": jpeg(3)})
+    with pytest.raises(IntakeRefused) as refused:
+        intake(tmp_path / "studies", PLAN, (HEADER + table).encode(), photos)
+    assert any(f.row == row and words in f.message for f in refused.value.findings.errors)
+    assert not (tmp_path / "studies").exists()
+
+
+@pytest.mark.parametrize("data", [b"PK\x03\x04", b"\xff\xfea", b"a;b\n1;2\n", b"", b"a,a\n1,2\n", b"x,y\n1,2\n"])
+def test_what_is_no_table_is_refused_in_a_sentence(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(StudyError, match=r"patients\.csv"):
+        intake(tmp_path / "studies", PLAN, data, tmp_path)
+    assert not (tmp_path / "studies").exists()
+
+
+def hostile(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        if kind == "escape":
+            archive.writestr("../../one.jpg", jpeg(1))
+        elif kind == "bomb":
+            archive.writestr("one.jpg", bytes(20_000_000))
+        elif kind == "none":
+            archive.writestr("readme.txt", b"hello")
+        elif kind == "link":
+            info = zipfile.ZipInfo("one.jpg")
+            info.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(info, "/etc/passwd")
+    return buffer.getvalue() if kind != "cut" else b"PK\x03\x04 and so on"
+
+
+@pytest.mark.parametrize("kind", ["escape", "bomb", "none", "cut"])
+def test_a_hostile_zip_is_refused(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "p.zip").write_bytes(hostile(kind))
+    with pytest.raises(StudyError):
+        intake(tmp_path / "studies", PLAN, (HEADER + ROWS).encode(), tmp_path / "p.zip")
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_photo_that_is_none_leaves_its_patient_without(tmp_path: Path) -> None:
+    photos = zipped(tmp_path / "p.zip", {"one.jpg": jpeg(1), "two.jpg": b"GIF89a and so on"})
+    folder, findings = intake(tmp_path / "studies", PLAN, (HEADER + ROWS).encode(), photos)
+    assert list(Study.open(folder).photos) == ["A1"]
+    assert any(f.row == 3 and "The photo of A2" in f.message for f in findings)
+    assert len(list((folder / "photos").iterdir())) == 1
+    (tmp_path / "link.zip").write_bytes(hostile("link"))
+    folder, findings = intake(
+        tmp_path / "studies", replace(PLAN, name="linked"), (HEADER + ROWS).encode(), tmp_path / "link.zip"
+    )
+    assert Study.open(folder).photos == {}
+    assert any(f.row == 2 and "link" in f.message for f in findings)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 65, "Taken", "TAKEN"])
+def test_names_that_cannot_be_and_names_that_are_taken(tmp_path: Path, name: str) -> None:
+    (tmp_path / "studies" / "taken").mkdir(parents=True)
+    with pytest.raises(StudyError):
+        intake(tmp_path / "studies", replace(PLAN, name=name), (HEADER + ROWS).encode(), tmp_path)
+    assert [p.name for p in (tmp_path / "studies").iterdir()] == ["taken"]
+
+
+def test_what_a_killed_intake_left_goes(tmp_path: Path) -> None:
+    write_text(tmp_path / "studies" / ".new.12345678.tmp" / "half.txt", "")
+    photos = zipped(tmp_path / "p.zip", {"one.jpg": jpeg(1)})
+    intake(tmp_path / "studies", PLAN, (HEADER + ROWS).encode(), photos)
+    assert [p.name for p in (tmp_path / "studies").iterdir()] == ["new"]
+
+
+def test_proposals() -> None:
+    table = look((HEADER + ROWS).encode())
+    assert (table.patients, table.values["Vital status"]) == (3, ["alive", "dead"])
+    chosen = guess_columns(table.header)
+    assert chosen == {
+        **dict.fromkeys(("sex", "site", "stage", "ecog")),
+        "patient_id": "Patient ID",
+        "time": "OS (days)",
+        "event": "Vital status",
+        "photo": "Image file",
+        "age": "Age",
+    }
+    assert guess_unit(chosen["time"]) == "days"
+    assert [guess_unit(name) for name in ("time_months", "futime", None, "yearsOfFollowUp")] == [
+        *("months", "months", "months", "years"),
+    ]
+    assert guess_coding(["1", "0"]) == (("1",), ("0",))
+    assert guess_coding(["Dead", "alive", "?x"]) == (("Dead",), ("alive",))
+    assert guess_columns(list(patient_table(1))) == {
+        **{name: name for name in ("patient_id", "event", "photo", "age", "sex", "site", "stage", "ecog")},
+        "time": "time_months",
+    }
+
+
+@given(st.lists(st.text("abcdefgh_ ID", min_size=1, max_size=8).map(str.strip), unique=True, min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_a_proposal_never_uses_a_column_twice_and_always_makes_columns(header: list[str]) -> None:
+    chosen = guess_columns(header)
+    used = [name for name in chosen.values() if name]
+    assert len(set(used)) == len(used)
+    columns = vars(columns_of(chosen, header)).values()
+    assert len(set(columns)) == len(chosen)
+    assert {name for name in columns if name in header} == set(used)
+
+
+@given(st.lists(st.sampled_from(["a/x.jpg", "b/x.jpg", "a/y.jpg", "z/a/y.jpg", "Y.png"]), unique=True, min_size=1))
+@settings(max_examples=40, deadline=None)
+def test_a_whole_path_always_finds_its_own_photo(names: list[str]) -> None:
+    find = Finder([Source("p", name, Path(name)) for name in names])
+    for name in names:
+        found, several = find(name)
+        assert found is not None
+        assert (found.file, several) == (name, False)
+    assert find("nothing.jpg") == (None, False)
+
+
+def test_rows_keep_the_numbers_of_the_given_file() -> None:
+    findings = Findings()
+    check_table((HEADER + "\n\nA1,x,dead,a.jpg,1\n1,2\nA2,5,dead,b.jpg,500\n").encode(), PLAN, findings)
+    assert sorted(f.row or 0 for f in findings.errors) == [4, 5, 6]
+
+
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, plan = tmp_path / "t.csv", tmp_path / "plan.toml"
+    table.write_text(csv_text(patient_table(2)))
+    plan.write_text(settings_text(Settings(name="cli", title="From the command line")))
+    photos = zipped(tmp_path / "p.zip", {"photos/P0001.jpg": jpeg(1), "photos/P0002.jpg": jpeg(2)})
+    words = ["intake", str(table), str(photos), "--plan", str(plan), "--root", str(tmp_path / "studies")]
+    assert main(words) == 0
+    assert "2 patients, 2 with a photo" in capsys.readouterr().out
+    assert main(words) == 1
+    assert "nothing is overwritten" in capsys.readouterr().err
