@@ -173,16 +173,11 @@ def _result(run: Run, job: Job | None) -> None:
         if st.button(
             "It is chosen" if current else "Choose it in the sidebar",
             key="finetune-choose",
-            on_click=_choose_checkpoint,
-            args=(name,),
             disabled=current,
         ):
+            st.session_state[f"checkpoint{page.WANTED}"] = name
             st.rerun()
         evaluation.show(run, Path(told), job)
-
-
-def _choose_checkpoint(name: str) -> None:
-    st.session_state["checkpoint"] = name
 
 
 def _small_print(run: Run, job: Job | None) -> None:

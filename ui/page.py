@@ -22,6 +22,7 @@ RESEARCH_USE = (
     "For research. Not a medical device: no decision about a person may rest on it. A hazard learned from photos shows "
     "association, not cause, and a face changed on screen is a picture of a model, not of a prognosis."
 )
+WANTED = "-wanted"  # after a picker's key: what another part of the page chose for it
 RAMP = "linear-gradient(90deg, {low}, #8b8f93, {high})"
 
 
@@ -41,6 +42,9 @@ def _picker(label: str, key: str, names: Sequence[str], default: str, explanatio
         st.session_state.pop(key, None)
         st.markdown(f"**{label}**  \nnone found")
         return
+    wanted = st.session_state.pop(f"{key}{WANTED}", None)  # the browser only follows a choice made before the widget
+    if wanted in names:
+        st.session_state[key] = wanted
     if st.session_state.get(key) not in names:
         st.session_state[key] = default if default in names else names[0]
     st.selectbox(label, names, key=key, help=explanation, persist_state="session")
