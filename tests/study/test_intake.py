@@ -207,7 +207,7 @@ def test_a_whole_path_always_finds_its_own_photo(names: list[str]) -> None:
 
 def test_rows_keep_the_numbers_of_the_given_file() -> None:
     findings = Findings()
-    check_table((HEADER + "\n\nA1,x,dead,a.jpg,1\n1,2\nA2,5,dead,b.jpg,500\n").encode(), PLAN, findings)
+    check_table((HEADER + "\n\nA1,x,dead,a.jpg,1\n1,2\nA2,5,maybe,b.jpg,50\n").encode(), PLAN, findings)
     assert sorted(f.row or 0 for f in findings.errors) == [4, 5, 6]
 
 
