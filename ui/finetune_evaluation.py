@@ -12,6 +12,7 @@ from ui import finetune_files as files
 from ui import page, resources
 from ui.finetune_files import Run
 from ui.job_record import Job, QueueError
+from ui.text import MINUS
 
 REPORT, SHEET = "evaluation.json", "evaluation.png"
 SAMPLES, PSI, SWEEP = 300, "0.7", "0.7,1"
@@ -88,4 +89,4 @@ def _cell(value: object, sd: object) -> str:
     if not files.is_number(value):
         return "–"
     spread = f" <small>± {sd:.2g}</small>" if files.is_number(sd) else ""
-    return f"{value:.4g}{spread}"
+    return f"{value:.4g}".replace("-", MINUS) + spread

@@ -225,7 +225,10 @@ def _facts(start: Start, chosen: TrainingSet | None, kimg: float) -> None:
         rows.append(("Each face is seen", f"about {rounds:,.0f} times" if rounds >= 1.5 else "about once"))
     speed = files.measured_speed(start.resolution)
     if speed is None:
-        told = "not known yet", f"no run at {start.resolution} px has been measured here; it is told after a minute"
+        told = (
+            "not known yet",
+            f"no run at {start.resolution} px has been measured here; the run tells it after its first report",
+        )
     else:
         told = (
             f"about {duration(kimg * 1000 / speed[0])}",

@@ -95,7 +95,7 @@ def _row(queue: Queue, job: Job, waiting: list[Job]) -> None:
         if job.state == "running":
             left = "" if progress.seconds_left is None else f" · about {duration(progress.seconds_left)} left"
             share = "" if progress.share is None else f"{percent(progress.share)} · "
-            st.progress(progress.share or 0.0, text=f"{share}{progress.sentence}{left}")
+            st.progress(progress.share or 0.0, text=f"{share}{progress.sentence.rstrip('.')}{left}")
         elif progress.state == "failed":
             st.error(progress.sentence or "It ended without a word; the log below may tell more.")
         elif progress.state == "interrupted":

@@ -92,7 +92,7 @@ def _facts(chosen: TrainingSet) -> None:
     page.facts(rows)
     reasons = chosen.reasons()
     if reasons:
-        with st.expander(f"Why {facts['refused']:,} were refused"):
+        with st.expander(f"Refused photos ({facts['refused']:,})"):
             page.facts([(f"{count:,}", _sentence(reason)) for reason, count in reasons.items()])
             page.note(f"Each photo with its reason: {files.shown(chosen.folder / 'refused.csv')}")
 

@@ -185,7 +185,9 @@ def _small_print(run: Run, job: Job | None) -> None:
         if job is None:
             page.note("This run was not started here; its output went to the terminal that started it.")
         else:
-            st.code(resources.queue().tail(job.id, LOG_LINES) or "Nothing yet.", language=None, height=320)
+            st.code(
+                resources.queue().tail(job.id, LOG_LINES) or "Nothing yet.", language=None, wrap_lines=True, height=320
+            )
     with st.expander("Settings of this run", icon=":material/tune:"):
         if job is not None:
             page.note("The command; typed again in the project's folder, it goes on with the run.")
