@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from bench import cox
+from bench import cox, cox_nested
+from survival.metrics import harrell_c
 from survival.outcome import patient_folds
 from survival.path import penalty_grid
 from tests.survival.cohorts import made_up
@@ -20,3 +21,24 @@ def test_the_rivals_of_the_benchmark_do_the_same_work():
     assert path == pytest.approx(alone, abs=5e-3)
     assert reduced == pytest.approx(alone, abs=1e-2)
     assert alone.max() > 0.65
+
+
+def test_the_nested_benchmark_compares_two_ways_of_the_same_work(capsys):
+    """Both choose on the same inner folds; a fold of ours predicts what the rival's does."""
+    study = made_up(n=130, shape=(24,))
+    found = cox_nested.nested(study["X"], study["time"], study["event"], penalties=7, rival_folds=1)
+    assert found["rival_folds"] == len(found["rows"]) == 1
+    row = found["rows"][0]
+    assert row["agrees"]
+    assert row["C ours"] == pytest.approx(row["C theirs"], abs=0.03)
+    assert found["times_faster"] > 0
+    assert "scaled" in capsys.readouterr().out
+
+
+def test_made_up_codes_carry_a_hazard():
+    codes, time, event = cox_nested.made_up_codes(300, 120)
+    assert codes.dtype == np.float32
+    assert 0.4 < event.mean() < 0.8
+    train = np.arange(300) < 200
+    part = cox_nested.outer_fold(codes, time, event, train, 8, 0, ours=True)
+    assert harrell_c(time[~train], event[~train], part.risk) > 0.6
