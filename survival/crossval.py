@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from survival.blocks import Features, as_features, join_rows, rows_of
+from survival.blocks import Features, FeatureSet, as_features, join_rows, rows_of
 from survival.curves import kaplan_meier
 from survival.errors import FitCancelled, SurvivalError
 from survival.job_cache import Digest, JobCache
@@ -35,6 +35,21 @@ class Candidate:
     model: str
     blocks: tuple[str, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def candidate_of(
+    features: FeatureSet, model: str = "cox-ridge", settings: Mapping[str, Any] | None = None, name: str | None = None
+) -> Candidate:
+    """A candidate that looks at a feature set: blocks and missing values as the set says, late fusion as stacking.
+
+    settings : of the model; under late fusion of each member. name : None: "set / model".
+    """
+    own = {"missing": features.missing, **(settings or {})}
+    label = name or f"{features.name} / {model}"
+    if features.fusion == "early" or len(features.blocks) == 1:
+        return Candidate(label, model, features.blocks, own)
+    members = {block: {"blocks": block, "model": model, "settings": own} for block in features.blocks}
+    return Candidate(label, "late-fusion", features.blocks, {"members": members})
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from survival.crossval import Candidate, cross_validate, deal_folds, external_test
+from survival.blocks import FeatureSet
+from survival.crossval import Candidate, candidate_of, cross_validate, deal_folds, external_test
 from survival.curves import kaplan_meier
 from survival.errors import FitCancelled, SurvivalError
 from survival.evaluate import HARRELL, SCALED_IBS, added_value, evaluate
@@ -175,6 +176,25 @@ def test_figures_are_those_of_the_metrics_and_differences_are_paired(study, comp
         evaluate(comparison, (horizon + 1,))
     with pytest.raises(SurvivalError, match="no candidate"):
         found.difference("photo", "x")
+
+
+def test_feature_sets_become_candidates(study, plan):
+    holes = study["X"]["clinical"].copy()
+    holes.loc[[2, 90], "noise"] = np.nan
+    X = {**study["X"], "clinical": holes}
+    late = FeatureSet("both", ("photo", "clinical"), fusion="late", missing="indicator")
+    early = FeatureSet("both", ("photo", "clinical"), missing="indicator")
+    strict = FeatureSet("strict", ("clinical",))
+    candidates = [
+        candidate_of(late, settings=QUICK, name="late"),
+        candidate_of(early, settings=QUICK, name="early"),
+        candidate_of(strict, settings=QUICK),
+    ]
+    found = cross_validate(candidates, X, study["time"], study["event"], plan["times"], plan["fold"][:1])
+    assert "noise is missing in row" in found.failed["strict / cox-ridge"]
+    for name in ("late", "early"):
+        assert harrell_c(study["time"], study["event"], found.scores[name].log_risk[0]) > 0.65
+        assert any("noise is missing for" in note for note in found.scores[name].notes)
 
 
 def test_shuffled_outcomes_tell_nothing(study, plan):
