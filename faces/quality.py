@@ -23,6 +23,25 @@ YAW_MAX, PITCH_MAX, ROLL_MAX = 30.0, 25.0, 30.0  # degrees
 FACE_PX_MIN = 128.0  # px: side of the square in the photo
 HEAD_OUTSIDE_MAX = 0.04  # share of the head's ellipse
 
+# What a flag is about, in a word, by how its sentence begins or what it holds: for filters and counts.
+KINDS = {
+    "blurred": "The face is blurred",
+    "dark": "The face is very dark",
+    "overexposed": "The face is overexposed",
+    "flat light": "The face has hardly any contrast",
+    "no colour": "The photo has no colour",
+    "turned": "The face is turned",
+    "tilted": "The face is tilted",
+    "leaning": "The head leans",
+    "small": "The face is small",
+    "cut off": "of the head lies outside the photo",
+}
+
+
+def kind_of(flag: str) -> str:
+    """The word of KINDS for a flag's sentence, "other" for a sentence of another kind."""
+    return next((kind for kind, words in KINDS.items() if words in flag), "other")
+
 
 @dataclass(frozen=True)
 class Quality:

@@ -1,4 +1,4 @@
-"""python -m study VERB: intake, check, simulate, embed, fit, score.
+"""python -m study VERB: intake, check, simulate, quality, embed, fit, score.
 
 Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped.
 """
@@ -19,6 +19,7 @@ VERBS = {
     "intake": "make a study from a table and a zip or folder of photos",
     "check": "look a study over: every problem by row, with what to do",
     "simulate": "make a study of simulated patients from rendered portraits",
+    "quality": "align and measure every photo, with flags and thumbnails (can be stopped and goes on)",
     "embed": "turn every photo of a study into a W+ code (can be stopped and goes on)",
     "fit": "fit the photo model and report how well it predicts, out of fold",
     "score": "score a photo, or a folder of photos, against a study",

@@ -1,0 +1,214 @@
+"""`python -m study quality`: every photo aligned, measured and flagged once, with a thumbnail, kept by its sha256.
+
+quality.parquet: one row a photo, in the order of patients.csv, the thumbnail as JPEG bytes in a column of its own that
+a list never reads. While it works, finished photos lie in blocks under `quality.parts/`; stopped, it goes on. A photo
+whose bytes are the same is never measured twice.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from faces.align import resize
+from faces.errors import FaceError, NoFaceError
+from faces.photo import load_photo
+from faces.quality import Quality
+from study.errors import StudyError
+from study.files import replacing, sha256_of
+from study.prepare import prepare
+from study.store import Study
+
+FILE_NAME, PARTS = "quality.parquet", "quality.parts"
+THUMBNAIL, THUMBNAIL_QUALITY = 128, 88  # px
+BLOCK = 32  # photos in a part, and thumbnails that are read together
+MEASURES = tuple(f.name for f in fields(Quality) if f.name != "flags")
+NO_FACE, NO_PHOTO = "no face", "no photo"
+TEXTS = ("patient_id", "photo_sha256", "mark", "problem", "reason", "flags")
+_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in TEXTS] + [(name, pa.float64()) for name in MEASURES] + [("thumbnail", pa.binary())]
+)
+MAX_ROWS = 5_000_000
+_DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)
+Row = dict[str, Any]
+
+
+@dataclass
+class QualityReport:
+    """total photos; new: measured in this run; kept: measured before; unusable: without a face, or no photo."""
+
+    total: int
+    new: int = 0
+    kept: int = 0
+    unusable: int = 0
+
+
+def _mark(study: Study) -> str:
+    """What else shapes a row besides the photo's bytes."""
+    return f"1 {'aligned' if study.settings.aligned else 'detected'}"
+
+
+def measure_photo(path: Path, aligned: bool) -> Row:
+    """Measures, flags (a line each) and thumbnail of one photo; `problem` and `reason` where it has no face."""
+    row: Row = {**dict.fromkeys(MEASURES, float("nan")), "problem": "", "reason": "", "flags": "", "thumbnail": b""}
+    try:
+        face = prepare(path, aligned)
+    except NoFaceError as error:
+        row |= {"problem": NO_FACE, "reason": str(error), "thumbnail": _jpeg(_middle(load_photo(path).pixels))}
+    except FaceError as error:
+        row |= {"problem": NO_PHOTO, "reason": str(error)}
+    else:
+        row |= {name: float(getattr(face.quality, name)) for name in MEASURES}
+        row |= {"flags": "\n".join(face.quality.flags), "thumbnail": _jpeg(face.pixels)}
+    return row
+
+
+def _middle(pixels: np.ndarray) -> np.ndarray:
+    """The square in the middle of a picture."""
+    side = min(pixels.shape[:2])
+    top, left = ((length - side) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    small = Image.fromarray(resize(np.ascontiguousarray(pixels), THUMBNAIL))
+    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def _write(path: Path, rows: Iterator[list[Row]]) -> None:
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
+        for block in rows:
+            writer.write_table(pa.Table.from_pylist(block, schema=_SCHEMA))
+
+
+class _Known:
+    """Where the row of each photo's bytes lies: file and place. Thumbnails stay on disk."""
+
+    def __init__(self, study: Study) -> None:
+        self.folder, self.mark = study.path, _mark(study)
+        self.places: dict[str, tuple[Path, int, int]] = {}
+        self._open: tuple[Path, int, list[Row]] | None = None
+        for path in [study.path / FILE_NAME, *sorted((study.path / PARTS).glob("*.parquet"))]:
+            self._take(path)
+
+    def _take(self, path: Path) -> None:
+        try:
+            file = pq.ParquetFile(path)
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, ["photo_sha256", "mark"]).to_pylist()
+                for i, row in enumerate(rows):
+                    if row["mark"] == self.mark:
+                        self.places[row["photo_sha256"]] = (path, group, i)
+        except _DAMAGE:
+            return  # made anew
+
+    def put(self, rows: list[Row]) -> None:
+        path = self.folder / PARTS / f"{rows[0]['photo_sha256'][:16]}-{len(rows)}.parquet"
+        _write(path, iter([rows]))
+        self._take(path)
+
+    def row(self, digest: str, patient: str) -> Row:
+        path, group, place = self.places[digest]
+        if self._open is None or self._open[:2] != (path, group):
+            self._open = (path, group, pq.ParquetFile(path).read_row_group(group).to_pylist())
+        return {**self._open[2][place], "patient_id": patient}
+
+
+def measure_study(study: Study, on_photo: Callable[[int, int], None] | None = None) -> QualityReport:
+    """Measures every photo that is not measured yet and writes quality.parquet. Excluded patients' photos too: to
+    judge an exclusion, its photo must be seen. Raises StudyError where there is no photo or the disk refuses."""
+    if not study.photos:
+        raise StudyError(f"No patient of {study.name} has a photo, so there is nothing to look at.")
+    known, mark = _Known(study), _mark(study)
+    report = QualityReport(len(study.photos))
+    waiting: list[Row] = []
+    order: list[tuple[str, str]] = []
+    fresh: set[str] = set()
+    for number, (patient, path) in enumerate(study.photos.items(), start=1):
+        digest = sha256_of(path)
+        order.append((patient, digest))
+        if digest in known.places or digest in fresh:
+            report.kept += 1
+        else:
+            row = measure_photo(path, study.settings.aligned)
+            waiting.append({"patient_id": patient, "photo_sha256": digest, "mark": mark, **row})
+            fresh.add(digest)
+            report.new += 1
+        if len(waiting) == BLOCK:
+            known.put(waiting)
+            waiting = []
+        if on_photo is not None:
+            on_photo(number, report.total)
+    if waiting:
+        known.put(waiting)
+
+    def blocks() -> Iterator[list[Row]]:
+        for start in range(0, len(order), BLOCK):
+            block = [known.row(digest, patient) for patient, digest in order[start : start + BLOCK]]
+            report.unusable += sum(bool(row["problem"]) for row in block)
+            yield block
+
+    _write(study.path / FILE_NAME, blocks())
+    shutil.rmtree(study.path / PARTS, ignore_errors=True)
+    return report
+
+
+def read_quality(study: Study) -> pd.DataFrame | None:
+    """One row a photo without its thumbnail: TEXTS, MEASURES and `place`, its number in the file. None before there is
+    one. Rows of photos that are not there any more, or were measured in another way, are left out.
+
+    Raises StudyError where the file is damaged.
+    """
+    path = study.path / FILE_NAME
+    if not path.is_file():
+        return None
+    try:
+        if pq.read_metadata(path).num_rows > MAX_ROWS:
+            raise ValueError("too many rows")
+        table = pq.read_table(path, columns=[*TEXTS, *MEASURES]).to_pandas()
+    except _DAMAGE as error:
+        raise StudyError(f"{FILE_NAME} is damaged: delete it and look the photos over again.") from error
+    table["place"] = np.arange(len(table))
+    kept = table["patient_id"].isin(study.photos.keys()) & (table["mark"] == _mark(study))
+    return table[kept].reset_index(drop=True)
+
+
+def thumbnails(study: Study, places: Sequence[int]) -> list[bytes]:
+    """JPEG bytes of these rows of the file, b"" where a photo could not be opened. Raises StudyError for a damaged
+    file."""
+    try:
+        file = pq.ParquetFile(study.path / FILE_NAME)
+        groups: dict[int, list[bytes]] = {}
+        out = []
+        for place in places:
+            group = int(place) // BLOCK
+            if group not in groups:
+                groups[group] = file.read_row_group(group, ["thumbnail"])["thumbnail"].to_pylist()
+            out.append(groups[group][int(place) % BLOCK] or b"")
+        return out
+    except (*_DAMAGE, IndexError) as error:
+        raise StudyError(f"{FILE_NAME} is damaged: delete it and look the photos over again.") from error
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("study")
+
+
+def run(args: Any) -> int:
+    from study.console import progress_line
+
+    report = measure_study(Study.open(args.study), progress_line("photos"))
+    print(f"{report.new} photos looked over, {report.kept} were known; {report.unusable} cannot be used.")
+    return 0

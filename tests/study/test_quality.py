@@ -1,0 +1,121 @@
+"""Photos looked over once: measures, flags, thumbnails; a stopped run against a whole one; damaged files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from skimage.data import astronaut
+
+import study.quality as quality
+from faces.align import already_aligned
+from faces.photo import load_photo
+from faces.quality import KINDS, kind_of, measure
+from study.errors import StudyError
+from study.files import write_bytes
+from study.simulate import encode_jpeg
+from study.store import Study
+from tests.study.conftest import face_like, patient_table, write_study
+
+
+@pytest.fixture
+def aligned(tmp_path: Path) -> Study:
+    folder = write_study(tmp_path / "s", patient_table(5), photos=4, aligned=True)
+    write_bytes(folder / "photos" / "P0004.jpg", b"no photo at all")
+    write_bytes(folder / "photos" / "P0005.jpg", (folder / "photos" / "P0001.jpg").read_bytes())
+    return Study.open(folder)
+
+
+def test_measures_are_those_of_the_gate(aligned: Study) -> None:
+    report = quality.measure_study(aligned)
+    assert (report.total, report.new, report.kept, report.unusable) == (5, 4, 1, 1)
+    table = quality.read_quality(aligned)
+    assert table is not None
+    assert list(table["patient_id"]) == list(aligned.photos)
+    face = already_aligned(load_photo(aligned.photos["P0002"]), 256)
+    assert table["sharpness"][1] == face.quality.sharpness
+    assert table["flags"][1] == "\n".join(face.quality.flags)
+    assert (table["problem"][3], table["reason"][3] != "") == (quality.NO_PHOTO, True)
+    files = quality.thumbnails(aligned, [4, 3, 0])
+    assert files[1] == b""
+    assert files[0] == files[2], "the same photo under two names"
+    with Image.open(io.BytesIO(files[0])) as image:
+        assert image.size == (quality.THUMBNAIL, quality.THUMBNAIL)
+
+
+def test_a_photo_without_a_face_keeps_a_picture_and_a_face_is_found(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", patient_table(2))
+    write_bytes(folder / "photos" / "P0001.jpg", encode_jpeg(astronaut()))
+    write_bytes(folder / "photos" / "P0002.jpg", encode_jpeg(face_like(1, 256)))
+    study = Study.open(folder)
+    quality.measure_study(study)
+    table = quality.read_quality(study)
+    assert table is not None
+    assert list(table["problem"]) == ["", quality.NO_FACE]
+    assert table["face_px"][0] > 100
+    assert all(quality.thumbnails(study, [0, 1]))
+
+
+def test_what_was_measured_is_not_measured_again(aligned: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "BLOCK", 2)
+    whole = measured(aligned)
+    (aligned.path / quality.FILE_NAME).unlink()
+    count, real = [], quality.measure_photo
+
+    def broken_off(path: Path, is_aligned: bool) -> quality.Row:
+        count.append(path.name)
+        if len(count) == 3:
+            raise KeyboardInterrupt
+        return real(path, is_aligned)
+
+    monkeypatch.setattr(quality, "measure_photo", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        quality.measure_study(aligned)
+    assert not (aligned.path / quality.FILE_NAME).exists()
+    pd.testing.assert_frame_equal(measured(aligned), whole)
+    assert count == ["P0001.jpg", "P0002.jpg", "P0003.jpg", "P0003.jpg", "P0004.jpg"], "the finished block was kept"
+    assert not (aligned.path / quality.PARTS).exists()
+    write_bytes(aligned.photos["P0002"], encode_jpeg(face_like(9)))
+    again = measured(aligned)
+    assert count[5:] == ["P0002.jpg"]
+    assert again["sharpness"][1] != whole["sharpness"][1]
+
+
+def measured(study: Study) -> pd.DataFrame:
+    quality.measure_study(study)
+    table = quality.read_quality(study)
+    assert table is not None
+    return table
+
+
+def test_a_damaged_file_is_said_and_made_anew(aligned: Study) -> None:
+    assert quality.read_quality(aligned) is None
+    write_bytes(aligned.path / quality.FILE_NAME, b"PAR1 not really")
+    with pytest.raises(StudyError, match="damaged"):
+        quality.read_quality(aligned)
+    with pytest.raises(StudyError, match="damaged"):
+        quality.thumbnails(aligned, [0])
+    assert len(measured(aligned)) == 5
+    with pytest.raises(StudyError, match="damaged"):
+        quality.thumbnails(aligned, [99])
+
+
+def test_every_flag_has_a_kind() -> None:
+    flat = np.full((256, 256, 3), 250, np.uint8)
+    grey = np.full((256, 256, 3), 120, np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    soft = np.asarray(Image.fromarray(noise).resize((256, 256), Image.Resampling.BICUBIC))
+    found = []
+    for pixels, pose, px, outside in (
+        (flat, (40.0, 30.0, 40.0), 50.0, (0.2, 0.2)),
+        (grey, (0.0, -30.0, 0.0), 300.0, (0.0, 0.0)),
+        (np.zeros((256, 256, 3), np.uint8), None, 300.0, (0.0, 0.0)),
+        (soft, None, 300.0, (0.0, 0.0)),
+    ):
+        found += [kind_of(flag) for flag in measure(pixels, pose, px, outside).flags]
+    assert set(found) == set(KINDS)
+    assert kind_of("Something new.") == "other"
