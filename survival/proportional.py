@@ -13,7 +13,8 @@ import pandas as pd
 from scipy import stats
 
 from survival.errors import SurvivalError
-from survival.regression import CoxFit, _event_weight, _information, _sums
+from survival.regression import CoxFit
+from survival.risk_sets import event_weight, information_matrix, risk_sums
 
 TRANSFORMS = ("km", "rank", "identity", "log")
 
@@ -51,12 +52,12 @@ def proportional_hazards_test(fit: CoxFit, transform: str = "km") -> pd.DataFram
     p = len(fit.coef)
     u, blocks = np.zeros(p), np.zeros((3, p, p))
     for part in fit._parts:
-        sums = _sums(part, x, fit._weight, lp, float(lp.max()))
-        factor, own = _event_weight(part, fit._weight), part.rows[part.dies]
+        sums = risk_sums(part, x, fit._weight, lp, float(lp.max()))
+        factor, own = event_weight(part, fit._weight), part.rows[part.dies]
         g = g_all[own]  # one time, one g: equal within ties
         u += (g * fit._weight[own]) @ x[own] - (g * factor) @ sums.mean
         for power in range(3):
-            blocks[power] += _information(part, sums, x, factor * g**power)
+            blocks[power] += information_matrix(part, sums, x, factor * g**power)
     information = np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
     rows = []
     for name, added in [*((n, [j]) for j, n in enumerate(fit.names)), ("GLOBAL", list(range(p)))]:

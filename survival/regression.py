@@ -17,6 +17,7 @@ from scipy import stats
 
 from survival.errors import SurvivalError
 from survival.outcome import check_outcome
+from survival.risk_sets import Stratum, event_weight, information_matrix, risk_sums, stratum_of
 
 TIES = ("efron", "breslow")
 MAX_STEPS = 40
@@ -25,85 +26,6 @@ CONVERGED = 1e-11  # relative change of the log-likelihood
 LARGE_EFFECT = 20.0  # |b| sd(x) beyond this is a coefficient on its way to infinity
 RUNAWAY = 1e-3  # a step this long at a level likelihood
 Z95 = float(stats.norm.ppf(0.975))
-
-
-@dataclass(frozen=True, eq=False)
-class _Stratum:
-    """Risk sets of one stratum. Rows in falling time, E events in the same order, the d events of a time together.
-
-    rows: (m,) places in the input. end: (E,) last place in rows that is at risk with the event. dies: (E,) the event's
-    own place in rows. first, last: (E,) where the events of its time begin and end among the E. share: (E,) l / d.
-    reach: (m,) how many of the E events each row is still at risk for, counted from the end.
-    """
-
-    rows: np.ndarray
-    end: np.ndarray
-    dies: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-    share: np.ndarray
-    reach: np.ndarray
-    time: np.ndarray
-
-
-def _stratum(rows: np.ndarray, time: np.ndarray, event: np.ndarray, ties: str) -> _Stratum:
-    rows = rows[np.argsort(-time[rows], kind="stable")]
-    falling = -time[rows]
-    dies = np.flatnonzero(event[rows])
-    at = falling[dies]
-    first, last = np.searchsorted(at, at, side="left"), np.searchsorted(at, at, side="right") - 1
-    share = (np.arange(len(dies)) - first) / (last - first + 1)
-    return _Stratum(
-        rows=rows,
-        end=np.searchsorted(falling, at, side="right") - 1,
-        dies=dies,
-        first=first,
-        last=last,
-        share=share if ties == "efron" else np.zeros(len(dies)),
-        reach=np.searchsorted(at, falling, side="left"),
-        time=-at,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """At one b: S0 (E,) and the risk sets' mean covariates (E, p), one row an event (a step of Efron's)."""
-
-    s0: np.ndarray
-    mean: np.ndarray
-    risk: np.ndarray  # (m,) w exp(lp), in the stratum's order
-
-
-def _sums(part: _Stratum, x: np.ndarray, weight: np.ndarray, lp: np.ndarray, shift: float) -> _Sums:
-    risk = weight[part.rows] * np.exp(lp[part.rows] - shift)
-    own = risk[part.dies]
-    columns = np.column_stack([np.ones(len(risk)), x[part.rows]])
-    s = np.cumsum(risk[:, None] * columns, axis=0)[part.end]
-    tied = np.cumsum(np.vstack([np.zeros(columns.shape[1]), own[:, None] * columns[part.dies]]), axis=0)
-    s = s - part.share[:, None] * (tied[part.last + 1] - tied[part.first])
-    return _Sums(s[:, 0], s[:, 1:] / s[:, :1], risk)
-
-
-def _event_weight(part: _Stratum, weight: np.ndarray) -> np.ndarray:
-    """Weight of each of the E terms: the mean weight of the events of its time, as R has it."""
-    own = weight[part.rows[part.dies]]
-    total = np.concatenate([[0.0], np.cumsum(own)])
-    return (total[part.last + 1] - total[part.first]) / (part.last - part.first + 1)
-
-
-def _information(part: _Stratum, sums: _Sums, x: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Sum over events of factor times the covariance of x in the risk set, (p, p), without an (n, p, p) array.
-
-    sum_e f_e S2_e / S0_e = sum_j risk_j x_j x_j' A_j, A_j the sum of f_e / S0_e over the events j is at risk for, less
-    Efron's share for the events at j's own time.
-    """
-    rate = factor / sums.s0
-    after = np.concatenate([np.cumsum(rate[::-1])[::-1], [0.0]])  # from event e (falling time) to the earliest
-    total = after[part.reach]
-    shared = np.concatenate([[0.0], np.cumsum(rate * part.share)])
-    total[part.dies] -= shared[part.last + 1] - shared[part.first]
-    rows = x[part.rows]
-    return (rows * (sums.risk * total)[:, None]).T @ rows - (sums.mean * factor[:, None]).T @ sums.mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +48,7 @@ class CoxFit:
     ties: str
     _x: np.ndarray
     _weight: np.ndarray
-    _parts: tuple[_Stratum, ...]
+    _parts: tuple[Stratum, ...]
     _labels: tuple[Any, ...]
     _time: np.ndarray
     _event: np.ndarray
@@ -167,8 +89,8 @@ class CoxFit:
         lp = self._x @ self.coef
         found = {}
         for label, part in zip(self._labels, self._parts, strict=True):
-            sums = _sums(part, self._x, self._weight, lp, 0.0)
-            hazard = np.cumsum((_event_weight(part, self._weight) / sums.s0)[::-1])
+            sums = risk_sums(part, self._x, self._weight, lp, 0.0)
+            hazard = np.cumsum((event_weight(part, self._weight) / sums.s0)[::-1])
             times = part.time[::-1]
             last = np.r_[np.diff(times) > 0, True]
             found[label] = (times[last], hazard[last])
@@ -178,7 +100,7 @@ class CoxFit:
         """(event times (E,) rising within strata, residuals (E, p)): covariates of who died less their mean at risk."""
         lp, times, residuals = self._x @ self.coef, [], []
         for part in self._parts:
-            mean = _sums(part, self._x, self._weight, lp, float(lp.max())).mean
+            mean = risk_sums(part, self._x, self._weight, lp, float(lp.max())).mean
             total = np.cumsum(np.vstack([np.zeros(mean.shape[1]), mean]), axis=0)
             count = (part.last - part.first + 1)[:, None]
             expected = (total[part.last + 1] - total[part.first]) / count
@@ -256,41 +178,43 @@ def cox_regression(
 
 def _split(
     kept: np.ndarray, time: np.ndarray, event: np.ndarray, strata: Any, ties: str
-) -> tuple[tuple[Any, ...], tuple[_Stratum, ...]]:
+) -> tuple[tuple[Any, ...], tuple[Stratum, ...]]:
     """Strata that have an event; the others have no part in the likelihood."""
     if strata is None:
-        return ((None,), (_stratum(kept, time, event, ties),)) if event[kept].any() else ((), ())
+        return ((None,), (stratum_of(kept, time, event, ties),)) if event[kept].any() else ((), ())
     label = np.asarray(strata)
     if label.shape != time.shape or pd.isna(label).any():
         raise SurvivalError("Give every patient a stratum.")
     found = [(name, kept[label[kept] == name]) for name in pd.unique(label[kept])]
     found = [(name, rows) for name, rows in found if event[rows].any()]
-    parts = tuple(_stratum(rows, time, event, ties) for _, rows in found)
+    parts = tuple(stratum_of(rows, time, event, ties) for _, rows in found)
     return tuple(name.item() if isinstance(name, np.generic) else name for name, _ in found), parts
 
 
 def derivatives(
-    z: np.ndarray, w: np.ndarray, parts: tuple[_Stratum, ...], b: np.ndarray
+    z: np.ndarray, w: np.ndarray, parts: tuple[Stratum, ...], b: np.ndarray
 ) -> tuple[float, np.ndarray, Callable[[], np.ndarray]]:
     """Log-likelihood and gradient (p,) at b, and a function for the information (p, p)."""
     lp = z @ b
     shift = float(lp.max())
     value, gradient, kept = 0.0, np.zeros(len(b)), []
     for part in parts:
-        sums = _sums(part, z, w, lp, shift)
-        factor, own = _event_weight(part, w), part.rows[part.dies]
+        sums = risk_sums(part, z, w, lp, shift)
+        factor, own = event_weight(part, w), part.rows[part.dies]
         value += float(w[own] @ lp[own] - factor @ (np.log(sums.s0) + shift))
         gradient += w[own] @ z[own] - factor @ sums.mean
         kept.append((part, sums, factor))
 
     def information() -> np.ndarray:
-        return sum((_information(part, sums, z, factor) for part, sums, factor in kept), np.zeros((len(b), len(b))))
+        return sum(
+            (information_matrix(part, sums, z, factor) for part, sums, factor in kept), np.zeros((len(b), len(b)))
+        )
 
     return value, gradient, information
 
 
 def _maximise(
-    z: np.ndarray, w: np.ndarray, parts: tuple[_Stratum, ...], names: tuple[str, ...]
+    z: np.ndarray, w: np.ndarray, parts: tuple[Stratum, ...], names: tuple[str, ...]
 ) -> tuple[np.ndarray, float, float, np.ndarray, float]:
     """(b, log-likelihood at 0 and at b, covariance, score statistic at 0) on standardised covariates."""
     b = np.zeros(z.shape[1])

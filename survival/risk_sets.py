@@ -1,0 +1,90 @@
+"""Risk sets of a Cox model and the sums over them, with Breslow or Efron ties, in strata, with case weights.
+
+At a time with d events, S the sum over the risk set and D the events' own part of it: Breslow takes S for each event,
+Efron S - (l / d) D for the l-th of them, l = 0 .. d - 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Stratum:
+    """Risk sets of one stratum. Rows in falling time, E events in the same order, the d events of a time together.
+
+    rows: (m,) places in the input. end: (E,) last place in rows that is at risk with the event. dies: (E,) the event's
+    own place in rows. first, last: (E,) where the events of its time begin and end among the E. share: (E,) l / d.
+    reach: (m,) how many of the E events each row is still at risk for, counted from the end.
+    """
+
+    rows: np.ndarray
+    end: np.ndarray
+    dies: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    share: np.ndarray
+    reach: np.ndarray
+    time: np.ndarray
+
+
+def stratum_of(rows: np.ndarray, time: np.ndarray, event: np.ndarray, ties: str) -> Stratum:
+    rows = rows[np.argsort(-time[rows], kind="stable")]
+    falling = -time[rows]
+    dies = np.flatnonzero(event[rows])
+    at = falling[dies]
+    first, last = np.searchsorted(at, at, side="left"), np.searchsorted(at, at, side="right") - 1
+    share = (np.arange(len(dies)) - first) / (last - first + 1)
+    return Stratum(
+        rows=rows,
+        end=np.searchsorted(falling, at, side="right") - 1,
+        dies=dies,
+        first=first,
+        last=last,
+        share=share if ties == "efron" else np.zeros(len(dies)),
+        reach=np.searchsorted(at, falling, side="left"),
+        time=-at,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class RiskSums:
+    """At one b: S0 (E,) and the risk sets' mean covariates (E, p), one row an event (a step of Efron's)."""
+
+    s0: np.ndarray
+    mean: np.ndarray
+    risk: np.ndarray  # (m,) w exp(lp), in the stratum's order
+
+
+def risk_sums(part: Stratum, x: np.ndarray, weight: np.ndarray, lp: np.ndarray, shift: float) -> RiskSums:
+    risk = weight[part.rows] * np.exp(lp[part.rows] - shift)
+    own = risk[part.dies]
+    columns = np.column_stack([np.ones(len(risk)), x[part.rows]])
+    s = np.cumsum(risk[:, None] * columns, axis=0)[part.end]
+    tied = np.cumsum(np.vstack([np.zeros(columns.shape[1]), own[:, None] * columns[part.dies]]), axis=0)
+    s = s - part.share[:, None] * (tied[part.last + 1] - tied[part.first])
+    return RiskSums(s[:, 0], s[:, 1:] / s[:, :1], risk)
+
+
+def event_weight(part: Stratum, weight: np.ndarray) -> np.ndarray:
+    """Weight of each of the E terms: the mean weight of the events of its time, as R has it."""
+    own = weight[part.rows[part.dies]]
+    total = np.concatenate([[0.0], np.cumsum(own)])
+    return (total[part.last + 1] - total[part.first]) / (part.last - part.first + 1)
+
+
+def information_matrix(part: Stratum, sums: RiskSums, x: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Sum over events of factor times the covariance of x in the risk set, (p, p), without an (n, p, p) array.
+
+    sum_e f_e S2_e / S0_e = sum_j risk_j x_j x_j' A_j, A_j the sum of f_e / S0_e over the events j is at risk for, less
+    Efron's share for the events at j's own time.
+    """
+    rate = factor / sums.s0
+    after = np.concatenate([np.cumsum(rate[::-1])[::-1], [0.0]])  # from event e (falling time) to the earliest
+    total = after[part.reach]
+    shared = np.concatenate([[0.0], np.cumsum(rate * part.share)])
+    total[part.dies] -= shared[part.last + 1] - shared[part.first]
+    rows = x[part.rows]
+    return (rows * (sums.risk * total)[:, None]).T @ rows - (sums.mean * factor[:, None]).T @ sums.mean
