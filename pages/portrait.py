@@ -3,7 +3,7 @@
 import streamlit as st
 
 from latent.inversion import PRESETS
-from ui import intake, journey, page, resources, results, state, watch
+from ui import intake, journey, page, resources, results, state, tuning, watch
 from ui.text import GLOSSARY
 
 page.masthead(
@@ -79,6 +79,9 @@ if st.button(
     on_click=journey.choose_my_photo,
 ):
     st.switch_page("pages/health_direction.py")
+st.space("small")
+st.markdown("#### A closer picture of this face")
+tuning.section(portrait, score, checkpoint, original, resources.generator_lock())
 st.space("small")
 st.markdown("#### Take away")
 results.show_downloads(score, cohort, checkpoint, original)

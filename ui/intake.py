@@ -10,6 +10,7 @@ import streamlit as st
 from faces.errors import FaceError
 from faces.photo import MAX_BYTES, load_photo
 from ui import pictures, state
+from ui.journey import UPLOADED
 from ui.page import facts, note
 from ui.text import number
 
@@ -61,6 +62,7 @@ def choose_photo(portrait: Portrait, cohort: Cohort) -> None:
 def forget() -> None:
     """Drop the photo and all that came of it, also from the upload and camera widgets (runs before a page)."""
     state.portrait().drop()
+    state.editing().forget(UPLOADED)
     st.session_state["photo_turn"] += 1
 
 
@@ -68,6 +70,7 @@ def _offered(key: str, name: str) -> None:
     """A file arrived or was taken away (runs before the page)."""
     portrait, offered = state.portrait(), st.session_state.get(key)
     portrait.drop()
+    state.editing().forget(UPLOADED)
     if offered is not None:
         _open(portrait, lambda: load_photo(offered.getvalue(), name))
 
@@ -75,6 +78,7 @@ def _offered(key: str, name: str) -> None:
 def _open(portrait: Portrait, load: Callable[[], Photo], patient: str = "") -> None:
     try:
         portrait.take(load(), patient)
+        state.editing().forget(UPLOADED)
     except FaceError as error:
         portrait.problem = str(error)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
 from latent.edit import EditState
-from ui import page, pictures, resources, state, strips
+from ui import page, pictures, resources, state, strips, tuning
 from ui.jobs import Job
 from ui.scrubber import scrubber
 from ui.text import GLOSSARY
@@ -30,21 +30,35 @@ KINDS: dict[str, Kind] = {"Coefficients": "coefficients", "Pattern": "pattern"}
 RANDOM_PSI = 0.7
 RANDOM_HELP = f"Each whole number is another face, truncated at {RANDOM_PSI}. {GLOSSARY['psi']}"
 UNDO_KEPT = 50
+TUNED_HELP = (
+    "Draw the frames with the copy of the generator that was tuned to this photo on the Portrait page, so that the "
+    "start looks like the photo. It changes the pictures and nothing else: hazard, percentile and survival are the "
+    "code's."
+)
+TUNED_NOTE = (
+    "The frames are drawn by a copy of the generator tuned to this photo; the figures are the code's, the same with "
+    "either generator. The further from the start, the less of the photo is left in the picture. "
+)
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the controls ask for: whose face, moved how, in which study and checkpoint."""
+    """What the controls ask for: whose face, moved how, in which study and checkpoint.
+
+    tuned: digest of the tuned generator that draws it, "" for the checkpoint's own.
+    """
 
     source: str
     face: str
     kind: Kind
     band: str
     basis: str
+    tuned: str = ""
 
 
 def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
     """The row of choices; None where the chosen face does not exist yet."""
+    tuning.collect(state.portrait())
     has_photo = _my_code() is not None
     st.session_state.setdefault("face_source", UPLOADED if has_photo else PATIENT)
     st.session_state.setdefault("kind", next(iter(KINDS)))
@@ -72,7 +86,18 @@ def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
     face = _face(source or PATIENT, cohort)
     if face is None:
         return None
-    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All", state.basis())
+    tuned = _tuned_toggle() if source == UPLOADED else ""
+    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All", state.basis(), tuned)
+
+
+def _tuned_toggle() -> str:
+    """Whether the tuned generator draws the photo's face; asked only where there is one. Returns its digest or ""."""
+    tuned = tuning.current()
+    if tuned is None:
+        return ""
+    st.session_state.setdefault("tuned", True)
+    chosen = st.toggle("Tuned generator", key="tuned", persist_state="session", help=TUNED_HELP)
+    return tuned.sha256 if chosen else ""
 
 
 def choose_my_photo() -> None:
@@ -109,7 +134,8 @@ def _code(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> tuple[NDArray[n
     if wish.source == UPLOADED:
         code = _my_code()
         assert code is not None
-        return code, "Your photo's code, drawn by the generator"
+        by = "the generator tuned to your photo (display only)" if wish.tuned else "the generator"
+        return code, f"Your photo's code, drawn by {by}"
     if wish.source == PATIENT:
         row = cohort.table["patient_id"].tolist().index(wish.face)
         kind = "Simulated patient" if cohort.study.simulated else "Patient"
@@ -129,10 +155,14 @@ def prepare(editing: Editing, wish: Wish, cohort: Cohort, checkpoint: Checkpoint
         assert editing.shown is not None
         middle = len(editing.shown.strip.steps) // 2
         _seek(editing, cohort, middle if editing.resume is None else editing.resume)
-        if editing.resume is None:
-            _remember(editing)
+        _remember(editing)
         editing.resume = None
     elif editing.job is None and editing.wanted != wish:
+        if editing.shown is not None and replace(wish, tuned="") == replace(editing.shown.wish, tuned=""):
+            # The same face by another generator: the slider stays, unless an undo says where it goes.
+            editing.resume = _index(editing) if editing.resume is None else editing.resume
+        elif editing.wanted is not None:
+            editing.resume = None
         editing.wanted = wish
         editing.job = Job(
             "frames", _work(wish, cohort, checkpoint), resources.generator_lock(), state.SENTENCES
@@ -153,12 +183,14 @@ def _work(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> Any:
     from study.direction import health_direction
 
     code, caption = _code(wish, cohort, checkpoint)
+    tuned = tuning.current() if wish.tuned else None
+    draw = None if tuned is None else tuned.draw
 
     def work(report: Reporter) -> strips.Shown:
         report(0.0, "Preparing the direction")
         band = strips.band_layers(wish.band, checkpoint.num_ws)
         direction = health_direction(cohort.study, wish.kind, band)
-        strip = strips.render(report, cohort, checkpoint, code, direction)
+        strip = strips.render(report, cohort, checkpoint, code, direction, draw)
         return strips.Shown(strip, caption, direction, code, wish)
 
     return work
@@ -195,8 +227,8 @@ def scrub(editing: Editing, cohort: Cohort) -> None:
         _download("Animation (GIF)", lambda: pictures.animation(strip.frames), "health_direction.gif", "image/gif")
         _download("Numbers (CSV)", lambda: strips.table(strip, cohort), "health_direction.csv", "text/csv")
     page.note(
-        f"At rest at HR {strips.hr_text(strip, at)} to the start. Pictures are drawn by a generator: they show "
-        "what the model reads from faces, not how this person would look."
+        f"At rest at HR {strips.hr_text(strip, at)} to the start. {TUNED_NOTE if shown.wish.tuned else ''}"
+        "Pictures are drawn by a generator: they show what the model reads from faces, not how this person would look."
     )
 
 
@@ -213,7 +245,7 @@ def _remember(editing: Editing) -> None:
     shown, index = editing.shown, _index(editing)
     assert shown is not None
     now = EditState.of(shown.ws, shown.direction, float(shown.strip.steps[index]), shown.direction.band)
-    if not editing.undo or editing.undo[-1][0] != now:
+    if not editing.undo or (editing.undo[-1][0], editing.undo[-1][1].tuned) != (now, shown.wish.tuned):
         editing.undo = [*editing.undo, (now, shown.wish, index)][-UNDO_KEPT:]
 
 
@@ -238,6 +270,8 @@ def _undo(editing: Editing, cohort: Cohort) -> None:
 def _reachable(wish: Wish) -> bool:
     if wish.basis != state.basis():
         return False
+    if wish.tuned and getattr(tuning.current(), "sha256", "") != wish.tuned:
+        return False
     return wish.source != UPLOADED or (_my_code() is not None and wish.face == _my_face())
 
 
@@ -245,6 +279,8 @@ def _set_controls(wish: Wish) -> None:
     st.session_state["face_source"] = wish.source
     st.session_state["kind"] = next(name for name, kind in KINDS.items() if kind == wish.kind)
     st.session_state["band"] = wish.band
+    if wish.source == UPLOADED:
+        st.session_state["tuned"] = bool(wish.tuned)
     if wish.source == PATIENT:
         st.session_state["patient"] = wish.face
     elif wish.source == RANDOM:

@@ -45,6 +45,7 @@ def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: 
         report(0.0, "Opening the networks")
         return score_photo(cohort.study, checkpoint, face, settings, on_step, report.cancelled)
 
+    portrait.forget_tuning()  # it was made for the code of the last score
     portrait.score, portrait.scored, portrait.basis = None, face, basis()
     portrait.job = Job("inversion", work, guard, readable=SENTENCES, stopped=(Cancelled,)).start()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from faces.photo import Photo
     from latent.checkpoints import Checkpoint
     from latent.edit import EditState
+    from latent.pivotal import Pivotal
     from study.score import Score
     from ui.jobs import Job
     from ui.journey import Wish
@@ -37,6 +38,7 @@ class Portrait:
 
     patient: id where the photo is one of the study's, else "". problem: why the last offered photo was refused.
     crop: what `aligned` was cut with. scored, basis: the face, and the study and checkpoint, that `score` belongs to.
+    tuning: a generator tuned to the scored face, for display.
     """
 
     photo: Photo | None = None
@@ -49,6 +51,8 @@ class Portrait:
     scored: AlignedFace | None = None
     score: Score | None = None
     basis: str = ""
+    tuning_job: Job[Pivotal] | None = None
+    tuning: Pivotal | None = None
 
     def take(self, photo: Photo, patient: str = "") -> None:
         """Work on another photo; whatever belonged to the last one is forgotten."""
@@ -59,7 +63,14 @@ class Portrait:
         """Forget the photo and all that came of it."""
         if self.job is not None:
             self.job.cancel()
+        self.forget_tuning()
         self.__init__()  # type: ignore[misc]
+
+    def forget_tuning(self) -> None:
+        """Forget the generator tuned to the scored face, also one that is being tuned."""
+        if self.tuning_job is not None:
+            self.tuning_job.cancel()
+        self.tuning_job, self.tuning = None, None
 
 
 @dataclass
@@ -79,6 +90,16 @@ class Editing:
     at: int | None = None
     resume: int | None = None
     undo: list[tuple[EditState, Wish, int]] = field(default_factory=list)
+
+    def forget(self, source: str) -> None:
+        """Forget frames, shown or being drawn, and steps of the faces from `source`."""
+        if self.wanted is not None and self.wanted.source == source:
+            if self.job is not None:
+                self.job.cancel()
+            self.wanted, self.job, self.resume = None, None, None
+        if self.shown is not None and self.shown.wish.source == source:
+            self.shown, self.payload, self.at = None, b"", None
+        self.undo = [entry for entry in self.undo if entry[1].source != source]
 
 
 def portrait() -> Portrait:

