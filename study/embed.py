@@ -15,12 +15,13 @@ from typing import Any
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, LatentError
 from latent.inversion import Progress
-from study.embedding.blocks import BlockWorker, Engine, digest_table
+from study.embedding.blocks import Engine, MakeWorker, digest_table
+from study.embedding.devices import DEVICES, choose_devices
 from study.embedding.job import EmbedProgress, EmbedReport, Job
 from study.embedding.local import InProcess, Processes
 from study.embedding.parts import Shelf
 from study.embedding.record import record_of, study_preset
-from study.embedding.workers import DEVICES, MakeWorker, choose_devices, worker_spec
+from study.embedding.worker import BlockWorker, worker_spec
 from study.error_survival import error_text
 from study.errors import StudyError
 from study.latents import Embedding

@@ -155,13 +155,16 @@ def _warnings(alone: tuple[Ratio, ...], together: tuple[Ratio, ...], distance: s
     return said
 
 
-def error_and_survival(study: Study, table: pd.DataFrame | None = None) -> ErrorSurvival:
+def error_and_survival(
+    study: Study, table: pd.DataFrame | None = None, index: pd.DataFrame | None = None
+) -> ErrorSurvival:
     """What inversion errors and quality flags of a study's codes say of survival.
 
-    table: rows of `study.patients` to look at; None: all analysed. Raises StudyError without codes;
-    a cohort that is too small or too even to tell gives an answer without ratios, and a note.
+    table: rows of `study.patients` to look at; None: all analysed. index: of the codes; None: the study's, checked.
+    Raises StudyError without codes; a cohort that is too small or too even to tell gives an answer without ratios, and
+    a note.
     """
-    index = study.latents().index.set_index("patient_id")
+    index = (study.latents().index if index is None else index).set_index("patient_id")
     table = study.patients[study.patients["patient_id"].isin(study.included_photos.keys())] if table is None else table
     table = table[table["patient_id"].isin(index.index)].set_index("patient_id")
     if table.empty:

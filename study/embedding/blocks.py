@@ -1,7 +1,9 @@
-"""A block of photos, and the worker that turns it into codes: the same for every engine.
+"""What engines and workers speak of: a block of photos, and what became of it.
 
 A worker reads the photos itself and gives back one result: what became of each photo, and the codes as the bytes of a
 part file. It writes nothing: the run that asked is the only writer, so that a block done twice is kept once.
+
+Nothing heavy is imported here: a worker process that starts anew should not wait for what it may not need.
 """
 
 from __future__ import annotations
@@ -10,24 +12,15 @@ import io
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faces.align import AlignedFace
-from faces.errors import FaceError
-from latent.checkpoints import Checkpoint
-from latent.errors import Cancelled, InversionError
-from latent.inversion import Progress
-from study.embedding.record import fingerprint, index_row, inversion_settings
-from study.files import sha256_of
-from study.latents import Embedding
-from study.prepare import invert_faces, prepare
+from latent.errors import LatentError
+from study.errors import StudyError
 
 MAX_TRIES = 2  # for a single photo; a larger block is tried once more as it is, then halved
-OnStep = Callable[[int, Progress], None]
 Cancel = Callable[[], bool] | None
 
 
@@ -94,6 +87,9 @@ class Worker(Protocol):
     def __call__(self, block: Block) -> BlockResult: ...
 
 
+MakeWorker = Callable[[str], Worker]  # of a device
+
+
 class Engine(Protocol):
     """Whatever lets workers do blocks: yields each block once, with its result, in any order."""
 
@@ -130,67 +126,6 @@ def encode_part(mark: str, rows: list[dict[str, Any]], codes: list[NDArray[np.fl
     return file.getvalue()
 
 
-class BlockWorker:
-    """Embeds blocks with one loaded checkpoint.
-
-    known: digests of photos that have their code already. on_step: told the number of photos of the running batch,
-    and its progress.
-    """
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        record: Embedding,
-        known: NDArray[np.bytes_],
-        on_step: OnStep | None = None,
-        cancelled: Cancel = None,
-    ) -> None:
-        self.checkpoint, self.known, self.on_step, self.cancelled = checkpoint, known, on_step, cancelled
-        self.settings, self.mark = inversion_settings(record), fingerprint(record)
-        self.aligned = bool(record.settings["aligned"])
-
-    def __call__(self, block: Block) -> BlockResult:
-        """Never raises for what is wrong with photos, memory or disk; Cancelled when stopped."""
-        try:
-            return self._embed(block)
-        except Cancelled:
-            raise
-        except Exception as error:  # out of memory on a GPU, a network disk that stutters: tried again, then reported
-            return BlockResult(block.start, error=f"{type(error).__name__}: {str(error).strip()[:300]}")
-
-    def _embed(self, block: Block) -> BlockResult:
-        outcomes: list[Outcome] = [Outcome()] * len(block.photos)
-        faces: list[AlignedFace] = []
-        places: list[int] = []
-        for i, (_, path) in enumerate(block.photos):
-            if self.cancelled is not None and self.cancelled():
-                raise Cancelled("The embedding was stopped.")
-            digest = sha256_of(Path(path))
-            outcomes[i] = Outcome(digest)
-            if is_in(self.known, digest):
-                continue
-            try:
-                faces.append(prepare(Path(path), self.aligned))
-                places.append(i)
-            except FaceError as error:
-                outcomes[i] = Outcome(reason=str(error))
-        rows, codes = [], []
-        for i, face, inversion in zip(places, faces, self._invert(faces), strict=True):
-            if isinstance(inversion, InversionError):
-                outcomes[i] = Outcome(reason=str(inversion))
-                continue
-            patient, path = block.photos[i]
-            rows.append(index_row(patient, Path(path), outcomes[i].digest, inversion, face.quality.flags))
-            codes.append(np.asarray(inversion.ws, np.float32))
-        part = encode_part(self.mark, rows, codes) if rows else b""
-        return BlockResult(block.start, tuple(outcomes), part)
-
-    def _invert(self, faces: list[AlignedFace]) -> list[Any]:
-        if not faces:
-            return []
-
-        def on_step(progress: Progress) -> None:
-            if self.on_step is not None:
-                self.on_step(len(faces), progress)
-
-        return invert_faces(self.checkpoint, faces, self.settings, on_step, self.cancelled)
+def refusal(error: Exception) -> str:
+    """The sentence for a worker that could not be set up, "" for an error that is none of ours."""
+    return str(error) if isinstance(error, (StudyError, LatentError)) else ""

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from study.embedding.parts import PARTS, Shelf
 from study.error_survival import ErrorSurvival, error_and_survival
 from study.errors import StudyError
 from study.files import write_json
-from study.latents import Embedding
+from study.latents import Embedding, read_latents
 from study.store import Study
 
 REPORT = "embedding.json"
@@ -157,6 +157,7 @@ class Job:
         failures = [dict(zip(names, failure, strict=True)) for failure in self.report.failures]
         record = {**asdict(self.record), "photos": self.report.total, "embedded": len(done), "failures": failures}
         record["excluded"] = sorted(self.study.excluded)
-        self.report.survival = error_and_survival(replace(self.study))  # a copy: this one may have read older codes
+        index = read_latents(self.study.path)[0].index  # whether a photo changed since is not for now
+        self.report.survival = error_and_survival(self.study, index=index)
         write_json(self.study.path / REPORT, {**record, "inversion_and_survival": self.report.survival.as_dict()})
         shutil.rmtree(self.study.path / PARTS, ignore_errors=True)

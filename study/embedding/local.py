@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from latent.errors import Cancelled
-from study.embedding.blocks import Block, BlockResult, Cancel, Results, Worker
-from study.embedding.workers import MakeWorker, environment, refusal, worker_environment
+from study.embedding.blocks import Block, BlockResult, Cancel, MakeWorker, Results, Worker, refusal
+from study.embedding.devices import environment, worker_environment
 
 ORPHAN_SECONDS = 1.0
 POLL_SECONDS = 0.2
@@ -88,7 +88,7 @@ class Processes:
     def _start(self, device: str, block: Block) -> _Child:
         context = multiprocessing.get_context("spawn")
         mine, theirs = context.Pipe()
-        arguments = (theirs, os.getpid(), self.make_worker, device, self.threads)
+        arguments = (theirs, os.getpid(), self.make_worker, device)
         process = context.Process(target=_work, args=arguments, daemon=True, name="embedding")
         with environment(worker_environment(self.threads)):
             process.start()
@@ -134,13 +134,10 @@ def follow(parent: int) -> None:
     threading.Thread(target=look, daemon=True).start()
 
 
-def _work(pipe: Connection, parent: int, make_worker: MakeWorker, device: str, threads: int) -> None:
+def _work(pipe: Connection, parent: int, make_worker: MakeWorker, device: str) -> None:
     """Life of a worker process. Ctrl-C is for the parent, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     follow(parent)
-    import torch
-
-    torch.set_num_threads(threads)
     try:
         worker = make_worker(device)
     except Exception as error:

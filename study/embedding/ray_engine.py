@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from latent.errors import Cancelled
-from study.embedding.blocks import Block, BlockResult, Cancel, Results, Worker
-from study.embedding.workers import MakeWorker, refusal, worker_environment
+from study.embedding.blocks import Block, BlockResult, Cancel, MakeWorker, Results, Worker, refusal
+from study.embedding.devices import worker_environment
 from study.errors import StudyError
 
 STORE_BYTES = 256 * 2**20  # of a cluster started here: blocks wait for no one, so little is stored
@@ -39,15 +39,12 @@ def _decode(text: str) -> Block:
 class BlockActor:
     """Lives in a Ray actor; loads its worker with the first block, so that a refusal reaches the person."""
 
-    def __init__(self, make_worker: MakeWorker, device: str, threads: int) -> None:
-        self.make_worker, self.device, self.threads = make_worker, device, threads
+    def __init__(self, make_worker: MakeWorker, device: str) -> None:
+        self.make_worker, self.device = make_worker, device
         self.worker: Worker | None = None
 
     def _result(self, block: Block) -> BlockResult:
         if self.worker is None:
-            import torch
-
-            torch.set_num_threads(self.threads)
             try:
                 self.worker = self.make_worker(self.device)
             except Exception as error:
@@ -112,26 +109,30 @@ class RayEngine:
     def _results(self, blocks: list[Block], cancelled: Cancel) -> Iterator[BlockResult]:
         if not blocks:
             return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a later Ray will call otherwise
+            codes = self._dataset(blocks)
+        for row in codes.iter_rows():
+            if cancelled is not None and cancelled():
+                raise Cancelled("The embedding was stopped.")
+            yield BlockResult.parse(str(row["header"]), bytes(row["part"]))
+
+    def _dataset(self, blocks: list[Block]) -> Any:
+        """Lazily: a row a block, with its result."""
         from ray.data import ActorPoolStrategy, DataContext, from_items
 
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1  # a lost block is missing in the results
         dataset = from_items([{"block": _encode(block)} for block in blocks], override_num_blocks=len(blocks))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # max_task_retries gets a name of its own in a later Ray
-            codes = dataset.map_batches(
-                BlockActor,
-                fn_constructor_args=(self.make_worker, self.device, self.threads),
-                batch_size=1,
-                compute=ActorPoolStrategy(size=min(self.workers, len(blocks)), max_tasks_in_flight_per_actor=1),
-                max_task_retries=0,
-                **self._needs(),
-            )
-        for row in codes.iter_rows():
-            if cancelled is not None and cancelled():
-                raise Cancelled("The embedding was stopped.")
-            yield BlockResult.parse(str(row["header"]), bytes(row["part"]))
+        return dataset.map_batches(
+            BlockActor,
+            fn_constructor_args=(self.make_worker, self.device),
+            batch_size=1,
+            compute=ActorPoolStrategy(size=min(self.workers, len(blocks)), max_tasks_in_flight_per_actor=1),
+            max_task_retries=0,
+            **self._needs(),
+        )
 
     def close(self) -> None:
         """Leaves the cluster, which ends the actors of this run."""

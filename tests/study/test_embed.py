@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import study.embedding.blocks as blocks_module
 import study.embedding.record as record_module
+import study.embedding.worker as worker_module
 from faces.errors import NoFaceError
 from faces.photo import Photo
 from latent.errors import Cancelled, InversionError
@@ -165,7 +165,7 @@ def test_codes_of_other_settings_are_not_taken_over(
         settings["preset"] = "fast"
     else:
         settings["aligned"] = False
-        monkeypatch.setattr(blocks_module, "prepare", lambda photo, aligned: preparation.prepare(photo, True))
+        monkeypatch.setattr(worker_module, "prepare", lambda photo, aligned: preparation.prepare(photo, True))
     text = settings_text(Settings(name="s", title="t", **settings))
     write_bytes(aligned_study.path / "study.toml", text.encode())
     report = embed(Study.open(aligned_study.path), checkpoint)
@@ -191,7 +191,7 @@ def test_failures_are_reported(
             raise NoFaceError("P0009.jpg: no face was found.")
         return preparation.prepare(photo, aligned)
 
-    monkeypatch.setattr(blocks_module, "prepare", no_face)
+    monkeypatch.setattr(worker_module, "prepare", no_face)
     report = embed(aligned_study, FakeCheckpoint(), batch=4)
     assert [f[0] for f in report.failures] == ["P0003", "P0006", "P0009"]
     assert report.new == 9
