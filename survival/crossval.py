@@ -57,7 +57,8 @@ class Scores:
     """What a candidate says of patients it has not learned from. R repeats, m patients, T times.
 
     log_risk: (R, m), relative to its training median. survival: (R, m, T). quartile: (R, m) 0 (lowest) to 3 by the
-    quartiles of the training patients' own out-of-fold scores, -1 where the model has none. notes: of all folds, each
+    quartiles of the training patients' own out-of-fold scores (fitted ones for models of few coefficients), -1 where
+    all are alike. notes: of all folds, each
     once. seconds: of work.
     """
 

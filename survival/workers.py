@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from survival.blocks import Block, Features, take_rows
 from survival.errors import FitCancelled, SurvivalError
+from survival.models.base import SurvivalModel
 from survival.models.registry import ModelEntry, build
 
 QUARTILES = (25, 50, 75)
@@ -61,7 +62,6 @@ def run_job(
     """Do one job here. A model that cannot be fitted gives a result with its sentence; FitCancelled passes through."""
     start = clock.perf_counter()
     own = {name: features[name] for name in job.blocks}
-    m = len(job.test)
     try:
         model = build(job.entry, job.model, job.settings)
         model.fit(take_rows(own, job.train), time[job.train], event[job.train], None, cancelled)
@@ -75,11 +75,19 @@ def run_job(
     except SurvivalError as error:
         empty = np.empty(0)
         return JobResult(empty, empty, empty, (), clock.perf_counter() - start, str(error))
-    quartile = np.full(m, -1, dtype=np.int64)
-    if model.out_of_fold_ is not None:
-        cuts = np.percentile(model.out_of_fold_, QUARTILES)
-        quartile = np.searchsorted(cuts, log_risk, side="right").astype(np.int64)
+    quartile = _quartiles(model, take_rows(own, job.train), log_risk)
     return JobResult(log_risk, survival, quartile, tuple(model.notes_), clock.perf_counter() - start)
+
+
+def _quartiles(model: SurvivalModel, train: Features, log_risk: np.ndarray) -> np.ndarray:
+    """0 (lowest) to 3 by the quartiles of the training patients' out-of-fold scores; -1 where all are alike.
+
+    A model without such scores has few coefficients, and its fitted scores stand in.
+    """
+    scores = model.predict(train) if model.out_of_fold_ is None else model.out_of_fold_
+    if np.ptp(scores) == 0:
+        return np.full(len(log_risk), -1, dtype=np.int64)
+    return np.searchsorted(np.percentile(scores, QUARTILES), log_risk, side="right").astype(np.int64)
 
 
 _shared: dict[str, Any] = {}  # of a worker process

@@ -25,7 +25,8 @@ from survival.models.base import Cancelled, CompressedModel, HazardModel, inner_
 class SurvivalForest(CompressedModel):
     """Random survival forest (Ishwaran et al. 2008): log-rank splits, cumulative hazards averaged over trees.
 
-    The log risk is the log of the expected number of events over the follow-up ("mortality").
+    The log risk is the log of the expected number of events over the follow-up ("mortality"). Out-of-fold scores are
+    those of the trees whose bootstrap sample lacks the patient.
 
     Parameters
     ----------
@@ -48,11 +49,17 @@ class SurvivalForest(CompressedModel):
             min_samples_leaf=self.min_leaf,
             min_samples_split=2 * self.min_leaf,
             max_features=self.max_features,
+            oob_score=True,
             random_state=self.seed,
         )
-        self._forest.fit(self._compression.scores, Surv.from_arrays(event, time))
+        with warnings.catch_warnings():  # few trees leave a patient in all of them; the median stands in below
+            warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
+            self._forest.fit(self._compression.scores, Surv.from_arrays(event, time))
         self._last, self._offset = float(time.max()), 0.0
         self._offset = float(np.median(self._risk(flat)))
+        outside = np.log(np.maximum(self._forest.oob_prediction_, 1e-12))
+        middle = np.nanmedian(outside)
+        self.out_of_fold_ = np.where(np.isfinite(outside), outside, middle) - middle
 
     def _risk(self, flat: np.ndarray) -> np.ndarray:
         mortality = self._forest.predict(self._compression.transform(flat))

@@ -65,6 +65,8 @@ def test_every_score_is_of_a_model_fitted_to_the_other_folds(study, plan, compar
             null = kaplan_meier(study["time"][train], study["event"][train]).at(plan["times"])
             np.testing.assert_array_equal(comparison.null[r, test], np.tile(null, (test.sum(), 1)))
     np.testing.assert_array_equal(comparison.scores["null"].survival, comparison.null)
+    assert (comparison.scores["null"].quartile == -1).all()
+    assert set(np.unique(comparison.scores["clinical"].quartile)) == {0, 1, 2, 3}
 
 
 def test_own_outcomes_do_not_reach_a_patients_score(study, plan, comparison):

@@ -104,7 +104,7 @@ def test_a_fit_is_repeatable_and_stops_when_asked(fitted, study):
             )
 
 
-@pytest.mark.parametrize("name", ["cox-ridge", "deepsurv", "boosting", "svm"])
+@pytest.mark.parametrize("name", ["cox-ridge", "deepsurv", "forest", "boosting", "svm"])
 def test_out_of_fold_scores_are_honest(study, name):
     """With an outcome that has nothing to do with the features they tell nothing; the fitted scores would."""
     order = np.random.default_rng(5).permutation(160)
