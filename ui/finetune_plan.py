@@ -78,15 +78,20 @@ def plan(chosen: TrainingSet | None) -> None:
     problem = _problem(start, chosen, result, {**given, "kimg": kimg})
     _facts(start, chosen, kimg)
     busy = any(job.active for job in resources.queue().jobs()[0])
-    st.button(
-        "Add to the queue" if busy else "Start fine-tuning",
-        key="finetune-begin",
-        type="primary",
-        icon=":material/playlist_add:" if busy else ":material/play_arrow:",
-        on_click=_begin,
-        args=(start, chosen, result, {"kimg": kimg, **given}),
-        disabled=bool(problem),
-    )
+    # Not a callback: its arguments would be those of the last run, without a number typed just before the click.
+    if (
+        st.button(
+            "Add to the queue" if busy else "Start fine-tuning",
+            key="finetune-begin",
+            type="primary",
+            icon=":material/playlist_add:" if busy else ":material/play_arrow:",
+            disabled=bool(problem),
+        )
+        and chosen is not None
+        and not problem
+    ):
+        _begin(start, chosen, result, {"kimg": kimg, **given})
+        st.rerun()
     if problem:
         page.note(problem)
 
@@ -253,10 +258,10 @@ def _word(value: object) -> str:
 
 
 def _begin(start: Start, chosen: TrainingSet, name: str, given: dict[str, Any]) -> None:
-    """Queue the run and look at it (runs before the page)."""
+    """Queue the run and look at it."""
     try:
         resources.queue().add(f"Fine-tune {name}", command(start, chosen, name, given), grace=GRACE)
     except QueueError as error:
         st.session_state["finetune-problem"] = str(error)
         return
-    st.session_state["finetune-run"] = name
+    st.session_state[f"finetune-run{page.WANTED}"] = name

@@ -174,15 +174,21 @@ def _new_set(taken: Sequence[str]) -> None:
         key=f"finetune-allowed-{turn}",
     )
     problem = _name_problem(name, taken)
-    st.button(
-        "Make the training set",
-        key="finetune-make",
-        type="primary",
-        icon=":material/face_retouching_natural:",
-        on_click=_make,
-        args=(name, int(size), given, options),
-        disabled=bool(problem) or not allowed or not given,
-    )
+    # Not a callback: its arguments would be those of the last run, without a name typed just before the click.
+    if (
+        st.button(
+            "Make the training set",
+            key="finetune-make",
+            type="primary",
+            icon=":material/face_retouching_natural:",
+            disabled=bool(problem) or not allowed or not given,
+        )
+        and given
+        and allowed
+        and not problem
+    ):
+        _make(name, int(size), given, options)
+        st.rerun()
     page.note(
         problem
         if name and problem
@@ -267,7 +273,7 @@ def _name_problem(name: str, taken: Sequence[str]) -> str:
 
 
 def _make(name: str, size: int, given: list[UploadedFile] | Path, options: list[str]) -> None:
-    """Keep the upload and queue the command (runs before the page)."""
+    """Keep the upload and queue the command."""
     queue = resources.queue()
     upload: Path | None = None
     try:

@@ -46,6 +46,9 @@ def _trained_by(jobs: Sequence[Job]) -> dict[str, Job]:
 def choose(jobs: Sequence[Job]) -> tuple[Run, Job | None]:
     """The run to look at, of which there is one, and its newest job."""
     offered = names(jobs)
+    wanted = st.session_state.pop(f"finetune-run{page.WANTED}", None)
+    if wanted in offered:
+        st.session_state["finetune-run"] = wanted
     if st.session_state.get("finetune-run") not in offered:
         st.session_state["finetune-run"] = offered[0]
     name = st.selectbox("Run", offered, key="finetune-run", persist_state="session", width=420)

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from bench.driving import ROOT
 from tests.browser.test_main_job import PATIENCE, go, shoot
+from ui.processes import Queue
 
 pytestmark = pytest.mark.browser
 WORK = 900_000  # ms; a minute or two on a free machine
@@ -19,7 +20,7 @@ PHOTOS = 40
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, address: str) -> Iterator[Page]:
+def page(browser: Browser, address: str, app_environment: dict[str, str]) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
     page.set_default_timeout(PATIENCE)
     page.goto(address)
@@ -28,6 +29,9 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     expect(page.get_by_text("Nothing waits and nothing runs.")).to_be_visible()
     yield page
     page.close()
+    queue = Queue(Path(app_environment["LATENT_HEALTH_RUNS"]) / "queue")
+    for job in queue.jobs()[0]:  # jobs outlive the app; none outlives the tests
+        queue.stop(job.id)
 
 
 def photos() -> dict[str, object]:
