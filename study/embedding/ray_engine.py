@@ -144,6 +144,7 @@ def _connect(address: str | None, threads: int) -> Any:
     # Set before the import: Ray would report its use to its makers over the network.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # lost blocks are told by the job
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.exceptions

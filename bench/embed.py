@@ -1,0 +1,183 @@
+"""`python -m bench embed`: photos a second of the embedding with one and two workers of one core, in processes and on
+two local Ray nodes, and whether all give the same codes.
+
+The Ray nodes are started here, one core each, and ended with the benchmark; without Ray only the local engine is
+measured. A rate counts from the first finished block to the last: loading is paid once, however large a cohort is.
+Options: `--photos 32 --batch 4 --rounds 1 --checkpoint portraits`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.common import print_table
+from study.embed import embed_with
+from study.embedding.blocks import Engine, MakeWorker
+from study.embedding.job import EmbedProgress
+from study.embedding.local import Processes
+from study.files import write_text
+from study.latents import read_latents
+from study.prepare import study_checkpoint
+from study.settings import settings_text
+from study.store import Study, resolve
+
+AGREEMENT = 1e-5
+PORT = 6391
+START_SECONDS = 300.0
+GOAL = 1.7  # times as fast with two Ray nodes as with one
+
+
+def part_of(study: Study, folder: Path, photos: int) -> Study:
+    """A study of the first patients of another, photos linked."""
+    lines = (study.path / "patients.csv").read_text(encoding="utf-8").splitlines()
+    write_text(folder / "patients.csv", "\n".join(lines[: photos + 1]) + "\n")
+    write_text(folder / "study.toml", settings_text(study.settings))
+    (folder / "photos").mkdir()
+    for path in list(study.photos.values())[:photos]:
+        shutil.copyfile(path, folder / "photos" / path.name)
+    return Study.open(folder)
+
+
+@contextmanager
+def ray_nodes(count: int) -> Iterator[str]:
+    """Address of a cluster of `count` nodes of one core each on this machine; all are ended afterwards."""
+    address = f"127.0.0.1:{PORT}"
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment |= {"RAY_worker_niceness": "0", "RAY_agent_register_timeout_ms": str(int(1000 * START_SECONDS))}
+    os.environ |= {name: value for name, value in environment.items() if name.startswith("RAY_")}
+    temporary = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # sockets: a long path is refused
+    common = ["--num-cpus=1", "--object-store-memory=134217728", "--block"]
+    head = ["--head", "--node-ip-address=127.0.0.1", f"--port={PORT}", "--include-dashboard=false"]
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start"]
+    nodes: list[subprocess.Popen[bytes]] = []
+    try:
+        for i in range(count):
+            where = [*head, f"--temp-dir={temporary}"] if i == 0 else [f"--address={address}"]
+            nodes.append(
+                subprocess.Popen(
+                    [*start, *where, *common],
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+            wait_for_nodes(address, i + 1)
+        yield address
+    finally:
+        for node in reversed(nodes):
+            node.send_signal(signal.SIGTERM)
+            try:
+                node.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(node.pid, signal.SIGKILL)
+                node.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def wait_for_nodes(address: str, count: int) -> None:
+    """Returns when so many nodes answer; RuntimeError when they do not in time."""
+    look = (
+        f"import ray; ray.init('{address}', log_to_driver=False); print('alive', sum(n['Alive'] for n in ray.nodes()))"
+    )
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        answer = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
+        if f"alive {count}" in answer.stdout:
+            return
+        time.sleep(1)
+    raise RuntimeError(f"{count} Ray nodes did not come up in {START_SECONDS:.0f} s: {answer.stderr[-300:]}")
+
+
+class Rival:
+    """An engine, how long it took, and its codes."""
+
+    def __init__(self, name: str, make_engine: Callable[[MakeWorker], Engine]) -> None:
+        self.name, self.make_engine = name, make_engine
+        self.rates: list[float] = []
+        self.whole: list[float] = []
+        self.codes = np.empty(0, np.float32)
+
+    def turn(self, source: Study, photos: int, batch: int, checkpoint: str | None) -> None:
+        """One embedding of a fresh copy."""
+        seen: list[tuple[float, float]] = []
+
+        def on_progress(progress: EmbedProgress) -> None:
+            if progress.done > (seen[-1][1] if seen else 0):
+                seen.append((time.perf_counter(), progress.done))
+
+        with tempfile.TemporaryDirectory() as folder:
+            study = part_of(source, Path(folder), photos)
+            began = time.perf_counter()
+            embed_with(study, study_checkpoint(study, checkpoint), self.make_engine, batch, on_progress)
+            self.whole.append(time.perf_counter() - began)
+            self.codes = np.array(read_latents(study.path)[0].ws)
+        (first, before), (last, after) = seen[0], seen[-1]
+        self.rates.append((after - before) / (last - first))
+
+
+def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
+    """Print the table; the numbers as a dict. Raises RuntimeError where two engines give different codes."""
+    parser = argparse.ArgumentParser(prog="python -m bench embed")
+    parser.add_argument("--study", default="demo")
+    parser.add_argument("--photos", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--checkpoint")
+    options = parser.parse_args(list(arguments))
+    source = Study.open(resolve(options.study))
+    rivals = [Rival(f"local, {n} processes", _local(n)) for n in (1, 2)]
+    if importlib.util.find_spec("ray") is None:
+        print("Ray is not installed (requirements-scale.txt): the local engine alone.")
+        _turns(rivals, source, options)
+    else:
+        with ray_nodes(2) as address:
+            rivals += [Rival(f"ray, {n} nodes", _ray(n, address)) for n in (1, 2)]
+            _turns(rivals, source, options)
+    difference = max(float(np.abs(rival.codes - rivals[0].codes).max()) for rival in rivals)
+    if difference > AGREEMENT:
+        raise RuntimeError(f"the engines disagree: codes differ by up to {difference:.2g}")
+    rates = {rival.name: statistics.median(rival.rates) for rival in rivals}
+    rows = [
+        {
+            "engine": rival.name,
+            "photos/s": rates[rival.name],
+            "times one worker": rates[rival.name] / rates[rivals[i - i % 2].name],
+            "whole seconds": statistics.median(rival.whole),
+        }
+        for i, rival in enumerate(rivals)
+    ]
+    title = f"Embedding {options.photos} photos of {source.name}, blocks of {options.batch}, one core a worker"
+    print_table(rows, f"{title}; codes differ by at most {difference:.2g}; goal with two Ray nodes: {GOAL} times")
+    return {"photos": options.photos, "batch": options.batch, "difference": difference, "goal": GOAL, "rows": rows}
+
+
+def _local(workers: int) -> Callable[[MakeWorker], Engine]:
+    return lambda make_worker: Processes(make_worker, ["cpu"] * workers)
+
+
+def _ray(workers: int, address: str) -> Callable[[MakeWorker], Engine]:
+    from study.embedding.ray_engine import RayEngine
+
+    return lambda make_worker: RayEngine(make_worker, "cpu", workers, address=address)
+
+
+def _turns(rivals: list[Rival], source: Study, options: argparse.Namespace) -> None:
+    for turn in range(options.rounds):
+        for rival in rivals[:: 1 if turn % 2 == 0 else -1]:
+            rival.turn(source, options.photos, options.batch, options.checkpoint)

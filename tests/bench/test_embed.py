@@ -1,0 +1,54 @@
+"""The embedding benchmark: its copy of a study is the study, and its rates are of embeddings that agree."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import embed as bench
+from bench.embed import AGREEMENT, part_of
+from study.store import Study
+from tests.study.conftest import patient_table, write_study
+from tests.ui.tiny import write_checkpoint
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Study:
+    settings = {"aligned": True, "preset": "fast", "checkpoint": "tiny"}
+    return Study.open(write_study(tmp_path / "s", patient_table(8), photos=8, **settings))
+
+
+def test_part_of_a_study(source: Study, tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    part = part_of(source, tmp_path / "part", 3)
+    assert list(part.photos) == ["P0001", "P0002", "P0003"]
+    assert part.settings == source.settings
+    assert part.photo_path("P0002").read_bytes() == source.photo_path("P0002").read_bytes()
+
+
+def test_the_table(
+    source: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Without Ray: one process and two, the same codes."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    checkpoint = write_checkpoint(tmp_path / "tiny")
+    options = ["--study", str(source.path), "--photos", "4", "--batch", "1", "--checkpoint", str(checkpoint.path)]
+    result = bench.run(options)
+    assert [row["engine"] for row in result["rows"]] == ["local, 1 processes", "local, 2 processes"]
+    assert result["rows"][0]["times one worker"] == 1.0
+    assert all(row["photos/s"] > 0 for row in result["rows"])
+    assert result["difference"] <= AGREEMENT
+    assert "Ray is not installed" in capsys.readouterr().out
+
+
+def test_engines_that_disagree_are_refused(source: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    turns = iter(range(10))
+
+    def turn(rival: bench.Rival, *arguments: object) -> None:
+        rival.rates, rival.whole = [1.0], [1.0]
+        rival.codes = np.full(3, next(turns) * 2 * AGREEMENT)
+
+    monkeypatch.setattr(bench.Rival, "turn", turn)
+    with pytest.raises(RuntimeError, match="the engines disagree"):
+        bench.run(["--study", str(source.path)])
