@@ -18,6 +18,12 @@ chosen = st.navigation(
                 help="What this is, the study, the checkpoint, and how well the photo model does.",
             ),
             st.Page(
+                "pages/cohort.py",
+                title="Cohort",
+                icon=":material/groups:",
+                help="Load a study, check its table and photos, leave patients out, make codes, see what they draw.",
+            ),
+            st.Page(
                 "pages/portrait.py",
                 title="Portrait",
                 icon=":material/add_a_photo:",

@@ -24,10 +24,11 @@ from faces.align import resize
 from faces.errors import FaceError, NoFaceError
 from faces.photo import load_photo
 from faces.quality import Quality
-from study.errors import StudyError
+from study.errors import Findings, StudyError
 from study.files import replacing, sha256_of
 from study.prepare import prepare
 from study.store import Study
+from study.table import FILE_NAME as PATIENTS_FILE
 
 FILE_NAME, PARTS = "quality.parquet", "quality.parts"
 THUMBNAIL, THUMBNAIL_QUALITY = 128, 88  # px
@@ -200,6 +201,20 @@ def thumbnails(study: Study, places: Sequence[int]) -> list[bytes]:
         return out
     except (*_DAMAGE, IndexError) as error:
         raise StudyError(f"{FILE_NAME} is damaged: delete it and look the photos over again.") from error
+
+
+def photo_findings(study: Study, table: pd.DataFrame, findings: Findings) -> None:
+    """Photos that cannot be used, and one photo under two patients, from `read_quality`; to `findings`, by row."""
+    rows = dict(zip(study.patients["patient_id"], study.patients["row"], strict=True))
+    for patient, problem, reason in table.loc[table["problem"] != "", ["patient_id", "problem", "reason"]].to_numpy():
+        remedy = "Use another photo, or leave the patient out." if problem == NO_FACE else "Replace the photo."
+        findings.warning(PATIENTS_FILE, int(rows[patient]), reason, remedy)
+    first: dict[str, str] = {}
+    for patient, digest in zip(table["patient_id"], table["photo_sha256"], strict=True):
+        if digest in first:
+            message = f"{patient} has the same photo as {first[digest]}."
+            findings.warning(PATIENTS_FILE, int(rows[patient]), message, "Check whose face it is.")
+        first.setdefault(digest, patient)
 
 
 def add_arguments(parser: Any) -> None:

@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,13 @@ from ui.processes import Queue
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
+    from study.errors import Findings
     from study.store import Study
     from survival.cox import CoxModel
 
 ROOT = Path(__file__).resolve().parent.parent
+AT_WORK = frozenset({"embedding.parts", "quality.parts"})
+MAX_FINDINGS = 5000  # of each severity that the Cohort page lists
 logger = logging.getLogger(__name__)
 HEAVY = ("torch", "plotly.graph_objects", "study.score", "faces.landmarks", "latent.edit", "survival.plots")
 
@@ -65,8 +69,22 @@ def _folders_with(file: str, root: Path) -> list[str]:
 
 
 def _stamp(folder: Path) -> float:
-    """The newest change inside a folder: a cached object is opened anew when its files were replaced."""
-    return max((file.stat().st_mtime for file in folder.rglob("*") if file.is_file()), default=0.0)
+    """The newest change inside a folder: a cached object is opened anew when its files were replaced.
+
+    What a job at work leaves there on the way changes nothing. Scanned by hand, because a study may hold tens of
+    thousands of photos and every click asks.
+    """
+    newest, folders = 0.0, [str(folder)]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in AT_WORK:
+                        folders.append(entry.path)
+                else:
+                    with suppress(OSError):  # gone since, or a link to nothing
+                        newest = max(newest, entry.stat().st_mtime)
+    return newest
 
 
 @st.cache_resource(show_spinner=False)
@@ -114,10 +132,26 @@ def open_checkpoint(name: str) -> Checkpoint:
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _open_study(folder: str, stamp: float) -> Study:
-    from study.store import Study
+def _inspect_study(folder: str, stamp: float) -> tuple[Study, Findings]:
+    from study.store import inspect
 
-    return Study.open(Path(folder))
+    return inspect(Path(folder), MAX_FINDINGS)
+
+
+def inspect_study(name: str) -> tuple[Study, Findings, str]:
+    """The study of that name with everything found in it, errors included, and what changes with it: a key for caches.
+
+    StudyError, one sentence, where there is none or a file cannot be read at all.
+    """
+    folder = studies_root() / name
+    stamp = _stamp(folder)
+    return *_inspect_study(str(folder), stamp), f"{folder} {stamp}"
+
+
+def _open_study(folder: str, stamp: float) -> Study:
+    study, findings = _inspect_study(folder, stamp)
+    findings.refuse_errors()
+    return study
 
 
 def open_study(name: str) -> Study:

@@ -15,7 +15,7 @@ import study.quality as quality
 from faces.align import already_aligned
 from faces.photo import load_photo
 from faces.quality import KINDS, kind_of, measure
-from study.errors import StudyError
+from study.errors import Findings, StudyError
 from study.files import write_bytes
 from study.simulate import encode_jpeg
 from study.store import Study
@@ -45,6 +45,13 @@ def test_measures_are_those_of_the_gate(aligned: Study) -> None:
     assert files[0] == files[2], "the same photo under two names"
     with Image.open(io.BytesIO(files[0])) as image:
         assert image.size == (quality.THUMBNAIL, quality.THUMBNAIL)
+
+
+def test_what_is_found_in_photos_is_told_by_row(aligned: Study) -> None:
+    findings = Findings()
+    quality.photo_findings(aligned, measured(aligned), findings)
+    assert [(f.row, f.severity) for f in findings] == [(5, "warning"), (6, "warning")]
+    assert findings.items[1].message == "P0005 has the same photo as P0001."
 
 
 def test_a_photo_without_a_face_keeps_a_picture_and_a_face_is_found(tmp_path: Path) -> None:

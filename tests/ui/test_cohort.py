@@ -1,0 +1,206 @@
+"""The Cohort page, started from the entry: patients, table check, photos and exclusions, codes, a new study."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from study.exclusions import exclude
+from study.files import csv_text, write_bytes, write_text
+from study.quality import measure_study
+from study.store import Study
+from tests.ui.conftest import Places
+from tests.ui.test_pages import words
+from ui.processes import Queue
+
+Opener = Callable[..., AppTest]
+View = Callable[[str], AppTest]
+
+
+@pytest.fixture
+def studies(places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the tiny study that a test may change; nothing is begun that is queued."""
+    monkeypatch.setenv("LATENT_HEALTH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(Queue, "start_runner", lambda self: None)
+    shutil.copytree(places.study.path, tmp_path / "studies" / "demo")
+    return tmp_path / "studies"
+
+
+@pytest.fixture
+def at(open_app: Opener, studies: Path) -> View:
+    """The page on one of its views."""
+
+    def show(view: str) -> AppTest:
+        app = open_app(studies=studies).switch_page("pages/cohort.py").run()
+        app.segmented_control(key="cohort-view").set_value(view).run()
+        assert not app.exception
+        return app
+
+    return show
+
+
+@pytest.fixture
+def looked_over(studies: Path) -> Path:
+    """The study with its photos measured, one of them none and one twice."""
+    write_bytes(studies / "demo" / "photos" / "P0002.jpg", b"no photo")
+    photos = studies / "demo" / "photos"
+    write_bytes(photos / "P0003.jpg", (photos / "P0001.jpg").read_bytes())
+    measure_study(Study.open(studies / "demo"))
+    return studies / "demo"
+
+
+def jobs(tmp_path: Path) -> list[tuple[str, ...]]:
+    return [job.command for job in Queue(tmp_path / "runs" / "queue").jobs()[0]]
+
+
+def test_it_shows_who_is_analysed_and_why_not_everyone(at: View, studies: Path) -> None:
+    exclude(studies / "demo", ["P0001", "P0002"], "face <covered>")
+    (studies / "demo" / "photos" / "P0005.jpg").unlink()
+    said = words(at("Patients"))
+    assert "Simulated study" in said
+    assert "<b>−2</b> face &lt;covered&gt;" in said
+    assert "<b>−1</b> Photo file not in the folder" in said
+    assert ">57</b>" in said, "60 less two excluded and one without a photo"
+    assert "excluded since" in said, "the model was fitted before"
+
+
+def test_without_a_study_it_offers_to_make_one(open_app: Opener, tmp_path: Path) -> None:
+    app = open_app(studies=tmp_path / "none").switch_page("pages/cohort.py").run()
+    assert not app.exception
+    assert app.segmented_control(key="cohort-view").value == "New study"
+
+
+def test_errors_are_listed_by_row_and_the_rest_waits(at: View, studies: Path) -> None:
+    table = pd.read_csv(studies / "demo" / "patients.csv", dtype=str)
+    table.loc[3, "time_months"] = "-1"
+    table.loc[4, "event"] = "<b>maybe</b>"
+    table.loc[5, "age"] = ""
+    write_text(studies / "demo" / "patients.csv", csv_text(table))
+    app = at("Table check")
+    said = words(app)
+    assert "<td>5</td>" in said
+    assert "negative" in said
+    assert "&lt;b&gt;maybe" in said
+    assert "<b>maybe" not in said
+    app.segmented_control(key="cohort-report").set_value(["warning"]).run()
+    assert "negative" not in words(app)
+    assert "Age is missing for 1 of 60 patients" in words(app)
+    app.segmented_control(key="cohort-view").set_value("Photos").run()
+    assert not app.exception
+    assert "Correct what the table check lists" in words(app)
+
+
+def test_what_is_wrong_with_photos_is_in_the_table_check(at: View, looked_over: Path) -> None:
+    said = words(at("Table check"))
+    assert "P0003 has the same photo as P0001" in said
+    assert "<td>3</td>" in said
+
+
+def test_photos_are_looked_over_by_a_job(at: View, studies: Path, tmp_path: Path) -> None:
+    app = at("Photos")
+    assert "60 of 60 photos have not been looked over yet" in words(app)
+    app.button(key="cohort-start-quality").click().run()
+    assert jobs(tmp_path) == [("study", "quality", str(studies / "demo"))]
+    assert app.button(key="cohort-start-quality").disabled
+
+
+def test_photos_are_filtered_and_sorted_and_patients_taken_out_and_back(at: View, looked_over: Path) -> None:
+    app = at("Photos")
+    assert words(app).count('class="lh-thumb') == 24
+    assert "60 of 60 photos" in words(app)
+    app.pills(key="cohort-kinds-demo").set_value(["no photo"]).run()
+    assert words(app).count('class="lh-thumb') == 1
+    assert "cannot be opened" in words(app)
+    assert app.button(key="cohort-exclude").disabled
+    app.checkbox(key="cohort-pick-demo-P0002-False").check().run()
+    app.text_input(key="cohort-reason-0").set_value("no photo").run()
+    app.button(key="cohort-exclude").click().run()
+    assert not app.exception
+    assert list(Study.open(looked_over).excluded) == ["P0002"]
+    assert "Excluded patients (1)" in [e.label for e in app.expander]
+    app.button(key="cohort-undo-last").click().run()
+    assert Study.open(looked_over).excluded == {}
+    app.pills(key="cohort-kinds-demo").set_value([]).run()
+    app.selectbox(key="cohort-sort").set_value("Dark first").run()
+    app.button(key="cohort-mark").click().run()
+    app.text_input(key="cohort-reason-1").set_value("=formula").run()
+    app.button(key="cohort-exclude").click().run()
+    assert "spreadsheet" in words(app)
+    app.text_input(key="cohort-reason-1").set_value("all of a page").run()
+    app.button(key="cohort-exclude").click().run()
+    assert len(Study.open(looked_over).excluded) == 24
+    app.multiselect[0].set_value([next(iter(Study.open(looked_over).excluded))]).run()
+    app.button(key="cohort-include").click().run()
+    assert len(Study.open(looked_over).excluded) == 23
+
+
+def test_codes_say_whether_they_are_of_what_lies_there(at: View, studies: Path, tmp_path: Path) -> None:
+    app = at("Codes")
+    said = words(app)
+    assert "60 of 60 photos have a code" in said
+    assert "Out of date" in said, "the tiny codes were not made by a search"
+    assert "cannot tell whether inversion error predicts survival" in said, "all tiny errors are equal"
+    app.button(key="cohort-start-embed").click().run()
+    [command] = jobs(tmp_path)
+    assert command[:3] == ("study", "embed", str(studies / "demo"))
+    stop = next(button for button in app.button if button.label == "Stop")
+    stop.click().run()
+    assert [job.state for job in Queue(tmp_path / "runs" / "queue").jobs()[0]] == ["stopped"]
+    app.button(key="cohort-start-embed").click().run()
+    assert [job.state for job in Queue(tmp_path / "runs" / "queue").jobs()[0]] == ["waiting"], "the same job goes on"
+
+
+def test_reconstructions_come_in_order(at: View, studies: Path) -> None:
+    app = at("Reconstructions")
+    said = words(app)
+    assert said.count('<figure class="lh-trio">') == 8
+    assert said.count("data:image/png") == 24
+    assert "PSNR 30.0 dB" in said
+    assert "Nobody in them exists" in said
+    write_bytes(studies / "demo" / "photos" / "P0001.jpg", b"other")
+    app.selectbox(key="cohort-measure").set_value("psnr").run()
+    assert not app.exception
+    assert "The photo changed after it was embedded." in words(app)
+
+
+def test_a_new_study_is_proposed_checked_and_queued(at: View, studies: Path, tmp_path: Path) -> None:
+    app = at("New study")
+    table = csv_text(
+        pd.DataFrame({"ID": ["A", "B"], "os_days": [100, -2], "status": ["dead", "alive"], "image": ["a.jpg", "b.jpg"]})
+    )
+    app.file_uploader(key="cohort-csv-0").set_value(("t.csv", table.encode(), "text/csv")).run()
+    assert not app.exception
+    assert app.selectbox(key="cohort-column-time-0").value == "os_days"
+    assert app.selectbox(key="cohort-unit-0").value == "days"
+    assert app.multiselect(key="cohort-event-status-0").value == ["dead"]
+    app.text_input(key="cohort-name-0").set_value("demo").run()
+    assert "nothing is overwritten" in words(app)
+    app.text_input(key="cohort-name-0").set_value("fresh").run()
+    assert "negative" in words(app)
+    assert app.button(key="cohort-make").disabled
+    app.file_uploader(key="cohort-csv-0").set_value(("t.csv", table.replace("-2", "2").encode(), "text/csv")).run()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.jpg", (studies / "demo" / "photos" / "P0001.jpg").read_bytes())
+    app.file_uploader(key="cohort-zip-0").set_value(("p.zip", buffer.getvalue(), "application/zip"))
+    app.checkbox(key="cohort-allowed-0").check().run()
+    assert not app.button(key="cohort-make").disabled
+    app.button(key="cohort-make").click().run()
+    assert not app.exception
+    [command] = jobs(tmp_path)
+    assert command[:2] == ("study", "intake")
+    from study.__main__ import main
+
+    assert main(list(command[1:])) == 0
+    made = Study.open(studies / "fresh")
+    assert (made.time_unit, list(made.photos), list(made.patients["event"])) == ("days", ["A"], [True, False])
+    app.run()
+    next(button for button in app.button if button.label == "Choose it in the sidebar").click().run()
+    assert app.selectbox(key="study").value == "fresh"
