@@ -67,7 +67,9 @@ STANDARD_SETS = (
 def as_features(X: Any) -> Features:
     """An array, a table or named blocks -> named blocks with equally many rows. Raises SurvivalError."""
     given = X if isinstance(X, Mapping) else {ONLY: X}
-    blocks: Features = {str(k): v if isinstance(v, pd.DataFrame) else np.asarray(v) for k, v in given.items()}
+    blocks: Features = {
+        str(k): v.rename(columns=str) if isinstance(v, pd.DataFrame) else np.asarray(v) for k, v in given.items()
+    }
     if not blocks:
         raise SurvivalError("There are no features: give at least one block.")
     lengths = {name: len(block) if np.ndim(block) else 0 for name, block in blocks.items()}
@@ -129,8 +131,8 @@ class Encoding:
     def transform(self, X: Any) -> np.ndarray:
         """Blocks of n rows -> (n, p), float32 where all blocks are. A level unknown to training is the commonest."""
         features = as_features(X)
-        if set(features) < set(self.shapes):
-            absent = sorted(set(self.shapes) - set(features))
+        absent = sorted(set(self.shapes) - set(features))
+        if absent:
             raise SurvivalError(f"The model also needs {', '.join(absent)}: give the blocks that it was fitted to.")
         parts = [self._block(name, features[name]) for name in self.shapes]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -145,7 +147,11 @@ class Encoding:
             raise SurvivalError(f"Block {name} lacks a column that the model was fitted to.")
         if self.missing == "refuse":
             _refuse_missing(name, block[[c.name for c in self.columns[name]]])
-        return np.concatenate([c.encode(block[c.name]) for c in self.columns[name]], axis=1)
+        flat = np.concatenate([c.encode(block[c.name]) for c in self.columns[name]], axis=1)
+        if not np.isfinite(flat).all():
+            row = int(np.flatnonzero(~np.isfinite(flat).all(axis=1))[0])
+            raise SurvivalError(f"Block {name}, row {row + 1}: a value is not a finite number; correct it.")
+        return flat
 
     def weights(self, block_weights: Mapping[str, float] | None = None) -> np.ndarray | None:
         """(p,) standard deviations that give every block the same total variance, times its weight squared.

@@ -18,6 +18,10 @@ class KaplanMeierNull(SurvivalModel):
 
     label = "Kaplan-Meier (no covariates)"
 
+    def __init__(self, *, missing: str = "refuse") -> None:
+        """missing : taken as other models take it; no feature is read."""
+        self.missing = missing
+
     def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
         _, t, e = check_rows(X, time, event)
         self._curve = kaplan_meier(t, e)
@@ -72,10 +76,17 @@ class ShuffledOutcome(SurvivalModel):
 
     label = "Shuffled outcome"
 
-    def __init__(self, *, model: str = "cox-ridge", settings: dict[str, Any] | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        model: str = "cox-ridge",
+        settings: dict[str, Any] | None = None,
+        missing: str = "refuse",
+        seed: int = 0,
+    ) -> None:
         from survival.models.registry import make_model
 
-        self.inner, self.seed = make_model(model, **(settings or {})), seed
+        self.inner, self.seed = make_model(model, **{"missing": missing, **(settings or {})}), seed
 
     def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
         features, t, e = check_rows(X, time, event)

@@ -19,13 +19,15 @@ FLAT = 1e-9  # a score with a smaller spread tells nothing and is left out of th
 class LateFusion(SurvivalModel):
     """Stacked Cox regression (Wolpert 1992, with Cox's model as the join).
 
-    Within the training patients every member is fitted on folds and scores those left out; an unpenalised Cox
-    regression on these scores weighs the members. Members are then fitted to all training patients.
+    An unpenalised Cox regression on the members' out-of-fold scores of the training patients weighs the members, which
+    are fitted to all training patients. A member's scores are its own inner ones, or where it has none those of folds
+    dealt here.
 
     Parameters
     ----------
     members : name -> {"blocks": block or blocks, "model": name, "settings": {...}}; None: ridge Cox on each block.
-    folds : of the stacking. missing : of members that do not say. seed : of the folds.
+    folds : of the stacking. afresh : deal folds here for every member, so that not even the choice of a member's
+        penalty has seen the patient; several times slower. missing : of members that do not say. seed : of the folds.
 
     Attributes after fit: join_ (CoxFit of the outcome on the members' scores), used_ (names of the members in it).
     """
@@ -38,10 +40,11 @@ class LateFusion(SurvivalModel):
         *,
         members: Mapping[str, Mapping[str, Any]] | None = None,
         folds: int = 5,
+        afresh: bool = False,
         missing: str = "refuse",
         seed: int = 0,
     ) -> None:
-        self.members, self.folds, self.missing, self.seed = members, folds, missing, seed
+        self.members, self.folds, self.afresh, self.missing, self.seed = members, folds, afresh, missing, seed
 
     def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
         features, t, e = check_rows(X, time, event)
@@ -50,6 +53,12 @@ class LateFusion(SurvivalModel):
         scores, fitted, notes = np.empty((len(t), len(plan))), {}, list[str]()
         for j, (name, member) in enumerate(plan.items()):
             own = _blocks(features, name, member)
+            fitted[name] = self._make(member).fit(own, t, e, copies, cancelled)
+            notes += [f"{name}: {note}" for note in fitted[name].notes_]
+            honest = fitted[name].out_of_fold_
+            if honest is not None and not self.afresh:
+                scores[:, j] = honest
+                continue
             for k in range(self.folds):
                 stop_if(cancelled)
                 train = fold != k
@@ -57,8 +66,6 @@ class LateFusion(SurvivalModel):
                 inside = None if copies is None else np.asarray(copies)[train]
                 model.fit(take_rows(own, train), t[train], e[train], inside, cancelled)
                 scores[~train, j] = model.predict(take_rows(own, ~train))
-            fitted[name] = self._make(member).fit(own, t, e, copies, cancelled)
-            notes += [f"{name}: {note}" for note in fitted[name].notes_]
         varies = scores.std(axis=0) > FLAT
         names = [name for name, used in zip(plan, varies, strict=True) if used]
         if not names:

@@ -120,6 +120,10 @@ def test_rows_of_another_kind_are_refused():
     encoding = fit_encoding({"photo": np.random.default_rng(0).normal(size=(10, 4)), "clinical": table(10)})
     with pytest.raises(SurvivalError, match="also needs clinical"):
         encoding.transform({"photo": np.ones((2, 4))})
+    with pytest.raises(SurvivalError, match="also needs clinical, photo"):
+        encoding.transform({"other": np.ones((2, 4))})
+    with pytest.raises(SurvivalError, match="row 2: a value is not a finite number"):
+        encoding.transform({"photo": np.ones((2, 4)), "clinical": table(2).assign(age=["61", "old"])})
     with pytest.raises(SurvivalError, match="another shape"):
         encoding.transform({"photo": np.ones((2, 5)), "clinical": table(2)})
     with pytest.raises(SurvivalError, match="lacks a column"):

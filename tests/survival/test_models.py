@@ -187,6 +187,9 @@ def test_fusion_uses_both_sides():
     c["clinical"] = harrell_c(time[test], event[test], alone.predict({"clinical": new["clinical"]}))
     assert min(c["late"], c["early"]) > c["clinical"] + 0.03
     assert late.used_ == ("photo", "clinical")
+    afresh = make_model("late-fusion", members=members, folds=3, afresh=True).fit(blocks, time[train], event[train])
+    assert (afresh.join_.coef > 0.5).all()
+    assert np.corrcoef(afresh.predict(new), late.predict(new))[0, 1] > 0.95
     assert set(late.log_hr_gradient()) == {"photo", "clinical"}
     moved = {**new, "photo": new["photo"].astype(float) + 0.1}
     expected = 0.1 * late.log_hr_gradient()["photo"].sum()
