@@ -48,7 +48,10 @@ def photos() -> dict[str, object]:
 
 
 def fill(page: Page, label: str, value: str) -> None:
+    """Type into a field once the page is at rest; while it is drawn anew, a field may be there twice."""
+    expect(page.locator('[data-test-script-state="notRunning"]')).to_have_count(1)
     field = page.get_by_label(label, exact=True)
+    expect(field).to_have_count(1)
     field.fill(value)
     field.press("Enter")
 
