@@ -123,7 +123,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--batch", type=int, default=BATCH, help="photos inverted together; one part file")
     parser.add_argument("--workers", type=int, default=None, help="default: one a GPU, or one a group of cores")
     parser.add_argument("--threads", type=int, default=1, help="cores a worker on the CPU uses (default 1)")
-    parser.add_argument("--address", default=None, help="ray: of the cluster (default: the one of this machine)")
+    parser.add_argument("--address", default=None, help="ray: HOST:PORT, or auto (default: a new one here)")
 
 
 def run(args: Any) -> int:

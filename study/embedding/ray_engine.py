@@ -62,7 +62,8 @@ class BlockActor:
 
 
 class RayEngine:
-    """address: of a running cluster; None: the one that this machine belongs to, or else a new one on this machine.
+    """address: of a running cluster, "auto" for that of this machine; None: RAY_ADDRESS, or else a new one on this
+    machine alone.
 
     device: auto, cuda or cpu; workers: None for one a GPU of the cluster, or one a group of `threads` cores.
     Raises StudyError where Ray is not installed or no cluster answers.
@@ -157,15 +158,15 @@ def _connect(address: str | None, threads: int) -> Any:
         "logging_level": logging.ERROR,
         "runtime_env": {"env_vars": worker_environment(threads)},
     }
+    # Not looked for unasked: Ray waits for minutes on what a cluster that crashed has left in /tmp.
+    address = address or os.environ.get("RAY_ADDRESS")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Ray's next version will do
-            try:
-                ray.init(address=address or "auto", **shared)
-            except ConnectionError:
-                if address:
-                    raise
+            if address is None:
                 ray.init(address="local", include_dashboard=False, object_store_memory=STORE_BYTES, **shared)
+            else:
+                ray.init(address=address, **shared)
     except Exception as error:  # Ray raises bare Exceptions where a node does not start
         sentence = str(error).strip().splitlines()[0][:200]
         raise StudyError(f"No Ray cluster answers at {address or 'this machine'} ({sentence}).") from error
