@@ -85,6 +85,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
+def elapsed(seconds: float) -> str:
+    """Time so far for people: with tenths under ten seconds, so that a page that is polled is seen to be at work."""
+    return f"{max(0.0, seconds):.1f} s" if seconds < 9.95 else duration(seconds)
+
+
 def plain_time(value: float) -> str:
     """A horizon without needless decimals: 12, 1.5."""
     return f"{value:g}"

@@ -9,7 +9,7 @@ import streamlit as st
 from ui import pictures, theme
 from ui.jobs import POLL_SECONDS, Job, Snapshot
 from ui.page import note
-from ui.text import duration, number
+from ui.text import duration, elapsed, number
 
 
 def watch(job: Job[Any], what: str, preview: str = "") -> None:
@@ -39,7 +39,7 @@ def _panel(job: Job[Any], what: str, preview: str) -> None:
 def _progress(job: Job[Any], seen: Snapshot, what: str) -> None:
     left = "" if seen.seconds_left is None else f" · about {duration(seen.seconds_left)} left"
     st.markdown(f"**{what}**")
-    st.progress(seen.fraction, text=f"{seen.message} · {duration(job.seconds())} so far{left}")
+    st.progress(seen.fraction, text=f"{seen.message} · {elapsed(job.seconds())} so far{left}")
     for name, values in seen.losses.items():
         if len(values) < 2:
             continue
