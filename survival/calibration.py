@@ -25,6 +25,7 @@ from survival.resample import Resampled, resampled, sample_weights
 KNOTS = (5, 35, 65, 95)  # percentiles (Harrell, Regression Modeling Strategies, table 2.3)
 EDGE = 1e-6  # probabilities are kept this far from 0 and 1
 STEPS = 40
+CONVERGED = 1e-9
 SMOOTH_SAMPLES = 200  # refits of the curve; its bootstrap costs a Cox regression each
 
 
@@ -98,13 +99,13 @@ def _fit(cases: np.ndarray, controls: np.ndarray, design: np.ndarray, offset: np
         slope = rate * np.exp(-rate)
         score = design.T @ ((cases / mu - controls / (1 - mu)) * slope)
         own = total * slope**2 / (mu * (1 - mu))
-        information = np.einsum("ij,ib,il->bjl", design, own, design)
+        information = ((design[:, :, None] * design[:, None, :]).reshape(len(design), -1).T @ own).T.reshape(b, k, k)
         sound = np.linalg.cond(information) < 1e12
         step = np.zeros((k, b))
         step[:, sound] = np.linalg.solve(information[sound], score.T[sound][..., None])[..., 0].T
         step[:, ~sound] = np.nan
         beta = beta + np.clip(step, -2, 2)
-        if not np.nanmax(np.abs(step), initial=0.0) > 1e-10:
+        if not np.nanmax(np.abs(step), initial=0.0) > CONVERGED:
             break
     return beta
 

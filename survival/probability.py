@@ -98,13 +98,16 @@ def auc_columns(time: np.ndarray, event: np.ndarray, risk: np.ndarray, t: float,
 def brier_columns(
     time: np.ndarray, event: np.ndarray, survival: np.ndarray, times: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """Brier score at each time under each column of weights: survival (m, T) -> (T, b) (Graf et al. 1999)."""
-    out = np.empty((len(times), weight.shape[1]))
+    """Brier score at each time under each column of weights: survival (..., m, T) -> (..., T, b) (Graf et al. 1999).
+
+    Several models at once share the censoring weights, which cost most.
+    """
+    out = np.empty((*survival.shape[:-2], len(times), weight.shape[1]))
     before, total = censoring_survival(time, event, weight), weight.sum(axis=0)
     for j, t in enumerate(times):
         cases, controls = known_status(time, event, weight, float(t), before)
-        s = survival[:, j]
-        out[j] = (s**2 @ cases + (1 - s) ** 2 @ controls) / total
+        s = survival[..., j]
+        out[..., j, :] = (s**2 @ cases + (1 - s) ** 2 @ controls) / total
     return out
 
 
@@ -139,7 +142,7 @@ def brier_scores(
                 f"The {name} have shape {given.shape} or hold no number somewhere: give S for every patient at every "
                 "time, all inside the follow-up."
             )
-    ours, theirs = (brier_columns(time, event, s, times, weight) for s in (survival, null))
+    ours, theirs = brier_columns(time, event, np.stack([survival, null]), times, weight)
     ibs, base = integrate(ours, times), integrate(theirs, times)
     n = len(time)
     scaled = 1 - np.divide(ibs, base, out=np.full_like(ibs, np.nan), where=base > 0)
