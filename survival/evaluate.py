@@ -141,10 +141,9 @@ def _figures(
             UNO: uno_resampled(time, event, risk, tau, weight),
         }
         for p in places:
-            # of the predicted death by t, not of the log risk: curves of a forest may cross
-            found[f"AUC({at[p]:g})"] = resampled(
-                auc_columns(time, event, 1 - scores.survival[r, :, p], at[p], weight), n
-            )
+            # of the log risk: a predicted risk by t carries its fold's baseline hazard, and a fold that is held out with
+            # many events leaves a training part with few, so that folds would rank against each other the wrong way
+            found[f"AUC({at[p]:g})"] = resampled(auc_columns(time, event, risk, at[p], weight), n)
         if len(at) > 1:
             brier, ibs, scaled = brier_scores(time, event, scores.survival[r], comparison.null[r], at, weight)
             found |= {f"Brier({at[p]:g})": brier[p] for p in places} | {IBS: ibs, SCALED_IBS: scaled}

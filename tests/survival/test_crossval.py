@@ -165,6 +165,7 @@ def test_figures_are_those_of_the_metrics_and_differences_are_paired(study, comp
     assert difference.value == pytest.approx(figure.value - found.figures["clinical"][HARRELL].value)
     assert difference.low > 0.05
     assert found.figures["null"][SCALED_IBS].value == 0
+    assert found.figures["null"][f"AUC({horizon:g})"].value == 0.5
     assert found.figures["photo"][SCALED_IBS].estimate().low > 0
     assert found.difference("photo", "null", "IBS").high < 0
     table = found.table()
