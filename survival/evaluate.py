@@ -141,7 +141,7 @@ def _figures(
             UNO: uno_resampled(time, event, risk, tau, weight),
         }
         for p in places:
-            # of the log risk: a predicted risk by t carries its fold's baseline hazard, and a fold that is held out with
+            # of the log risk: a predicted risk by t carries its fold's baseline hazard, and a fold held out with
             # many events leaves a training part with few, so that folds would rank against each other the wrong way
             found[f"AUC({at[p]:g})"] = resampled(auc_columns(time, event, risk, at[p], weight), n)
         if len(at) > 1:
