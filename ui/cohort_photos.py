@@ -25,7 +25,7 @@ PICKED, UNDO = "cohort-picked", "cohort-undo"
 CLEAN, EXCLUDED = "without a flag", "excluded"
 # label: (column, smallest first, digits, unit)
 SORTS = {
-    "Order of the table": ("place", True, 0, ""),
+    "Table order": ("place", True, 0, ""),
     "Blurred first": ("sharpness", True, 0, ""),
     "Dark first": ("exposure", True, 2, ""),
     "Bright first": ("exposure", False, 2, ""),
@@ -91,13 +91,14 @@ def _chosen(found: Opened, table: pd.DataFrame) -> pd.DataFrame:
     counts[CLEAN], counts[EXCLUDED] = int(clean.sum()), int(out.sum())
     options = [kind for kind, count in counts.most_common() if count and kind not in (CLEAN, EXCLUDED)]
     options += [kind for kind in (CLEAN, EXCLUDED) if counts[kind]]
-    left, right = st.columns([7, 2], gap="large", vertical_alignment="bottom")
+    left, right = st.columns([5, 2], gap="large")
     with left:
         wanted = st.pills(
             "Show only",
             options,
             selection_mode="multi",
             key=f"cohort-kinds-{found.study.name}",
+            wrap=True,
             format_func=lambda kind: f"{kind} ({counts[kind]:,})",
             help="Several together show the photos that have any of them. None chosen: all photos.",
         )

@@ -67,7 +67,7 @@ def _flow(steps: list[Step]) -> None:
 def report(found: Opened) -> None:
     """The validation report of the study: a table by row, filtered, with a download."""
     findings = files.report(found)
-    if files.PROBLEM not in st.session_state and not len(findings):
+    if not len(findings):
         st.success("Nothing was found in settings, table and photo names.", icon=":material/check_circle:")
     report_table(findings, "cohort-report", f"{found.study.name}-check.csv")
     page.note("Rows are numbered as a spreadsheet numbers them: the header is row 1. Nothing is guessed or repaired.")
@@ -109,7 +109,7 @@ def _table(rows: list[Finding]) -> None:
     cells = "".join(
         f'<tr class="{finding.severity}"><th scope="row">{MARKS[finding.severity]}</th>'
         f"<td>{html.escape(finding.where)}</td><td>{'' if finding.row is None else finding.row}</td>"
-        f"<td>{html.escape(finding.message[:1].upper() + finding.message[1:])}</td>"
+        f"<td>{html.escape(finding.message)}</td>"
         f"<td>{html.escape(finding.remedy)}</td></tr>"
         for finding in rows
     )

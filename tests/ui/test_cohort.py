@@ -91,7 +91,7 @@ def test_errors_are_listed_by_row_and_the_rest_waits(at: View, studies: Path) ->
     assert "<b>maybe" not in said
     app.segmented_control(key="cohort-report").set_value(["warning"]).run()
     assert "negative" not in words(app)
-    assert "Age is missing for 1 of 60 patients" in words(app)
+    assert "age is missing for 1 of 60 patients" in words(app)
     app.segmented_control(key="cohort-view").set_value("Photos").run()
     assert not app.exception
     assert "Correct what the table check lists" in words(app)
