@@ -122,6 +122,10 @@ def _open_checkpoint(folder: str, stamp: float) -> Checkpoint:
 
     from latent.checkpoints import load_checkpoint
 
+    if "OMP_NUM_THREADS" not in os.environ:
+        # One core stays with the server and the browser: with all of them at work the page stood still for over a
+        # second at a time (bench app).
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
     return load_checkpoint(Path(folder), device="cuda" if torch.cuda.is_available() else "cpu")
 
 
