@@ -208,6 +208,8 @@ def _told(state: str, done: str, reasons: Sequence[str]) -> None:
         "none": ("Not there yet", "gray", ":material/hourglass_empty:"),
     }[state]
     st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
-    page.note(f"{done[:1].upper()}{done[1:]}." if state != "none" or not reasons else "")
+    if state == "none":
+        return
+    page.note(f"{done[:1].upper()}{done[1:]}.")
     for reason in reasons:
         page.note(reason)
