@@ -168,7 +168,7 @@ def _exclusion(found: Opened, picked: set[str], on_page: list[str]) -> None:
     picked -= set(found.study.excluded)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         turn = st.session_state.setdefault("cohort-reason-turn", 0)
-        reason = st.text_input(
+        st.text_input(
             "Reason for leaving the marked patients out",
             key=f"cohort-reason-{turn}",
             max_chars=MAX_REASON,
@@ -181,8 +181,8 @@ def _exclusion(found: Opened, picked: set[str], on_page: list[str]) -> None:
             type="primary",
             icon=":material/person_remove:",
             on_click=_exclude,
-            args=(found, reason),
-            disabled=not picked or not reason.strip(),
+            args=(found,),
+            disabled=not picked,
         )
         st.button("Mark this page", key="cohort-mark", on_click=_mark, args=(found, on_page), type="tertiary")
         st.button("Unmark all", key="cohort-unmark", on_click=picked.clear, type="tertiary", disabled=not picked)
@@ -206,9 +206,11 @@ def _mark(found: Opened, patients: list[str]) -> None:
     st.session_state[PICKED][found.study.name] |= set(patients) - found.study.excluded.keys()
 
 
-def _exclude(found: Opened, reason: str) -> None:
-    """Take the marked patients out (runs before the page)."""
+def _exclude(found: Opened) -> None:
+    """Take the marked patients out (runs before the page). The reason is read here: it may be typed and not sent yet
+    when the button is drawn."""
     name = found.study.name
+    reason = str(st.session_state.get(f"cohort-reason-{st.session_state['cohort-reason-turn']}", ""))
     picked = st.session_state[PICKED][name]
     try:
         fresh = exclude(found.study.path, sorted(picked), reason)

@@ -120,6 +120,8 @@ def test_photos_are_filtered_and_sorted_and_patients_taken_out_and_back(at: View
     assert "cannot be opened" in words(app)
     assert app.button(key="cohort-exclude").disabled
     app.checkbox(key="cohort-pick-demo-P0002-False").check().run()
+    app.button(key="cohort-exclude").click().run()
+    assert "Say why" in words(app)
     app.text_input(key="cohort-reason-0").set_value("no photo").run()
     app.button(key="cohort-exclude").click().run()
     assert not app.exception
