@@ -1,8 +1,10 @@
-"""A study is looked over in the real app: patients, table, photos, codes, reconstructions."""
+"""A study is looked over in the real app: patients, table, photos, an exclusion, codes, and a new study from a zip."""
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +117,22 @@ def test_photos_are_looked_over(page: Page, screenshots: Path) -> None:
     shoot(page, screenshots, "cohort-photos")
 
 
+def test_a_patient_is_taken_out_and_back(page: Page, screenshots: Path) -> None:
+    page.get_by_text("blurred (1)").click()
+    expect(page.locator(".lh-thumb")).to_have_count(1)
+    page.get_by_text("P0003", exact=True).click()
+    expect(page.get_by_role("button", name="Exclude 1 marked")).to_be_visible()
+    reason = page.get_by_label("Reason for leaving the marked patients out")
+    reason.fill("out of focus")
+    reason.press("Enter")
+    page.get_by_role("button", name="Exclude 1 marked").click()
+    page.get_by_text("Excluded patients (2)").click()
+    expect(page.get_by_text("out of focus")).to_be_visible()
+    shoot(page, screenshots, "cohort-excluded")
+    page.get_by_role("button", name="Undo the last exclusion").click()
+    expect(page.get_by_text("Excluded patients (1)")).to_be_visible()
+
+
 def test_codes_and_what_their_error_says(page: Page, screenshots: Path) -> None:
     view(page, "Codes")
     expect(page.get_by_text("Cox regression of").first).to_be_visible()
@@ -125,3 +143,33 @@ def test_reconstructions_worst_first(page: Page, screenshots: Path) -> None:
     view(page, "Reconstructions")
     expect(page.locator(".lh-trio")).to_have_count(8)
     shoot(page, screenshots, "cohort-reconstructions")
+
+
+def test_a_new_study(page: Page, screenshots: Path) -> None:
+    view(page, "New study")
+    rows = "".join(f"N{i},{10 + i},{'dead' if i % 2 else 'alive'},{50 + i},P{i:04d}.jpg\n" for i in range(1, 7))
+    table = ("Patient,OS months,Status,Age,Image\n" + rows + "N7,-3,dead,60,x.jpg\n").encode()
+    csv = {"name": "patients.csv", "mimeType": "text/csv", "buffer": table}
+    page.locator("input[type=file]").first.set_input_files(csv)  # type: ignore[arg-type]
+    expect(page.get_by_text("The table has errors.")).to_be_visible()
+    shoot(page, screenshots, "cohort-new-errors")
+    page.get_by_role("button", name="Remove patients.csv").click()
+    expect(page.get_by_text("2. What the columns mean")).to_have_count(0)
+    csv["buffer"] = table.replace(b"-3", b"3")
+    page.locator("input[type=file]").first.set_input_files(csv)  # type: ignore[arg-type]
+    expect(page.get_by_text("7 patients, 4 events, in months.")).to_be_visible()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for i in range(1, 7):
+            name = f"P{i:04d}.jpg"
+            archive.writestr(name, (ROOT / "studies" / "demo" / "photos" / name).read_bytes())
+    photos = {"name": "photos.zip", "mimeType": "application/zip", "buffer": buffer.getvalue()}
+    page.locator("input[type=file]").nth(1).set_input_files(photos)  # type: ignore[arg-type]
+    field = page.get_by_placeholder("my-study")
+    field.fill("fresh")
+    field.press("Enter")
+    page.get_by_text("I may use these data and photos").click()
+    shoot(page, screenshots, "cohort-new")
+    page.get_by_role("button", name="Make the study").click()
+    page.get_by_role("button", name="Choose it in the sidebar").click(timeout=WORK)
+    expect(page.locator("[data-testid=stSidebar] input").first).to_have_value("fresh")
