@@ -111,6 +111,16 @@ def _estimate(value: float, samples: np.ndarray, patients: int) -> Estimate:
     return Estimate(value, float(low), float(high), patients)
 
 
+def censoring_steps(time: np.ndarray, event: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rising distinct times (k,) of rows in order of time, and the factor of each in Kaplan-Meier's G, (k, b)."""
+    starts = np.flatnonzero(np.r_[True, np.diff(time) > 0])
+    at_risk = np.cumsum(weight[::-1], axis=0)[::-1][starts]
+    deaths = np.add.reduceat(np.where(event[:, None], weight, 0.0), starts, axis=0)
+    censored = np.add.reduceat(np.where(event[:, None], 0.0, weight), starts, axis=0)
+    room = at_risk - deaths
+    return time[starts], 1 - np.divide(censored, room, out=np.zeros_like(room), where=room > 0)
+
+
 def censoring_survival(time: np.ndarray, event: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Kaplan-Meier estimate G(t_i-) of P(censoring >= t_i) at each row's own time, per column of weights. (n, b).
 
@@ -119,17 +129,10 @@ def censoring_survival(time: np.ndarray, event: np.ndarray, weight: np.ndarray) 
     G(t_i), which differs where an event and a censoring share a time.)
     """
     order = np.argsort(time, kind="stable")
-    t, w, seen = time[order], weight[order], event[order]
-    new = np.r_[True, np.diff(t) > 0]
-    starts = np.flatnonzero(new)
-    at_risk = np.cumsum(w[::-1], axis=0)[::-1][starts]
-    deaths = np.add.reduceat(np.where(seen[:, None], w, 0.0), starts, axis=0)
-    censored = np.add.reduceat(np.where(seen[:, None], 0.0, w), starts, axis=0)
-    room = at_risk - deaths
-    stay = 1 - np.divide(censored, room, out=np.zeros_like(room), where=room > 0)
-    before = np.concatenate([np.ones((1, w.shape[1])), np.cumprod(stay, axis=0)[:-1]])
+    t, stay = censoring_steps(time[order], event[order], weight[order])
+    before = np.concatenate([np.ones((1, weight.shape[1])), np.cumprod(stay, axis=0)[:-1]])
     out = np.empty_like(weight)
-    out[order] = before[np.cumsum(new) - 1]
+    out[order] = before[np.searchsorted(t, time[order])]
     return out
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from survival.errors import SurvivalError
-from survival.metrics import censoring_survival
+from survival.metrics import censoring_steps, censoring_survival
 from survival.resample import Resampled, resampled
 
 LOW, HIGH = 10, 80  # percentiles of event times between which censoring weights are steady
@@ -41,15 +41,8 @@ def evaluation_times(time: np.ndarray, event: np.ndarray, fold: np.ndarray | Non
 def censoring_at(time: np.ndarray, event: np.ndarray, weight: np.ndarray, t: float) -> np.ndarray:
     """G(t), censorings at t included, of each column of weights. (b,)"""
     order = np.argsort(time, kind="stable")
-    s, w, seen = time[order], weight[order], event[order]
-    new = np.r_[True, np.diff(s) > 0]
-    starts = np.flatnonzero(new)
-    at_risk = np.cumsum(w[::-1], axis=0)[::-1][starts]
-    deaths = np.add.reduceat(np.where(seen[:, None], w, 0.0), starts, axis=0)
-    censored = np.add.reduceat(np.where(seen[:, None], 0.0, w), starts, axis=0)
-    room = at_risk - deaths
-    stay = 1 - np.divide(censored, room, out=np.zeros_like(room), where=room > 0)
-    return np.prod(stay[s[starts] <= t], axis=0)
+    at, stay = censoring_steps(time[order], event[order], weight[order])
+    return np.prod(stay[at <= t], axis=0)
 
 
 def survival_at(time: np.ndarray, event: np.ndarray, weight: np.ndarray, t: float) -> np.ndarray:
