@@ -1,4 +1,4 @@
-"""A fitted model on disk: NAME.json (numbers and words) + NAME.npz (arrays). No pickle; nothing is trusted.
+"""Models and results on disk: STEM.json (numbers and words) + STEM.npz (arrays). No pickle; nothing is trusted.
 
 The JSON lists every array with shape and dtype and carries the SHA-256 of the npz. Reading checks sizes and headers
 before anything is allocated, so a hostile file is refused instead of believed.
@@ -22,17 +22,19 @@ from survival.errors import SurvivalError
 MAX_JSON_BYTES = 20_000_000
 MAX_NPZ_BYTES = 2_000_000_000
 MAX_ARRAYS = 64
-DTYPES = ("<f8", "<i8", "|b1")
+DTYPES = ("<f8", "<f4", "<i8", "|b1")
 
 
-def write_model(folder: Path, kind: str, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Write folder/model.json and folder/model.npz, each under a temporary name first.
+def write_model(
+    folder: Path, kind: str, meta: dict[str, Any], arrays: dict[str, np.ndarray], stem: str = "model"
+) -> None:
+    """Write folder/STEM.json and folder/STEM.npz, each under a temporary name first.
 
     kind names what is stored and its version; reading asks for the same. meta: JSON values, nan allowed as null only.
     """
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name: np.ascontiguousarray(a) for name, a in arrays.items()})
+    np.savez_compressed(buffer, allow_pickle=False, **{name: np.ascontiguousarray(a) for name, a in arrays.items()})
     data = buffer.getvalue()
     document = {
         "kind": kind,
@@ -41,7 +43,7 @@ def write_model(folder: Path, kind: str, meta: dict[str, Any], arrays: dict[str,
         "meta": meta,
     }
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-    for path, content in ((folder / "model.npz", data), (folder / "model.json", text.encode())):
+    for path, content in ((folder / f"{stem}.npz", data), (folder / f"{stem}.json", text.encode())):
         part = path.with_name(path.name + ".tmp")
         try:
             part.write_bytes(content)
@@ -50,15 +52,16 @@ def write_model(folder: Path, kind: str, meta: dict[str, Any], arrays: dict[str,
             part.unlink(missing_ok=True)
 
 
-def read_model(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_model(folder: Path, kind: str, stem: str = "model") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read what write_model wrote: (meta, arrays). Raises SurvivalError on anything else."""
-    document = _read_json(folder / "model.json")
+    listing = folder / f"{stem}.json"
+    document = _read_json(listing)
     if document.get("kind") != kind:
-        _refuse(folder / "model.json", f"it is not a {kind} model")
+        _refuse(listing, f"it is not a {kind} model")
     listed, meta = document.get("arrays"), document.get("meta")
     if not isinstance(listed, dict) or not isinstance(meta, dict) or len(listed) > MAX_ARRAYS:
-        _refuse(folder / "model.json", "its list of arrays or its numbers are missing")
-    path = folder / "model.npz"
+        _refuse(listing, "its list of arrays or its numbers are missing")
+    path = folder / f"{stem}.npz"
     try:
         if path.stat().st_size > MAX_NPZ_BYTES:
             _refuse(path, "it is too large")
@@ -66,11 +69,11 @@ def read_model(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.nd
     except OSError:
         _refuse(path, "it cannot be read")
     if hashlib.sha256(data).hexdigest() != document.get("npz_sha256"):
-        _refuse(path, "it does not belong to model.json beside it (another SHA-256)")
+        _refuse(path, f"it does not belong to {listing.name} beside it (another SHA-256)")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in listed):
-                _refuse(path, "it holds other arrays than model.json lists")
+                _refuse(path, f"it holds other arrays than {listing.name} lists")
             return meta, {name: _read_array(path, archive, name, listed[name]) for name in listed}
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError):
         _refuse(path, "it is damaged")

@@ -1,0 +1,73 @@
+"""What a comparison is asked to do: feature sets, models, folds, controls; and the candidates that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from study.errors import StudyError
+from survival.blocks import STANDARD_SETS, FeatureSet
+
+FEATURE_SETS: dict[str, FeatureSet] = {s.name: s for s in STANDARD_SETS}
+SITES = ("pooled", "strata", "single")
+USUAL = "usual"  # the model that is usual for a feature set: ridge Cox with a photo, plain Cox without
+PENALISED = ("cox-ridge", "cox-elastic-net", "cox-lasso")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings of a comparison.
+
+    Parameters
+    ----------
+    features : names of feature sets (study.comparison.features says which a study has); () stands for all it has.
+    models : names of the registry, each tried on every feature set that it can take; "usual" is the usual one.
+    folds, repeats : of the nested cross-validation by patient. seed : of folds, shuffles and bootstrap.
+    samples : bootstrap samples. shuffles : controls with a shuffled outcome, 0: none; their figures are averaged.
+    random_direction : whether that control is run where there are photos.
+    penalties : on a penalty path. rule : "best" or "1se" (strongest penalty within one standard error of the best).
+    site : "pooled": site is a covariate; "strata": plain Cox models have a baseline hazard of their own a site;
+        "single": only patients of site_name.
+    """
+
+    features: tuple[str, ...] = ()
+    models: tuple[str, ...] = (USUAL,)
+    folds: int = 5
+    repeats: int = 3
+    seed: int = 0
+    samples: int = 1000
+    shuffles: int = 5
+    random_direction: bool = True
+    penalties: int = 50
+    rule: str = "best"
+    site: str = "pooled"
+    site_name: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.features if name not in FEATURE_SETS]
+        if unknown:
+            raise StudyError(f"There is no feature set called {unknown[0]!r}: choose of {', '.join(FEATURE_SETS)}.")
+        if not self.models:
+            raise StudyError("Choose at least one model.")
+        bounds = {"folds": (2, 20), "repeats": (1, 100), "samples": (20, 10_000), "shuffles": (0, 100)}
+        bounds |= {"penalties": (5, 200), "seed": (0, 2**31 - 1)}
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise StudyError(f"The number of {name} must lie between {low} and {high}.")
+        if self.site not in SITES or (self.site == "single") != bool(self.site_name):
+            raise StudyError(f"Site must be {', '.join(SITES)}; single, and only that, goes with the name of a site.")
+        if self.rule not in ("best", "1se"):
+            raise StudyError("The rule for the penalty is best or 1se.")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        """From as_dict, or its JSON. Raises StudyError, TypeError or KeyError."""
+        names = {f.name for f in fields(cls)}
+        if set(values) != names:
+            raise StudyError("This is no plan of a comparison.")
+        lists = {key: tuple(str(v) for v in values[key]) for key in ("features", "models")}
+        return cls(**{**values, **lists})

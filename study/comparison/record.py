@@ -1,0 +1,271 @@
+"""The result of a comparison on disk: `studies/NAME/comparisons/NAME/{comparison.json, comparison.npz}`.
+
+It holds all that the page and the report show, so that nothing is fitted again: out-of-fold scores of all candidates,
+and tables with every figure and its interval. `Comparison.load` believes nothing that does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.comparison.plan import Plan
+from study.comparison.tables import TABLES, frame_of, plain
+from study.errors import StudyError
+from study.settings import SAFE_NAME
+from survival import crossval
+from survival.crossval import Scores
+from survival.errors import SurvivalError
+from survival.metrics import Estimate
+from survival.storage import read_model, write_model
+
+FOLDER, STEM, KIND = "comparisons", "comparison", "comparison-1"
+MODEL, CONTROL = "model", "control"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One candidate of a comparison.
+
+    name : its key in every table. label : for people, "Photo (W+), ridge Cox". role : "model" or "control".
+    features : name of its feature set, "" for a control without one. model : of survival.models.registry. blocks :
+    what it looks at. settings : of the model, as it was run. notes : sentences about the fits, all folds together.
+    seconds : of work. error : why it has no scores, else "".
+    """
+
+    name: str
+    label: str
+    role: str
+    features: str
+    model: str
+    blocks: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A finished comparison of m patients, R repeats, T times.
+
+    Attributes
+    ----------
+    name, study, title, simulated, time_unit : of the study when it was made. horizons : those at which there are
+        figures; horizons_left_out : those of the study's where follow-up carries none.
+    plan : what was asked for (features, models, folds, repeats, seed, samples, ...).
+    candidates : in the order of the plan; models first, then controls.
+    patients : one row a patient, m rows in the order of the scores: patient_id, time, event (bool), and the covariates
+        that clinical models saw (numbers, or words with None where missing). covariates : their names.
+    scores : survival.crossval.Comparison with log_risk (R, m), survival (R, m, T), quartile (R, m) of every candidate
+        that has some, and time, event, fold (R, m), times (T,), null (R, m, T), failed. Of several shuffles only the
+        first one's scores are kept; figures are means over all.
+    tables : name -> DataFrame, columns as in `study.comparison.tables.TABLES`.
+    tau : limit of Uno's C. provenance : digests of what it was made from, see `study.comparison.standing`.
+    versions : package -> version. made : UTC, 2026-05-31T12:00:00Z. seconds : of work, all processes together.
+    notes : sentences for people about the comparison as a whole.
+    """
+
+    name: str
+    study: str
+    title: str
+    simulated: bool
+    time_unit: str
+    horizons: tuple[float, ...]
+    horizons_left_out: tuple[float, ...]
+    plan: Plan
+    candidates: tuple[Judged, ...]
+    patients: pd.DataFrame
+    covariates: tuple[str, ...]
+    scores: crossval.Comparison
+    tables: dict[str, pd.DataFrame]
+    tau: float
+    provenance: dict[str, Any]
+    versions: dict[str, str]
+    made: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def events(self) -> int:
+        return int(self.scores.event.sum())
+
+    @property
+    def models(self) -> tuple[Judged, ...]:
+        """Candidates with scores that are no controls."""
+        return tuple(c for c in self.candidates if c.role == MODEL and c.name in self.scores.scores)
+
+    def candidate(self, name: str) -> Judged:
+        """By name. Raises StudyError."""
+        for judged in self.candidates:
+            if judged.name == name:
+                return judged
+        raise StudyError(f"Comparison {self.name} has no candidate called {name!r}.")
+
+    def best(self, measure: str = "Harrell C") -> Judged:
+        """The model with the highest value (for IBS and Brier the lowest). Raises StudyError where none has scores."""
+        table = self.tables["figures"]
+        own = table[(table["measure"] == measure) & table["candidate"].isin([c.name for c in self.models])]
+        if own.empty:
+            raise StudyError(f"No model of comparison {self.name} has a figure called {measure!r}.")
+        lower = measure == "IBS" or measure.startswith("Brier")
+        row = own.sort_values("value", ascending=lower, kind="stable").iloc[0]
+        return self.candidate(str(row["candidate"]))
+
+    def figure(self, name: str, measure: str = "Harrell C") -> Estimate:
+        """A candidate's figure with its interval (nan limits where it cannot be said). Raises StudyError."""
+        table = self.tables["figures"]
+        row = table[(table["candidate"] == name) & (table["measure"] == measure)]
+        if row.empty:
+            raise StudyError(f"{name} has no figure called {measure!r} in comparison {self.name}.")
+        value, low, high = (float(row.iloc[0][key]) for key in ("value", "low", "high"))
+        return Estimate(value, low, high, int(row.iloc[0]["n"]))
+
+    def difference(self, name: str, other: str, measure: str = "Harrell C") -> Estimate:
+        """Paired: a candidate's figure less another's, with the 95 % interval of the difference. Raises StudyError."""
+        table = self.tables["differences"]
+        for one, two, sign in ((name, other, 1.0), (other, name, -1.0)):
+            row = table[(table["candidate"] == one) & (table["other"] == two) & (table["measure"] == measure)]
+            if not row.empty:
+                value, low, high = (float(row.iloc[0][key]) for key in ("value", "low", "high"))
+                low, high = (low, high) if sign > 0 else (-high, -low)
+                return Estimate(sign * value, low, high, len(self.patients))
+        raise StudyError(f"Comparison {self.name} has no difference of {measure!r} between {name} and {other}.")
+
+    def save(self, folder: Path) -> None:
+        """Write comparison.json and comparison.npz into a folder, each whole or not at all."""
+        kept = self.scores.scores
+        arrays: dict[str, np.ndarray] = {
+            "time": self.scores.time,
+            "event": self.scores.event,
+            "fold": self.scores.fold.astype(np.int64),
+            "times": self.scores.times,
+            "null": self.scores.null.astype(np.float32),
+        }
+        if kept:
+            arrays["log_risk"] = np.stack([s.log_risk for s in kept.values()])
+            arrays["survival"] = np.stack([s.survival for s in kept.values()]).astype(np.float32)
+            arrays["quartile"] = np.stack([s.quartile for s in kept.values()]).astype(np.int64)
+        meta = {
+            **{key: getattr(self, key) for key in _PLAIN},
+            "plan": self.plan.as_dict(),
+            "candidates": [asdict(c) for c in self.candidates],
+            "scored": list(kept),
+            "failed": self.scores.failed,
+            "patients": {str(c): plain(self.patients[c]) for c in self.patients.columns},
+            "tables": {name: {str(c): plain(table[c]) for c in table.columns} for name, table in self.tables.items()},
+        }
+        write_model(folder, KIND, meta, arrays, STEM)
+
+    @classmethod
+    def load(cls, folder: Path) -> Comparison:
+        """Read what `save` wrote. Raises StudyError, one sentence, on anything else."""
+        try:
+            meta, arrays = read_model(folder, KIND, STEM)
+            return _from_parts(cls, meta, arrays)
+        except (SurvivalError, StudyError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            raise StudyError(
+                f"Comparison {folder.name} is damaged or was made by another version: run `python -m study compare` "
+                "again (finished parts are kept)."
+            ) from None
+
+
+_TEXTS = ("name", "study", "title", "time_unit", "made")
+_PLAIN = (
+    *_TEXTS,
+    "simulated",
+    "horizons",
+    "horizons_left_out",
+    "covariates",
+    "tau",
+    "provenance",
+    "versions",
+    "seconds",
+    "notes",
+)
+
+
+def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Comparison:
+    patients = pd.DataFrame({str(name): column for name, column in meta["patients"].items()})
+    patients["event"] = patients["event"].astype(bool)
+    scored, m = [str(name) for name in meta["scored"]], len(patients)
+    repeats, times = arrays["fold"].shape[0], arrays["times"].shape[0]
+    shapes = {
+        "time": (m,),
+        "event": (m,),
+        "fold": (repeats, m),
+        "null": (repeats, m, times),
+        "log_risk": (len(scored), repeats, m),
+        "quartile": (len(scored), repeats, m),
+        "survival": (len(scored), repeats, m, times),
+    }
+    if any(arrays[name].shape != shape for name, shape in shapes.items() if scored or name in arrays):
+        raise ValueError("shapes")
+    candidates = tuple(_judged(entry) for entry in meta["candidates"])
+    facts = {c.name: c for c in candidates}
+    scores = {
+        name: Scores(
+            arrays["log_risk"][i],
+            arrays["survival"][i].astype(np.float64),
+            arrays["quartile"][i],
+            facts[name].notes,
+            facts[name].seconds,
+        )
+        for i, name in enumerate(scored)
+    }
+    raw = crossval.Comparison(
+        arrays["time"],
+        arrays["event"],
+        arrays["fold"],
+        arrays["times"],
+        arrays["null"].astype(np.float64),
+        scores,
+        {str(k): str(v) for k, v in meta["failed"].items()},
+    )
+    return kind(
+        **{key: str(meta[key]) for key in _TEXTS},
+        simulated=bool(meta["simulated"]),
+        horizons=tuple(float(t) for t in meta["horizons"]),
+        horizons_left_out=tuple(float(t) for t in meta["horizons_left_out"]),
+        plan=Plan.from_dict(meta["plan"]),
+        candidates=candidates,
+        patients=patients,
+        covariates=tuple(str(c) for c in meta["covariates"]),
+        scores=raw,
+        tables={name: frame_of(name, meta["tables"][name]) for name in TABLES},
+        tau=float(meta["tau"]),
+        provenance=dict(meta["provenance"]),
+        versions={str(k): str(v) for k, v in meta["versions"].items()},
+        seconds=float(meta["seconds"]),
+        notes=tuple(str(note) for note in meta["notes"]),
+    )
+
+
+def _judged(entry: dict[str, Any]) -> Judged:
+    listed = {"blocks": tuple(map(str, entry["blocks"])), "notes": tuple(map(str, entry["notes"]))}
+    return Judged(**{**entry, **listed})
+
+
+def comparison_folder(study: Path, name: str) -> Path:
+    """Where comparison `name` of the study in a folder lies. Raises StudyError for what is no name."""
+    if not SAFE_NAME.fullmatch(name):
+        raise StudyError(f"{name[:64]!r} cannot be a comparison's name: use letters, digits, - and _.")
+    return study / FOLDER / name
+
+
+def list_comparisons(study: Path) -> list[str]:
+    """Names of the finished comparisons of the study in a folder, sorted."""
+    return sorted(p.parent.name for p in (study / FOLDER).glob(f"*/{STEM}.json") if SAFE_NAME.fullmatch(p.parent.name))
+
+
+def read_comparison(study: Path, name: str = "main") -> Comparison:
+    """Comparison `name` of the study in a folder. Raises StudyError where there is none or it is damaged."""
+    folder = comparison_folder(study, name)
+    if not (folder / f"{STEM}.json").is_file():
+        raise StudyError(f"{study.name} has no comparison {name!r} yet. Run `python -m study compare {study.name}`.")
+    return Comparison.load(folder)

@@ -1,0 +1,116 @@
+"""The tables of a comparison: which there are, their columns, and their way into JSON and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+INTERVAL = {"value": "f", "low": "f", "high": "f"}
+
+# table -> column -> kind: "s" text, "f" number (nan where it cannot be said), "i" whole number, "b" yes or no.
+TABLES: dict[str, dict[str, str]] = {
+    # Every measure of every candidate, mean over repeats, with the 95 % bootstrap interval over patients: Harrell C,
+    # Uno C, AUC(t) and Brier(t) at the horizons, IBS, scaled IBS, Cox slope.
+    "figures": {"candidate": "s", "measure": "s", **INTERVAL, "n": "i"},
+    # candidate less other, paired: same patients, folds and bootstrap samples. Each pair once, the other way round is
+    # the negative (Comparison.difference). Measures: Harrell C, Uno C, IBS, scaled IBS, AUC(t).
+    "differences": {"candidate": "s", "other": "s", "measure": "s", **INTERVAL},
+    # Likelihood-ratio test: does the out-of-fold score of `added` tell anything beside that of `base`?
+    "added_value": {"base": "s", "added": "s", "chisq": "f", "df": "i", "p": "f"},
+    # At each horizon: measure in mean predicted, observed, ratio, intercept, slope, ici, e50, e90. First repeat.
+    "calibration": {"candidate": "s", "horizon": "f", "measure": "s", **INTERVAL},
+    "calibration_curves": {
+        "candidate": "s",
+        "horizon": "f",
+        "predicted": "f",
+        "observed": "f",
+        "low": "f",
+        "high": "f",
+    },
+    # Tenths of predicted risk: n, events by the horizon, mean predicted and Kaplan-Meier observed risk.
+    "calibration_groups": {
+        "candidate": "s",
+        "horizon": "f",
+        "n": "i",
+        "events": "i",
+        "predicted": "f",
+        "observed": "f",
+        "low": "f",
+        "high": "f",
+    },
+    # measure "AUC" or "Brier" at each of the comparison's times, mean over repeats.
+    "over_time": {"candidate": "s", "measure": "s", "time": "f", **INTERVAL},
+    # Net benefit at each threshold; candidates and survival.decision's TREAT_ALL and TREAT_NONE. First repeat.
+    "decision": {"candidate": "s", "horizon": "f", "threshold": "f", "net_benefit": "f", "low": "f", "high": "f"},
+    # Penalised Cox models on all patients: a row a penalty. score: cross-validated partial log-likelihood an event,
+    # concordance: mean over folds at that penalty, effective: number of effective parameters, chosen: the choice.
+    "paths": {
+        "candidate": "s",
+        "alpha": "f",
+        "score": "f",
+        "score_se": "f",
+        "concordance": "f",
+        "deviance_ratio": "f",
+        "effective": "f",
+        "chosen": "b",
+    },
+    # Hazard ratios of out-of-fold scores, unpenalised Cox. adjusted: "" or names of covariates. term: "per SD",
+    # "quartile 2".."quartile 4" against quartile 1 (first repeat). patients, events: of that term's group or of all.
+    "hazards": {
+        "candidate": "s",
+        "adjusted": "s",
+        "term": "s",
+        "hr": "f",
+        "low": "f",
+        "high": "f",
+        "p": "f",
+        "patients": "i",
+        "events": "i",
+    },
+    # Unpenalised Cox models of the clinical sets fitted to all patients: coefficients (in-sample, no measure of worth).
+    "coefficients": {
+        "candidate": "s",
+        "name": "s",
+        "coef": "f",
+        "hr": "f",
+        "low": "f",
+        "high": "f",
+        "se": "f",
+        "z": "f",
+        "p": "f",
+    },
+    # Grambsch and Therneau's test of proportional hazards (transform km): of the clinical Cox models and of each
+    # model's out-of-fold score alone (name "score"). A row GLOBAL where there are several.
+    "proportionality": {"candidate": "s", "name": "s", "chisq": "f", "df": "i", "p": "f"},
+    # Scaled Schoenfeld residuals, coefficient added, an event a row: their mean at a time estimates log HR there.
+    "schoenfeld": {"candidate": "s", "name": "s", "time": "f", "residual": "f"},
+    # Harrell C of each shuffle of the outcome, mean over repeats.
+    "shuffles": {"shuffle": "i", "harrell": "f"},
+}
+_DTYPES = {"f": np.float64, "i": np.int64, "b": bool, "s": object}
+
+
+def plain(column: pd.Series) -> list[Any]:
+    """Values for JSON: nan and other gaps are null."""
+    return [None if pd.isna(v) else v.item() if isinstance(v, np.generic) else v for v in column]
+
+
+def empty(name: str) -> pd.DataFrame:
+    """A table without rows."""
+    return frame_of(name, {column: [] for column in TABLES[name]})
+
+
+def frame_of(name: str, columns: dict[str, list[Any]]) -> pd.DataFrame:
+    """A table from its columns. Raises ValueError, TypeError or KeyError where they are not its own."""
+    kinds = TABLES[name]
+    if set(columns) != set(kinds) or len({len(values) for values in columns.values()}) > 1:
+        raise ValueError(f"columns of {name}")
+    out = {}
+    for column, kind in kinds.items():
+        values = [np.nan if v is None else v for v in columns[column]] if kind == "f" else columns[column]
+        if kind == "s" and not all(isinstance(v, str) for v in values):
+            raise TypeError(f"{name}, {column}")
+        out[column] = np.array(values, dtype=_DTYPES[kind])
+    return pd.DataFrame(out)
