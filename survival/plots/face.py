@@ -1,0 +1,110 @@
+"""One person's curve over the cohort's, and the place of a score among the cohort's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from survival.curves import QUARTILE_NAMES, Curve
+from survival.plots.kaplan_meier import add_curve, survival_axes
+from survival.plots.style import GRID, Palette, finish
+
+
+def face_survival(
+    times: np.ndarray,
+    survival: np.ndarray,
+    quartiles: Mapping[int, Curve],
+    unit: str,
+    horizons: Sequence[float] = (),
+    at_horizons: Sequence[float] = (),
+    outcome: str = "Alive",
+    palette: Palette | None = None,
+    template: Any = None,
+) -> go.Figure:
+    """One face's survival curve over the cohort's quartile curves with their 95 % bands.
+
+    times, survival: (T,) the face's steps, nan cut off. quartiles: index 0 (lowest risk) to 3 -> Kaplan-Meier curve.
+    horizons, at_horizons: times to mark, and the face's survival there (nan: beyond follow-up, not marked).
+    outcome: what those without an event are, for the axis.
+    """
+    palette = palette or Palette()
+    figure = go.Figure()
+    for index, curve in quartiles.items():
+        add_curve(figure, curve, QUARTILE_NAMES[index], palette.groups[index], width=1.6)
+    known = np.isfinite(survival)
+    figure.add_trace(
+        go.Scatter(
+            x=times[known],
+            y=100 * survival[known],
+            name="This face",
+            mode="lines",
+            line={"shape": "hv", "width": 4, "color": palette.face},
+            hovertemplate=f"%{{x:.1f}} {unit}: %{{y:.0f}} %<extra>This face</extra>",
+        )
+    )
+    for horizon, value in zip(horizons, at_horizons, strict=False):
+        if np.isfinite(value):
+            _mark_horizon(figure, horizon, value, palette)
+    survival_axes(figure, unit, outcome)
+    return finish(figure, template)
+
+
+def _mark_horizon(figure: go.Figure, horizon: float, value: float, palette: Palette) -> None:
+    figure.add_vline(x=horizon, line={"width": 1, "dash": "dot", "color": palette.guide})
+    figure.add_trace(
+        go.Scatter(
+            x=[horizon],
+            y=[100 * value],
+            mode="markers+text",
+            text=[f"{100 * value:.0f} %"],
+            textposition="top right",
+            textfont={"size": 14, "color": palette.face},
+            marker={"size": 9, "color": palette.face},
+            showlegend=False,
+            hoverinfo="skip",
+            cliponaxis=False,
+        )
+    )
+
+
+def risk_histogram(
+    cohort_log_hr: np.ndarray,
+    log_hr: float | None = None,
+    percentile: float | None = None,
+    palette: Palette | None = None,
+    template: Any = None,
+) -> go.Figure:
+    """The cohort's out-of-fold log hazard ratios (n,) as a histogram, with this face's place in it."""
+    palette = palette or Palette()
+    figure = go.Figure(
+        go.Histogram(
+            x=cohort_log_hr,
+            nbinsx=36,
+            marker={"color": palette.bars, "line": {"width": 0}},
+            name="Cohort",
+            hovertemplate="%{x}: %{y} patients<extra></extra>",
+        )
+    )
+    if log_hr is not None:
+        text = f"This face: HR {np.exp(log_hr):.2f}"
+        if percentile is not None:
+            text += f", higher than {percentile:.0f} % of patients"
+        right = log_hr > float(np.median(cohort_log_hr))
+        figure.add_vline(x=log_hr, line={"width": 3, "color": palette.face})
+        figure.add_annotation(
+            text=text,
+            x=log_hr,
+            y=1.01,
+            yref="paper",
+            xanchor="right" if right else "left",
+            yanchor="bottom",
+            font={"size": 14, "color": palette.face},
+            showarrow=False,
+        )
+    figure.update_xaxes(title="Log hazard ratio against the cohort's median", zeroline=False, showgrid=False)
+    figure.update_yaxes(title="Patients", gridcolor=GRID, zeroline=False)
+    figure.update_layout(bargap=0.06, showlegend=False)
+    return finish(figure, template)

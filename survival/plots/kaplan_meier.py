@@ -1,0 +1,191 @@
+"""Kaplan-Meier curves with bands and censor ticks over a table of at risk, censored, events.
+
+KMunicate layout: Morris et al., BMJ Open 2019;9:e030215.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from survival.curves import Curve, LogRank
+from survival.metrics import Estimate
+from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, cycle, finish, p_words, plain
+
+TABLE_LINES = (("at_risk", "At risk"), ("censored", "Censored"), ("events", "Events"))
+DASH_MARKS = ("━━━", "━ ━ ━", "━ ▪ ━", "▪ ▪ ▪")  # what the lines of DASHES look like in a line of text
+PLOT_PX, GAP_PX, ROW_PX, MARGINS_PX = 300, 62, 17, 64
+SINCE = "Time since photo"
+
+
+def curves_frame(curves: Mapping[str, Curve]) -> pd.DataFrame:
+    """Every number of all curves, for download: group, time, survival, low, high, at_risk, events, censored."""
+    parts = [curve.to_frame().assign(group=name) for name, curve in curves.items()]
+    frame = pd.concat(parts, ignore_index=True)
+    return frame[["group", *(c for c in frame if c != "group")]]
+
+
+def medians_frame(curves: Mapping[str, Curve]) -> pd.DataFrame:
+    """One row a group: group, n, events, median, low, high; nan: not reached."""
+    rows = [
+        (name, curve.n, int(curve.events.sum()), median.value, median.low, median.high)
+        for name, curve in curves.items()
+        for median in [curve.median()]
+    ]
+    return pd.DataFrame(rows, columns=["group", "n", "events", "median", "low", "high"])
+
+
+def median_words(median: Estimate, digits: int = 1) -> str:
+    """'21.4 (18.0 to not reached)', 'not reached (36.2 to not reached)'."""
+    value, low, high = (
+        "not reached" if not np.isfinite(v) else f"{v:.{digits}f}" for v in (median.value, median.low, median.high)
+    )
+    return "not reached" if value == low == high == "not reached" else f"{value} ({low} to {high})"
+
+
+def kaplan_meier_figure(
+    curves: Mapping[str, Curve],
+    unit: str,
+    ticks: Sequence[float],
+    test: LogRank | None = None,
+    outcome: str = "Alive",
+    colours: Sequence[str] | None = None,
+    template: Any = None,
+    since: str = SINCE,
+) -> go.Figure:
+    """Curves over their table; each group's heading there is its legend and says its median with 95 % limits.
+
+    curves: name -> curve. ticks: times (study's unit) of the axis and of the table's columns, from 0. outcome: what
+    those without an event are. layout.height fits the number of groups.
+    """
+    colours = colours or Palette().groups
+    table_px = ROW_PX * (1 + len(TABLE_LINES)) * len(curves)
+    inner = PLOT_PX + GAP_PX + table_px
+    figure = make_subplots(
+        rows=2,
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=GAP_PX / inner,
+        row_heights=[PLOT_PX / (PLOT_PX + table_px), table_px / (PLOT_PX + table_px)],
+    )
+    rows: list[str] = []
+    for k, (name, curve) in enumerate(curves.items()):
+        colour = cycle(colours, k)
+        add_curve(figure, curve, name, colour, width=2.2, dash=cycle(DASHES, k), row=1, col=1)
+        _add_censor_ticks(figure, curve, name, colour)
+        _add_heading(figure, f"{cycle(DASH_MARKS, k)}  <b>{plain(name)}</b>", curve, colour, len(rows))
+        rows.append("")
+        rows += _add_table(figure, curve, name, colour, ticks, len(rows))
+    survival_axes(figure, unit, outcome, since, row=1, col=1)
+    figure.update_xaxes(tickvals=list(ticks), range=[-0.02 * max(ticks), 1.05 * max(ticks)], showticklabels=True)
+    figure.update_xaxes(showgrid=False, showticklabels=False, ticks="", zeroline=False, title=None, row=2, col=1)
+    _table_axis(figure, rows)
+    if test is not None:
+        text = f"Log-rank {p_words(test.p)} (χ² {test.statistic:.1f}, {test.df} df)"
+        place = {"x": 1, "y": 1, "xref": "x domain", "yref": "y domain", "xanchor": "right", "yanchor": "bottom"}
+        figure.add_annotation(text=text, font={"size": TEXT_SIZE}, showarrow=False, **place)
+    finish(figure, template, height=inner + MARGINS_PX)
+    return figure.update_layout(showlegend=False, margin={"b": 12})
+
+
+def _table_axis(figure: go.Figure, rows: list[str]) -> None:
+    """Labels of the table's rows, the headings' own rows left free."""
+    places = [i for i, label in enumerate(rows) if label]
+    figure.update_yaxes(
+        tickvals=places,
+        ticktext=[rows[i] for i in places],
+        range=[len(rows) - 0.5, -0.5],
+        tickfont={"size": TEXT_SIZE},
+        ticks="",
+        ticklabelstandoff=16,
+        showgrid=False,
+        zeroline=False,
+        automargin=True,
+        row=2,
+        col=1,
+    )
+
+
+def add_curve(
+    figure: go.Figure, curve: Curve, name: str, colour: str, width: float, dash: str = "solid", **place: Any
+) -> None:
+    """Band (two traces), step line; all three hide together when the legend entry is clicked."""
+    add_band(figure, curve.times, 100 * curve.low, 100 * curve.high, colour, name, step=True, **place)
+    figure.add_trace(
+        go.Scatter(
+            x=curve.times,
+            y=100 * curve.survival,
+            name=f"{plain(name)} (n = {curve.n})",
+            legendgroup=name,
+            mode="lines",
+            line={"shape": "hv", "width": width, "color": colour, "dash": dash},
+            hovertemplate=f"%{{x:.1f}}: %{{y:.0f}} %<extra>{plain(name)}</extra>",
+        ),
+        **place,
+    )
+
+
+def _add_censor_ticks(figure: go.Figure, curve: Curve, name: str, colour: str) -> None:
+    left = curve.censored > 0
+    figure.add_trace(
+        go.Scatter(
+            x=curve.times[left],
+            y=100 * curve.survival[left],
+            mode="markers",
+            marker={"symbol": "line-ns-open", "size": 7, "color": colour},
+            legendgroup=name,
+            showlegend=False,
+            hoverinfo="skip",
+        ),
+        row=1,
+        col=1,
+    )
+
+
+def _add_heading(figure: go.Figure, label: str, curve: Curve, colour: str, row: int) -> None:
+    figure.add_annotation(
+        text=f"{label}: median {median_words(curve.median())}",
+        x=0,
+        xref="x2 domain",
+        xshift=-56,  # over the labels of the rows, which are at least as wide
+        y=row,
+        yref="y2",
+        xanchor="left",
+        showarrow=False,
+        font={"size": TEXT_SIZE, "color": colour},
+    )
+
+
+def _add_table(
+    figure: go.Figure, curve: Curve, name: str, colour: str, ticks: Sequence[float], first: int
+) -> list[str]:
+    """Rows of numbers under the axis from row `first` down; returns their labels, top first."""
+    table = curve.table(ticks)
+    for row, (line, label) in enumerate(TABLE_LINES, start=first):
+        figure.add_trace(
+            go.Scatter(
+                x=list(ticks),
+                y=[row] * len(ticks),
+                name=f"{plain(name)}: {label}",
+                mode="text",
+                text=table[line].astype(str),
+                textfont={"color": colour, "size": TEXT_SIZE},
+                legendgroup=name,
+                showlegend=False,
+                hoverinfo="skip",
+                cliponaxis=False,
+            ),
+            row=2,
+            col=1,
+        )
+    return [label for _, label in TABLE_LINES]
+
+
+def survival_axes(figure: go.Figure, unit: str, outcome: str, since: str = SINCE, **place: Any) -> None:
+    figure.update_xaxes(title=f"{since} ({unit})", rangemode="tozero", gridcolor=GRID, zeroline=False, **place)
+    figure.update_yaxes(title=f"{outcome} (%)", range=[0, 102], gridcolor=GRID, zeroline=False, **place)

@@ -1,0 +1,106 @@
+"""What all figures share: colours, clear backgrounds, axes, words for numbers.
+
+Backgrounds are transparent and text takes the template's colour, so that one figure serves a light and a dark page.
+Every colour has a contrast of 3 and more to both, blue and orange carry the order, and dashes and symbols tell groups
+and models apart without colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+CLEAR = "rgba(0,0,0,0)"
+GRID = "rgba(128,128,128,0.18)"
+TEXT_SIZE = 12
+MAX_LABEL = 34  # characters of a label that still leave room for its numbers at 350 px
+DASHES = ("solid", "dash", "dashdot", "dot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Hex colours that read on light and dark. groups: lowest to highest risk; face: the person; series: models;
+    guide: thin lines."""
+
+    face: str = "#b0568f"
+    groups: tuple[str, ...] = ("#2f7fc1", "#6a8aa5", "#a5793f", "#cf5f2a")
+    series: tuple[str, ...] = ("#2f7fc1", "#cf5f2a", "#1f8f7a", "#a8639f", "#8f7a1f", "#7f7f7f")
+    bars: str = "#7c8fa8"
+    guide: str = "#8a8f98"
+
+
+def finish(figure: go.Figure, template: Any, height: int | None = None) -> go.Figure:
+    """Clear backgrounds, margins, a legend above the plot."""
+    figure.update_layout(
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        margin={"l": 60, "r": 20, "t": 30, "b": 50},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemwidth": 40},
+        hovermode="closest",
+    )
+    if height is not None:
+        figure.update_layout(height=height)
+    if template is not None:
+        figure.update_layout(template=template)
+    return figure
+
+
+def plain_axes(figure: go.Figure, x: str | None, y: str | None, **place: Any) -> None:
+    """Titles, faint grid, no zero line, room for the labels."""
+    shared = {"gridcolor": GRID, "zeroline": False, "automargin": True, "title_standoff": 8, "ticklabelstandoff": 4}
+    figure.update_xaxes(title=x, **shared, **place)
+    figure.update_yaxes(title=y, **shared, **place)
+
+
+def pale(colour: str, share: float = 0.16) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share})"
+
+
+def add_band(
+    figure: go.Figure, x: Any, low: Any, high: Any, colour: str, group: str | None = None, step: bool = False, **at: Any
+) -> None:
+    """An interval along a curve: two traces without a line, the space between them filled. nan are left out."""
+    x, low, high = (np.asarray(v, dtype=np.float64) for v in (x, low, high))
+    known = np.isfinite(low) & np.isfinite(high)
+    edge = {"width": 0, "color": colour, "shape": "hv" if step else "linear"}
+    shared = {"mode": "lines", "legendgroup": group, "showlegend": False, "hoverinfo": "skip", "line": edge}
+    figure.add_trace(go.Scatter(x=x[known], y=high[known], **shared), **at)
+    figure.add_trace(go.Scatter(x=x[known], y=low[known], fill="tonexty", fillcolor=pale(colour), **shared), **at)
+
+
+def p_words(p: float) -> str:
+    """'p = 0.031', 'p < 0.001'."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def interval_words(value: float, low: float, high: float, digits: int = 3) -> str:
+    """'0.674 (0.646 to 0.702)', a true minus; without its interval where there is none."""
+    if not np.isfinite(value):
+        return "not known"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return f"{_number(value, digits)} (no interval)"
+    return f"{_number(value, digits)} ({_number(low, digits)} to {_number(high, digits)})"
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def short(text: str, length: int = MAX_LABEL) -> str:
+    """Cut to what fits beside its numbers."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def plain(text: Any) -> str:
+    """A text from a study as Plotly shows it: no tag in it is obeyed."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def cycle(values: Sequence[str], index: int) -> str:
+    return values[index % len(values)]
