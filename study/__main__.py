@@ -1,4 +1,4 @@
-"""python -m study VERB: intake, check, simulate, quality, embed, fit, score.
+"""python -m study VERB: intake, check, simulate, quality, embed, fit, compare, score.
 
 Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped.
 """
@@ -22,6 +22,7 @@ VERBS = {
     "quality": "align and measure every photo, with flags and thumbnails (can be stopped and goes on)",
     "embed": "turn every photo of a study into a W+ code (can be stopped and goes on)",
     "fit": "fit the photo model and report how well it predicts, out of fold",
+    "compare": "compare models on the same folds and keep the result (can be stopped and goes on)",
     "score": "score a photo, or a folder of photos, against a study",
 }
 STOPPED = 130

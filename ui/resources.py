@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from survival.cox import CoxModel
 
 ROOT = Path(__file__).resolve().parent.parent
-AT_WORK = frozenset({"embedding.parts", "quality.parts"})
+AT_WORK = frozenset({"embedding.parts", "quality.parts", "comparisons.parts"})
 MAX_FINDINGS = 5000  # of each severity that the Cohort page lists
 logger = logging.getLogger(__name__)
 HEAVY = ("torch", "plotly.graph_objects", "study.score", "faces.landmarks", "latent.edit", "survival.plots")

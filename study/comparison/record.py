@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.plan import Plan
-from study.comparison.tables import TABLES, frame_of, plain
+from study.comparison.tables import TABLES, frame_of, packed, plain, unpacked
 from study.errors import StudyError
 from study.settings import SAFE_NAME
 from survival import crossval
@@ -158,7 +158,7 @@ class Comparison:
             "scored": list(kept),
             "failed": self.scores.failed,
             "patients": {str(c): plain(self.patients[c]) for c in self.patients.columns},
-            "tables": {name: {str(c): plain(table[c]) for c in table.columns} for name, table in self.tables.items()},
+            "tables": {name: packed(table) for name, table in self.tables.items()},
         }
         write_model(folder, KIND, meta, arrays, STEM)
 
@@ -168,7 +168,7 @@ class Comparison:
         try:
             meta, arrays = read_model(folder, KIND, STEM)
             return _from_parts(cls, meta, arrays)
-        except (SurvivalError, StudyError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        except (SurvivalError, StudyError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
             raise StudyError(
                 f"Comparison {folder.name} is damaged or was made by another version: run `python -m study compare` "
                 "again (finished parts are kept)."
@@ -237,7 +237,7 @@ def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, 
         patients=patients,
         covariates=tuple(str(c) for c in meta["covariates"]),
         scores=raw,
-        tables={name: frame_of(name, meta["tables"][name]) for name in TABLES},
+        tables={name: frame_of(name, unpacked(meta["tables"][name])) for name in TABLES},
         tau=float(meta["tau"]),
         provenance=dict(meta["provenance"]),
         versions={str(k): str(v) for k, v in meta["versions"].items()},

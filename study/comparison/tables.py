@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,9 @@ TABLES: dict[str, dict[str, str]] = {
     "schoenfeld": {"candidate": "s", "name": "s", "time": "f", "residual": "f"},
     # Harrell C of each shuffle of the outcome, mean over repeats.
     "shuffles": {"shuffle": "i", "harrell": "f"},
+    # Simulated studies only: measure "C of the true face hazard", "C of the true hazard" (candidate ""), and of each
+    # model with a photo alone "share recovered", (C - 0.5) / (C of the true face hazard - 0.5).
+    "truth": {"candidate": "s", "measure": "s", **INTERVAL},
 }
 _DTYPES = {"f": np.float64, "i": np.int64, "b": bool, "s": object}
 
@@ -97,9 +101,42 @@ def plain(column: pd.Series) -> list[Any]:
     return [None if pd.isna(v) else v.item() if isinstance(v, np.generic) else v for v in column]
 
 
+def packed(table: pd.DataFrame) -> dict[str, Any]:
+    """A table for JSON: columns of text as levels and places among them, numbers with seven digits."""
+    out: dict[str, Any] = {}
+    for column in table.columns:
+        values = plain(table[column])
+        if values and all(isinstance(v, str) for v in values):
+            levels = list(dict.fromkeys(values))
+            place = {level: i for i, level in enumerate(levels)}
+            out[str(column)] = {"levels": levels, "places": [place[v] for v in values]}
+        else:
+            out[str(column)] = [float(f"{v:.7g}") if isinstance(v, float) else v for v in values]
+    return out
+
+
+def unpacked(columns: dict[str, Any]) -> dict[str, list[Any]]:
+    """Columns from `packed`. Raises KeyError, TypeError, IndexError or ValueError where they are none."""
+    out = {}
+    for name, column in columns.items():
+        if isinstance(column, dict):
+            levels, places = column["levels"], column["places"]
+            if any(type(i) is not int or not 0 <= i < len(levels) for i in places):
+                raise ValueError(name)
+            column = [levels[i] for i in places]
+        out[str(name)] = list(column)
+    return out
+
+
 def empty(name: str) -> pd.DataFrame:
     """A table without rows."""
     return frame_of(name, {column: [] for column in TABLES[name]})
+
+
+def table_of(name: str, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """A table from rows in the order of its columns."""
+    columns = list(TABLES[name])
+    return frame_of(name, {column: [row[i] for row in rows] for i, column in enumerate(columns)})
 
 
 def frame_of(name: str, columns: dict[str, list[Any]]) -> pd.DataFrame:

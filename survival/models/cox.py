@@ -11,11 +11,12 @@ import pandas as pd
 from survival.baseline import Baseline
 from survival.blocks import Features, as_features
 from survival.cox import CoxModel
+from survival.effective import effective_parameters
 from survival.errors import SurvivalError
 from survival.models.base import Cancelled, HazardModel, inner_folds
-from survival.path import is_flat
+from survival.path import QUICK, fit_path, is_flat
 from survival.regression import CoxFit, cox_regression
-from survival.validate import Ticker, choose_penalty
+from survival.validate import PathSettings, Ticker, choose_penalty
 
 
 class PenalisedCox(HazardModel):
@@ -45,9 +46,7 @@ class PenalisedCox(HazardModel):
 
     def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
         fold = inner_folds(event, copies, self.cox.folds, self.seed)
-        settings = replace(
-            self.cox._settings(wide=flat.shape[1] >= len(flat)), weight=self._fitted().weights(self.block_weights)
-        )
+        settings = self._path_settings(flat)
         ticker = Ticker(self.cox.folds + 1, None, cancelled)
         choice = choose_penalty(flat, time, event, fold, settings, ticker)
         self.alpha_, self._gradient, self._offset = choice.alpha, choice.gradient, choice.offset
@@ -60,6 +59,20 @@ class PenalisedCox(HazardModel):
             self.notes_ += ("No penalty predicts better than no model.",)
         elif choice.best == len(choice.alphas) - 1 and not is_flat(choice.deviance_ratio):
             self.notes_ += ("The best penalty is the weakest that could be fitted.",)
+
+    def effective_parameters(self, X: Any, time: np.ndarray, event: np.ndarray) -> np.ndarray:
+        """(a,) number of effective parameters at each penalty of path_. X, time, event: as given to fit."""
+        flat = self._fitted().transform(X)
+        settings = self._path_settings(flat)
+        scores = settings.reduction(flat).scores
+        path = fit_path(scores, time, event, self.path_["alphas"].to_numpy(), settings.l1_ratio, QUICK)
+        found = np.full(len(self.path_), np.nan)
+        found[: len(path.alphas)] = effective_parameters(scores, time, event, path, settings.l1_ratio)
+        return found
+
+    def _path_settings(self, flat: np.ndarray) -> PathSettings:
+        weight = self._fitted().weights(self.block_weights)
+        return replace(self.cox._settings(wide=flat.shape[1] >= len(flat)), weight=weight)
 
     def _risk(self, flat: np.ndarray) -> np.ndarray:
         return flat @ self._gradient - self._offset

@@ -1,0 +1,126 @@
+"""From a plan to candidates: each model on each feature set that it can take, and the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from study.comparison.features import CLINICAL, PHOTO, Cohort, chosen_sets
+from study.comparison.plan import FEATURE_SETS, PENALISED, USUAL, Plan
+from study.comparison.record import CONTROL, MODEL, Judged
+from study.errors import StudyError
+from study.store import Study
+from survival.blocks import Block, FeatureSet
+from survival.models.registry import MODELS, model_entry
+
+PLAIN, RIDGE, LATE = "cox", "cox-ridge", "late-fusion"
+SHUFFLED, RANDOM, NULL = "shuffled", "random-direction", "kaplan-meier"
+CONTROLS = (SHUFFLED, RANDOM, NULL)
+SCALED = ("deepsurv", "forest", "boosting", "svm")
+
+
+def choosable_models() -> tuple[str, ...]:
+    """Names of the registry that a plan can ask for: controls and fusion come by other ways."""
+    return tuple(name for name in MODELS if name not in (*CONTROLS, LATE))
+
+
+def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
+    """(candidates, notes): models first, in the order of feature sets, then controls.
+
+    Raises StudyError for a model that cannot be asked for, or where no model fits any feature set.
+    """
+    for model in plan.models:
+        if model != USUAL and model not in choosable_models():
+            raise StudyError(f"There is no model called {model!r}: choose of {USUAL}, {', '.join(choosable_models())}.")
+    found: dict[str, Judged] = {}
+    notes = []
+    for name in chosen_sets(study, plan):
+        for asked in plan.models:
+            judged = _candidate(FEATURE_SETS[name], asked, plan, cohort)
+            if judged is None:
+                notes.append(f"{FEATURE_SETS[name].label}: plain Cox regression cannot take a photo and was left out.")
+            else:
+                found.setdefault(judged.name, judged)
+    if not found:
+        raise StudyError("None of these models can take any of these feature sets: add ridge Cox.")
+    if plan.site == "strata" and not any(c.settings.get("strata") for c in found.values()):
+        raise StudyError(
+            "Only a plain Cox model of clinical columns can have a baseline a site: choose it, or site pooled."
+        )
+    return (*found.values(), *_controls(plan, cohort, next(iter(found.values())))), tuple(notes)
+
+
+def _candidate(features: FeatureSet, asked: str, plan: Plan, cohort: Cohort) -> Judged | None:
+    """None where the model cannot take the features."""
+    wide = [block for block in features.blocks if _is_wide(cohort.blocks[block])]
+    model = (RIDGE if wide else PLAIN) if asked == USUAL else asked
+    if model == PLAIN and wide:
+        return None
+    if features.fusion == "late" and len(features.blocks) > 1:
+        members = {block: _member(block, block in wide, model, features, plan) for block in features.blocks}
+        settings: dict[str, Any] = {"members": members, "folds": plan.folds, "seed": plan.seed}
+        label = f"{features.label}, {_short(model)}"
+        return Judged(f"{features.name} / {model}", label, MODEL, features.name, LATE, features.blocks, settings)
+    settings = settings_of(model, plan, features.missing)
+    if model == PLAIN and plan.site == "strata" and _has_site(cohort, features):
+        settings["strata"] = "site"
+    label = f"{features.label}, {_short(model)}" + (", stratified by site" if "strata" in settings else "")
+    return Judged(f"{features.name} / {model}", label, MODEL, features.name, model, features.blocks, settings)
+
+
+def _member(block: str, wide: bool, model: str, features: FeatureSet, plan: Plan) -> dict[str, Any]:
+    """A member of a late fusion: few clinical columns need no penalty."""
+    own = PLAIN if model in PENALISED and not wide else model
+    return {"blocks": block, "model": own, "settings": settings_of(own, plan, features.missing)}
+
+
+def settings_of(model: str, plan: Plan, missing: str) -> dict[str, Any]:
+    """Settings of a model of the registry under a plan."""
+    settings: dict[str, Any] = {"missing": missing, "seed": plan.seed}
+    if model in PENALISED:
+        settings |= {"n_alphas": plan.penalties, "rule": plan.rule, "folds": plan.folds}
+    return settings
+
+
+def _is_wide(block: Block) -> bool:
+    return not isinstance(block, pd.DataFrame)
+
+
+def _has_site(cohort: Cohort, features: FeatureSet) -> bool:
+    tables = [cohort.blocks[block] for block in features.blocks]
+    return any(isinstance(t, pd.DataFrame) and "site" in t and t.shape[1] > 1 for t in tables)
+
+
+def _short(model: str) -> str:
+    """The registry's label as the end of a sentence."""
+    label = model_entry(model).label
+    return {"Cox, unpenalised": "Cox", "Cox, ridge": "ridge Cox", "Cox, lasso": "lasso Cox"}.get(
+        label, {"Cox, elastic net": "elastic-net Cox"}.get(label, label)
+    )
+
+
+def _controls(plan: Plan, cohort: Cohort, first: Judged) -> list[Judged]:
+    """Kaplan-Meier, the shuffled outcome (plan.shuffles of it) and a random direction of the photo."""
+    photo = PHOTO in cohort.blocks
+    blocks = (PHOTO,) if photo else (CLINICAL,) if CLINICAL in cohort.blocks else first.blocks
+    missing = "refuse" if photo else "indicator"
+    model = RIDGE if _is_wide(cohort.blocks[blocks[0]]) else PLAIN
+    found = [
+        Judged(NULL, "Kaplan-Meier, no covariates", CONTROL, "", NULL, blocks, {"missing": missing}),
+    ]
+    for s in range(plan.shuffles):
+        own: Mapping[str, Any] = {
+            "model": model,
+            "settings": settings_of(model, plan, missing),
+            "missing": missing,
+            "seed": plan.seed + s,
+        }
+        name = SHUFFLED if s == 0 else f"{SHUFFLED} {s + 1}"
+        label = f"Shuffled outcome, {'photo' if photo else 'clinical'} (mean of {plan.shuffles})"
+        found.append(Judged(name, label, CONTROL, "", SHUFFLED, blocks, own))
+    if plan.random_direction and photo:
+        settings = {"missing": missing, "seed": plan.seed}
+        found.append(Judged(RANDOM, "Random direction of W+", CONTROL, "", RANDOM, (PHOTO,), settings))
+    return found

@@ -1,0 +1,165 @@
+"""What the models of a study may look at: its feature sets as blocks, one row a patient, for all models the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from study.comparison.plan import FEATURE_SETS, Plan
+from study.descriptors import descriptors
+from study.errors import StudyError
+from study.store import Study
+from survival.blocks import Block, Features
+from survival.errors import FitCancelled, SurvivalError
+
+PERSON = ("age", "sex")
+FIXED = ("age", "sex", "site", "stage", "ecog")
+NUMBERS = ("age", "ecog")
+PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
+Progress = Callable[[int, int, float | None], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The patients of a comparison. blocks: by name. patients: patient_id, time, event and the covariates, m rows."""
+
+    blocks: Features
+    patients: pd.DataFrame
+    covariates: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def covariate_names(study: Study) -> tuple[str, ...]:
+    """Clinical columns that the study has: the fixed ones and those that study.toml declares."""
+    declared = [str(c.name) for c in getattr(study.settings, "covariates", ())]
+    found = [name for name in (*FIXED, *declared) if name in study.patients]
+    return tuple(name for name in found if _known(study.patients[name]).nunique() > 1)
+
+
+def _known(column: pd.Series) -> pd.Series:
+    """Values that are there: the patient table has "" for missing words."""
+    return column[column.notna() & (column.astype(str) != "")]
+
+
+def unavailable_sets(study: Study) -> dict[str, str]:
+    """Feature set -> why this study does not have it, of those it does not have."""
+    there = covariate_names(study)
+    lacks: dict[str, str] = {}
+    if not set(PERSON) & set(there):
+        lacks[AGE_SEX] = "The table has neither age nor sex."
+    if not there:
+        lacks[CLINICAL] = "The table has no clinical column that differs between patients."
+    if not study.included_photos:
+        lacks[PHOTO] = lacks[DESCRIPTOR] = "The study has no photos."
+    elif not study.has_latents:
+        lacks[PHOTO] = f"The photos have no codes yet: run `python -m study embed {study.name}`."
+        lacks[DESCRIPTOR] = lacks[PHOTO]  # all models must see the same patients: those with a code
+    return {
+        name: next(lacks[block] for block in feature_set.blocks if block in lacks)
+        for name, feature_set in FEATURE_SETS.items()
+        if any(block in lacks for block in feature_set.blocks)
+    }
+
+
+def available_sets(study: Study) -> tuple[str, ...]:
+    """Names of the feature sets that this study has, in the usual order."""
+    lacks = unavailable_sets(study)
+    return tuple(name for name in FEATURE_SETS if name not in lacks)
+
+
+def chosen_sets(study: Study, plan: Plan) -> tuple[str, ...]:
+    """The plan's feature sets; all that the study has where the plan names none. Raises StudyError for absent ones."""
+    lacks = unavailable_sets(study)
+    for name in plan.features:
+        if name in lacks:
+            raise StudyError(f"{study.name} has no feature set {name!r}: {lacks[name]}")
+    found = plan.features or available_sets(study)
+    if not found:
+        raise StudyError(f"{study.name} has nothing to predict from: neither photos with codes nor clinical columns.")
+    return tuple(dict.fromkeys(found))
+
+
+def gather(
+    study: Study, plan: Plan, on_progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
+) -> Cohort:
+    """Blocks of all chosen sets for the patients that every one of them can be asked about.
+
+    Where a set looks at photos these are the patients with photo and code, else all; excluded ones never. Raises
+    StudyError; FitCancelled where the description of photos was stopped.
+    """
+    names = {block for name in chosen_sets(study, plan) for block in FEATURE_SETS[name].blocks}
+    codes, table = patients_of(study, plan, with_photos=bool(names & {PHOTO, DESCRIPTOR}))
+    covariates = covariate_names(study)
+    clinical = clinical_table(study, table, covariates)
+    blocks: dict[str, Block] = {}
+    if PHOTO in names:
+        assert codes is not None
+        blocks[PHOTO] = codes
+    if DESCRIPTOR in names:
+        blocks[DESCRIPTOR] = _descriptors(study, table, on_progress, cancelled)
+    if AGE_SEX in names:
+        blocks[AGE_SEX] = clinical[[name for name in PERSON if name in covariates]]
+    if CLINICAL in names:
+        own = [name for name in covariates if not (plan.site == "single" and name == "site")]
+        if not own:
+            raise StudyError("Within one site there is no clinical column left: choose other feature sets.")
+        blocks[CLINICAL] = clinical[own]
+    patients = table[["patient_id", "time", "event"]].reset_index(drop=True)
+    notes = []
+    if "entry" in study.patients and (study.patients["entry"].fillna(0) > 0).any():
+        notes.append(
+            "Patients came under observation late (left truncation); the compared models take no notice of it."
+        )
+    return Cohort(blocks, pd.concat([patients, clinical], axis=1), covariates, tuple(notes))
+
+
+def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray | None, pd.DataFrame]:
+    """(codes or None, table rows) of the patients that a plan is about. Raises StudyError where nobody is left."""
+    codes: np.ndarray | None = None
+    if with_photos:
+        codes, table = study.analysed()
+    else:
+        table = study.patients[~study.patients["patient_id"].isin(study.excluded.keys())].reset_index(drop=True)
+    if plan.site == "single":
+        if "site" not in table or not (table["site"] == plan.site_name).any():
+            raise StudyError(f"No patient of {study.name} has the site {plan.site_name[:60]!r}.")
+        rows = np.flatnonzero(table["site"] == plan.site_name)
+        table = table.iloc[rows].reset_index(drop=True)
+        codes = None if codes is None else codes[rows]
+    if plan.site == "strata" and "site" not in covariate_names(study):
+        raise StudyError(f"{study.name} has no site to stratify by.")
+    return codes, table
+
+
+def clinical_table(study: Study, table: pd.DataFrame, covariates: tuple[str, ...]) -> pd.DataFrame:
+    """Covariates of some rows of the patient table: numbers (nan missing) and words (None missing)."""
+    kinds = {str(c.name): str(c.kind) for c in getattr(study.settings, "covariates", ())}
+    out = {}
+    for name in covariates:
+        column = table[name]
+        if name in NUMBERS or kinds.get(name) == "numeric":
+            out[name] = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
+        else:
+            out[name] = np.array([None if pd.isna(v) or v == "" else str(v) for v in column], dtype=object)
+    return pd.DataFrame(out, index=range(len(table)))
+
+
+def _descriptors(
+    study: Study, table: pd.DataFrame, on_progress: Progress | None, cancelled: Callable[[], bool] | None
+) -> np.ndarray:
+    try:
+        found = descriptors(study, [study.photos[p] for p in table["patient_id"]], on_progress, cancelled)
+    except FitCancelled:
+        raise
+    except SurvivalError as error:
+        raise StudyError(str(error)) from error
+    without = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    if len(without):
+        raise StudyError(
+            f"{len(without)} photos show no face to describe (the first is of {table['patient_id'].iloc[without[0]]}): "
+            "exclude these patients, or leave the feature set descriptor out."
+        )
+    return found

@@ -1,0 +1,236 @@
+"""From out-of-fold scores to the tables of a comparison: every figure, in pairs, over time, by threshold.
+
+Nothing here fits a candidate again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.comparison.candidates import NULL, SHUFFLED
+from study.comparison.features import PHOTO
+from study.comparison.plan import Plan
+from study.comparison.record import CONTROL, MODEL, Judged
+from study.comparison.tables import table_of
+from study.store import Study
+from survival.concordance import weighted_pairs
+from survival.crossval import Comparison as Scored
+from survival.curves import QUARTILE_NAMES
+from survival.errors import SurvivalError
+from survival.evaluate import HARRELL, IBS, SCALED_IBS, UNO, Evaluation, added_value, evaluate
+from survival.hazard_ratios import PER_SD, hazard_ratios
+from survival.over_time import auc_over_time, brier_over_time, decision_over_thresholds
+from survival.resample import Resampled, mean_of, resampled, sample_weights
+
+COX_SLOPE = "Cox slope"
+MIN_GROUP = 10  # events by a horizon, and patients followed beyond it, for a figure there
+CURVE_SAMPLES = 200
+THRESHOLDS = 40
+TRUTHS = {"face_log_hazard": "C of the true face hazard", "log_hazard": "C of the true hazard"}
+SHARE = "share recovered"
+
+
+def usable_horizons(
+    horizons: Sequence[float], time: np.ndarray, event: np.ndarray, fold: np.ndarray
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(those that follow-up carries, the others): enough events by then, enough patients beyond, in every part."""
+    last = min(
+        float(time[rows].max()) for labels in fold for k in np.unique(labels) for rows in (labels == k, labels != k)
+    )
+
+    def carried(t: float) -> bool:
+        before, beyond = int((event & (time <= t)).sum()), int((time > t).sum())
+        return t < last and before >= MIN_GROUP and beyond >= MIN_GROUP
+
+    kept = tuple(float(t) for t in horizons if carried(t))
+    return kept, tuple(float(t) for t in horizons if t not in kept)
+
+
+def without(scored: Scored, names: Sequence[str]) -> Scored:
+    """The comparison without some candidates."""
+    return replace(scored, scores={name: s for name, s in scored.scores.items() if name not in names})
+
+
+def figures_of(scored: Scored, horizons: tuple[float, ...], shuffles: Sequence[str], plan: Plan) -> Evaluation:
+    """All figures; those of the shuffles are means over them, under the first one's name."""
+    at = horizons or (float(scored.times[-1]),)
+    found = evaluate(without(scored, shuffles), at, samples=plan.samples, seed=plan.seed)
+    there = [name for name in shuffles if name in scored.scores]
+    if there:
+        others = [name for name in scored.scores if name not in there]
+        each = evaluate(without(scored, others), at, samples=plan.samples, seed=plan.seed, calibrate=False)
+        measures = each.figures[there[0]]
+        found.figures[SHUFFLED] = {m: mean_of([each.figures[name][m] for name in there]) for m in measures}
+    return found
+
+
+def figure_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """figures and differences."""
+    rows = [tuple(row) for row in evaluation.table().itertuples(index=False)]
+    rows += [(name, COX_SLOPE, s.value, s.low, s.high, s.n) for name, s in evaluation.slopes.items()]
+    paired = [HARRELL, UNO, IBS, SCALED_IBS, *(f"AUC({t:g})" for t in evaluation.horizons)]
+    pairs: list[tuple[Any, ...]] = []
+    for name, other in combinations(evaluation.figures, 2):
+        for measure in paired:
+            own = evaluation.figures[name]
+            if measure in own and measure in evaluation.figures[other]:
+                pairs.append((name, other, measure, *_limits(own[measure] - evaluation.figures[other][measure])))
+    return {"figures": table_of("figures", rows), "differences": table_of("differences", pairs)}
+
+
+def _limits(figure: Resampled) -> tuple[float, float, float]:
+    try:
+        e = figure.estimate()
+    except SurvivalError:
+        return figure.value, float("nan"), float("nan")
+    return e.value, e.low, e.high
+
+
+def added_table(scored: Scored, models: Sequence[Judged]) -> pd.DataFrame:
+    """Likelihood-ratio test of each model's out-of-fold score beside each other's; copies of one another have none."""
+    rows = []
+    for base, added in permutations([c.name for c in models if c.name in scored.scores], 2):
+        try:
+            test = added_value(scored, base, added)
+        except SurvivalError:
+            continue  # two scores that say the same have no joint fit
+        rows.append((base, added, test.statistic, test.df, test.p))
+    return table_of("added_value", rows)
+
+
+def calibration_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """calibration, calibration_curves, calibration_groups."""
+    figures, curves, groups = [], [], []
+    for name, each in evaluation.calibrations.items():
+        if name == NULL:
+            continue  # one prediction for all has no curve
+        for c in each:
+            place = (name, c.horizon)
+            figures.append((*place, "mean predicted", c.mean_predicted, float("nan"), float("nan")))
+            figures += [(*place, measure, e.value, e.low, e.high) for measure, e in c.figures().items()]
+            groups += [(*place, *row) for row in c.groups.itertuples(index=False)]
+            if c.curve is not None:
+                curves += [(*place, *row) for row in c.curve.itertuples(index=False)]
+    return {
+        "calibration": table_of("calibration", figures),
+        "calibration_curves": table_of("calibration_curves", curves),
+        "calibration_groups": table_of("calibration_groups", groups),
+    }
+
+
+def curve_tables(scored: Scored, horizons: tuple[float, ...], models: Sequence[Judged], plan: Plan) -> dict[str, Any]:
+    """over_time (every candidate but copies of shuffles) and decision (models)."""
+    samples = min(plan.samples, CURVE_SAMPLES)
+    rows = []
+    for measure, frame in (
+        ("AUC", auc_over_time(scored, samples=samples, seed=plan.seed)),
+        ("Brier", brier_over_time(scored, [n for n in scored.scores if n != NULL], samples=samples, seed=plan.seed)),
+    ):
+        rows += [(r.model, measure, r.time, r.value, r.low, r.high) for r in frame.itertuples(index=False)]
+    names = [c.name for c in models if c.name in scored.scores]
+    decisions: list[tuple[Any, ...]] = []
+    for horizon in horizons if names else ():
+        at = thresholds_of(scored, names, horizon)
+        frame = decision_over_thresholds(scored, horizon, names, at, samples, plan.seed)
+        decisions += [
+            (r.model, horizon, r.threshold, r.net_benefit, r.low, r.high) for r in frame.itertuples(index=False)
+        ]
+    return {"over_time": table_of("over_time", rows), "decision": table_of("decision", decisions)}
+
+
+def thresholds_of(scored: Scored, names: Sequence[str], horizon: float) -> np.ndarray:
+    """Thresholds between the 2nd and 98th percentile of what the models predict by the horizon."""
+    place = int(np.argmin(np.abs(scored.times - horizon)))
+    risk = np.concatenate([1 - scored.scores[name].survival[0, :, place] for name in names])
+    low, high = np.percentile(risk, (2, 98))
+    return np.linspace(max(0.01, float(low)), min(0.99, max(float(high), float(low) + 0.01)), THRESHOLDS)
+
+
+def hazard_table(scored: Scored, models: Sequence[Judged], clinical: pd.DataFrame) -> pd.DataFrame:
+    """Hazard ratios of each score, alone and, where the model saw no clinical column, beside age and sex, and all."""
+    rows: list[tuple[Any, ...]] = []
+    person = [name for name in ("age", "sex") if name in clinical]
+    for judged in models:
+        if judged.name not in scored.scores:
+            continue
+        own = scored.scores[judged.name]
+        beside: list[list[str]] = [[]]
+        if set(judged.blocks) <= {PHOTO, "descriptor"}:
+            beside += [names for names in (person, [str(c) for c in clinical.columns]) if names and names not in beside]
+        for names in beside:
+            try:
+                found, _ = hazard_ratios(
+                    own.log_risk[0], own.quartile[0], scored.time, scored.event, clinical[names] if names else None
+                )
+            except SurvivalError:
+                continue
+            # with covariates the table also repeats the score alone, under another heading
+            part = found[found["group"] != "Alone"] if names else found
+            rows += [
+                (judged.name, ", ".join(names), label, *ratio, *_counts(own, str(label), scored))
+                for label, *ratio in part[["label", "hr", "low", "high", "p"]].itertuples(index=False)
+            ]
+    return table_of("hazards", rows)
+
+
+def _counts(scores: Any, label: str, scored: Scored) -> tuple[int, int]:
+    if label == PER_SD:
+        return len(scored.time), int(scored.event.sum())
+    rows = scores.quartile[0] == QUARTILE_NAMES.index(label)
+    return int(rows.sum()), int(scored.event[rows].sum())
+
+
+def shuffle_table(scored: Scored, shuffles: Sequence[str]) -> pd.DataFrame:
+    """Harrell's C of each shuffle."""
+    rows = []
+    for s, name in enumerate(shuffles):
+        if name in scored.scores:
+            each = [_c(scored, risk, np.ones((len(scored.time), 1)))[0] for risk in scored.scores[name].log_risk]
+            rows.append((s + 1, float(np.mean(each))))
+    return table_of("shuffles", rows)
+
+
+def _c(scored: Scored, risk: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    concordant, comparable = weighted_pairs(scored.time, scored.event, risk, weight)
+    return np.divide(concordant, comparable, out=np.full(len(concordant), np.nan), where=comparable > 0)
+
+
+def truth_table(
+    study: Study, scored: Scored, models: Sequence[Judged], patients: pd.DataFrame, plan: Plan
+) -> pd.DataFrame:
+    """What a perfect model would reach, and the share of it that photo models recover; only of simulated studies."""
+    if study.truth is None:
+        return table_of("truth", [])
+    truth = study.truth.set_index("patient_id").loc[patients["patient_id"]]
+    weight = sample_weights(len(patients), plan.samples, plan.seed)
+    rows: list[tuple[Any, ...]] = []
+    ceiling: np.ndarray | None = None
+    for column, measure in TRUTHS.items():
+        if column in truth:
+            values = _c(scored, truth[column].to_numpy(np.float64), weight)
+            ceiling = values if column == "face_log_hazard" else ceiling
+            rows.append(("", measure, *_limits(resampled(values, len(patients)))))
+    for judged in models:
+        if ceiling is None or judged.name not in scored.scores or judged.blocks != (PHOTO,):
+            continue
+        each = [_c(scored, risk, weight) for risk in scored.scores[judged.name].log_risk]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = (np.mean(each, axis=0) - 0.5) / (ceiling - 0.5)
+        rows.append((judged.name, SHARE, *_limits(resampled(share, len(patients)))))
+    return table_of("truth", rows)
+
+
+def models_of(candidates: Sequence[Judged]) -> list[Judged]:
+    """Candidates that are no controls."""
+    return [c for c in candidates if c.role == MODEL]
+
+
+def shuffles_of(candidates: Sequence[Judged]) -> list[str]:
+    """Names of the shuffled controls, the first one first."""
+    return [c.name for c in candidates if c.role == CONTROL and c.model == SHUFFLED]

@@ -1,0 +1,191 @@
+"""A comparison from a plan to its result on disk: gather, cross-validate, measure, explain, write.
+
+Finished folds are kept under `comparisons.parts/`, so that a stopped comparison goes on with the same command and one
+with a further model fits only that.
+"""
+
+from __future__ import annotations
+
+import platform
+import time as clock
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+
+from study.comparison import measure
+from study.comparison.candidates import candidates_of
+from study.comparison.explain import explain
+from study.comparison.features import Cohort, gather
+from study.comparison.plan import Plan
+from study.comparison.record import Comparison, Judged, comparison_folder
+from study.comparison.standing import provenance
+from study.comparison.tables import TABLES, empty
+from study.errors import StudyError
+from study.files import replacing_folder
+from study.store import Study
+from survival.crossval import Candidate, cross_validate, deal_folds
+from survival.crossval import Comparison as Scored
+from survival.errors import FitCancelled, SurvivalError
+from survival.outcome import check_outcome
+from survival.probability import evaluation_times
+
+PARTS = "comparisons.parts"
+TIMES = 20
+PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "scikit-survival")
+Told = Callable[[str], None]
+Cancelled = Callable[[], bool] | None
+
+
+@dataclass(frozen=True)
+class Tell:
+    """How a comparison reports: stage(sentence), and count(done, total, seconds left, what is counted)."""
+
+    stage: Told
+    count: Callable[[int, int, float | None, str], None]
+
+
+QUIET = Tell(lambda _: None, lambda *_: None)
+
+
+def compare(
+    study: Study,
+    plan: Plan | None = None,
+    name: str = "main",
+    *,
+    workers: int = 1,
+    tell: Tell = QUIET,
+    cancelled: Cancelled = None,
+) -> Comparison:
+    """Compare models of a study and write the result; what was there under that name is replaced at the end.
+
+    workers : processes of one thread each. cancelled : True stops with FitCancelled; finished folds are kept.
+    Raises StudyError, one sentence. A candidate that cannot be fitted is reported in the result and the others go on.
+    """
+    plan = plan or Plan()
+    folder = comparison_folder(study.path, name)
+    start = clock.perf_counter()
+    try:
+        tell.stage("Gathering the features")
+        cohort = gather(study, plan, lambda d, n, s: tell.count(d, n, s, "photos described"), cancelled)
+        candidates, notes = candidates_of(study, plan, cohort)
+        scored = _scores(study, plan, cohort, candidates, workers, tell, cancelled)
+        result = _result(study, plan, name, cohort, candidates, scored, tell, cancelled)
+    except FitCancelled:
+        raise
+    except SurvivalError as error:
+        raise StudyError(f"{study.name}: {error}") from error
+    seconds = sum(c.seconds for c in result.candidates) or clock.perf_counter() - start
+    result = replace(result, notes=(*cohort.notes, *notes, *result.notes), seconds=seconds)
+    with replacing_folder(folder) as new:
+        result.save(new)
+    return result
+
+
+def _scores(
+    study: Study,
+    plan: Plan,
+    cohort: Cohort,
+    candidates: tuple[Judged, ...],
+    workers: int,
+    tell: Tell,
+    cancelled: Cancelled,
+) -> Scored:
+    """Out-of-fold scores of all candidates, from the kept folds where they are there."""
+    time, event = cohort.patients["time"].to_numpy(np.float64), cohort.patients["event"].to_numpy(bool)
+    fold = deal_folds(check_outcome(time, event), plan.folds, plan.repeats, plan.seed)
+    times = evaluation_times(time, event, fold, TIMES)
+    kept, _ = measure.usable_horizons(study.horizons, time, event, fold)
+    at = np.unique(np.concatenate([times, kept]))
+    asked = [Candidate(c.name, c.model, c.blocks, c.settings) for c in candidates]
+    tell.stage(f"Fitting {len(asked)} candidates to {plan.repeats} x {plan.folds} folds")
+    return cross_validate(
+        asked,
+        cohort.blocks,
+        time,
+        event,
+        at,
+        fold,
+        cache=study.path / PARTS,
+        workers=workers,
+        on_progress=lambda done, total, left: tell.count(done, total, left, "fits"),
+        cancelled=cancelled,
+    )
+
+
+def _result(
+    study: Study,
+    plan: Plan,
+    name: str,
+    cohort: Cohort,
+    candidates: tuple[Judged, ...],
+    scored: Scored,
+    tell: Tell,
+    cancelled: Cancelled,
+) -> Comparison:
+    models, shuffles = measure.models_of(candidates), measure.shuffles_of(candidates)
+    if not any(c.name in scored.scores for c in models):
+        raise StudyError(f"No model could be fitted: {next(iter(scored.failed.values()))}")
+    horizons, left_out = measure.usable_horizons(study.horizons, scored.time, scored.event, scored.fold)
+    clinical = cohort.patients[list(cohort.covariates)]
+    tell.stage("Measuring, with bootstrap intervals")
+    evaluation = measure.figures_of(scored, horizons, shuffles, plan)
+    _stop_if(cancelled)
+    kept = measure.without(scored, shuffles[1:])
+    tables = {**{t: empty(t) for t in TABLES}, **measure.figure_tables(evaluation)}
+    tables |= measure.calibration_tables(evaluation)
+    tell.stage("Curves over time and thresholds")
+    tables |= measure.curve_tables(kept, horizons, models, plan)
+    tables["added_value"] = measure.added_table(scored, models)
+    tables["hazards"] = measure.hazard_table(scored, models, clinical)
+    tables["shuffles"] = measure.shuffle_table(scored, shuffles)
+    tables["truth"] = measure.truth_table(study, scored, models, cohort.patients, plan)
+    _stop_if(cancelled)
+    found, notes = explain(models, cohort, scored, tell.stage, cancelled)
+    return Comparison(
+        name=name,
+        study=study.name,
+        title=study.title,
+        simulated=study.simulated,
+        time_unit=study.time_unit,
+        horizons=horizons,
+        horizons_left_out=left_out,
+        plan=plan,
+        candidates=tuple(_with_work(c, scored) for c in candidates if c.name not in shuffles[1:]),
+        patients=_patients(cohort.patients),
+        covariates=cohort.covariates,
+        scores=kept,
+        tables=tables | found,
+        tau=evaluation.tau,
+        provenance=provenance(study, plan, cohort),
+        versions={"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seconds=0.0,
+        notes=(*_horizon_notes(left_out, study.time_unit), *notes),
+    )
+
+
+def _with_work(judged: Judged, scored: Scored) -> Judged:
+    if judged.name in scored.failed:
+        return replace(judged, error=scored.failed[judged.name])
+    own = scored.scores[judged.name]
+    return replace(judged, notes=own.notes, seconds=own.seconds)
+
+
+def _patients(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype({"patient_id": str, "time": float, "event": bool}).reset_index(drop=True)
+
+
+def _horizon_notes(left_out: tuple[float, ...], unit: str) -> list[str]:
+    if not left_out:
+        return []
+    told = ", ".join(f"{t:g}" for t in left_out)
+    return [f"There is no figure at {told} {unit}: too few events by then, or too few patients followed beyond."]
+
+
+def _stop_if(cancelled: Cancelled) -> None:
+    if cancelled is not None and cancelled():
+        raise FitCancelled("The comparison was stopped; finished folds are kept.")

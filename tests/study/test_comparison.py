@@ -1,0 +1,202 @@
+"""A comparison from a study to its result: same patients for all, resumed, stale, refused in sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study.__main__ import main
+from study.comparison import run as running
+from study.comparison.candidates import candidates_of
+from study.comparison.features import available_sets, covariate_names, gather
+from study.comparison.plan import Plan
+from study.comparison.record import Comparison, read_comparison
+from study.comparison.run import PARTS, QUIET, Tell, compare
+from study.comparison.standing import stale_reasons
+from study.errors import StudyError
+from study.exclusions import exclude, include
+from study.files import csv_text, write_text
+from study.latents import read_latents, write_latents
+from study.store import Study
+from survival.errors import FitCancelled
+from survival.metrics import harrell_c
+from tests.study.conftest import make_cohort, patient_table, write_study
+
+SETS = ("age-sex", "clinical", "photo", "photo-clinical-late")
+QUICK = Plan(SETS, folds=3, repeats=1, samples=40, shuffles=2, penalties=8)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_cohort(tmp_path_factory.mktemp("compared") / "cohort", n=150, shape=(3, 4))[0]
+
+
+@pytest.fixture(scope="module")
+def result(study: Study) -> Comparison:
+    return compare(study, QUICK, "quick")
+
+
+def test_the_result_holds_all_that_page_and_report_show(study: Study, result: Comparison) -> None:
+    read = read_comparison(study.path, "quick")
+    assert [c.name for c in read.models] == [
+        "age-sex / cox",
+        "clinical / cox",
+        "photo / cox-ridge",
+        "photo-clinical-late / cox-ridge",
+    ]
+    assert [c.name for c in read.candidates if c.role == "control"] == ["kaplan-meier", "shuffled", "random-direction"]
+    assert not read.scores.failed
+    assert set(read.tables["figures"]["candidate"]) == {c.name for c in read.candidates}
+    for name, table in read.tables.items():
+        assert len(table), name
+    photo, risk = "photo / cox-ridge", read.scores.scores["photo / cox-ridge"].log_risk[0]
+    assert read.figure(photo).value == pytest.approx(harrell_c(read.scores.time, read.scores.event, risk), rel=1e-6)
+    assert read.figure(photo).value > 0.7
+    assert read.difference(photo, "age-sex / cox").low > 0
+    pd.testing.assert_frame_equal(read.tables["paths"], result.tables["paths"], rtol=1e-6)
+    assert list(read.patients["patient_id"]) == list(study.patients["patient_id"])
+    path = read.tables["paths"]
+    own = path[path["candidate"] == photo]
+    assert own["chosen"].sum() == 1
+    assert (np.diff(own["effective"]) > 0).all()
+    assert own["effective"].iloc[-1] <= 12
+    share = read.tables["truth"].set_index("measure").loc["share recovered", "value"]
+    assert 0.5 < share <= 1.01
+
+
+def test_controls_tell_nothing(result: Comparison) -> None:
+    assert result.figure("kaplan-meier").value == 0.5
+    each = result.tables["shuffles"]["harrell"]
+    assert len(each) == 2
+    assert result.figure("shuffled").value == pytest.approx(each.mean(), abs=1e-9)
+    assert abs(each.mean() - 0.5) < 0.15
+
+
+def test_a_stopped_comparison_goes_on_and_a_further_model_fits_only_itself(study: Study, result: Comparison) -> None:
+    kept = len(list((study.path / PARTS).glob("*.npz")))
+    seen: list[tuple[int, int]] = []
+    tell = Tell(lambda _: None, lambda done, total, left, what: seen.append((done, total)))
+    again = compare(study, QUICK, "again", tell=tell)
+    assert seen == [(kept, kept)]
+    np.testing.assert_array_equal(
+        again.scores.scores["photo / cox-ridge"].log_risk, result.scores.scores["photo / cox-ridge"].log_risk
+    )
+    pd.testing.assert_frame_equal(again.tables["figures"], result.tables["figures"])
+    other = Plan(("clinical",), ("cox-ridge",), folds=3, repeats=1, samples=40, shuffles=0, penalties=8)
+    with pytest.raises(FitCancelled):
+        compare(study, other, "stopped", cancelled=lambda: True)
+    assert not (study.path / "comparisons" / "stopped").exists()
+
+
+def test_it_is_stale_when_exclusions_codes_or_table_change(study: Study, result: Comparison, tmp_path: Path) -> None:
+    assert stale_reasons(study, result) == ()
+    exclude(study.path, ["P0003"], "covered")
+    assert "1 of its patients were excluded since." in stale_reasons(Study.open(study.path), result)
+    include(study.path, ["P0003"])
+    before = (study.path / "patients.csv").read_text()
+    try:
+        table = pd.read_csv(study.path / "patients.csv", dtype=str)
+        write_text(study.path / "patients.csv", csv_text(table, quoting=1))
+        assert stale_reasons(Study.open(study.path), result) == (), "the same values in another form"
+        table.loc[0, "age"] = "77"
+        write_text(study.path / "patients.csv", csv_text(table))
+        assert "covariates" in stale_reasons(Study.open(study.path), result)[0]
+    finally:
+        write_text(study.path / "patients.csv", before)
+    latents, record = read_latents(study.path)
+    codes = np.array(latents.ws)
+    write_latents(study.path, codes + 1, latents.index, record)
+    assert "The codes were made anew since." in stale_reasons(Study.open(study.path), result)
+    write_latents(study.path, codes, latents.index, record)
+    assert stale_reasons(Study.open(study.path), result) == ()
+
+
+def test_a_study_without_photos_has_no_photo_sets(tmp_path: Path) -> None:
+    table = patient_table(90)
+    table.loc[:4, "age"] = np.nan
+    study = Study.open(write_study(tmp_path / "plain", table.drop(columns="photo").assign(photo="")))
+    assert available_sets(study) == ("age-sex", "clinical")
+    cohort = gather(study, Plan())
+    assert set(cohort.blocks) == {"age-sex", "clinical"}
+    assert np.isnan(cohort.patients["age"][0])
+    with pytest.raises(StudyError, match="has no feature set 'photo': The study has no photos"):
+        gather(study, Plan(("photo",)))
+    found = compare(study, Plan(folds=3, repeats=1, samples=30, shuffles=1), "main")
+    assert [c.name for c in found.models] == ["age-sex / cox", "clinical / cox"]
+    assert "missing" in " ".join(found.candidate("age-sex / cox").notes)
+    assert found.provenance.get("latents_sha256") is None
+    assert stale_reasons(study, found) == ()
+
+
+def test_sites_pooled_stratified_or_one_alone(study: Study) -> None:
+    single = gather(study, Plan(("clinical", "photo"), site="single", site_name="lung"))
+    assert set(single.patients["site"]) == {"lung"}
+    assert "site" not in single.blocks["clinical"]
+    assert len(single.blocks["photo"]) == len(single.patients) < len(study.patients)
+    plan = Plan(("clinical", "photo"), site="strata")
+    found, _ = candidates_of(study, plan, gather(study, plan))
+    assert found[0].settings["strata"] == "site"
+    assert "stratified by site" in found[0].label
+    assert "strata" not in found[1].settings
+    photo = Plan(("photo",), site="strata")
+    cohort = gather(study, photo)
+    with pytest.raises(StudyError, match="Only a plain Cox model"):
+        candidates_of(study, photo, cohort)
+    with pytest.raises(StudyError, match="No patient"):
+        gather(study, Plan(("clinical",), site="single", site_name="moon"))
+    strata = compare(study, Plan(("clinical",), folds=3, repeats=1, samples=30, shuffles=0, site="strata"), "strata")
+    assert not strata.scores.failed
+
+
+def test_models_that_cannot_be_asked_for_are_refused(study: Study) -> None:
+    for models, told in ((("kaplan-meier",), "no model called"), (("cox",), "None of these models")):
+        plan = Plan(("photo",), models)
+        cohort = gather(study, plan)
+        with pytest.raises(StudyError, match=told):
+            candidates_of(study, plan, cohort)
+    plan = Plan(("photo", "clinical"), ("cox", "cox-ridge"))
+    found, notes = candidates_of(study, plan, gather(study, plan))
+    assert [c.name for c in found if c.role == "model"] == [
+        "photo / cox-ridge",
+        "clinical / cox",
+        "clinical / cox-ridge",
+    ]
+    assert "cannot take a photo" in notes[0]
+
+
+def test_a_model_that_fails_is_said_and_the_others_go_on(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(("clinical", "age-sex"), folds=3, repeats=1, samples=30, shuffles=0)
+    real = running.candidates_of
+
+    def spoilt(*given: object) -> object:
+        found, notes = real(*given)  # type: ignore[arg-type]
+        broken = [running.replace(found[0], settings={"strata": "nothing"}), *found[1:]]
+        return tuple(broken), notes
+
+    monkeypatch.setattr(running, "candidates_of", spoilt)
+    found = compare(study, plan, "spoilt", tell=QUIET)
+    assert "stratify" in found.candidate("clinical / cox").error
+    assert [c.name for c in found.models] == ["age-sex / cox"]
+
+
+def test_covariates_are_columns_that_differ(tmp_path: Path) -> None:
+    table = patient_table(40).assign(site="lung", ecog="")
+    study = Study.open(write_study(tmp_path / "same", table))
+    assert covariate_names(study) == ("age", "sex", "stage")
+
+
+def test_the_command_prints_the_table_and_shows_it_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", str(study.path), "--name", "told", "--features", "clinical,photo", "--repeats", "1"]
+    words += ["--folds", "3", "--samples", "40", "--shuffles", "1", "--penalties", "8", "--workers", "1"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "Photo (W+), ridge Cox" in said
+    assert "less that of Clinical, Cox, paired" in said
+    assert "simulated study" in said
+    assert main(["compare", str(study.path), "--name", "told", "--show"]) == 0
+    assert "Photo (W+), ridge Cox" in capsys.readouterr().out
+    assert main(["compare", str(study.path), "--features", "nose"]) == 1
+    assert "no feature set" in capsys.readouterr().err
