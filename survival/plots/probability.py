@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,87 +10,98 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from survival.calibration import Calibration
 from survival.decision import TREAT_ALL, TREAT_NONE
+from survival.metrics import Estimate
 from survival.over_time import NULL
-from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, cycle, finish, plain, plain_axes, short
+from survival.plots.style import (
+    DASHES,
+    GRID,
+    TEXT_SIZE,
+    Palette,
+    add_band,
+    cycle,
+    finish,
+    interval_words,
+    plain,
+    plain_axes,
+    short,
+)
 
 CALIBRATION_PX, LINES_PX = 470, 400
 BINS = 40
 MOST_BANDS = 3
 
 
-def calibration_frame(calibration: Calibration) -> pd.DataFrame:
-    """All of a calibration figure in one table: part ("curve" or "group"), predicted, observed, low, high, n, events
-    (of groups)."""
-    groups = calibration.groups.assign(part="group")
-    curve = calibration.curve
-    parts = [groups] if curve is None else [curve.assign(part="curve", n=np.nan, events=np.nan), groups]
-    frame = pd.concat(parts, ignore_index=True).assign(horizon=calibration.horizon)
+def calibration_frame(groups: pd.DataFrame, curve: pd.DataFrame | None, horizon: float) -> pd.DataFrame:
+    """All of a calibration figure in one table: part ("curve" or "group"), horizon, predicted, observed, low, high, n,
+    events (of groups)."""
+    parts = [] if curve is None else [curve.assign(part="curve", n=np.nan, events=np.nan)]
+    frame = pd.concat([*parts, groups.assign(part="group")], ignore_index=True).assign(horizon=horizon)
     return frame[["part", "horizon", "predicted", "observed", "low", "high", "n", "events"]]
 
 
-def calibration_words(calibration: Calibration, unit: str) -> str:
-    """What the figures say, in two or three sentences."""
-    found = calibration.figures()
-    said = [
-        f"By {calibration.horizon:g} {unit} the mean predicted risk is {100 * calibration.mean_predicted:.1f} %"
-        + (f", the observed one {_percent(found['observed'])}" if "observed" in found else "")
-        + "."
-    ]
-    if "slope" in found:
-        slope = found["slope"]
-        verdict = "risks are neither too extreme nor too alike as far as this can tell"
-        if slope.high < 1:
-            verdict = "predicted risks are too extreme"
-        elif slope.low > 1:
-            verdict = "predicted risks are too alike"
-        said.append(f"Slope {slope.value:.2f} (95 % CI {slope.low:.2f} to {slope.high:.2f}; 1 is perfect): {verdict}.")
-    if "intercept" in found:
-        i = found["intercept"]
-        verdict = "no bias of the mean risk is seen"
-        if i.high < 0:
-            verdict = "risks are too high on the whole"
-        elif i.low > 0:
-            verdict = "risks are too low on the whole"
-        said.append(f"Intercept {i.value:.2f} ({i.low:.2f} to {i.high:.2f}; 0 is perfect): {verdict}.")
-    if "ici" in found:
-        ici = found["ici"]
+def calibration_words(figures: Mapping[str, Estimate], mean_predicted: float, horizon: float, unit: str) -> str:
+    """What the figures say, in two to four sentences. figures: of Calibration.figures, those that are known."""
+    observed = f", the observed one {_percent(figures['observed'])}" if "observed" in figures else ""
+    said = [f"By {horizon:g} {unit} the mean predicted risk is {100 * mean_predicted:.1f} %{observed}."]
+    if "slope" in figures:
+        e = figures["slope"]
+        verdict = _side(e, 1, "predicted risks are too extreme", "predicted risks are too alike")
+        verdict = verdict or "no sign that risks are too extreme or too alike"
+        said.append(f"Slope {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is perfect): {verdict}.")
+    if "intercept" in figures:
+        e = figures["intercept"]
+        verdict = _side(e, 0, "risks are too high on the whole", "risks are too low on the whole")
+        verdict = verdict or "no sign that risks are too high or too low on the whole"
+        words = interval_words(e.value, e.low, e.high, 2)
+        said.append(f"Intercept {words.removesuffix(')')}; 0 is perfect): {verdict}.")
+    if "ici" in figures:
+        e = figures["ici"]
         said.append(
-            f"On average a predicted risk lies {100 * ici.value:.1f} percentage points ({100 * ici.low:.1f} to "
-            f"{100 * ici.high:.1f}) from the observed one (ICI)."
+            f"On average a predicted risk lies {100 * e.value:.1f} percentage points ({100 * e.low:.1f} to "
+            f"{100 * e.high:.1f}) from the observed one (ICI)."
         )
     return " ".join(said)
 
 
-def _percent(e: Any) -> str:
+def _side(e: Estimate, perfect: float, below: str, above: str) -> str:
+    return below if e.high < perfect else above if e.low > perfect else ""
+
+
+def _percent(e: Estimate) -> str:
     return f"{100 * e.value:.1f} % ({100 * e.low:.1f} to {100 * e.high:.1f})"
 
 
 def calibration_figure(
-    calibration: Calibration, risk: np.ndarray, unit: str, template: Any = None, palette: Palette | None = None
+    groups: pd.DataFrame,
+    curve: pd.DataFrame | None,
+    risk: np.ndarray,
+    horizon: float,
+    unit: str,
+    template: Any = None,
+    palette: Palette | None = None,
 ) -> go.Figure:
-    """Observed against predicted risk with the diagonal, tenths with intervals, and the predicted risks' histogram.
+    """Observed against predicted risk with the diagonal, groups with intervals, and the predicted risks' histogram.
 
-    risk: (m,) predicted by the horizon, for the histogram.
+    groups, curve: of Calibration; curve None: there is none. risk: (m,) predicted by the horizon.
     """
     palette = palette or Palette()
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.03, row_heights=[0.82, 0.18])
     ideal = {"width": 1.5, "dash": "dash", "color": palette.guide}
     diagonal = go.Scatter(x=[0, 100], y=[0, 100], mode="lines", line=ideal, name="Perfect", hoverinfo="skip")
     figure.add_trace(diagonal, row=1, col=1)
-    if calibration.curve is not None:
-        c, colour = 100 * calibration.curve, palette.series[0]
+    if curve is not None:
+        c, colour = 100 * curve[["predicted", "observed", "low", "high"]], palette.series[0]
         add_band(figure, c["predicted"], c["low"], c["high"], colour, row=1, col=1)
         line = {"width": 2.4, "color": colour}
         smooth = go.Scatter(x=c["predicted"], y=c["observed"], mode="lines", line=line, name="Smooth (95 %)")
         figure.add_trace(smooth, row=1, col=1)
-    figure.add_trace(_groups(calibration.groups, palette.series[1]), row=1, col=1)
+    figure.add_trace(_groups(groups, palette.series[1]), row=1, col=1)
     figure.add_trace(_histogram(risk, palette.bars), row=2, col=1)
     plain_axes(figure, None, None)
     scale = {"range": [-2, 102], "tickvals": [0, 20, 40, 60, 80, 100]}
     figure.update_xaxes(**scale)
-    figure.update_xaxes(title=f"Predicted risk by {calibration.horizon:g} {unit} (%)", row=2, col=1)
+    figure.update_xaxes(title=f"Predicted risk by {horizon:g} {unit} (%)", row=2, col=1)
     figure.update_yaxes(title="Observed risk (%)", **scale, row=1, col=1)
     figure.update_yaxes(title="Patients", nticks=3, showgrid=False, row=2, col=1)
     return finish(figure, template, CALIBRATION_PX)

@@ -198,19 +198,23 @@ def judged(cohort):
     return survival, calibration(time, event, survival, 12.0, samples=30)
 
 
+def words_of(found):
+    return calibration_words(found.figures(), found.mean_predicted, found.horizon, "months")
+
+
 def test_calibration_in_picture_and_words(judged):
     survival, found = judged
-    figure = calibration_figure(found, 1 - survival, "months")
+    figure = calibration_figure(found.groups, found.curve, 1 - survival, 12.0, "months")
     check_theming(figure)
     bars = next(trace for trace in figure.data if trace.type == "bar")
     assert sum(bars.y) == 200
     groups = next(trace for trace in figure.data if trace.name == "Groups by risk")
     np.testing.assert_allclose(groups.x, 100 * found.groups["predicted"])
-    words = calibration_words(found, "months")
+    words = words_of(found)
     slope = found.slope.estimate()
     assert f"Slope {slope.value:.2f} (95 % CI {slope.low:.2f} to {slope.high:.2f}" in words
     assert "By 12 months" in words
-    frame = calibration_frame(found)
+    frame = calibration_frame(found.groups, found.curve, 12.0)
     assert set(frame["part"]) == {"curve", "group"}
     assert frame["n"].sum() == 200
 
@@ -218,11 +222,11 @@ def test_calibration_in_picture_and_words(judged):
 def test_calibration_words_take_sides(cohort):
     time, event, risk, _ = cohort
     extreme = np.exp(-np.exp(3 * risk - 1) * 12 / 30)
-    assert "too extreme" in calibration_words(calibration(time, event, extreme, 12.0, samples=60), "months")
+    assert "are too extreme" in words_of(calibration(time, event, extreme, 12.0, samples=60))
     flat = np.exp(-np.exp(0.25 * risk + 1.5) * 12 / 30)
-    words = calibration_words(calibration(time, event, flat, 12.0, samples=60), "months")
-    assert "too alike" in words
-    assert "too high on the whole" in words
+    words = words_of(calibration(time, event, flat, 12.0, samples=60))
+    assert "are too alike" in words
+    assert "are too high on the whole" in words
 
 
 def lines(models, low=0.6, high=0.7):
