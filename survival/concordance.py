@@ -52,6 +52,23 @@ def weighted_pairs(
     return concordant, comparable
 
 
+def pairs_before_entry(time: np.ndarray, event: np.ndarray, risk: np.ndarray, entry: np.ndarray) -> tuple[float, float]:
+    """(concordant, all) pairs of an event i and a patient j who came only then or later (entry_j >= t_i).
+
+    Such pairs are counted by `weighted_pairs`, which knows no entries, and are to be taken off. (n,) each.
+    """
+    concordant, pairs = 0.0, 0
+    rows = np.flatnonzero(event)
+    step = max(1, BLOCK // len(time))
+    for start in range(0, len(rows), step):
+        i = rows[start : start + step]
+        absent = entry[None, :] >= time[i, None]
+        concordant += float(((risk[i, None] > risk[None, :]) & absent).sum())
+        concordant += 0.5 * float(((risk[i, None] == risk[None, :]) & absent).sum())
+        pairs += int(absent.sum())
+    return concordant, pairs
+
+
 def _steps(time: np.ndarray, event: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Latest time first: (events at this time, censored at this time)."""
     order = np.argsort(-time, kind="stable")

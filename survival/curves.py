@@ -11,7 +11,7 @@ from scipy import stats
 
 from survival.errors import SurvivalError
 from survival.metrics import Estimate
-from survival.outcome import check_outcome
+from survival.outcome import check_entry, check_outcome
 
 Z95 = float(stats.norm.ppf(0.975))
 QUARTILE_NAMES = ("Lowest risk", "Lower risk", "Higher risk", "Highest risk")
@@ -23,7 +23,8 @@ class Curve:
     """A Kaplan-Meier estimate. Arrays (T,) over 0 and every observed time, rising.
 
     survival: S(t). low, high: 95 % limits by the log(-log) transform with Greenwood's variance, nan where S is 0.
-    at_risk: patients followed up to just before t. events, censored: at t.
+    at_risk: patients under observation just before t. events, censored: at t. entry: (n,) when each patient came under
+    observation, rising, where some came late; None: all at 0.
     """
 
     times: np.ndarray
@@ -33,10 +34,11 @@ class Curve:
     at_risk: np.ndarray
     events: np.ndarray
     censored: np.ndarray
+    entry: np.ndarray | None = None
 
     @property
     def n(self) -> int:
-        return int(self.at_risk[0])
+        return int(self.events.sum() + self.censored.sum())
 
     def at(self, times: Any) -> np.ndarray:
         """S at these times; nan after the last observed time."""
@@ -50,11 +52,15 @@ class Curve:
         return Estimate(value, low, high, self.n)
 
     def table(self, times: Any) -> pd.DataFrame:
-        """Columns time, at_risk, censored, events: up to just before each time, so that the three add up to n."""
+        """Columns time, at_risk, censored, events: up to just before each time, so that the three add up to n, or,
+        where patients come late, to those who have come."""
         t = np.atleast_1d(np.asarray(times, dtype=np.float64))
         place = np.searchsorted(self.times, t, side="left")
         censored, events = (np.concatenate([[0], np.cumsum(x)])[place] for x in (self.censored, self.events))
-        return pd.DataFrame({"time": t, "at_risk": self.n - censored - events, "censored": censored, "events": events})
+        come: Any = self.n
+        if self.entry is not None:  # who is there from the start counts at time 0 already
+            come = np.searchsorted(self.entry, t, side="left") + np.where(t > 0, 0, np.sum(self.entry == 0))
+        return pd.DataFrame({"time": t, "at_risk": come - censored - events, "censored": censored, "events": events})
 
     def to_frame(self) -> pd.DataFrame:
         """Every number of the curve, for download."""
@@ -71,24 +77,32 @@ class LogRank:
     p: float
 
 
-def kaplan_meier(time: Any, event: Any) -> Curve:
-    """S(t) = prod_{s <= t} (1 - d_s / n_s). time, event: (n,). Raises SurvivalError on impossible outcomes."""
+def kaplan_meier(time: Any, event: Any, entry: Any = None) -> Curve:
+    """S(t) = prod_{s <= t} (1 - d_s / n_s). time, event: (n,). Raises SurvivalError on impossible outcomes.
+
+    entry: (n,) when each patient came under observation; at risk at s are those with entry < s <= time. Where the first
+    events fall among very few who have come yet, the curve starts with large steps and says little: look at at_risk.
+    """
     outcome = check_outcome(time, event)
     distinct, place = np.unique(outcome.time, return_inverse=True)
     events = np.bincount(place, weights=outcome.event).astype(np.int64)
     leaving = np.bincount(place)
     at_risk = np.cumsum(leaving[::-1])[::-1]
+    start = None if entry is None else np.sort(check_entry(entry, outcome.time))
+    if start is not None:
+        at_risk = at_risk - (len(start) - np.searchsorted(start, distinct, side="left"))
     survival = np.cumprod(1 - events / at_risk)
     low, high = _log_log_limits(survival, events, at_risk)
-    start = np.ones(1)
+    one = np.ones(1)
     return Curve(
         times=np.concatenate([[0.0], distinct]),
-        survival=np.concatenate([start, survival]),
-        low=np.concatenate([start, low]),
-        high=np.concatenate([start, high]),
+        survival=np.concatenate([one, survival]),
+        low=np.concatenate([one, low]),
+        high=np.concatenate([one, high]),
         at_risk=np.concatenate([at_risk[:1], at_risk]),
         events=np.concatenate([[0], events]),
         censored=np.concatenate([[0], leaving - events]),
+        entry=start,
     )
 
 
@@ -128,10 +142,11 @@ def quartile_curves(time: Any, event: Any, quartile: Any) -> dict[int, Curve]:
     return {int(k): kaplan_meier(t[q == k], e[q == k]) for k in np.unique(q)}
 
 
-def logrank(time: Any, event: Any, group: Any) -> LogRank:
+def logrank(time: Any, event: Any, group: Any, entry: Any = None) -> LogRank:
     """Log-rank test that all groups share one hazard (Mantel 1966; Peto and Peto 1972). group: (n,) labels.
 
     statistic = (O - E)' V^-1 (O - E), with the hypergeometric V, one group left out; chi-square with groups - 1.
+    entry: (n,) when each patient came under observation, as in `kaplan_meier`.
     """
     outcome = check_outcome(time, event)
     labels, code = np.unique(np.asarray(group), return_inverse=True)
@@ -142,8 +157,13 @@ def logrank(time: Any, event: Any, group: Any) -> LogRank:
     np.add.at(counts[0], (place, code), 1)
     np.add.at(counts[1], (place, code), outcome.event)
     n_group = np.cumsum(counts[0][::-1], axis=0)[::-1]
+    if entry is not None:
+        start = check_entry(entry, outcome.time)
+        for g in range(len(labels)):
+            own = np.sort(start[code == g])
+            n_group[:, g] -= len(own) - np.searchsorted(own, distinct, side="left")
     n, d = n_group.sum(axis=1), counts[1].sum(axis=1)
-    share = n_group / n[:, None]
+    share = np.divide(n_group, n[:, None], out=np.zeros_like(n_group), where=n[:, None] > 0)
     excess = (counts[1] - d[:, None] * share).sum(axis=0)[1:]
     weight = np.divide(d * (n - d), n - 1, out=np.zeros_like(n), where=n > 1)
     share = share[:, 1:]

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from survival.concordance import weighted_pairs
+from survival.concordance import pairs_before_entry, weighted_pairs
 from survival.errors import SurvivalError
+from survival.outcome import check_entry
 
 LEVEL = (2.5, 97.5)
 MIN_VALID = 0.9  # share of bootstrap samples that must have a value
@@ -34,12 +35,17 @@ class Estimate:
         return f"{self.value:.3f} (95 % CI {self.low:.3f} to {self.high:.3f}, n = {self.n})"
 
 
-def harrell_c(time: Any, event: Any, risk: Any) -> float:
+def harrell_c(time: Any, event: Any, risk: Any, entry: Any = None) -> float:
     """Harrell's C: share of comparable pairs in which the higher risk had the earlier event. (n,) each.
 
-    Rows are patients. Raises SurvivalError without a comparable pair.
+    Rows are patients. entry: when each came under observation; a pair is comparable only where the other was there at
+    the event. Raises SurvivalError without a comparable pair.
     """
     t, e, r = _checked(time, event, risk)
+    if entry is not None:
+        start = check_entry(entry, t)
+        first, second = weighted_pairs(t, e, r, np.ones((len(t), 1))), pairs_before_entry(t, e, r, start)
+        return _ratio(*(np.atleast_1d(a - b) for a, b in zip(first, second, strict=True)))
     return _ratio(*weighted_pairs(t, e, r, np.ones((len(t), 1))))
 
 

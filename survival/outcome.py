@@ -80,6 +80,20 @@ def check_outcome(time: Any, event: Any, groups: Any = None) -> Outcome:
     return Outcome(t[first], seen[first], codes, tuple(str(name) for name in names))
 
 
+def check_entry(entry: Any, time: np.ndarray) -> np.ndarray:
+    """(n,) float64 of the times at which patients came under observation, each at least 0 and before `time` (n,).
+
+    Raises SurvivalError, which names the first row that cannot be.
+    """
+    start = _numbers(entry, "entry time")
+    if start.shape != time.shape:
+        raise SurvivalError(f"There are {len(start)} entry times but {len(time)} times: give one of each a row.")
+    _refuse(~np.isfinite(start), start, "the entry time is missing or not finite", "fill it in, 0 from the start on")
+    _refuse(start < 0, start, "the entry time is negative", "times count from the same moment; correct the row")
+    _refuse(start >= time, start, "the entry time is not before the end", "who enters at the end was never observed")
+    return start
+
+
 def _numbers(values: Any, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1:

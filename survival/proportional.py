@@ -19,7 +19,7 @@ from survival.risk_sets import event_weight, information_matrix, risk_sums
 TRANSFORMS = ("km", "rank", "identity", "log")
 
 
-def time_transform(time: np.ndarray, event: np.ndarray, transform: str) -> np.ndarray:
+def time_transform(time: np.ndarray, event: np.ndarray, transform: str, entry: np.ndarray | None = None) -> np.ndarray:
     """g at each patient's time, less its mean over the events. (n,).
 
     km: 1 - S(t-), the Kaplan-Meier curve of all patients just before t. rank: place among all times, ties at their
@@ -36,6 +36,8 @@ def time_transform(time: np.ndarray, event: np.ndarray, transform: str) -> np.nd
     else:
         distinct, place = np.unique(time, return_inverse=True)
         at_risk = np.cumsum(np.bincount(place)[::-1])[::-1]
+        if entry is not None:
+            at_risk = at_risk - np.searchsorted(np.sort(-entry), -distinct, side="right")
         survival = np.cumprod(1 - np.bincount(place, weights=event) / at_risk)
         g = 1 - np.concatenate([[1.0], survival])[np.searchsorted(distinct, time, side="left")]
     return g - g[event].mean()
@@ -46,7 +48,7 @@ def proportional_hazards_test(fit: CoxFit, transform: str = "km") -> pd.DataFram
 
     A small p says that the hazard ratio changes with time; look at the smoothed Schoenfeld residuals for how.
     """
-    g_all = time_transform(fit._time, fit._event, transform)
+    g_all = time_transform(fit._time, fit._event, transform, fit._entry)
     x = fit._x - np.average(fit._x, axis=0, weights=fit._weight)
     lp = x @ fit.coef
     p = len(fit.coef)

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from survival.errors import SurvivalError
-from survival.outcome import check_outcome
+from survival.outcome import check_entry, check_outcome
 from survival.risk_sets import Stratum, event_weight, information_matrix, risk_sums, stratum_of
 
 TIES = ("efron", "breslow")
@@ -34,7 +34,7 @@ class CoxFit:
 
     names: (p,). coef, se: (p,) log hazard ratios and their standard errors. covariance: (p, p). log_likelihood: of the
     fit; null: with all b = 0. score: score statistic at b = 0. n, events: rows and events. ties: "efron" or "breslow".
-    centre: (p,) weighted column means; lp is x @ coef, not centred.
+    centre: (p,) weighted column means; lp is x @ coef, not centred. late: whether entry times were taken in.
     """
 
     names: tuple[str, ...]
@@ -52,6 +52,11 @@ class CoxFit:
     _labels: tuple[Any, ...]
     _time: np.ndarray
     _event: np.ndarray
+    _entry: np.ndarray | None = None
+
+    @property
+    def late(self) -> bool:
+        return self._entry is not None
 
     @property
     def se(self) -> np.ndarray:
@@ -118,6 +123,7 @@ def cox_regression(
     ties: str = "efron",
     strata: Any = None,
     weight: Any = None,
+    entry: Any = None,
 ) -> CoxFit:
     """Maximise the partial likelihood by Newton's method with halved steps.
 
@@ -126,6 +132,7 @@ def cox_regression(
     x : (n, p) covariates, or (n,) one; p well below the number of events. time, event : (n,).
     ties : "efron" or "breslow". strata : (n,) labels, each with a baseline of its own.
     weight : (n,) case weights >= 0, None: 1 each. Standard errors take them for numbers of patients.
+    entry : (n,) when each patient came under observation (left truncation), before `time`; None: all at 0.
 
     Raises
     ------
@@ -147,7 +154,8 @@ def cox_regression(
     kept = np.flatnonzero(w > 0)
     if len(labels) != matrix.shape[1] or w.shape != (n,) or not np.isfinite(w).all() or (w < 0).any():
         raise SurvivalError("Give one name a covariate and one weight, at least 0, a row.")
-    groups, parts = _split(kept, outcome.time, outcome.event, strata, ties)
+    start_time = None if entry is None else check_entry(entry, outcome.time)
+    groups, parts = _split(kept, outcome.time, outcome.event, strata, ties, start_time)
     if not parts:
         raise SurvivalError("There is no event: a Cox regression needs some.")
     centre = np.average(matrix, axis=0, weights=w)
@@ -173,21 +181,22 @@ def cox_regression(
         _labels=groups,
         _time=outcome.time,
         _event=outcome.event,
+        _entry=start_time,
     )
 
 
 def _split(
-    kept: np.ndarray, time: np.ndarray, event: np.ndarray, strata: Any, ties: str
+    kept: np.ndarray, time: np.ndarray, event: np.ndarray, strata: Any, ties: str, entry: np.ndarray | None
 ) -> tuple[tuple[Any, ...], tuple[Stratum, ...]]:
     """Strata that have an event; the others have no part in the likelihood."""
     if strata is None:
-        return ((None,), (stratum_of(kept, time, event, ties),)) if event[kept].any() else ((), ())
+        return ((None,), (stratum_of(kept, time, event, ties, entry),)) if event[kept].any() else ((), ())
     label = np.asarray(strata)
     if label.shape != time.shape or pd.isna(label).any():
         raise SurvivalError("Give every patient a stratum.")
     found = [(name, kept[label[kept] == name]) for name in pd.unique(label[kept])]
     found = [(name, rows) for name, rows in found if event[rows].any()]
-    parts = tuple(stratum_of(rows, time, event, ties) for _, rows in found)
+    parts = tuple(stratum_of(rows, time, event, ties, entry) for _, rows in found)
     return tuple(name.item() if isinstance(name, np.generic) else name for name, _ in found), parts
 
 

@@ -1,5 +1,8 @@
 """Risk sets of a Cox model and the sums over them, with Breslow or Efron ties, in strata, with case weights.
 
+Who comes under observation late (entry > 0, left truncation) is at risk at times t with entry < t <= time: sums over
+those who are still there, less sums over those who have not come yet.
+
 At a time with d events, S the sum over the risk set and D the events' own part of it: Breslow takes S for each event,
 Efron S - (l / d) D for the l-th of them, l = 0 .. d - 1.
 """
@@ -17,7 +20,9 @@ class Stratum:
 
     rows: (m,) places in the input. end: (E,) last place in rows that is at risk with the event. dies: (E,) the event's
     own place in rows. first, last: (E,) where the events of its time begin and end among the E. share: (E,) l / d.
-    reach: (m,) how many of the E events each row is still at risk for, counted from the end.
+    reach: (m,) how many of the E events each row is still at risk for, counted from the end. With entry times:
+    entering: (m,) rows in falling entry; late: (E,) how many of those have not entered by the event; before: (m,) the
+    first of the E events that is at or before the row's entry.
     """
 
     rows: np.ndarray
@@ -28,9 +33,14 @@ class Stratum:
     share: np.ndarray
     reach: np.ndarray
     time: np.ndarray
+    entering: np.ndarray | None = None
+    late: np.ndarray | None = None
+    before: np.ndarray | None = None
 
 
-def stratum_of(rows: np.ndarray, time: np.ndarray, event: np.ndarray, ties: str) -> Stratum:
+def stratum_of(
+    rows: np.ndarray, time: np.ndarray, event: np.ndarray, ties: str, entry: np.ndarray | None = None
+) -> Stratum:
     rows = rows[np.argsort(-time[rows], kind="stable")]
     falling = -time[rows]
     dies = np.flatnonzero(event[rows])
@@ -46,7 +56,17 @@ def stratum_of(rows: np.ndarray, time: np.ndarray, event: np.ndarray, ties: str)
         share=share if ties == "efron" else np.zeros(len(dies)),
         reach=np.searchsorted(at, falling, side="left"),
         time=-at,
+        **_entries(rows, at, entry),
     )
+
+
+def _entries(rows: np.ndarray, at: np.ndarray, entry: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The part of a stratum that late entries need; at: (E,) event times with a minus, rising."""
+    if entry is None:
+        return {}
+    entering = rows[np.argsort(-entry[rows], kind="stable")]
+    late = np.searchsorted(-entry[entering], at, side="right")
+    return {"entering": entering, "late": late, "before": np.searchsorted(at, -entry[rows], side="left")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +83,10 @@ def risk_sums(part: Stratum, x: np.ndarray, weight: np.ndarray, lp: np.ndarray, 
     own = risk[part.dies]
     columns = np.column_stack([np.ones(len(risk)), x[part.rows]])
     s = np.cumsum(risk[:, None] * columns, axis=0)[part.end]
+    if part.entering is not None:
+        waiting = weight[part.entering] * np.exp(lp[part.entering] - shift)
+        coming = waiting[:, None] * np.column_stack([np.ones(len(waiting)), x[part.entering]])
+        s = s - np.vstack([np.zeros(columns.shape[1]), np.cumsum(coming, axis=0)])[part.late]
     tied = np.cumsum(np.vstack([np.zeros(columns.shape[1]), own[:, None] * columns[part.dies]]), axis=0)
     s = s - part.share[:, None] * (tied[part.last + 1] - tied[part.first])
     return RiskSums(s[:, 0], s[:, 1:] / s[:, :1], risk)
@@ -84,6 +108,8 @@ def information_matrix(part: Stratum, sums: RiskSums, x: np.ndarray, factor: np.
     rate = factor / sums.s0
     after = np.concatenate([np.cumsum(rate[::-1])[::-1], [0.0]])  # from event e (falling time) to the earliest
     total = after[part.reach]
+    if part.before is not None:
+        total = total - after[part.before]
     shared = np.concatenate([[0.0], np.cumsum(rate * part.share)])
     total[part.dies] -= shared[part.last + 1] - shared[part.first]
     rows = x[part.rows]
