@@ -24,6 +24,12 @@ chosen = st.navigation(
                 help="Load a study, check its table and photos, leave patients out, make codes, see what they draw.",
             ),
             st.Page(
+                "pages/survival_model.py",
+                title="Survival model",
+                icon=":material/monitoring:",
+                help="Models of the study side by side, out of fold: photo, clinical data, both; calibration, decisions.",
+            ),
+            st.Page(
                 "pages/portrait.py",
                 title="Portrait",
                 icon=":material/add_a_photo:",

@@ -34,7 +34,10 @@ overview.performance(cohort)
 
 st.space("small")
 page.section("Where to go")
-portrait, direction, training = st.columns(3, gap="large")
+survival, portrait, direction, training = st.columns(4, gap="large")
+with survival:
+    st.page_link("pages/survival_model.py", label="**Survival model**: what predicts", icon=":material/monitoring:")
+    page.note("See photo, clinical data and both side by side, out of fold, with every figure a reviewer asks for.")
 with portrait:
     st.page_link("pages/portrait.py", label="**Portrait**: from a photo to a risk", icon=":material/add_a_photo:")
     page.note("Upload a photo, take one, or choose a patient of the study. See it aligned, inverted and scored.")

@@ -23,7 +23,7 @@ from study.comparison.features import Cohort, gather
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, Judged, comparison_folder
 from study.comparison.standing import provenance
-from study.comparison.tables import TABLES, empty
+from study.comparison.tables import TABLES, empty, table_of
 from study.errors import StudyError
 from study.files import replacing_folder
 from study.store import Study
@@ -32,9 +32,11 @@ from survival.crossval import Comparison as Scored
 from survival.errors import FitCancelled, SurvivalError
 from survival.outcome import check_outcome
 from survival.probability import evaluation_times
+from survival.subgroups import subgroup_table
 
 PARTS = "comparisons.parts"
 TIMES = 20
+SUBGROUP_SAMPLES = 300
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "scikit-survival")
 Told = Callable[[str], None]
 Cancelled = Callable[[], bool] | None
@@ -144,6 +146,18 @@ def _result(
     tables["shuffles"] = measure.shuffle_table(scored, shuffles)
     tables["truth"] = measure.truth_table(study, scored, models, cohort.patients, plan)
     _stop_if(cancelled)
+    tell.stage("Subgroups")
+    grouped = subgroup_table(
+        scored,
+        clinical,
+        horizons,
+        names=[c.name for c in models],
+        samples=min(plan.samples, SUBGROUP_SAMPLES),
+        seed=plan.seed,
+        on_progress=lambda done, total: tell.count(done, total, None, "subgroups"),
+        cancelled=cancelled,
+    )
+    tables["subgroups"] = table_of("subgroups", list(grouped.itertuples(index=False)))
     found, notes = explain(models, cohort, scored, tell.stage, cancelled)
     return Comparison(
         name=name,

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.features import DESCRIPTOR, PHOTO, Cohort, clinical_table, covariate_names, patients_of
-from study.comparison.plan import FEATURE_SETS
 from study.comparison.record import Comparison
 from study.errors import StudyError
 from study.latents import read_index
@@ -100,8 +99,3 @@ def _table_now(study: Study, comparison: Comparison, photos: bool) -> pd.DataFra
     if comparison.plan.site == "single":
         chosen &= table["site"] == comparison.plan.site_name
     return table[chosen].reset_index(drop=True)
-
-
-def uses_photos(features: tuple[str, ...]) -> bool:
-    """Whether one of these feature sets looks at photos."""
-    return any({PHOTO, DESCRIPTOR} & set(FEATURE_SETS[name].blocks) for name in features)

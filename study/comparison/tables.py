@@ -89,6 +89,17 @@ TABLES: dict[str, dict[str, str]] = {
     "schoenfeld": {"candidate": "s", "name": "s", "time": "f", "residual": "f"},
     # Harrell C of each shuffle of the outcome, mean over repeats.
     "shuffles": {"shuffle": "i", "harrell": "f"},
+    # Every measure of every model within subgroups (survival.subgroups.subgroup_table): "all patients" first. A
+    # subgroup under ten events has one row with candidate and measure "" and no value.
+    "subgroups": {
+        "variable": "s",
+        "level": "s",
+        "n": "i",
+        "events": "i",
+        "candidate": "s",
+        "measure": "s",
+        **INTERVAL,
+    },
     # Simulated studies only: measure "C of the true face hazard", "C of the true hazard" (candidate ""), and of each
     # model with a photo alone "share recovered", (C - 0.5) / (C of the true face hazard - 0.5).
     "truth": {"candidate": "s", "measure": "s", **INTERVAL},

@@ -1,0 +1,69 @@
+"""Survival model: models of a study side by side, out of fold, and one of them chosen as the study's model."""
+
+import streamlit as st
+
+from ui import cohort_files, page, study_jobs, survival_plan, survival_results, survival_subgroups, survival_views
+from ui import survival_files as files
+
+VIEWS = {
+    "Models": None,
+    "Risk groups": survival_views.risk_groups,
+    "Hazard ratios": survival_views.hazards,
+    "Calibration": survival_views.calibration,
+    "Over time": survival_views.over_time,
+    "Decision": survival_views.decision,
+    "Penalty": survival_views.penalty,
+    "Proportional hazards": survival_views.proportional,
+    "Subgroups": survival_subgroups.subgroups,
+    "Details": survival_subgroups.details,
+}
+
+page.masthead(
+    "What the figures rest on",
+    "Survival model",
+    "Models of this study side by side, each judged on patients it has never seen: what a photo tells, what age, sex "
+    "and clinical data tell, and what one adds to the other.",
+)
+found = page.require(cohort_files.opened, "The study cannot be opened")
+study_jobs.section(found.words, survival_plan.VERBS, "survival")
+names = files.names(found)
+cohort_files.problem()
+if not found.usable:
+    page.unavailable("The study has errors", "Correct what the Cohort page's table check lists as errors first.")
+    st.stop()
+if not names:
+    page.note("No models of this study have been compared yet.")
+    survival_plan.section(found, open_at_first=True)
+    page.research_notice(found.study)
+    st.stop()
+
+name = names[0]
+if len(names) > 1:
+    name = st.selectbox(
+        "Comparison", names, key=f"survival-which-{found.study.name}", persist_state="session", width=300
+    )
+result = page.require(lambda: files.comparison(found, name), "The comparison cannot be shown")
+reasons = files.stale(found, name)
+if reasons:
+    st.warning(f"The study changed since: {' '.join(reasons)} Compare again.", icon=":material/update:")
+
+survival_results.headline(result)
+st.space("small")
+view = st.segmented_control(
+    "View",
+    list(VIEWS),
+    default="Models",
+    key="survival-view",
+    persist_state="session",
+    required=True,
+    label_visibility="collapsed",
+)
+page.section(view)
+if view == "Models":
+    base = survival_results.choose_base(result)
+    survival_results.models_view(result, base)
+else:
+    VIEWS[view](result)
+st.space("small")
+survival_plan.section(found, open_at_first=False)
+page.research_notice(found.study)

@@ -1,0 +1,76 @@
+"""How long a comparison will take: from what the fits of an earlier one took, else from speeds measured once."""
+
+from __future__ import annotations
+
+from study.comparison.candidates import PLAIN, RIDGE
+from study.comparison.plan import FEATURE_SETS, USUAL, Plan
+from study.comparison.record import CONTROL, Comparison
+
+# Seconds of one fit with its scoring, one thread, 480 training patients with codes of 5,120 numbers (the demo study,
+# 50 penalties): photo sets, and sets of few clinical columns.
+WIDE = {
+    "cox-ridge": 3.0,
+    "cox-elastic-net": 3.0,
+    "cox-lasso": 3.0,
+    "deepsurv": 3.0,
+    "forest": 3.0,
+    "boosting": 3.0,
+    "svm": 3.0,
+    "random-direction": 0.5,
+}
+NARROW = {
+    "cox": 0.05,
+    "cox-ridge": 0.5,
+    "cox-elastic-net": 0.5,
+    "cox-lasso": 0.5,
+    "deepsurv": 1.5,
+    "forest": 1.5,
+    "boosting": 1.5,
+    "svm": 1.5,
+}
+MEASURED_PATIENTS = 480
+MEASURING = 3.0  # seconds of figures, curves and final fits a candidate
+PHOTO_BLOCKS = frozenset({"photo", "descriptor"})
+
+
+def seconds_needed(
+    plan: Plan, sets: tuple[str, ...], patients: int, workers: int = 1, earlier: Comparison | None = None
+) -> float:
+    """Seconds of a comparison of these feature sets; what is kept from an earlier run comes off as it goes."""
+    known = _measured(earlier) if earlier is not None else {}
+    fits = plan.folds * plan.repeats
+    training = patients * (plan.folds - 1) / plan.folds
+    total = 0.0
+    for name in sets:
+        wide = bool(PHOTO_BLOCKS & set(FEATURE_SETS[name].blocks))
+        for asked in plan.models:
+            model = (RIDGE if wide else PLAIN) if asked == USUAL else asked
+            if model == PLAIN and wide:
+                continue
+            total += _one(known, f"{name} / {model}", model, wide, training)
+    photo = any("photo" in FEATURE_SETS[name].blocks for name in sets)
+    usual = RIDGE if photo else PLAIN
+    total += plan.shuffles * _one(known, "shuffled", usual, photo, training)
+    total += _one(known, "random-direction", "random-direction", True, training) * (photo and plan.random_direction)
+    candidates = len(sets) * len(plan.models) + plan.shuffles + 2
+    return fits * total / max(1, workers) + MEASURING * candidates
+
+
+def _one(known: dict[str, tuple[float, float]], name: str, model: str, wide: bool, training: float) -> float:
+    """Seconds of one fit. Work on codes grows with the square of the patients, on few columns with their number."""
+    if name in known:
+        seconds, measured = known[name]
+    else:
+        seconds, measured = (WIDE if wide else NARROW).get(model, 3.0), float(MEASURED_PATIENTS)
+    return seconds * (training / measured) ** (2 if wide else 1)
+
+
+def _measured(earlier: Comparison) -> dict[str, tuple[float, float]]:
+    """Candidate -> (seconds a fit, training patients)."""
+    fits = earlier.plan.folds * earlier.plan.repeats
+    training = len(earlier.patients) * (earlier.plan.folds - 1) / earlier.plan.folds
+    return {
+        c.name: (c.seconds / fits, training)
+        for c in earlier.candidates
+        if c.seconds > 0 and not (c.role == CONTROL and c.name == "kaplan-meier")
+    }

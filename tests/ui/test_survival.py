@@ -1,0 +1,127 @@
+"""The Survival model page, started from the entry: planning, the job, every view of a result, staleness."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from study.comparison.plan import Plan
+from study.comparison.record import read_comparison
+from study.comparison.run import compare
+from study.exclusions import exclude
+from study.store import Study
+from tests.ui.conftest import Places
+from tests.ui.test_pages import words
+from ui.processes import Queue
+
+Opener = Callable[..., AppTest]
+PAGE = "pages/survival_model.py"
+PLAN = Plan(("age-sex", "clinical", "photo"), folds=3, repeats=1, samples=40, shuffles=1, penalties=8)
+VIEWS = (
+    ("Models", ("plot-dots", "plot-differences"), "What the others tell beside"),
+    ("Risk groups", ("plot-curves",), "quarter of the patients"),
+    ("Hazard ratios", ("plot-forest", "plot-coefficients"), "Coefficients of the plain Cox models"),
+    ("Calibration", ("plot-calibration",), "mean predicted risk"),
+    ("Over time", ("plot-auc", "plot-brier"), "0.5 is guessing"),
+    ("Decision", ("plot-decision",), "Net benefit"),
+    ("Penalty", ("plot-penalty",), "effective parameters"),
+    ("Proportional hazards", ("plot-schoenfeld",), "the line is level"),
+    ("Subgroups", (), "All patients"),
+    ("Details", (), "bootstrap samples"),
+)
+
+
+@pytest.fixture(scope="module")
+def compared(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study with a comparison."""
+    folder = tmp_path_factory.mktemp("compared") / "demo"
+    shutil.copytree(places.study.path, folder)
+    compare(Study.open(folder), PLAN)
+    return folder
+
+
+@pytest.fixture
+def studies(compared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy that a test may change; nothing is begun that is queued."""
+    monkeypatch.setenv("LATENT_HEALTH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(Queue, "start_runner", lambda self: None)
+    shutil.copytree(compared, tmp_path / "studies" / "demo")
+    return tmp_path / "studies"
+
+
+@pytest.mark.parametrize(("view", "plots", "told"), VIEWS)
+def test_every_view_says_what_it_shows(
+    open_app: Opener, studies: Path, view: str, plots: tuple[str, ...], told: str
+) -> None:
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    app.segmented_control(key="survival-view").set_value(view).run()
+    assert not app.exception
+    said = words(app)
+    assert told in said
+    assert "Simulated study" in said
+    assert "simulated, so what could be reached" not in said, "this study has no truth table"
+    assert len(app.get("plotly_chart")) == len(plots)
+    assert len(app.get("download_button")) >= len(plots)
+    pictures = [p for p in app.get("bidi_component") if p.proto.component_name == "latent_health_keep_figure"]
+    assert len(pictures) == len(plots)
+    assert said.count("How to read it") == max(len(plots), view == "Subgroups")
+
+
+def test_figures_on_the_page_are_those_on_disk(open_app: Opener, studies: Path) -> None:
+    result = read_comparison(studies / "demo")
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    best, said = result.best(), words(app)
+    assert f"{result.figure(best.name).value:.3f}" in [m.value for m in app.metric]
+    e = result.figure("photo / cox-ridge")
+    assert f"{e.value:.3f} <small>{e.low:.3f} to {e.high:.3f}</small>" in said
+    assert said.index("Photo (W+), ridge Cox") < said.index("Kaplan-Meier, no covariates"), "controls come last"
+    app.selectbox(key="survival-base-demo-main").set_value("age-sex / cox").run()
+    assert not app.exception
+    assert "Differences to Age and sex, Cox" in words(app)
+
+
+def test_a_study_that_changed_since_says_so(open_app: Opener, studies: Path) -> None:
+    exclude(studies / "demo", ["P0001"], "covered")
+    said = words(open_app(studies=studies).switch_page(PAGE).run())
+    assert "1 of its patients were excluded since." in said
+
+
+def test_a_plan_becomes_a_job_of_the_queue(open_app: Opener, studies: Path, tmp_path: Path) -> None:
+    shutil.rmtree(studies / "demo" / "comparisons")
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    assert not app.exception
+    assert "No models of this study have been compared yet" in words(app)
+    assert "About" in words(app), "the time it will take"
+    sets = app.pills(key="survival-sets-demo")
+    sets.set_value([]).run()
+    assert "Choose at least one feature set" in words(app)
+    assert app.button(key="survival-start").disabled
+    sets = app.pills(key="survival-sets-demo")
+    sets.set_value(["photo", "age-sex"]).run()
+    app.pills(key="survival-models").set_value(["usual", "forest"]).run()
+    app.number_input(key="survival-repeats").set_value(2).run()
+    app.text_input(key="survival-name").set_value("../x").run()
+    assert "cannot be a comparison" in words(app)
+    app.text_input(key="survival-name").set_value("more").run()
+    app.button(key="survival-start").click().run()
+    assert not app.exception
+    [job] = Queue(tmp_path / "runs" / "queue").jobs()[0]
+    assert job.command == (
+        *("study", "compare", str(studies / "demo"), "--name", "more"),
+        *("--features", "age-sex,photo", "--models", "usual,forest", "--repeats", "2"),
+    )
+    assert app.button(key="survival-start").disabled, "one at a time"
+    next(b for b in app.button if b.label == "Stop").click().run()
+    assert not app.exception
+    assert Queue(tmp_path / "runs" / "queue").jobs()[0][0].state == "stopped"
+
+
+def test_a_damaged_result_gets_a_sentence(open_app: Opener, studies: Path) -> None:
+    (studies / "demo" / "comparisons" / "main" / "comparison.npz").write_bytes(b"no")
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    assert not app.exception
+    assert "is damaged" in words(app)

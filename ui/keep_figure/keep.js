@@ -1,0 +1,79 @@
+// Buttons that keep the figure beside them as a picture, made here in the browser from what is on screen: Plotly draws
+// several SVG layers one over the other; they are put into one, on the page's own background.
+
+const SVG = "http://www.w3.org/2000/svg"
+const SCALE = 3 // pixels of the PNG for one on screen: 300 dpi at a printed width of about 20 cm
+const LEFT_OUT = ".modebar, .hoverlayer, .zoomlayer, .drag"
+
+export default function ({ data, parentElement }) {
+  const said = parentElement.querySelector(".said")
+  for (const button of parentElement.querySelectorAll("button")) {
+    button.onclick = async () => {
+      said.textContent = ""
+      try {
+        await keep(button.dataset.kind, data)
+      } catch {
+        said.textContent = "The picture could not be made."
+      }
+    }
+  }
+}
+
+async function keep(kind, { place, name, paper }) {
+  const drawn = document.querySelector(`.st-key-${CSS.escape(place)} .js-plotly-plot .svg-container`)
+  if (!drawn) throw new Error("no figure")
+  const { picture, width, height } = merge(drawn, paper)
+  const text = `<?xml version="1.0" encoding="UTF-8"?>\n${new XMLSerializer().serializeToString(picture)}`
+  const vector = new Blob([text], { type: "image/svg+xml;charset=utf-8" })
+  offer(kind === "svg" ? vector : await raster(vector, width, height), `${name}.${kind}`)
+}
+
+function merge(drawn, paper) {
+  const box = drawn.getBoundingClientRect()
+  const width = Math.round(box.width)
+  const height = Math.round(box.height)
+  const picture = document.createElementNS(SVG, "svg")
+  for (const [key, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) {
+    picture.setAttribute(key, value)
+  }
+  const ground = document.createElementNS(SVG, "rect")
+  for (const [key, value] of Object.entries({ width, height, fill: paper })) ground.setAttribute(key, value)
+  picture.appendChild(ground)
+  for (const layer of drawn.querySelectorAll("svg.main-svg")) {
+    const copy = layer.cloneNode(true)
+    copy.querySelectorAll(LEFT_OUT).forEach(part => part.remove())
+    copy.style.background = "none"
+    copy.removeAttribute("class")
+    picture.appendChild(copy)
+  }
+  return { picture, width, height }
+}
+
+async function raster(vector, width, height) {
+  const address = URL.createObjectURL(vector)
+  try {
+    const image = new Image()
+    await new Promise((done, failed) => {
+      image.onload = done
+      image.onerror = failed
+      image.src = address
+    })
+    const canvas = document.createElement("canvas")
+    canvas.width = SCALE * width
+    canvas.height = SCALE * height
+    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height)
+    return await new Promise((done, failed) => canvas.toBlob(made => (made ? done(made) : failed()), "image/png"))
+  } finally {
+    URL.revokeObjectURL(address)
+  }
+}
+
+function offer(blob, name) {
+  const link = document.createElement("a")
+  link.href = URL.createObjectURL(blob)
+  link.download = name
+  document.body.appendChild(link)
+  link.click()
+  link.remove()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000)
+}
