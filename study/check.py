@@ -19,12 +19,12 @@ def check(path: str, quick: bool = False) -> tuple[Study, Findings]:
     """
     study, findings = inspect(path)
     if not quick:
-        check_photos(study.patients, [study.photos.get(p) for p in study.patients["patient_id"]], findings)
+        check_photos(study.patients, study.photo_files, findings, study.table_name)
     try:
         if study.has_latents:
             _, index = study.latents()
-            missing = len(study.included_photos) - int(index["patient_id"].isin(study.included_photos.keys()).sum())
-            if missing:
+            missing = len(study.included_files) - int(index["patient_id"].isin(study.included_photos.keys()).sum())
+            if missing > 0:
                 findings.warning(INDEX, None, f"{missing} photos have no code.", "Run `python -m study embed`.")
         for folder in sorted(p for p in (study.path / MODELS).glob("*") if p.is_dir()):
             study.model(folder.name)
@@ -40,7 +40,8 @@ def summary(study: Study, findings: Findings) -> str:
     lines = [f"{study.name}: {study.title}{' (simulated)' if study.simulated else ''}"]
     lines.append(f"{n} patients, {events} events, longest follow-up {table['time'].max():g} {unit}.")
     codes = f"{len(study.latents().ws)} codes" if study.has_latents and not findings.errors else "no codes checked"
-    lines.append(f"{len(study.photos)} photos, {codes}.")
+    photos = sum(len(files) for files in study.photo_files.values())
+    lines.append(f"{photos} photos, {codes}." if photos else "No photos: clinical columns alone.")
     if study.excluded:
         lines.append(f"{len(study.excluded)} patients are excluded ({EXCLUSIONS_FILE}).")
     counts = findings.counts

@@ -131,7 +131,7 @@ def run(args: Any) -> int:
     from study.prepare import study_checkpoint
 
     study = Study.open(args.study)
-    make_engine = engine_for(args, len(study.included_photos))
+    make_engine = engine_for(args, len(study.included_files))
     checkpoint = study_checkpoint(study, args.checkpoint)
     show = progress_line("photos")
     report = embed_with(study, checkpoint, make_engine, args.batch, lambda p: show(p.done, p.total, p.seconds_left))

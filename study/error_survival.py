@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from study.errors import StudyError
-from study.latents import AGAIN
+from study.latents import AGAIN, by_patient
 from study.store import Study
 from survival.errors import SurvivalError
 from survival.regression import cox_regression
@@ -164,7 +164,7 @@ def error_and_survival(
     Raises StudyError without codes; a cohort that is too small or too even to tell gives an answer without ratios, and
     a note.
     """
-    index = (study.latents().index if index is None else index).set_index("patient_id")
+    index = by_patient(study.latents().index if index is None else index)
     table = study.patients[study.patients["patient_id"].isin(study.included_photos.keys())] if table is None else table
     table = table[table["patient_id"].isin(index.index)].set_index("patient_id")
     if table.empty:

@@ -52,6 +52,8 @@ def flow(study: Study) -> list[Step]:
     reasons = Counter(study.excluded[p].reason for p in patients if p in study.excluded)
     steps.append(_step("Not excluded", left, reasons))
     cells = dict(zip(patients, study.patients["photo"], strict=True))
+    if not study.photos and not any(cells.values()):
+        return [*steps, Step("Analysed by clinical columns", len(left))]
     reasons = Counter(_no_photo(str(cells[p])) for p in left if p not in study.photos)
     left = [p for p in left if p in study.photos]
     steps.append(_step("With a photo", left, reasons))

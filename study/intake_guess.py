@@ -7,10 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from study.errors import Findings
-from study.settings import TIME_UNITS, Columns
-from study.table import MISSING, read_rows
+from study.settings import KINDS, OPTIONAL_COLUMNS, SAFE_NAME, TAKEN, TIME_UNITS, Columns, Covariate
+from study.tables.raw import MISSING
+from study.tables.read import read_table
 
 SHOWN_ROWS = 5
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 MAX_VALUES = 12  # different ones in a column that can be a coding
 # Names as `_plain` leaves them; earlier ones are better.
 NAMES = {
@@ -33,6 +35,9 @@ NAMES = {
     "site": ("site", "tumorsite", "tumoursite", "cancersite", "primarysite", "diagnosis", "cancertype"),
     "stage": ("stage", "tumorstage", "tumourstage", "cancerstage", "ajccstage"),
     "ecog": ("ecog", "ecogps", "performancestatus", "ps"),
+    "entry": ("entry", "entrytime", "delayedentry", "lefttruncation"),
+    "photo_date": ("photodate", "imagedate", "dateofphoto"),
+    "baseline_date": ("baselinedate", "diagnosisdate", "dateofdiagnosis", "indexdate"),
 }
 UNITS = {"days": ("days", "day", "d"), "weeks": ("weeks", "week", "wk"), "months": ("months", "month", "mo", "mos")}
 UNITS["years"] = ("years", "year", "yrs", "yr", "y")
@@ -42,28 +47,41 @@ CENSORED = frozenset({"0", "no", "n", "false", "f", "alive", "living", "censored
 
 @dataclass(frozen=True)
 class Look:
-    """A table before anyone has said what it means. values: the different texts of each column that has few."""
+    """A table before anyone has said what it means. values: the different texts of each column that has few. numeric:
+    columns that hold numbers alone. said: what was detected about the file."""
 
     header: list[str]
     patients: int
     first: list[list[str]]
     values: dict[str, list[str]]
+    numeric: frozenset[str] = frozenset()
+    said: tuple[str, ...] = ()
 
 
 def look(data: bytes) -> Look:
     """What stands in a table. Raises StudyError where it is none; rows of the wrong width are left to the check."""
-    header, rows, _ = read_rows(data, Findings())
-    values = {}
-    for place, name in enumerate(header):
-        found: dict[str, None] = {}
-        for row in rows:
-            if row[place].lower() not in MISSING:
-                found[row[place][:60]] = None
-            if len(found) > MAX_VALUES:
-                break
-        else:
+    raw = read_table(data, Findings())
+    values, numeric = {}, set()
+    for name, cells in raw.columns().items():
+        found = {cell[:60] for cell in dict.fromkeys(cells) if cell.lower() not in MISSING}
+        if len(found) <= MAX_VALUES:
             values[name] = sorted(found)
-    return Look(header, len(rows), rows[:SHOWN_ROWS], values)
+        if found and all(NUMBER.fullmatch(cell) for cell in found):
+            numeric.add(name)
+    return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, frozenset(numeric), raw.said)
+
+
+def guess_covariate(column: str, seen: Look, taken: Collection[str] = ()) -> Covariate | None:
+    """A covariate from a column: numeric where it holds numbers alone, else categorical; None for free text."""
+    base = re.sub(r"[^A-Za-z0-9_-]+", "_", column).strip("_-") or "covariate"
+    name = free_name(base[:50], {*TAKEN, *taken})
+    if not SAFE_NAME.fullmatch(name):
+        return None
+    if column in seen.numeric:
+        return Covariate(name, KINDS[0], "" if name == column else column, label=column[:100])
+    if column not in seen.values:
+        return None
+    return Covariate(name, KINDS[1], "" if name == column else column, label=column[:100])
 
 
 def _words(name: str) -> list[str]:
@@ -112,6 +130,6 @@ def columns_of(chosen: dict[str, str | None], header: list[str]) -> Columns:
     """Columns for study.toml: what was chosen, and for the rest names that no column has."""
     out: dict[str, str] = {key: name for key, name in chosen.items() if name is not None}
     for f in fields(Columns):
-        if f.name not in out:
+        if f.name not in out and f.name not in OPTIONAL_COLUMNS:
             out[f.name] = free_name(f.name, [*header, *out.values()])
     return Columns(**out)

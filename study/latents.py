@@ -93,6 +93,17 @@ def stream_latents(
     return record
 
 
+def by_patient(index: pd.DataFrame) -> pd.DataFrame:
+    """The index with one row a patient, patient_id as its index: means of the numbers, all flags of all photos."""
+    if not index["patient_id"].duplicated().any():
+        return index.set_index("patient_id")
+    groups = index.groupby("patient_id", sort=False)
+    rows = groups.first()
+    rows[list(_NUMBERS)] = groups[list(_NUMBERS)].mean()
+    rows["flags"] = groups["flags"].agg(lambda texts: "\n".join(dict.fromkeys("\n".join(texts).splitlines())).strip())
+    return rows
+
+
 def write_latents(folder: Path, ws: NDArray[np.float32], index: pd.DataFrame, embedding: Embedding) -> Embedding:
     """`stream_latents` of codes that are in memory."""
     return stream_latents(folder, len(ws), [(ws, index)], embedding)

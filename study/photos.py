@@ -1,21 +1,63 @@
-"""The photo column of patients.csv: which file in photos/ belongs to whom, with no way out of that folder."""
+"""Which files in photos/ belong to whom, with no way out of that folder, and which of a patient's photos count.
+
+A patient's photos are named in the photo column of the patient table, several with `;` or `|` between them, or in
+photos.csv (patient_id, photo, date), a row a photo. A split is by patient, whatever the number of photos.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from faces.errors import FaceError
 from faces.photo import load_photo
 from study.errors import Findings
-from study.files import sha256_of
+from study.files import read_limited, sha256_of
+from study.near_copies import fingerprint, near_copies
 from study.settings import Settings
-from study.table import FILE_NAME, MISSING
+from study.tables.raw import FILE_NAME, MAX_BYTES, MISSING
+from study.tables.read import read_table
 
 FOLDER = "photos"
+LIST_NAME = "photos.csv"
+LIST_COLUMNS = ("patient_id", "photo")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+LEFT_OUT = "The patient is left out of photo models."
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A photo as the study lists it: whose, where (file and row), the cell, and when it was taken if that is told."""
+
+    patient: str
+    where: str
+    row: int
+    cell: str
+    taken: date | None = None
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo that is there. days: from the baseline date to the photo, nan where either is not told."""
+
+    path: Path
+    taken: date | None = None
+    days: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Photos:
+    """files: patient -> the photos that count for them under the study's rule, the main one first. listed: how many
+    were listed and found."""
+
+    files: dict[str, tuple[PhotoFile, ...]] = field(default_factory=dict)
+    listed: int = 0
 
 
 def photo_name(cell: str) -> str | None:
@@ -25,10 +67,19 @@ def photo_name(cell: str) -> str | None:
     """
     if "\\" in cell or ":" in cell or not cell.isprintable() or len(cell) > 255:
         return None
+    if "/" not in cell:
+        return None if cell.startswith(".") else cell or None
     parts = PurePosixPath(cell).parts
     if len(parts) == 2 and parts[0] == FOLDER:
         parts = parts[1:]
     return parts[0] if len(parts) == 1 and not parts[0].startswith((".", "/")) else None
+
+
+def photo_cells(cell: str) -> list[str]:
+    """The photos that a cell names: several are separated by `;` or `|`."""
+    if ";" not in cell and "|" not in cell:
+        return [] if cell.lower() in MISSING else [cell]
+    return [part for text in cell.replace("|", ";").split(";") if (part := text.strip()).lower() not in MISSING]
 
 
 def _files_in(folder: Path) -> dict[str, bool]:
@@ -39,54 +90,178 @@ def _files_in(folder: Path) -> dict[str, bool]:
         return {e.name: e.is_file(follow_symlinks=False) for e in entries if not e.name.startswith(".")}
 
 
-def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings) -> list[Path | None]:
-    """The photo file of each row of `table`, None where there is none; problems by row go to `findings`."""
+def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Photos:
+    """The photos of each patient of the checked table; problems by row go to `findings`. where: the table's file."""
     files = _files_in(folder / FOLDER)
-    column = settings.columns.photo
-    taken: dict[str, int] = {}
-    out: list[Path | None] = []
-    for cell, row in zip(table["photo"], table["row"], strict=True):
-        out.append(None)
-        name = photo_name(cell) if cell.lower() not in MISSING else ""
-        if name == "":
-            findings.warning(FILE_NAME, int(row), f"{column} is missing.", "The patient is left out of photo models.")
-        elif name is None:
-            message = f"{column} {cell[:60]!r} does not name a file in {FOLDER}/."
-            findings.error(FILE_NAME, int(row), message, f"Write {FOLDER}/NAME.jpg.")
-        elif not name.lower().endswith(EXTENSIONS):
-            findings.error(FILE_NAME, int(row), f"{column} {cell[:60]!r} is no photo.", f"Use {', '.join(EXTENSIONS)}.")
-        elif name in taken:
-            message = f"{column} {name} already belongs to row {taken[name]}."
-            findings.error(FILE_NAME, int(row), message, "Give each patient their own photo.")
-        elif name not in files:
-            message = f"{FOLDER}/{name[:60]} is not there."
-            findings.warning(FILE_NAME, int(row), message, "The patient is left out of photo models.")
-        elif not files[name]:
-            findings.error(
-                FILE_NAME, int(row), f"{FOLDER}/{name[:60]} is a link or folder.", "Put the photo itself there."
-            )
-        else:
-            taken[name] = int(row)
-            out[-1] = folder / FOLDER / name
-    unused = len(files) - sum(name in taken for name in files)
+    listed = list(_listed(folder, table, settings, findings, where))
+    if not listed and not files:
+        findings.note(where, None, "the study has no photos.", "Models of clinical columns need none.")
+        return Photos()
+    if not listed:
+        message = f"there are files in {FOLDER}/, but no photo is listed."
+        findings.error(where, None, message, f"Name them in column {settings.columns.photo}, or in {LIST_NAME}.")
+        return Photos()
+    found: dict[str, list[Listed]] = {}
+    names: dict[str, str] = {}
+    for item in listed:
+        name = _check(item, files, names, findings, settings.columns.photo)
+        if name is not None:
+            names[name.casefold()] = f"{item.where} row {item.row}" if item.where != where else f"row {item.row}"
+            found.setdefault(item.patient, []).append(item)
+    unused = len(files) - sum(name.casefold() in names for name in files)
     if unused:
         findings.note(f"{FOLDER}/", None, f"{unused} files belong to no patient.")
-    return out
+    _refuse_stems(files, names, findings)
+    _tell_without(table, found, settings, findings, where)
+    return _chosen(folder, table, found, settings, findings, where)
 
 
-def check_photos(table: pd.DataFrame, paths: list[Path | None], findings: Findings) -> None:
-    """Opens every photo through the photo gate and looks for the same file under two names."""
+def _listed(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Iterator[Listed]:
+    cells = table["photo"]
+    if (folder / LIST_NAME).exists():
+        if cells.ne("").any():
+            message = f"photos are listed here and in {LIST_NAME}."
+            findings.error(where, None, message, f"Keep column {settings.columns.photo}, or the list.")
+        yield from _from_list(folder, table, findings)
+        return
+    dates = table["photo_date"] if "photo_date" in table else [pd.NaT] * len(table)
+    for patient, row, cell, taken in zip(table["patient_id"], table["row"], cells, dates, strict=True):
+        several = photo_cells(cell)
+        if len(several) > 1 and pd.notna(taken):
+            message = f"{len(several)} photos share one date."
+            findings.error(where, int(row), message, f"List them with a date each in {LIST_NAME}.")
+        for one in several:
+            yield Listed(patient, where, int(row), one, taken.date() if pd.notna(taken) else None)
+
+
+def _from_list(folder: Path, table: pd.DataFrame, findings: Findings) -> Iterator[Listed]:
+    """Rows of photos.csv. A file that lacks its columns is an error."""
+    raw = read_table(read_limited(folder / LIST_NAME, MAX_BYTES, "The list of photos"), findings, LIST_NAME)
+    absent = [name for name in LIST_COLUMNS if name not in raw.header]
+    if absent:
+        findings.error(LIST_NAME, 1, f"no column {', '.join(absent)}.", "It needs patient_id and photo; date if known.")
+        return
+    columns = raw.columns()
+    known = set(table["patient_id"])
+    dates = columns.get("date", [""] * len(raw.rows))
+    for patient, cell, day, row in zip(columns["patient_id"], columns["photo"], dates, raw.numbers, strict=True):
+        taken: date | None = None
+        if day.lower() not in MISSING:
+            try:
+                taken = date.fromisoformat(day)
+            except ValueError:
+                findings.error(LIST_NAME, row, f"date is {day[:40]!r}.", "Write dates as 2026-05-31.")
+        if patient in known:
+            yield Listed(patient, LIST_NAME, row, cell, taken)
+        else:
+            findings.note(LIST_NAME, row, f"patient {patient[:64]!r} is not in the table.", "The photo is not used.")
+
+
+def _check(item: Listed, files: dict[str, bool], taken: dict[str, str], findings: Findings, column: str) -> str | None:
+    """The file's name if the photo can be used; else None, and why."""
+    column = column if item.where != LIST_NAME else "photo"
+    name, cell = photo_name(item.cell), item.cell[:60]
+    if name is None:
+        message = f"{column} {cell!r} does not name a file in {FOLDER}/."
+        findings.error(item.where, item.row, message, f"Write {FOLDER}/NAME.jpg.")
+    elif not name.lower().endswith(EXTENSIONS):
+        findings.error(item.where, item.row, f"{column} {cell!r} is no photo.", f"Use {', '.join(EXTENSIONS)}.")
+    elif name.casefold() in taken:
+        message = f"{column} {name[:60]} already belongs to {taken[name.casefold()]}."
+        findings.error(item.where, item.row, message, "Give each patient their own photo.")
+    elif name not in files:
+        findings.warning(item.where, item.row, f"{FOLDER}/{name[:60]} is not there.", "It is left out of photo models.")
+    elif not files[name]:
+        message = f"{FOLDER}/{name[:60]} is a link or folder."
+        findings.error(item.where, item.row, message, "Put the photo itself there.")
+    else:
+        return name
+    return None
+
+
+def _refuse_stems(files: dict[str, bool], names: dict[str, str], findings: Findings) -> None:
+    """Codes are filed under a photo's name without its ending."""
     seen: dict[str, str] = {}
-    for path, row in zip(paths, table["row"], strict=True):
-        if path is None:
+    for name in sorted(files):
+        if name.casefold() not in names:
             continue
-        try:
-            load_photo(path)
-        except FaceError as error:
-            findings.warning(FILE_NAME, int(row), str(error), "The patient is left out of photo models.")
-            continue
-        digest = sha256_of(path)
-        if digest in seen:
-            message = f"{path.name} is the same photo as {seen[digest]}."
-            findings.warning(FILE_NAME, int(row), message, "Check whose face it is.")
-        seen.setdefault(digest, path.name)
+        stem = Path(name).stem.casefold()
+        if stem in seen:
+            message = f"{seen[stem][:60]} and {name[:60]} differ in their ending alone."
+            findings.error(f"{FOLDER}/", None, message, "Rename one of them.")
+        seen[stem] = name
+
+
+def _tell_without(
+    table: pd.DataFrame, found: dict[str, list[Listed]], settings: Settings, findings: Findings, where: str
+) -> None:
+    told = table["patient_id"].isin(found.keys()) | (table["photo"] != "")
+    for row in table.loc[~told, "row"]:
+        findings.warning(where, int(row), f"{settings.columns.photo} is missing.", LEFT_OUT)
+
+
+def _chosen(
+    folder: Path,
+    table: pd.DataFrame,
+    found: dict[str, list[Listed]],
+    settings: Settings,
+    findings: Findings,
+    where: str,
+) -> Photos:
+    """Each patient's photos under the study's rule, with the days from the baseline date."""
+    baseline: dict[str, date] = {}
+    if "baseline_date" in table:
+        days = table.loc[table["baseline_date"].notna(), ["patient_id", "baseline_date"]]
+        baseline = {patient: day.date() for patient, day in days.itertuples(index=False)}
+    rows = dict(zip(table["patient_id"], table["row"], strict=True))
+    files: dict[str, tuple[PhotoFile, ...]] = {}
+    for patient in (p for p in table["patient_id"] if p in found):
+        photos = [_photo_file(folder, item, baseline.get(patient)) for item in found[patient]]
+        dated = all(photo.taken is not None for photo in photos)
+        if dated:
+            photos.sort(key=lambda photo: photo.taken or date.min)
+        if len(photos) > 1 and settings.photo_rule == "nearest":
+            if np.isnan([photo.days for photo in photos]).any():
+                message = f"{len(photos)} photos, and which is nearest to the baseline date is not told."
+                findings.error(
+                    where, int(rows[patient]), message, "Give dates, or another rule in study.toml, [photos]."
+                )
+            photos.sort(key=lambda photo: abs(photo.days))
+        elif settings.photo_rule == "last":
+            photos.reverse()
+        files[patient] = tuple(photos if settings.photo_rule == "mean" else photos[:1])
+    return Photos(files, sum(len(items) for items in found.values()))
+
+
+def _photo_file(folder: Path, item: Listed, baseline: date | None) -> PhotoFile:
+    name = photo_name(item.cell) or ""
+    days = (item.taken - baseline).days if item.taken is not None and baseline is not None else float("nan")
+    return PhotoFile(folder / FOLDER / name, item.taken, float(days))
+
+
+def check_photos(
+    table: pd.DataFrame, files: dict[str, tuple[PhotoFile, ...]], findings: Findings, where: str = FILE_NAME
+) -> None:
+    """Opens every photo through the photo gate; looks for one file under two names, and for near copies."""
+    seen: dict[str, str] = {}
+    looks: list[tuple[str, str, int, bytes]] = []
+    for patient, row in zip(table["patient_id"], table["row"], strict=True):
+        for photo in files.get(patient, ()):
+            path = photo.path
+            try:
+                pixels = load_photo(path).pixels
+            except FaceError as error:
+                findings.warning(where, int(row), str(error), LEFT_OUT)
+                continue
+            digest = sha256_of(path)
+            if digest in seen:
+                message = f"{path.name} is the same photo as {seen[digest]}."
+                findings.warning(where, int(row), message, "Check whose face it is.")
+            else:
+                looks.append((patient, path.name, int(row), fingerprint(pixels)))
+            seen.setdefault(digest, path.name)
+    for first, second in near_copies([look for *_, look in looks]):
+        (one, name, _, _), (other, same, row, _) = looks[first], looks[second]
+        if one != other:
+            message = f"{same} looks like {name}, the photo of {one}."
+            findings.warning(where, row, message, "Check whether one person is in the study twice.")

@@ -38,8 +38,15 @@ def error_table(study: Study) -> pd.DataFrame:
     Raises StudyError where nothing is embedded.
     """
     index, _ = read_index(study.path)
-    shown = index["patient_id"].isin(study.included_photos.keys())
+    shown = index["patient_id"].isin(study.included_photos.keys()) & _main(study, index)
     return index.loc[shown, ["patient_id", *NUMBERS, "perceptual_name", "flags"]].reset_index(drop=True)
+
+
+def _main(study: Study, index: pd.DataFrame) -> pd.Series:
+    """(n,) bool: whether a code is that of its patient's main photo; of a patient with one code, that one is."""
+    several = index["patient_id"].duplicated(keep=False)
+    stems = {patient: path.stem for patient, path in study.photos.items()}
+    return ~several | (index["photo_id"] == index["patient_id"].map(stems))
 
 
 def worst_first(table: pd.DataFrame, measure: str, descending: bool = True) -> pd.DataFrame:
@@ -58,7 +65,8 @@ def reconstructions(study: Study, checkpoint: Checkpoint, patients: Sequence[str
     index, record = read_index(study.path)
     if record.checkpoint_sha256 != checkpoint.sha256:
         raise StudyError(f"The codes of {study.name} were made with another checkpoint than {checkpoint.name}. {AGAIN}")
-    rows = {str(patient): row for row, patient in enumerate(index["patient_id"])}
+    main = _main(study, index).to_numpy()
+    rows = {str(patient): row for row, patient in enumerate(index["patient_id"]) if main[row]}
     missing = [patient for patient in patients if patient not in rows]
     if missing:
         raise StudyError(f"Patient {missing[0][:64]} has no code. {AGAIN}")

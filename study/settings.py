@@ -1,4 +1,4 @@
-"""study.toml: what a study is called, which columns mean what, and how its photos are embedded.
+"""study.toml: what a study is called, which columns mean what, its covariates, and how its photos are embedded.
 
 Read through `read_settings` (a schema, every problem a sentence), written by `settings_text`.
 """
@@ -19,15 +19,22 @@ from study.files import read_limited
 
 FILE_NAME = "study.toml"
 MAX_BYTES = 256 * 1024
+MAX_COVARIATES = 100
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 TIME_UNITS = ("days", "weeks", "months", "years")
 PRESETS = ("fast", "balanced", "faithful")
+KINDS = ("numeric", "categorical")
+PHOTO_RULES = ("mean", "first", "last", "nearest")
 Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of patients.csv holds what. The last five may be absent from the file."""
+    """Which column of the patient table holds what. Only the first three must be there.
+
+    entry (when a patient came under observation, in the study's unit), photo_date and baseline_date are used only where
+    study.toml names their columns: a column that happens to be called so must not change an analysis.
+    """
 
     patient_id: str = "patient_id"
     time: str = "time_months"
@@ -38,9 +45,40 @@ class Columns:
     site: str = "site"
     stage: str = "stage"
     ecog: str = "ecog"
+    entry: str = ""
+    photo_date: str = ""
+    baseline_date: str = ""
+
+    def named(self) -> dict[str, str]:
+        """Meaning -> column, of every meaning that has one."""
+        return {f.name: name for f in fields(self) if (name := str(getattr(self, f.name)))}
 
 
-REQUIRED_COLUMNS = ("patient_id", "time", "event", "photo")
+REQUIRED_COLUMNS = ("patient_id", "time", "event")
+OPTIONAL_COLUMNS = ("entry", "photo_date", "baseline_date")
+TAKEN = frozenset({*(f.name for f in fields(Columns)), "row"})  # columns of the checked table
+
+
+@dataclass(frozen=True)
+class Covariate:
+    """A clinical column beside age, sex, site, stage and ecog.
+
+    kind: "numeric", or "categorical" with its legal `levels`, the reference first; () takes those of the table, in
+    alphabetical order. low, high: what a number may be. label: what tables and figures call it.
+    """
+
+    name: str
+    kind: str = "numeric"
+    column: str = ""
+    levels: tuple[str, ...] = ()
+    low: float = -math.inf
+    high: float = math.inf
+    label: str = ""
+
+    @property
+    def where(self) -> str:
+        """Its column in the file."""
+        return self.column or self.name
 
 
 @dataclass(frozen=True)
@@ -50,6 +88,9 @@ class Settings:
     horizons: times, in `time_unit`, at which survival is reported; fixed before the model is fitted.
     event_values / censored_values: how the event column is coded in the file.
     aligned: the photos are already FFHQ-aligned squares, so no face is searched for.
+    covariates: further clinical columns. photo_rule: what stands for a patient of several photos: the mean of their
+    codes, or the code of the first, last or (to the baseline date) nearest photo.
+    source, citation: where the data are from and what to cite.
     simulation: free record of how a simulated study was made.
     """
 
@@ -65,9 +106,16 @@ class Settings:
     preset: str = "balanced"
     aligned: bool = False
     simulation: dict[str, Scalar] = field(default_factory=dict)
+    covariates: tuple[Covariate, ...] = ()
+    photo_rule: str = "mean"
+    source: str = ""
+    citation: str = ""
 
 
-_TOP = ("name", "title", "simulated", "time_unit", "horizons", "columns", "events", "embedding", "simulation")
+_TEXTS = ("source", "citation")
+_SECTIONS = ("columns", "covariates", "events", "photos", "embedding", "simulation")
+_COVARIATE = ("kind", "column", "levels", "low", "high", "label")
+_TOP = ("name", "title", "simulated", "time_unit", "horizons", *_TEXTS, *_SECTIONS)
 
 
 class _Reader:
@@ -94,6 +142,21 @@ class _Reader:
             self.refuse(key, "a name of letters, digits, - and _ (64 at most)")
         else:
             return value
+        return default
+
+    def line(self, key: str, longest: int = 1000) -> str:
+        """A text that may be absent or empty."""
+        value = self.table.get(key, "")
+        if isinstance(value, str) and len(value) <= longest and (value.isprintable() or not value):
+            return value.strip()
+        self.refuse(key, f"one line of text, at most {longest} characters")
+        return ""
+
+    def number(self, key: str, default: float) -> float:
+        value = self.table.get(key, default)
+        if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
+            return float(value)
+        self.refuse(key, "a number")
         return default
 
     def flag(self, key: str, default: bool) -> bool:
@@ -130,11 +193,51 @@ def _horizons(reader: _Reader) -> tuple[float, ...]:
 def _columns(table: dict[str, Any], findings: Findings) -> Columns:
     names = tuple(f.name for f in fields(Columns))
     reader = _Reader(table, "columns.", names, findings)
-    columns = replace(Columns(), **{name: reader.text(name, getattr(Columns(), name)) for name in names})
-    used = [getattr(columns, name) for name in names]
+    told = {
+        name: reader.line(name, 100) if name in OPTIONAL_COLUMNS else reader.text(name, getattr(Columns(), name))
+        for name in names
+    }
+    columns = replace(Columns(), **told)
+    used = list(columns.named().values())
     if len(set(used)) < len(used):
         findings.error(FILE_NAME, None, "[columns] uses one column for two meanings.", "Give each meaning its own.")
     return columns
+
+
+def _covariates(top: _Reader, columns: Columns, findings: Findings) -> tuple[Covariate, ...]:
+    """Section [covariates.NAME] of each covariate, in file order; one that cannot be is told and left out."""
+    found: list[Covariate] = []
+    sections = top.subtable("covariates")
+    if len(sections) > MAX_COVARIATES:
+        findings.error(FILE_NAME, None, f"more than {MAX_COVARIATES} covariates.", "Keep those of the analysis.")
+        return ()
+    for name, values in sections.items():
+        before = findings.counts["error"]
+        if not SAFE_NAME.fullmatch(name) or name in TAKEN or not isinstance(values, dict):
+            message = f"[covariates.{name[:60]}] cannot be a covariate."
+            findings.error(
+                FILE_NAME, None, message, "Name it with letters, digits, - and _, other than a fixed column."
+            )
+            continue
+        reader = _Reader(values, f"covariates.{name}.", _COVARIATE, findings)
+        made = Covariate(
+            name=name,
+            kind=reader.text("kind", "numeric", legal=KINDS),
+            column=reader.line("column", 100),
+            levels=reader.texts("levels", ()) if "levels" in values else (),
+            low=reader.number("low", -math.inf),
+            high=reader.number("high", math.inf),
+            label=reader.line("label", 100),
+        )
+        if made.where in columns.named().values() or made.where in [c.where for c in found]:
+            findings.error(FILE_NAME, None, f"[covariates.{name}] uses a column that has a meaning.", "Choose another.")
+        if made.levels and (made.kind == "numeric" or len({v.casefold() for v in made.levels}) < 2):
+            findings.error(FILE_NAME, None, f"covariates.{name}.levels need two words.", 'Say kind = "categorical".')
+        if made.low > made.high:
+            findings.error(FILE_NAME, None, f"covariates.{name}: low is above high.", "Exchange them.")
+        if findings.counts["error"] == before:
+            found.append(made)
+    return tuple(found)
 
 
 def _simulation(table: dict[str, Any], findings: Findings) -> dict[str, Scalar]:
@@ -159,19 +262,25 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
             findings.error(FILE_NAME, None, f"{key} is missing.", f'Add a line {key} = "...".')
     events = _Reader(top.subtable("events"), "events.", ("event", "censored"), findings)
     embedding = _Reader(top.subtable("embedding"), "embedding.", ("checkpoint", "preset", "aligned"), findings)
+    photos = _Reader(top.subtable("photos"), "photos.", ("rule",), findings)
+    columns = _columns(top.subtable("columns"), findings)
     settings = Settings(
         name=top.text("name", "unnamed", name=True),
         title=top.text("title", "Unnamed study"),
         simulated=top.flag("simulated", False),
         time_unit=top.text("time_unit", "months", legal=TIME_UNITS),
         horizons=_horizons(top),
-        columns=_columns(top.subtable("columns"), findings),
+        columns=columns,
         event_values=events.texts("event", ("1",)),
         censored_values=events.texts("censored", ("0",)),
         checkpoint=embedding.text("checkpoint", "portraits", name=True),
         preset=embedding.text("preset", "balanced", legal=PRESETS),
         aligned=embedding.flag("aligned", False),
         simulation=_simulation(top.subtable("simulation"), findings),
+        covariates=_covariates(top, columns, findings),
+        photo_rule=photos.text("rule", "mean", legal=PHOTO_RULES),
+        source=top.line("source"),
+        citation=top.line("citation"),
     )
     if set(settings.event_values) & set(settings.censored_values):
         findings.error(FILE_NAME, None, "[events] uses one value for both event and censored.", "Separate them.")
@@ -202,16 +311,22 @@ def _lines(table: dict[str, Any]) -> list[str]:
 def settings_text(settings: Settings, comments: tuple[str, ...] = ()) -> str:
     """study.toml as text; `comments` become its first lines."""
     top = {key: getattr(settings, key) for key in ("name", "title", "simulated", "time_unit", "horizons")}
-    columns = {f.name: getattr(settings.columns, f.name) for f in fields(Columns)}
+    top |= {key: text for key in _TEXTS if (text := getattr(settings, key))}
     embedding = {key: getattr(settings, key) for key in ("checkpoint", "preset", "aligned")}
     lines = [f"# {c}".rstrip() for c in comments] + _lines(top)
-    lines += ["", "[columns]", *_lines(columns)]
+    lines += ["", "[columns]", *_lines(settings.columns.named())]
+    for covariate in settings.covariates:
+        told = {key: getattr(covariate, key) for key in _COVARIATE}
+        keep = {k: v for k, v in told.items() if v not in ("", ()) and not (isinstance(v, float) and math.isinf(v))}
+        lines += ["", f"[covariates.{covariate.name}]", *_lines(keep)]
     lines += [
         "",
         "[events]",
         f"event = {_toml(settings.event_values)}",
         f"censored = {_toml(settings.censored_values)}",
     ]
+    if settings.photo_rule != "mean":
+        lines += ["", "[photos]", *_lines({"rule": settings.photo_rule})]
     lines += ["", "[embedding]", *_lines(embedding)]
     if settings.simulation:
         lines += ["", "[simulation]", *_lines(settings.simulation)]

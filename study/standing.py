@@ -40,6 +40,7 @@ def codes_standing(study: Study, checkpoint: Checkpoint) -> Standing:
     Photos are told to have changed by their time of change: contents are hashed when codes are used.
     """
     photos = study.included_photos
+    several = len(study.included_files) > len(photos)
     begun = any((study.path / PARTS).rglob("*.npz"))
     if not has_latents(study.path):
         return Standing("none", (), 0, len(photos), begun)
@@ -56,6 +57,9 @@ def codes_standing(study: Study, checkpoint: Checkpoint) -> Standing:
     if 0 < changed < len(times):
         reasons.append(f"{changed} photos may have changed since.")
     waiting = len(photos.keys() - coded - embedding_failures(study).keys())
+    if several:
+        stems = set(index["photo_id"])
+        waiting = sum(p not in embedding_failures(study) and f.stem not in stems for p, f in study.included_files)
     if waiting:
         reasons.append(f"{waiting} photos have no code yet.")
     facts = {"checkpoint": record.checkpoint, "preset": record.preset, **record.settings}

@@ -1,5 +1,6 @@
-"""A study on disk: `studies/NAME/{study.toml, patients.csv, exclusions.csv, photos/, latents.npy, index.parquet,
-models/}`.
+"""A study on disk: `studies/NAME/{study.toml, patients.csv, exclusions.csv, photos.csv, photos/, latents.npy,
+index.parquet, models/}`. The patient table may also be patients.xlsx or patients.parquet; photos, and what is made of
+them, may be absent.
 
 `Study.open` checks settings, table and photo names, and refuses a study with errors in one sentence; `inspect` is the
 same without refusing. Codes and models are opened when asked for, and refused when they are of another checkpoint, or
@@ -23,11 +24,13 @@ from study.errors import Finding, Findings, StudyError
 from study.exclusions import Exclusion, read_exclusions
 from study.files import read_limited, sha256_of
 from study.latents import AGAIN, INDEX, Embedding, Latents, has_latents, read_embedding, read_latents
-from study.photos import FOLDER, find_photos
+from study.photos import FOLDER, PhotoFile, find_photos
+from study.plausible import plausible
 from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import SAFE_NAME, Settings, read_settings
 from study.table import FILE_NAME as PATIENTS_FILE
 from study.table import MAX_BYTES, parse_patients
+from study.tables.read import table_file
 
 if TYPE_CHECKING:
     from survival.cox import CoxModel
@@ -45,10 +48,12 @@ class Study:
     """An opened study without errors.
 
     patients: one row a patient, in file order; columns patient_id, time (float, in time_unit), event (bool), photo,
-    row, and where the file has them age, ecog (float, NaN missing), sex, site, stage (text, "" missing); further
-    columns as text.
-    photos: patient_id -> photo file, only of patients who have one. findings: warnings and notes of opening it.
-    excluded: patient_id -> why a person took the patient out of the analysis.
+    row, and where the file has them age, ecog (float, NaN missing), sex, site, stage (text, "" missing), the
+    covariates of study.toml (likewise), entry (float), photo_date, baseline_date; further columns as text.
+    photos: patient_id -> main photo, only of patients who have one: what pages show. files: patient_id -> all photos
+    whose codes stand for the patient under the study's rule, the main one first; None: the main ones alone.
+    findings: warnings and notes of opening it. excluded: patient_id -> why a person took the patient out.
+    table_name: the patient table's file.
     """
 
     path: Path
@@ -57,6 +62,8 @@ class Study:
     photos: dict[str, Path]
     findings: tuple[Finding, ...] = field(default=())
     excluded: Mapping[str, Exclusion] = field(default_factory=dict)
+    files: Mapping[str, tuple[PhotoFile, ...]] | None = None
+    table_name: str = PATIENTS_FILE
 
     @classmethod
     def open(cls, path: Path | str) -> Study:
@@ -99,6 +106,29 @@ class Study:
         return {patient: path for patient, path in self.photos.items() if patient not in self.excluded}
 
     @cached_property
+    def photo_files(self) -> dict[str, tuple[PhotoFile, ...]]:
+        """patient_id -> the photos whose codes stand for the patient, excluded patients' too."""
+        if self.files is None:
+            return {patient: (PhotoFile(path),) for patient, path in self.photos.items()}
+        return {patient: self.files[patient] for patient in self.photos if patient in self.files}
+
+    @cached_property
+    def included_files(self) -> list[tuple[str, Path]]:
+        """(patient_id, photo) of every photo to embed, in table order; excluded patients' are left out."""
+        files = self.photo_files.items()
+        return [(patient, f.path) for patient, some in files if patient not in self.excluded for f in some]
+
+    @property
+    def left_truncated(self) -> bool:
+        """Whether patients came under observation only after time 0 (column entry)."""
+        return "entry" in self.patients and bool((self.patients["entry"] > 0).any())
+
+    @cached_property
+    def included(self) -> pd.DataFrame:
+        """The table without excluded patients, rows numbered anew."""
+        return self.patients[~self.patients["patient_id"].isin(self.excluded.keys())].reset_index(drop=True)
+
+    @cached_property
     def truth(self) -> pd.DataFrame | None:
         """The truth table of a simulated study, rows in the order of `patients`; None for a real study."""
         path = self.path / TRUTH_FILE
@@ -136,8 +166,8 @@ class Study:
 
         A patient who left the table only leaves the analysis; a photo that changed makes its code wrong.
         """
-        pairs = zip(index["patient_id"], index["photo_sha256"], strict=True)
-        photos = [(self.photos[p], str(digest)) for p, digest in pairs if p in self.photos]
+        digests = index["photo_sha256"].to_numpy()
+        photos = [(path, str(digests[row])) for paths in self._coded(index).values() for row, path in paths]
         facts = [path.stat() for path, _ in photos]
         if sum(f.st_size for f in facts) <= VERIFY_BYTES:
             return photos
@@ -152,7 +182,7 @@ class Study:
 
     def analysed(self) -> tuple[NDArray[np.float32], pd.DataFrame]:
         """Codes (n, num_ws, w_dim) and table rows of the patients who have photo and code and are not excluded, in
-        table order."""
+        table order. Of several photos of a patient the codes are averaged."""
         return self._codes_of(self.included_photos)
 
     def fitted(self, name: str = "photo") -> tuple[NDArray[np.float32], pd.DataFrame]:
@@ -171,15 +201,36 @@ class Study:
 
     def _codes_of(self, photos: Mapping[str, Path]) -> tuple[NDArray[np.float32], pd.DataFrame]:
         ws, index = self.latents()
-        rows = {patient: i for i, patient in enumerate(index["patient_id"])}
+        rows = {patient: [row for row, _ in paths] for patient, paths in self._coded(index).items()}
         chosen = self.patients["patient_id"].isin(rows.keys() & photos.keys())
         table = self.patients[chosen].reset_index(drop=True)
         if table.empty:
             raise StudyError(f"No patient of {self.name} has both a photo and a code. {AGAIN}")
-        codes = np.asarray(ws[[rows[p] for p in table["patient_id"]]])
+        places = [rows[p] for p in table["patient_id"]]
+        codes = np.asarray(ws[[place[0] for place in places]])
+        for i, place in enumerate(places):
+            if len(place) > 1:
+                codes[i] = ws[place].mean(axis=0, dtype=np.float64)
         if not np.isfinite(codes).all():
             raise StudyError(f"Some codes of {self.name} are not finite. {AGAIN}")
         return codes, table
+
+    def _coded(self, index: pd.DataFrame) -> dict[str, list[tuple[int, Path]]]:
+        """patient_id -> (row of the code, photo) of the photos that count. Where patient and code have but one, they
+        belong together whatever the file is called now."""
+        rows: dict[str, list[tuple[int, str]]] = {}
+        for i, (patient, photo) in enumerate(zip(index["patient_id"], index["photo_id"], strict=True)):
+            rows.setdefault(patient, []).append((i, photo))
+        out: dict[str, list[tuple[int, Path]]] = {}
+        for patient, files in self.photo_files.items():
+            own = rows.get(patient, [])
+            if len(own) == len(files) == 1:
+                out[patient] = [(own[0][0], files[0].path)]
+                continue
+            paths = {f.path.stem: f.path for f in files}
+            if found := [(i, paths[photo]) for i, photo in own if photo in paths]:
+                out[patient] = found
+        return out
 
     def model_folder(self, name: str = "photo") -> Path:
         if not SAFE_NAME.fullmatch(name):
@@ -237,13 +288,17 @@ def inspect(path: Path | str, limit: int = 200) -> tuple[Study, Findings]:
         )
     findings = Findings(limit)
     settings = read_settings(folder, findings)
-    table = parse_patients(read_limited(folder / PATIENTS_FILE, MAX_BYTES, "The patient table"), settings, findings)
-    paths = find_photos(folder, table, settings, findings)
-    photos = {p: path for p, path in zip(table["patient_id"], paths, strict=True) if path is not None}
-    if not photos:
-        findings.note(PATIENTS_FILE, None, "no patient has a photo.", "Photo models need some.")
+    path = table_file(folder)
+    table = parse_patients(read_limited(path, MAX_BYTES, "The patient table"), settings, findings, path.name)
+    found = find_photos(folder, table, settings, findings, path.name)
+    photos = {patient: some[0].path for patient, some in found.files.items()}
+    if "photo_days" not in table and found.files:
+        days = {patient: some[0].days for patient, some in found.files.items() if not np.isnan(some[0].days)}
+        if days:
+            table["photo_days"] = table["patient_id"].map(days).astype(float)
     excluded = read_exclusions(folder, findings, set(table["patient_id"]))
-    return Study(folder, settings, table, photos, tuple(findings), excluded), findings
+    plausible(table, settings, findings, path.name)
+    return Study(folder, settings, table, photos, tuple(findings), excluded, found.files, path.name), findings
 
 
 def list_studies(root: Path = STUDIES) -> list[str]:

@@ -1,262 +1,293 @@
-"""patients.csv: the one gate from an untrusted table to checked columns.
+"""The patient table: the one gate from an untrusted file to checked columns.
 
-Text first (bytes, encoding, separator, width, ragged rows), then values (ids, times, events, covariates). Every
-problem is a finding with its row as a spreadsheet numbers it, header = row 1. Nothing is guessed or repaired.
+The file becomes texts first (`study.tables`), then values are checked here: ids, times, events, covariates. Every
+problem is a finding with its row as a spreadsheet numbers it, header = row 1. No value is guessed or repaired. Each
+different text of a column is judged once, so a table of tens of thousands of rows takes a fraction of a second.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from study.errors import Findings, StudyError
+from study.errors import Findings, Severity
 from study.files import safe_cell
-from study.settings import REQUIRED_COLUMNS, Columns, Settings
+from study.settings import REQUIRED_COLUMNS, Settings
+from study.tables.raw import FILE_NAME, MAX_BYTES, MAX_CELL, MISSING, RawTable, refusal
+from study.tables.read import read_table
 
-FILE_NAME = "patients.csv"
-MAX_BYTES = 64 * 2**20
-MAX_ROWS = 500_000
-MAX_COLUMNS = 500
-MAX_CELLS = 10_000_000
-MAX_CELL = 2_000
+__all__ = [
+    "FILE_NAME",
+    "LONGEST",
+    "MAX_BYTES",
+    "MISSING",
+    "SAFE_ID",
+    "is_formula",
+    "parse_patients",
+    "patients_of",
+    "point_for_comma",
+    "read_rows",
+]
+
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", ".", "-", "?"})
 # Longest plausible follow-up, 60 years, in each unit.
 LONGEST = {"days": 21_915.0, "weeks": 3_131.0, "months": 720.0, "years": 60.0}
-_AS_CSV = 'Save the table as "CSV UTF-8 (comma separated)".'
-
-
-def _refuse(message: str, remedy: str, row: int | None = None) -> StudyError:
-    place = FILE_NAME if row is None else f"{FILE_NAME}, row {row}"
-    return StudyError(f"{place}: {message} {remedy}")
-
-
-def _decode(data: bytes) -> str:
-    """UTF-8 text of the file; raises StudyError for anything that is not a UTF-8 text table."""
-    if data.startswith(b"PK\x03\x04") or data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise _refuse("this is an Excel workbook, not a CSV file.", _AS_CSV)
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _refuse("the file is UTF-16 text.", _AS_CSV)
-    at = data.find(b"\0")
-    if at >= 0:
-        raise _refuse("the file holds zero bytes, so it is no text table.", _AS_CSV, data.count(b"\n", 0, at) + 1)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = data.count(b"\n", 0, error.start) + 1
-        raise _refuse("a character is not UTF-8 (mixed or old encoding).", _AS_CSV, row) from error
-
-
-def _check_header(header: list[str]) -> None:
-    if len(header) > MAX_COLUMNS:
-        raise _refuse(f"more than {MAX_COLUMNS} columns.", "Keep the columns of the study only.", 1)
-    if len(header) == 1:
-        for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-            if mark in header[0]:
-                raise _refuse(
-                    f"the columns are separated by {name}.", "Save it with commas, and points in decimals.", 1
-                )
-    if not any(header):
-        raise _refuse("there is no header line.", "The first line must name the columns.", 1)
-    if "" in header:
-        raise _refuse(f"column {header.index('') + 1} has no name.", "Name it or remove it.", 1)
-    for name in header:
-        if header.count(name) > 1:
-            raise _refuse(f"two columns are called {name[:60]!r}.", "Rename or remove one.", 1)
-        if safe_cell(name) != name or len(name) > 100 or not name.isprintable():
-            raise _refuse(f"{name[:60]!r} cannot be a column's name.", "Rename that column.", 1)
+Judge = Callable[[str], tuple[Any, str, str]]  # text -> (value, what is wrong with it or "", what to do)
 
 
 def read_rows(data: bytes, findings: Findings) -> tuple[list[str], list[list[str]], list[int]]:
-    """Header, cells (stripped texts) and spreadsheet row numbers of a CSV file.
-
-    Raises StudyError when the file as a whole is no table; a row of the wrong width is a finding and left out.
-    """
-    if len(data) > MAX_BYTES:
-        raise _refuse(f"larger than {MAX_BYTES // 2**20} MB.", "Keep the columns of the study only.")
-    # The width is checked on the raw first line: a header of 10^6 columns must not be taken apart first.
-    if data[: MAX_COLUMNS * 110].split(b"\n", 1)[0].count(b",") >= MAX_COLUMNS:
-        raise _refuse(f"more than {MAX_COLUMNS} columns.", "Keep the columns of the study only.", 1)
-    reader = csv.reader(io.StringIO(_decode(data), newline=""), strict=True)
-    header: list[str] | None = None
-    rows: list[list[str]] = []
-    numbers: list[int] = []
-    line = 0
-    try:
-        for line, cells in enumerate(reader, start=1):
-            if header is None:
-                header = [c.strip() for c in cells]
-                _check_header(header)
-                continue
-            if len(rows) >= min(MAX_ROWS, MAX_CELLS // len(header)):
-                raise _refuse(f"more than {len(rows)} rows of {len(header)} columns.", "Split the study.")
-            if not any(c.strip() for c in cells):
-                continue
-            if len(cells) != len(header):
-                message = f"{len(cells)} cells where the header has {len(header)}."
-                findings.error(FILE_NAME, line, message, "Look for a stray comma or a missing cell.")
-                continue
-            rows.append([c.strip() for c in cells])
-            numbers.append(line)
-    except csv.Error as error:
-        raise _refuse(f"the table breaks off ({error}).", "Look for an unclosed quotation mark.", line + 1) from error
-    if header is None:
-        raise _refuse("the file is empty.", "It needs a header line and one row a patient.")
-    if not rows and not findings.errors:
-        raise _refuse("there is no patient in the table.", "It needs one row a patient.")
-    return header, rows, numbers
+    """Header, cells and row numbers of any table; see `study.tables.read.read_table`."""
+    raw = read_table(data, findings)
+    return raw.header, raw.rows, raw.numbers
 
 
-def _check_cells(header: list[str], rows: list[list[str]], numbers: list[int], findings: Findings) -> None:
-    """Formulas, control characters and huge cells, wherever they stand. Negative numbers are no formulas."""
-    for row, number in zip(rows, numbers, strict=True):
-        for name, cell in zip(header, row, strict=True):
-            if len(cell) > MAX_CELL:
-                findings.error(FILE_NAME, number, f"{name} holds more than {MAX_CELL} characters.", "Shorten it.")
-            elif not cell.isprintable():
-                findings.error(FILE_NAME, number, f"{name} holds a line break or control character.", "Remove it.")
-            elif safe_cell(cell) != cell and cell.lower() not in MISSING and _number(cell) is None:
-                findings.error(
-                    FILE_NAME, number, f"{name} looks like a spreadsheet formula.", "Replace it by its value."
-                )
+@dataclass(frozen=True)
+class _Column:
+    """One column of the file, judged text by text."""
+
+    name: str
+    cells: Sequence[str]
+    numbers: Sequence[int]
+    findings: Findings
+    where: str
+
+    def judge(self, judge: Judge, severity: Severity = "error") -> list[Any]:
+        """The value of each cell; what is wrong goes to the findings, in the order of the rows."""
+        told = {cell: judge(cell) for cell in dict.fromkeys(self.cells)}
+        if any(wrong for _, wrong, _ in told.values()):
+            for cell, number in zip(self.cells, self.numbers, strict=True):
+                _, wrong, remedy = told[cell]
+                if wrong:
+                    self.findings.add(severity, self.where, number, f"{self.name} {wrong}", remedy)
+        return [told[cell][0] for cell in self.cells]
+
+
+def is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would run this text. Numbers, signs alone and marks of a missing value are none."""
+    return len(cell) > 1 and safe_cell(cell) != cell and cell.lower() not in MISSING and _number(cell) is None
+
+
+def _cell(cell: str) -> tuple[None, str, str]:
+    if len(cell) > MAX_CELL:
+        return None, f"holds more than {MAX_CELL} characters.", "Shorten it."
+    if not cell.isprintable():
+        return None, "holds a line break or control character.", "Remove it."
+    return None, "", ""
+
+
+def _formula(cell: str) -> tuple[None, str, str]:
+    found = "looks like a spreadsheet formula." if is_formula(cell) else ""
+    return None, found, "It is kept as text and never run; replace it by its value."
+
+
+_PLAIN = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?", re.ASCII)
+_COMMA = re.compile(r"[+-]?\d{1,30},\d{1,30}", re.ASCII)
 
 
 def _number(text: str) -> float | None:
     """The finite number a cell holds, None otherwise. Only plain decimals: no `1_000`, no `0x10`, no `inf`."""
-    if not re.fullmatch(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?", text, re.ASCII):
+    if not _PLAIN.fullmatch(text):
         return None
     value = float(text)
     return value if math.isfinite(value) else None
 
 
+def point_for_comma(cell: str) -> str:
+    """A number with a decimal comma, with a point; any other text as it is."""
+    return cell.replace(",", ".") if _COMMA.fullmatch(cell) else cell
+
+
 def _numbers(
-    cells: list[str], numbers: list[int], name: str, low: float, high: float, required: bool, findings: Findings
+    column: _Column, low: float, high: float, required: bool, comma: bool, remedy: str = "Correct it."
 ) -> np.ndarray:
-    """(n,) float64 of a column; missing is NaN (a finding if required); outside [low, high] is an error."""
-    out = np.full(len(cells), np.nan)
-    for i, (cell, row) in enumerate(zip(cells, numbers, strict=True)):
+    """(n,) float64 of a column; missing is NaN (an error if required); outside [low, high] is an error.
+
+    comma: decimal commas are read as points where the column has no decimal point.
+    """
+    comma = comma and not any("." in cell and _PLAIN.fullmatch(cell) for cell in set(column.cells))
+
+    def judge(cell: str) -> tuple[float, str, str]:
         if cell.lower() in MISSING:
-            if required:
-                findings.error(FILE_NAME, row, f"{name} is missing.", "Fill it in or remove the row.")
-            continue
-        value = _number(cell)
+            return math.nan, "is missing." if required else "", "Fill it in or remove the row."
+        value = _number(point_for_comma(cell) if comma else cell)
         if value is None:
-            hint = "Use a point for decimals." if re.fullmatch(r"-?\d+,\d+", cell) else "It must be a number."
-            findings.error(FILE_NAME, row, f"{name} is {cell[:40]!r}.", hint)
-        elif value < low:
+            hint = "Use a point for decimals." if _COMMA.fullmatch(cell) else "It must be a number."
+            return math.nan, f"is {cell[:40]!r}.", hint
+        if value < low:
             what = "negative" if low == 0 else f"below {low:g}"
-            findings.error(FILE_NAME, row, f"{name} is {what} ({cell}).", "Correct it or remove the row.")
-        elif value > high:
-            findings.error(FILE_NAME, row, f"{name} is {cell[:40]}, more than {high:g}.", "Check value and time unit.")
-        else:
-            out[i] = value
-    return out
+            return math.nan, f"is {what} ({cell[:40]}).", "Correct it or remove the row."
+        if value > high:
+            return math.nan, f"is {cell[:40]}, more than {high:g}.", remedy
+        return value, "", ""
+
+    return np.array(column.judge(judge), dtype=np.float64)
 
 
-def _ids(cells: list[str], numbers: list[int], name: str, findings: Findings) -> None:
+def _ids(column: _Column) -> None:
     seen: dict[str, int] = {}
-    for cell, row in zip(cells, numbers, strict=True):
+    for cell, row in zip(column.cells, column.numbers, strict=True):
+        key = cell.casefold()
         if not cell:
-            findings.error(FILE_NAME, row, f"{name} is missing.", "Every patient needs an id.")
+            column.findings.error(column.where, row, f"{column.name} is missing.", "Every patient needs an id.")
         elif not SAFE_ID.fullmatch(cell):
-            findings.error(
-                FILE_NAME, row, f"{name} {cell[:40]!r} is not usable.", "Use letters, digits, . _ - (64 at most)."
-            )
-        elif cell.casefold() in seen:
-            message = f"{name} {cell} is already in row {seen[cell.casefold()]}."
-            findings.error(FILE_NAME, row, message, "Keep one row a patient.")
+            message = f"{column.name} {cell[:40]!r} is not usable."
+            column.findings.error(column.where, row, message, "Use letters, digits, . _ - (64 at most).")
+        elif key in seen:
+            message = f"{column.name} {cell} is already in row {seen[key]}."
+            column.findings.error(column.where, row, message, "Keep one row a patient.")
         else:
-            seen[cell.casefold()] = row
+            seen[key] = row
 
 
-def _events(cells: list[str], numbers: list[int], name: str, settings: Settings, findings: Findings) -> np.ndarray:
+def _events(column: _Column, settings: Settings) -> np.ndarray:
     """(n,) bool from the coding named in study.toml."""
     coding = {v.casefold(): True for v in settings.event_values} | {
         v.casefold(): False for v in settings.censored_values
     }
     legal = "/".join((*settings.event_values, *settings.censored_values))
-    out = np.zeros(len(cells), bool)
-    for i, (cell, row) in enumerate(zip(cells, numbers, strict=True)):
+
+    def judge(cell: str) -> tuple[bool, str, str]:
         text = cell.casefold()
         if text not in coding and re.fullmatch(r"\d+\.0+", text):
             text = text.split(".")[0]
-        if cell.lower() in MISSING and text not in coding:
-            findings.error(FILE_NAME, row, f"{name} is missing.", "Fill it in or remove the row.")
-        elif text not in coding:
-            findings.error(
-                FILE_NAME, row, f"{name} is {cell[:40]!r}, not {legal}.", "Correct it, or [events] in study.toml."
-            )
-        else:
-            out[i] = coding[text]
-    return out
+        if text in coding:
+            return coding[text], "", ""
+        if cell.lower() in MISSING:
+            return False, "is missing.", "Fill it in or remove the row."
+        return False, f"is {cell[:40]!r}, not {legal}.", "Correct it, or [events] in study.toml."
+
+    return np.array(column.judge(judge), dtype=bool)
 
 
-def parse_patients(data: bytes, settings: Settings, findings: Findings) -> pd.DataFrame:
-    """The checked table of a study, one row a patient.
+def _words(column: _Column, levels: tuple[str, ...] = ()) -> list[str]:
+    """Texts of a column, "" where missing; with levels, each as study.toml writes it."""
+    legal = {level.casefold(): level for level in levels}
 
-    Columns: patient_id, time (float, in the study's unit), event (bool), photo (text as in the file), then age, ecog
-    (float, NaN where missing), sex, site, stage (text, "" where missing) where the file has them, further columns
-    of the file as text, and `row`, the number in the file. Problems go to `findings`; only with no error among
-    them is the table fit for use. Raises StudyError when there is no table to speak of.
+    def judge(cell: str) -> tuple[str, str, str]:
+        if levels and cell.casefold() in legal:
+            return legal[cell.casefold()], "", ""
+        if cell.lower() in MISSING:
+            return "", "", ""
+        wrong = f"is {cell[:40]!r}, not {'/'.join(levels)[:120]}." if levels else ""
+        return cell, wrong, "Correct it, or its levels in study.toml."
+
+    return column.judge(judge)
+
+
+def _days(column: _Column) -> np.ndarray:
+    """(n,) datetime64[D], NaT where missing. Only 2026-05-31: other orders of day and month would be guesses."""
+
+    def judge(cell: str) -> tuple[Any, str, str]:
+        if cell.lower() in MISSING:
+            return None, "", ""
+        try:
+            if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", cell, re.ASCII):
+                raise ValueError(cell)
+            return date.fromisoformat(cell), "", ""
+        except ValueError:
+            return None, f"is {cell[:40]!r}, not a date.", "Write dates as 2026-05-31."
+
+    return np.array(column.judge(judge), dtype="datetime64[D]")
+
+
+def parse_patients(data: bytes, settings: Settings, findings: Findings, where: str = FILE_NAME) -> pd.DataFrame:
+    """The checked table of a study, one row a patient; see `patients_of`. where: what findings call the file."""
+    return patients_of(read_table(data, findings, where), settings, findings, where)
+
+
+def patients_of(raw: RawTable, settings: Settings, findings: Findings, where: str = FILE_NAME) -> pd.DataFrame:
+    """The checked table, one row a patient.
+
+    Columns: patient_id, time (float, in the study's unit), event (bool), photo (text as in the file, "" without such a
+    column); then, where the file has them, age, ecog (float, NaN missing), sex, site, stage (text, "" missing), the
+    covariates of study.toml (float or text likewise), entry (float), photo_date and baseline_date (datetime64, NaT
+    missing); further columns of the file as text, and `row`, the number in the file. Problems go to `findings`; only
+    with no error among them is the table fit for use. Raises StudyError where a column that must be there is not.
     """
-    header, rows, numbers = read_rows(data, findings)
-    columns = settings.columns
-    absent = [getattr(columns, key) for key in REQUIRED_COLUMNS if getattr(columns, key) not in header]
+    columns, cells = settings.columns, raw.columns()
+    needed = [getattr(columns, key) for key in REQUIRED_COLUMNS]
+    needed += [name for key in ("entry", "photo_date", "baseline_date") if (name := getattr(columns, key))]
+    absent = [name for name in [*needed, *(c.where for c in settings.covariates)] if name not in cells]
     if absent:
-        raise _refuse(
-            f"no column {', '.join(absent)}.", "Rename it, or say in study.toml, [columns], what it is called.", 1
-        )
-    _check_cells(header, rows, numbers, findings)
-    cells = {name: [row[i] for row in rows] for i, name in enumerate(header)}
-    _ids(cells[columns.patient_id], numbers, columns.patient_id, findings)
-    longest = LONGEST[settings.time_unit]
-    table: dict[str, object] = {
-        "patient_id": cells[columns.patient_id],
-        "time": _numbers(cells[columns.time], numbers, columns.time, 0.0, longest, True, findings),
-        "event": _events(cells[columns.event], numbers, columns.event, settings, findings),
-        "photo": cells[columns.photo],
-    }
-    if columns.age in cells:
-        table["age"] = _numbers(cells[columns.age], numbers, columns.age, 0.0, 120.0, False, findings)
-    if columns.ecog in cells:
-        table["ecog"] = _numbers(cells[columns.ecog], numbers, columns.ecog, 0.0, 5.0, False, findings)
-    for key in ("sex", "site", "stage"):
-        name = getattr(columns, key)
-        if name in cells:
-            table[key] = ["" if c.lower() in MISSING else c for c in cells[name]]
-    mapped = {getattr(columns, f.name) for f in fields(Columns)}
-    for name in header:
+        remedy = "Rename it, or say in study.toml what it is called."
+        raise refusal(f"no column {', '.join(absent)}.", remedy, 1, where)
+
+    def column(name: str) -> _Column:
+        return _Column(name, cells[name], raw.numbers, findings, where)
+
+    for words in raw.said:
+        findings.note(where, None, words)
+    for name in raw.header:
+        column(name).judge(_cell)
+        column(name).judge(_formula, "warning")
+    _ids(column(columns.patient_id))
+    table = {**_outcome(column, settings, raw.comma_decimals), **_clinical(column, settings, raw, cells)}
+    mapped = {*columns.named().values(), *(c.where for c in settings.covariates)}
+    for name in raw.header:
         if name not in mapped:
             table[name if name not in table and name != "row" else f"{name}_in_file"] = cells[name]
-    frame = pd.DataFrame({**table, "row": numbers})
-    _remark(frame, settings, findings)
+    frame = pd.DataFrame({**table, "row": raw.numbers})
+    _remark(frame, settings, findings, where)
     return frame
 
 
-def _remark(table: pd.DataFrame, settings: Settings, findings: Findings) -> None:
-    """On the whole table: times of zero, no or few events, missing covariates."""
+def _outcome(column: Callable[[str], _Column], settings: Settings, comma: bool) -> dict[str, Any]:
+    columns, longest = settings.columns, LONGEST[settings.time_unit]
+    unit = "Check value and time unit."
+    return {
+        "patient_id": column(columns.patient_id).cells,
+        "time": _numbers(column(columns.time), 0.0, longest, True, comma, unit),
+        "event": _events(column(columns.event), settings),
+    }
+
+
+def _clinical(
+    column: Callable[[str], _Column], settings: Settings, raw: RawTable, cells: dict[str, list[str]]
+) -> dict[str, Any]:
+    columns, comma = settings.columns, raw.comma_decimals
+    table: dict[str, Any] = {"photo": cells.get(columns.photo, [""] * len(raw.rows))}
+    for key, high in (("age", 120.0), ("ecog", 5.0)):
+        if (name := getattr(columns, key)) in cells:
+            table[key] = _numbers(column(name), 0.0, high, False, comma)
+    for key in ("sex", "site", "stage"):
+        if (name := getattr(columns, key)) in cells:
+            table[key] = _words(column(name))
+    for c in settings.covariates:
+        numeric = c.kind == "numeric"
+        own = column(c.where)
+        table[c.name] = _numbers(own, c.low, c.high, False, comma) if numeric else _words(own, c.levels)
+    if columns.entry:
+        longest = LONGEST[settings.time_unit]
+        table["entry"] = _numbers(column(columns.entry), 0.0, longest, True, comma, "Check value and time unit.")
+    for key in ("photo_date", "baseline_date"):
+        if name := getattr(columns, key):
+            table[key] = _days(column(name))
+    return table
+
+
+def _remark(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
+    """On values that only together are impossible: times of zero, entries at or after the end."""
+    columns = settings.columns
     for row in table.loc[table["time"] == 0, "row"]:
-        name = settings.columns.time
-        findings.error(FILE_NAME, int(row), f"{name} is 0.", "Times count from the photo and are above 0; correct it.")
-    events, n = int(table["event"].sum()), len(table)
-    if events == 0:
-        findings.warning(FILE_NAME, None, f"no event among {n} patients.", "No survival model can be fitted.")
-    elif events < 20:
-        findings.warning(FILE_NAME, None, f"only {events} events among {n} patients.", "Too few for a photo model.")
-    elif events == n:
-        findings.warning(FILE_NAME, None, "every patient has an event.", "Check the coding, [events] in study.toml.")
-    for key in ("age", "ecog", "sex", "site", "stage"):
+        message, remedy = f"{columns.time} is 0.", "Times are above 0; correct it."
+        findings.error(where, int(row), message, remedy)
+    if "entry" in table:
+        late = table["entry"] >= table["time"]
+        for row, entry, end in table.loc[late, ["row", "entry", "time"]].itertuples(index=False):
+            message = f"{columns.entry} ({entry:g}) is not before {columns.time} ({end:g})."
+            findings.error(where, int(row), message, "Correct it: who enters at the end was never observed.")
+    for key in ("age", "ecog", "sex", "site", "stage", *(c.name for c in settings.covariates)):
         if key not in table:
-            findings.note(FILE_NAME, None, f"no column {getattr(settings.columns, key)}.")
             continue
         column = table[key]
         missing = int(column.isna().sum()) if column.dtype.kind == "f" else int((column == "").sum())
         if missing:
-            name = getattr(settings.columns, key)
-            findings.warning(FILE_NAME, None, f"{name} is missing for {missing} of {n} patients.")
+            name = next((c.where for c in settings.covariates if c.name == key), getattr(columns, key, key))
+            findings.warning(where, None, f"{name} is missing for {missing} of {len(table)} patients.")

@@ -55,7 +55,7 @@ class EmbedReport:
 
 
 class Job:
-    """photos: (patient, path) in the order of patients.csv, without excluded patients."""
+    """photos: (patient, path) in the order of the patient table, several of a patient too, no excluded patient's."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Job:
     ) -> None:
         self.study, self.record, self.shelf = study, record, shelf
         self.on_progress, self.cancelled = on_progress, cancelled
-        self.photos = [(patient, str(path)) for patient, path in study.included_photos.items()]
+        self.photos = [(patient, str(path)) for patient, path in study.included_files]
         self.digests = [""] * len(self.photos)
         self.report = EmbedReport(total=len(self.photos))
         self.reasons: dict[int, str] = {}

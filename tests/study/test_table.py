@@ -67,8 +67,8 @@ def test_good_table() -> None:
         ("P2,-4,female,lung,II,1,5,1,photos/P2.jpg", "age is negative"),
         ("P2,190,female,lung,II,1,5,1,photos/P2.jpg", "age is 190"),
         ("P2,61,female,lung,II,7,5,1,photos/P2.jpg", "ecog is 7"),
-        ("P2,61,female,=cmd|' /C calc'!A0,II,1,5,1,photos/P2.jpg", "looks like a spreadsheet formula"),
-        ("P2,61,@SUM(A1),lung,II,1,5,1,photos/P2.jpg", "looks like a spreadsheet formula"),
+        ("P2,=6+1,female,lung,II,1,5,1,photos/P2.jpg", "age is '=6+1'. It must be a number"),
+        ("=P2,61,female,lung,II,1,5,1,photos/P2.jpg", "is not usable"),
         ("P2,61,female,lung,II,1,5,1", "8 cells where the header has 9"),
         ("P2,61,female,lung,II,1,5,1,photos/P2.jpg,", "10 cells where the header has 9"),
         (f"P2,61,female,{'x' * 3000},II,1,5,1,photos/P2.jpg", "more than 2000 characters"),
@@ -78,6 +78,21 @@ def test_good_table() -> None:
 )
 def test_bad_rows(row: str, words: str) -> None:
     assert words in one_error(row)
+
+
+@pytest.mark.parametrize("cell", ["=cmd|' /C calc'!A0", "@SUM(A1)", "+SUM(A1)", "-SUM(A1)", '=HYPERLINK(""x"")'])
+def test_formulas_are_kept_as_text_and_told(cell: str) -> None:
+    frame, findings = parse(f'{HEADER}\n{GOOD}\nP2,61,female,"{cell}",II,1,5,1,photos/P2.jpg\n')
+    assert not findings.errors
+    assert frame["site"].tolist() == ["lung", cell.replace('""', '"')]
+    [told] = [f for f in findings if "formula" in f.message]
+    assert (told.severity, told.row) == ("warning", 3)
+
+
+@pytest.mark.parametrize("cell", ["-", "+", "-1.5", "+3", "-0.2e-3"])
+def test_signs_and_numbers_are_no_formulas(cell: str) -> None:
+    _, findings = parse(f"{HEADER},note\n{GOOD},{cell}\n")
+    assert not [f for f in findings if "formula" in f.message]
 
 
 def test_decimal_comma_is_explained() -> None:
@@ -90,18 +105,22 @@ def test_decimal_comma_is_explained() -> None:
         (b"", "empty"),
         (b"\n\n", "no header"),
         (HEADER.encode(), "no patient"),
-        (HEADER.replace(",", ";").encode() + b"\nP1;61;f;lung;II;1;12,5;1;x.jpg", "separated by semicolons"),
-        (HEADER.replace(",", "\t").encode() + b"\nP1\t61", "separated by tabs"),
-        (b"PK\x03\x04 rest of a workbook", "Excel"),
-        (HEADER.encode("utf-16"), "UTF-16"),
+        (HEADER.encode() + b"\n" + GOOD.replace(",", ";").encode(), "by commas and the rows by semicolons"),
+        (HEADER.replace(",", "\t").encode() + b"\n" + GOOD.encode(), "by tabs and the rows by commas"),
+        (b"PK\x03\x04 rest of a workbook", "workbook is damaged"),
+        (b"\xd0\xcf\x11\xe0 old workbook", "old (.xls) or a protected"),
+        (HEADER.encode("utf-16"), "no patient"),
+        (HEADER.encode("utf-16") + b"\x41", "cut off"),
+        (HEADER.encode("utf-32"), "UTF-32"),
         (f"{HEADER}\n{GOOD}\nP2,61,f\0,".encode(), "row 3: the file holds zero bytes"),
-        (f"{HEADER}\n{GOOD}\n".encode() + "P2,61,weiblich,Hüfte".encode("latin-1"), "row 3: a character is not UTF-8"),
+        (f"{HEADER}\n{GOOD}ä\n".encode() + "P2,61,weiblich,Hüfte".encode("latin-1"), "row 3: a character is not UTF-8"),
+        (f"{HEADER}\n{GOOD}\nP2,61,f".encode() + b"\x81", "row 3: a character is neither UTF-8 nor Windows-1252"),
         (f'{HEADER}\n{GOOD}\nP2,"61'.encode(), "unclosed quotation mark"),
         (f'{HEADER}\n{GOOD}\nP2,"{"6," * 100_000}'.encode(), "unclosed quotation mark"),
         (b"patient_id,patient_id\nP1,P1", "two columns are called"),
         (b"patient_id,,event\nP1,,1", "column 2 has no name"),
         (b"=HYPERLINK(1),event\nP1,1", "cannot be a column's name"),
-        (b"patient_id,age\nP1,61\n", "no column time_months, event, photo"),
+        (b"patient_id,age\nP1,61\n", "no column time_months, event"),
     ],
 )
 def test_hopeless_files(data: bytes, words: str) -> None:
@@ -137,8 +156,7 @@ def test_coding_and_mapping() -> None:
     assert not findings.errors
     assert list(frame["event"]) == [True, False]
     assert list(frame["age"]) == [50, 60]
-    missing = [str(f) for f in findings if f.severity == "note"]
-    assert any("ecog" in m for m in missing)
+    assert list(frame["photo"]) == ["a.jpg", "b.jpg"]
 
 
 def test_missing_covariates_are_warnings() -> None:

@@ -1,0 +1,195 @@
+"""What a checked patient table says that is legal and still probably wrong, or too little: warnings, never repairs.
+
+Time unit, coding of the event, patients who are there twice, codes for missing values among numbers, events for the
+parameters of a clinical model, photo dates. All on whole columns: 20,000 patients take a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from study.errors import Findings
+from study.settings import TIME_UNITS, Settings
+
+DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
+SHORT, LONG = 30.0, 20 * 365.25  # days between which the median follow-up of a study lies
+EVENTS_A_PARAMETER = 10  # Peduzzi et al. 1995
+FEW_EVENTS = 20  # two outer folds of cross-validation cannot be filled
+RARE = 5  # patients of a level that a regression can hardly tell anything about
+CODES_FOR_MISSING = (-999.0, -99.0, -9.0, 99.0, 999.0, 9999.0)
+FAR = 5.0  # interquartile ranges
+SAYS_EVENT = frozenset({"dead", "died", "death", "deceased", "event", "exitus"})
+SAYS_CENSORED = frozenset({"alive", "living", "censored", "lost"})
+NUMBERS, WORDS = ("age", "ecog"), ("sex", "site", "stage")
+_RUNS = re.compile(r"\d+|[a-z]+")
+
+
+def plausible(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
+    """Adds warnings and notes about a table that `patients_of` gave. where: what findings call the file."""
+    if findings.counts["error"]:
+        return  # a wrong column would be told twice, and the second time misleadingly
+    columns = settings.columns
+    absent = [getattr(columns, key) for key in (*NUMBERS, *WORDS) if key not in table]
+    if absent and not settings.covariates:
+        findings.note(where, None, f"no column {', '.join(absent)}.")
+    for message, remedy in _times(table, settings):
+        findings.warning(where, None, message, remedy)
+    for message, remedy in _events(table, settings):
+        findings.warning(where, None, message, remedy)
+    for row, message, remedy in (*_same_people(table, settings), *_odd_values(table, settings)):
+        findings.warning(where, row, message, remedy)
+    for row, message, remedy in _photo_dates(table, settings):
+        findings.warning(where, row, message, remedy)
+    _parameters(table, settings, findings, where)
+
+
+def _times(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Unit and horizons against the follow-up that the table shows."""
+    time, event, name = table["time"].to_numpy(float), table["event"].to_numpy(bool), settings.columns.time
+    # Who died would have been followed on: the censored tell the follow-up, where there are enough of them.
+    follow_up = float(np.median(time[~event] if (~event).sum() >= max(5, len(time) // 10) else time))
+    days = follow_up * DAYS[settings.time_unit]
+    if not SHORT <= days <= LONG:
+        fits = [u for u in TIME_UNITS if u != settings.time_unit and SHORT <= follow_up * DAYS[u] <= LONG]
+        told = f"{days:,.0f} days" if days < SHORT else f"{days / 365.25:,.0f} years"
+        hint = f"In {' or '.join(fits)} it would be plausible." if fits else "Look at how it was counted."
+        yield (
+            f"the median follow-up in {name} is {follow_up:g} {settings.time_unit} ({told}): is that the unit?",
+            f"{hint} The unit is time_unit in study.toml.",
+        )
+    end = float(time.max())
+    beyond = [f"{t:g}" for t in settings.horizons if t > end]
+    if beyond:
+        yield (
+            f"nobody was followed to {', '.join(beyond)} {settings.time_unit}; the longest follow-up is {end:g}.",
+            "Choose horizons inside the follow-up, in study.toml, or check the unit.",
+        )
+
+
+def _events(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Too few events, and signs that the coding is the wrong way round."""
+    event, time = table["event"].to_numpy(bool), table["time"].to_numpy(float)
+    n, events, name = len(event), int(event.sum()), settings.columns.event
+    coding = "Check the coding, [events] in study.toml."
+    if events == 0:
+        yield f"no event among {n} patients.", "No survival model can be fitted; check [events] in study.toml."
+    elif events < FEW_EVENTS:
+        yield f"only {events} events among {n} patients.", "Too few for a photo model or cross-validation."
+    if events == n:
+        yield "every patient has an event.", coding
+    wrong = [v for v in settings.event_values if v.casefold() in SAYS_CENSORED]
+    wrong += [v for v in settings.censored_values if v.casefold() in SAYS_EVENT]
+    if wrong:
+        yield f"{name} {wrong[0]!r} is coded the other way round than the word says.", coding
+    elif re.search(r"censor|alive", name.casefold()) and set(settings.event_values) == {"1"}:
+        yield f"column {name} is called after those without an event: is 1 the event?", coding
+    if min(events, n - events) >= FEW_EVENTS:
+        with_event, without = float(np.median(time[event])), float(np.median(time[~event]))
+        if with_event > 2 * without:
+            yield (
+                f"who had the event was followed longer (median {with_event:g}) than who had not ({without:g} "
+                f"{settings.time_unit}): is the coding the wrong way round?",
+                coding,
+            )
+
+
+def _same_people(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, str, str]]:
+    """Ids that differ in signs, letters' case or leading zeros alone; rows that agree in everything but the id."""
+    ids, rows = table["patient_id"].tolist(), table["row"].to_numpy()
+    first: dict[tuple[object, ...], int] = {}
+    for i, patient in enumerate(ids):
+        runs = tuple(int(r) if r.isdigit() else r for r in _RUNS.findall(patient.casefold()))
+        if runs in first:
+            message = f"{patient} may be {ids[first[runs]]} of row {rows[first[runs]]}, written in another way."
+            yield int(rows[i]), message, "If it is one person, keep one row."
+        else:
+            first[runs] = i
+    told = [k for k in ("time", "event", *NUMBERS, *WORDS, *(c.name for c in settings.covariates)) if k in table]
+    told = [k for k in told if table[k].nunique() > 1]
+    if len(told) < 5:
+        return  # two people may well agree in so few
+    same = table.duplicated(told, keep=False)
+    if not same.any():
+        return
+    originals = table.loc[same].groupby(told, dropna=False, sort=False)["row"].transform("min")
+    for row, original in zip(table.loc[same, "row"], originals, strict=True):
+        if row != original:
+            message = f"time, event and all covariates are those of row {int(original)}."
+            yield int(row), message, "If it is one person with two ids, keep one row."
+
+
+def _odd_values(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, str, str]]:
+    """Numbers that look like a code for a missing value: the same one several times, far from all others."""
+    for c in (c for c in settings.covariates if c.kind == "numeric"):
+        values = table[c.name].to_numpy(float)
+        known = values[np.isfinite(values) & ~np.isin(values, CODES_FOR_MISSING)]
+        if len(known) < 20:
+            continue
+        low, middle, high = np.percentile(known, [25, 50, 75])
+        for code in CODES_FOR_MISSING:
+            found = np.flatnonzero(values == code)
+            if len(found) >= 2 and abs(code - middle) > FAR * max(high - low, 1e-9):
+                message = f"{c.where} is {code:g}, here and in {len(found) - 1} more rows: a code for missing?"
+                yield int(table["row"].iloc[found[0]]), message, "Leave the cells empty if the value is not known."
+    for key, covariate in [(k, None) for k in WORDS] + [
+        (c.name, c) for c in settings.covariates if c.kind != "numeric"
+    ]:
+        if key not in table:
+            continue
+        counts = table.loc[table[key] != "", key].value_counts()
+        rare = counts[counts < RARE]
+        if len(rare) > len(counts) / 2 and len(counts) > 20:
+            name = covariate.where if covariate else getattr(settings.columns, key)
+            row = int(table["row"].iloc[0])
+            yield row, f"{name} has {len(counts)} different words, most of them rare.", "Group them, or leave it out."
+
+
+def _photo_dates(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, str, str]]:
+    """Photos taken after the follow-up ended, where baseline and photo dates tell."""
+    if "photo_days" not in table:
+        return
+    end = table["time"] * DAYS[settings.time_unit]
+    for row, days, last in (
+        table.loc[table["photo_days"] > end, ["row", "photo_days"]].assign(end=end).itertuples(index=False)
+    ):
+        message = f"the photo was taken {days:.0f} days after baseline, and the follow-up ended after {last:.0f}."
+        yield int(row), message, "Check the dates, or exclude the patient."
+
+
+def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
+    """Events for each parameter of the regression on all clinical columns, and what the events would carry."""
+    from study.clinical import parameters_of
+
+    events, parameters = int(table["event"].sum()), parameters_of(table, settings)
+    total = sum(parameters.values())
+    if total and 0 < events < EVENTS_A_PARAMETER * total:
+        carried: list[str] = []
+        left = events // EVENTS_A_PARAMETER
+        for name, count in sorted(parameters.items(), key=lambda item: item[1]):
+            if count <= left:
+                carried.append(name)
+                left -= count
+        possible = f"They carry {', '.join(carried)}" if carried else "They carry no covariate unpenalised"
+        findings.warning(
+            where,
+            None,
+            f"{events} events for {total} parameters of the clinical columns ({events / total:.1f} each; "
+            f"{EVENTS_A_PARAMETER} are asked for).",
+            f"{possible}; use fewer covariates or a penalised model.",
+        )
+    if "photo_days" in table:
+        days = table["photo_days"].dropna()
+        low, middle, high = np.percentile(days, [25, 50, 75])
+        after = int((days > 0).sum())
+        message = (
+            f"photo to baseline: median {middle:+.0f} days (quartiles {low:+.0f} to {high:+.0f}), {len(days)} photos."
+        )
+        remedy = f"{after} photos were taken after baseline: time must count from the photo." if after else ""
+        findings.note(where, None, message, remedy)
+    if "entry" in table and (late := int((table["entry"] > 0).sum())):
+        message = f"{late} patients came under observation after time 0 (left truncation)."
+        findings.note(where, None, message, "Kaplan-Meier and unpenalised Cox take that in; other models cannot.")

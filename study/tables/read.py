@@ -1,0 +1,43 @@
+"""The one door for tables: which format the bytes are, told by the bytes and not by the file's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from study.errors import Findings, StudyError
+from study.tables.excel import MAGIC, OLD, read_excel
+from study.tables.parquet import MAGIC as PARQUET
+from study.tables.parquet import read_parquet
+from study.tables.raw import FILE_NAME, MAX_BYTES, RawTable, refusal
+from study.tables.text import read_text
+
+FILE_NAMES = (FILE_NAME, "patients.xlsx", "patients.parquet")
+EXTENSIONS = ("csv", "tsv", "txt", "xlsx", "parquet")
+
+
+def read_table(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTable:
+    """Header, cells and row numbers of a CSV, Excel or Parquet table.
+
+    Raises StudyError, one sentence, when the file as a whole is no table; a row that does not fit is a finding and left
+    out.
+    """
+    if len(data) > MAX_BYTES:
+        raise refusal(f"larger than {MAX_BYTES >> 20} MB.", "Keep the columns of the study only.", None, name)
+    if data.startswith(OLD):
+        message = "this is an old (.xls) or a protected Excel workbook."
+        raise refusal(message, "Save it as .xlsx without a password, or as CSV.", None, name)
+    if data.startswith(MAGIC):
+        return read_excel(data, findings, name)
+    if data.startswith(PARQUET):
+        return read_parquet(data, name)
+    return read_text(data, findings, name)
+
+
+def table_file(folder: Path) -> Path:
+    """The patient table of a study's folder; patients.csv where there is none. Raises StudyError where there are
+    several: which one counts would be a guess."""
+    there = [folder / name for name in FILE_NAMES if (folder / name).exists()]
+    if len(there) > 1:
+        names = " and ".join(path.name for path in there)
+        raise StudyError(f"{folder.name} has {names}: keep the one that counts, and remove the others.")
+    return there[0] if there else folder / FILE_NAME
