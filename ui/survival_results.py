@@ -12,7 +12,7 @@ import streamlit as st
 from ui import page
 from ui import survival_files as files
 from ui.keep_figure import csv_button, figure_block
-from ui.text import GLOSSARY, percent, plain_time
+from ui.text import GLOSSARY, number, percent, plain_time
 
 if TYPE_CHECKING:
     from study.comparison.record import Comparison, Judged
@@ -32,13 +32,13 @@ def headline(result: Comparison) -> None:
     """Best model, what it adds to clinical data, and the shuffled control, each with its interval."""
     best = result.best()
     c = result.figure(best.name)
-    figures = [("Best: " + best.label, f"{c.value:.3f}", f"Harrell's C out of fold, {interval(c)}", GLOSSARY["C"])]
+    figures = [("Best model's C", f"{c.value:.3f}", f"{best.label}; Harrell's C, {interval(c)}", GLOSSARY["C"])]
     base = next((m for m in result.models if m.features == "clinical"), None)
     other = best if base is None or best.name != base.name else None
     if base is not None and other is not None:
         d = result.difference(other.name, base.name)
         told = f"paired difference in Harrell's C, {interval(d, signed=True)}"
-        figures.append((f"More than {base.label}", f"{d.value:+.3f}", told, "Both models judged on the same patients."))
+        figures.append(("More than clinical data", f"{d.value:+.3f}", told, "Both models judged on the same patients."))
     scored = {c.name for c in result.candidates if not c.error}
     if "shuffled" in scored:
         s = result.figure("shuffled")
@@ -113,7 +113,7 @@ def models_view(result: Comparison, base_name: str) -> None:
     page.note(
         "All figures are out of fold: each patient was scored by models that never saw that patient. In small print: "
         f"95 % bootstrap intervals over patients ({result.plan.samples:,} samples). Controls come last "
-        "and should tell nothing."
+        "and should tell nothing. The best of several models looks a little better here than it is, for being chosen."
     )
     shown = _wide(result, order)
     csv_button(shown, "csv-models", f"{result.study}-models", "Table as CSV")
@@ -187,7 +187,7 @@ def _table(result: Comparison, order: list[Judged]) -> None:
     columns = _columns(result)
     heads = {
         UNO: f"Uno C to {plain_time(round(result.tau, 1))} {result.time_unit}",
-        **{m: f"{m} {result.time_unit}" for m in columns if m.startswith("AUC")},
+        **{m: f"AUC at {m[4:-1]} {result.time_unit}" for m in columns if m.startswith("AUC")},
         SCALED: "Scaled IBS",
     }
     cells = []
@@ -216,8 +216,8 @@ def _cell(result: Comparison, name: str, measure: str, digits: int) -> str:
     if not np.isfinite(e.value):
         return "–"
     known = np.isfinite(e.low) and np.isfinite(e.high)
-    small = f"{e.low:.{digits}f} to {e.high:.{digits}f}" if known else "no interval"
-    return f"{e.value:.{digits}f} <small>{small}</small>"
+    small = f"{number(e.low, digits)} to {number(e.high, digits)}" if known else "no interval"
+    return f"{number(e.value, digits)} <small>{small}</small>"
 
 
 def _wide(result: Comparison, order: list[Judged]) -> pd.DataFrame:
@@ -243,7 +243,8 @@ def _added(result: Comparison, base: Judged) -> None:
     )
     st.markdown(f"**What the others tell beside {base.label}**")
     st.html(
-        '<table class="lh-table"><thead><tr><th scope="col">Out-of-fold score added</th><th scope="col">χ²</th>'
+        '<table class="lh-table lh-models"><thead><tr><th scope="col">Out-of-fold score added</th>'
+        '<th scope="col">χ²</th>'
         f'<th scope="col">df</th><th scope="col">Likelihood-ratio test</th></tr></thead><tbody>{rows}</tbody></table>'
     )
     page.note(

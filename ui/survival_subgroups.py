@@ -12,7 +12,7 @@ import streamlit as st
 from ui import page
 from ui import survival_files as files
 from ui.keep_figure import csv_button
-from ui.text import duration, plain_time
+from ui.text import duration, number, plain_time
 
 if TYPE_CHECKING:
     from study.comparison.record import Comparison
@@ -86,8 +86,10 @@ def _cell(own: pd.DataFrame, key: tuple[str, str, str], digits: int) -> str:
     value, low, high = (float(row[k]) for k in ("value", "low", "high"))
     if not np.isfinite(value):
         return "–"
-    small = f"{low:.{digits}f} to {high:.{digits}f}" if np.isfinite(low) and np.isfinite(high) else "no interval"
-    return f"{value:.{digits}f} <small>{small}</small>"
+    small = (
+        f"{number(low, digits)} to {number(high, digits)}" if np.isfinite(low) and np.isfinite(high) else "no interval"
+    )
+    return f"{number(value, digits)} <small>{small}</small>"
 
 
 def details(result: Comparison) -> None:

@@ -296,7 +296,9 @@ def penalty(result: Comparison) -> None:
     )
     page.note(
         f"Taken: penalty {chosen['alpha']:.3g} with {chosen['effective']:.0f} effective parameters for "
-        f"{result.events:,} events. Fitted to all patients; the model's own figures are out of fold, under Models."
+        f"{result.events:,} events. It is taken by cross-validated partial likelihood, which asks for risks of the "
+        "right size as well as the right order, so it need not lie where C is highest. Fitted to all patients; the "
+        "model's own figures are out of fold, under Models."
     )
 
 

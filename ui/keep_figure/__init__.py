@@ -37,7 +37,7 @@ def _in_page_style(figure: go.Figure) -> go.Figure:
         font={"family": '"Source Sans", "Source Sans Pro", sans-serif', "size": 14, "color": colours.ink},
         hoverlabel={"bgcolor": colours.panel, "font": {"color": colours.ink, "size": 13}},
     )
-    axis = {"gridcolor": colours.line, "linecolor": colours.muted, "tickcolor": colours.muted}
+    axis = {"gridcolor": colours.line, "tickcolor": colours.muted}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     return figure
