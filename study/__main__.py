@@ -1,4 +1,4 @@
-"""python -m study VERB: intake, check, simulate, quality, embed, fit, compare, score.
+"""python -m study VERB: intake, example, check, simulate, quality, embed, fit, cox, compare, score.
 
 Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped.
 """
@@ -16,12 +16,14 @@ from study.errors import StudyError
 from survival.errors import SurvivalError
 
 VERBS = {
-    "intake": "make a study from a table and a zip or folder of photos",
+    "intake": "make a study from a table and, where there are any, photos",
+    "example": "make a study of a real cohort that comes with scikit-survival (clinical columns alone)",
     "check": "look a study over: every problem by row, with what to do",
     "simulate": "make a study of simulated patients from rendered portraits",
     "quality": "align and measure every photo, with flags and thumbnails (can be stopped and goes on)",
     "embed": "turn every photo of a study into a W+ code (can be stopped and goes on)",
     "fit": "fit the photo model and report how well it predicts, out of fold",
+    "cox": "an unpenalised Cox regression on the clinical columns, with its tests",
     "compare": "compare models on the same folds and keep the result (can be stopped and goes on)",
     "score": "score a photo, or a folder of photos, against a study",
 }

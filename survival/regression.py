@@ -62,6 +62,10 @@ class CoxFit:
     def se(self) -> np.ndarray:
         return np.sqrt(np.diag(self.covariance))
 
+    def linear_predictor(self) -> np.ndarray:
+        """(n,) x @ coef of the rows that it was fitted to."""
+        return np.asarray(self._x @ self.coef)
+
     def table(self) -> pd.DataFrame:
         """One row a covariate: name, coef, hr, low, high (95 % limits of the hazard ratio), se, z, p (Wald)."""
         z = self.coef / self.se

@@ -1,0 +1,94 @@
+"""`python -m study cox`: an unpenalised Cox regression on a study's clinical columns, with its tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from study.clinical import clinical_cox
+from study.errors import StudyError
+from study.store import Study
+from survival.curves import Curve, kaplan_meier
+from survival.errors import SurvivalError
+from survival.metrics import harrell_c
+from survival.proportional import proportional_hazards_test
+from survival.regression import TIES, CoxFit
+
+NOT_OUT_OF_FOLD = "C is of the patients the model was fitted to, and so too high; `study compare` tells it out of fold."
+
+
+@dataclass(frozen=True, eq=False)
+class ClinicalModel:
+    """A fitted regression, the rows it rests on, Schoenfeld tests, Harrell's C on these rows and their Kaplan-Meier
+    curve. left_out: patients without all covariates."""
+
+    fit: CoxFit
+    rows: pd.DataFrame
+    proportional: pd.DataFrame
+    concordance: float
+    curve: Curve
+    left_out: int
+
+
+def clinical_model(
+    study: Study, names: list[str] | None = None, strata: str | None = None, ties: str = "efron"
+) -> ClinicalModel:
+    """Fits and tests. Raises StudyError with one sentence where the study cannot carry it."""
+    try:
+        fit, rows = clinical_cox(study, names, strata, ties)
+        entry = rows["entry"] if study.left_truncated else None
+        curve = kaplan_meier(rows["time"], rows["event"], entry)
+        c = harrell_c(rows["time"], rows["event"], fit.linear_predictor(), entry)
+        return ClinicalModel(fit, rows, proportional_hazards_test(fit), c, curve, len(study.included) - len(rows))
+    except SurvivalError as error:
+        raise StudyError(f"{study.name}: {error}") from error
+
+
+def model_text(study: Study, model: ClinicalModel) -> str:
+    """The model as tables for a terminal."""
+    fit, unit = model.fit, study.time_unit
+    lines = [f"Cox regression of {study.name}: {fit.n:,} patients, {fit.events:,} events, {fit.ties} ties."]
+    if model.left_out:
+        lines.append(f"{model.left_out:,} patients are left out: a covariate is missing.")
+    if fit.late:
+        lines.append("Entry times are taken in (left truncation).")
+    median = model.curve.median()
+    told = f"{_time(median.value)} (95 % CI {_time(median.low)} to {_time(median.high)})"
+    lines.append(f"Median survival in {unit}: {told}.")
+    lines += ["", f"  {'covariate':<34}{'HR':>8}   {'95 % CI':<19}{'z':>7}{'p':>10}{'p of PH':>10}"]
+    changing = dict(zip(model.proportional["name"], model.proportional["p"], strict=True))
+    for row in fit.table().to_dict("records"):
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        lines.append(
+            f"  {str(row['name'])[:33]:<34}{row['hr']:>8.3f}   {interval:<19}{row['z']:>7.2f}{_p(row['p']):>10}"
+            f"{_p(changing[row['name']]):>10}"
+        )
+    lines.append("")
+    for test in fit.tests().to_dict("records"):
+        lines.append(f"  {test['test']:<20}chi-square {test['chisq']:8.2f} on {test['df']} df, p {_p(test['p'], '= ')}")
+    lines.append(f"  proportional hazards, all together: p {_p(changing['GLOBAL'], '= ')}")
+    lines += [f"  log-likelihood {fit.log_likelihood:.4f} (null {fit.null:.4f}); Harrell C {model.concordance:.3f}"]
+    return "\n".join([*lines, NOT_OUT_OF_FOLD])
+
+
+def _p(value: float, equals: str = "") -> str:
+    return f"{equals}{value:.2g}" if value >= 1e-16 else f"{'< ' if equals else '<'}1e-16"
+
+
+def _time(value: float) -> str:
+    return "not reached" if value != value else f"{value:g}"
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("study")
+    parser.add_argument("--covariates", nargs="+", metavar="NAME", help="which (default: all that vary)")
+    parser.add_argument("--strata", metavar="NAME", help="a covariate that gets a baseline hazard of its own a level")
+    parser.add_argument("--ties", choices=TIES, default="efron")
+
+
+def run(args: Any) -> int:
+    study = Study.open(args.study)
+    print(model_text(study, clinical_model(study, args.covariates, args.strata, args.ties)))
+    return 0
