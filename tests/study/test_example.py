@@ -43,7 +43,7 @@ def as_in_r(fit: CoxFit) -> list[str]:
 
 def columns_of(expected: dict) -> list[str]:
     """R's columns; age has one name in every study."""
-    return ["age" if name == "age_in_years" else name for name in columns_of(expected)]
+    return ["age" if name == "age_in_years" else name for name in expected["columns"]]
 
 
 def covariates(study: Study) -> list[str]:
