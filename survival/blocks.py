@@ -8,7 +8,7 @@ training rows alone. Rows are patients.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -167,12 +167,53 @@ class Encoding:
             raise SurvivalError("The weight of a block must be above 0.")
         return out
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, from which encoding_from makes the same encoding."""
+        return {
+            "shapes": {name: None if shape is None else list(shape) for name, shape in self.shapes.items()},
+            "columns": {name: [asdict(column) for column in columns] for name, columns in self.columns.items()},
+            "missing": self.missing,
+            "notes": list(self.notes),
+        }
+
     def carry_back(self, gradient: np.ndarray) -> dict[str, np.ndarray]:
         """(p,) -> one array a block: the shape of its row, or one number a column of an encoded table."""
         return {
             name: gradient[part].reshape(shape).copy() if (shape := self.shapes[name]) is not None else gradient[part]
             for name, part in self.slices.items()
         }
+
+
+def encoding_from(values: Mapping[str, Any]) -> Encoding:
+    """The encoding that as_dict told. Raises KeyError, TypeError or ValueError where it tells none."""
+    shapes: dict[str, tuple[int, ...] | None] = {}
+    columns: dict[str, tuple[_Column, ...]] = {}
+    slices, names = {}, list[str]()
+    for block, shape in values["shapes"].items():
+        start = len(names)
+        if shape is None:
+            own = tuple(_column_from(entry) for entry in values["columns"][block])
+            shapes[block], columns[block] = None, own
+            names += [label for column in own for label in column.names]
+        else:
+            if any(type(s) is not int or s < 1 for s in shape):
+                raise ValueError(block)
+            shapes[block] = tuple(shape)
+            names += [f"{block} {j + 1}" for j in range(int(np.prod(shape)))]
+        if len(names) == start:
+            raise ValueError(block)
+        slices[block] = slice(start, len(names))
+    if values["missing"] not in MISSING or not slices:
+        raise ValueError("missing")
+    return Encoding(shapes, columns, slices, tuple(names), values["missing"], tuple(map(str, values["notes"])))
+
+
+def _column_from(entry: Mapping[str, Any]) -> _Column:
+    levels = None if entry["levels"] is None else tuple(str(level) for level in entry["levels"])
+    fill = float(entry["fill"])
+    if not np.isfinite(fill) or type(entry["indicator"]) is not bool:
+        raise ValueError("column")
+    return _Column(str(entry["name"]), levels, fill, entry["indicator"])
 
 
 def fit_encoding(X: Any, missing: str = "refuse") -> Encoding:

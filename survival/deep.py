@@ -15,9 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from survival.baseline import Baseline
+from survival.blocks import Compression, encoding_from
 from survival.errors import SurvivalError
+from survival.features import Reduction
 from survival.likelihood import calibration_slope
 from survival.models.base import Cancelled, CompressedModel, HazardModel, inner_folds, stop_if
+from survival.models.linear import baseline_from
 
 
 def cox_loss(log_hr: Tensor, event: Tensor, end: Tensor) -> Tensor:
@@ -170,6 +174,69 @@ class DeepSurv(CompressedModel, HazardModel):
         (gradient,) = torch.autograd.grad(total.sum(), x)
         mean = gradient.mean(dim=0).double().cpu().numpy()
         return encoding.carry_back(self.slope_ * self._compression.carry_back(mean))
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks it looks at."""
+        return tuple(self._fitted().shapes)
+
+    @property
+    def baseline(self) -> Baseline:
+        return self._baseline_fitted()
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(values for JSON, arrays for npz) of the fitted model; the training patients are not in it."""
+        meta = {
+            "encoding": self._fitted().as_dict(),
+            "hidden": list(self.hidden),
+            "members": self.members,
+            "slope": self.slope_,
+            "centre": self._centre,
+            "last_time": self._baseline.last_time,
+        }
+        arrays: dict[str, np.ndarray] = {
+            "middle": self._middle[0],
+            "baseline_times": self._baseline.times,
+            "baseline_hazard": self._baseline.cumulative_hazard,
+        }
+        for i, (_, reduction) in enumerate(self._compression.parts):
+            known = np.isfinite(reduction.scale)
+            arrays[f"mean_{i}"], arrays[f"scale_{i}"] = reduction.mean, np.where(known, reduction.scale, 0.0)
+            basis = reduction.carry_back(np.eye(reduction.scores.shape[1]))
+            arrays[f"basis_{i}"] = np.where(known[:, None], basis * arrays[f"scale_{i}"][:, None], 0.0)
+        for m, network in enumerate(self._networks):
+            for name, value in network.state_dict().items():
+                arrays[f"network_{m}.{name}"] = value.cpu().numpy().astype(np.float32)
+        return meta, arrays
+
+    @classmethod
+    def from_parts(cls, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> DeepSurv:
+        """From to_parts. Raises KeyError, TypeError, ValueError or RuntimeError where the parts do not fit."""
+        model = cls(hidden=tuple(int(width) for width in meta["hidden"]), members=int(meta["members"]), device="cpu")
+        model._device, model._encoding = "cpu", encoding_from(meta["encoding"])
+        parts, width = [], 0
+        for i, part in enumerate(model._encoding.slices.values()):
+            mean, scale, basis = (arrays[f"{name}_{i}"] for name in ("mean", "scale", "basis"))
+            p, k = part.stop - part.start, basis.shape[1]
+            if mean.shape != (p,) or scale.shape != (p,) or basis.shape != (p, k):
+                raise ValueError("compression")
+            none = np.empty((0, p))
+            spread = np.where(scale == 0, np.inf, scale)
+            parts.append((part, Reduction(mean, spread, np.empty((0, k)), np.empty(k), none, basis)))
+            width += k
+        model._compression = Compression(tuple(parts))
+        model._networks = [model._restored(m, width, arrays) for m in range(model.members)]
+        model.slope_, model._centre = float(meta["slope"]), float(meta["centre"])
+        model._middle = arrays["middle"].reshape(1, len(model._encoding.names))
+        model._baseline = baseline_from(meta, arrays)
+        return model
+
+    def _restored(self, member: int, width: int, arrays: dict[str, np.ndarray]) -> nn.Sequential:
+        network = self._network(width)
+        prefix = f"network_{member}."
+        state = {k[len(prefix) :]: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(prefix)}
+        network.load_state_dict(state)
+        return network.eval()
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:

@@ -208,3 +208,10 @@ class SurvivalSVM(_ScaledModel):
 
     def _candidates(self, fitted: list[Any], scores: np.ndarray) -> np.ndarray:
         return np.column_stack([svm.predict(scores) for svm in fitted])
+
+    def log_hr_gradient(self) -> dict[str, np.ndarray]:
+        """Of the scaled score, which is linear."""
+        encoding, k = self._fitted(), self._compression.scores.shape[1]
+        at = np.vstack([np.zeros((1, k)), np.eye(k)])
+        values = self._candidates(self._model, at)[:, self.choice_]
+        return encoding.carry_back(self._slope * self._compression.carry_back(values[1:] - values[0]))

@@ -29,7 +29,7 @@ QUICK = {
     "random-direction": {},
     "shuffled": {"settings": {"n_alphas": 8, "folds": 3}},
 }
-GRADIENT = ("cox-ridge", "cox-elastic-net", "cox-lasso", "cox", "late-fusion", "random-direction", "shuffled")
+GRADIENT = ("cox-ridge", "cox-elastic-net", "cox-lasso", "cox", "late-fusion", "svm", "random-direction", "shuffled")
 
 
 @pytest.fixture(scope="module")
