@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
+from study import clinical
+from study.clinical import ENTRY_UNUSED, covariates_of
 from study.comparison.plan import FEATURE_SETS, Plan
 from study.descriptors import descriptors
 from study.errors import StudyError
 from study.store import Study
 from survival.blocks import Block, Features
-from survival.errors import FitCancelled, SurvivalError
 
 PERSON = ("age", "sex")
-FIXED = ("age", "sex", "site", "stage", "ecog")
-NUMBERS = ("age", "ecog")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
 Progress = Callable[[int, int, float | None], None]
 
@@ -33,9 +33,8 @@ class Cohort:
 
 
 def covariate_names(study: Study) -> tuple[str, ...]:
-    """Clinical columns that the study has: the fixed ones and those that study.toml declares."""
-    declared = [str(c.name) for c in getattr(study.settings, "covariates", ())]
-    found = [name for name in (*FIXED, *declared) if name in study.patients]
+    """Clinical columns that the study has: the fixed ones and those that study.toml declares, where they vary."""
+    found = [c.name for c in covariates_of(study.patients, study.settings)]
     return tuple(name for name in found if _known(study.patients[name]).nunique() > 1)
 
 
@@ -93,7 +92,7 @@ def gather(
     names = {block for name in chosen_sets(study, plan) for block in FEATURE_SETS[name].blocks}
     codes, table = patients_of(study, plan, with_photos=bool(names & {PHOTO, DESCRIPTOR}))
     covariates = covariate_names(study)
-    clinical = clinical_table(study, table, covariates)
+    columns = clinical_table(study, table, covariates)
     blocks: dict[str, Block] = {}
     if PHOTO in names:
         assert codes is not None
@@ -101,19 +100,15 @@ def gather(
     if DESCRIPTOR in names:
         blocks[DESCRIPTOR] = _descriptors(study, table, on_progress, cancelled)
     if AGE_SEX in names:
-        blocks[AGE_SEX] = clinical[[name for name in PERSON if name in covariates]]
+        blocks[AGE_SEX] = columns[[name for name in PERSON if name in covariates]]
     if CLINICAL in names:
         own = [name for name in covariates if not (plan.site == "single" and name == "site")]
         if not own:
             raise StudyError("Within one site there is no clinical column left: choose other feature sets.")
-        blocks[CLINICAL] = clinical[own]
+        blocks[CLINICAL] = columns[own]
     patients = table[["patient_id", "time", "event"]].reset_index(drop=True)
-    notes = []
-    if "entry" in study.patients and (study.patients["entry"].fillna(0) > 0).any():
-        notes.append(
-            "Patients came under observation late (left truncation); the compared models take no notice of it."
-        )
-    return Cohort(blocks, pd.concat([patients, clinical], axis=1), covariates, tuple(notes))
+    notes = [ENTRY_UNUSED] if study.left_truncated else []
+    return Cohort(blocks, pd.concat([patients, columns], axis=1), covariates, tuple(notes))
 
 
 def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray | None, pd.DataFrame]:
@@ -122,7 +117,7 @@ def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray
     if with_photos:
         codes, table = study.analysed()
     else:
-        table = study.patients[~study.patients["patient_id"].isin(study.excluded.keys())].reset_index(drop=True)
+        table = study.included
     if plan.site == "single":
         if "site" not in table or not (table["site"] == plan.site_name).any():
             raise StudyError(f"No patient of {study.name} has the site {plan.site_name[:60]!r}.")
@@ -136,26 +131,21 @@ def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray
 
 def clinical_table(study: Study, table: pd.DataFrame, covariates: tuple[str, ...]) -> pd.DataFrame:
     """Covariates of some rows of the patient table: numbers (nan missing) and words (None missing)."""
-    kinds = {str(c.name): str(c.kind) for c in getattr(study.settings, "covariates", ())}
-    out = {}
-    for name in covariates:
-        column = table[name]
-        if name in NUMBERS or kinds.get(name) == "numeric":
-            out[name] = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
-        else:
-            out[name] = np.array([None if pd.isna(v) or v == "" else str(v) for v in column], dtype=object)
-    return pd.DataFrame(out, index=range(len(table)))
+    columns = clinical.clinical_table(table, study.settings, covariates).reset_index(drop=True)
+    for name in columns.columns:
+        if isinstance(columns[name].dtype, pd.CategoricalDtype):
+            columns[name] = np.array([None if pd.isna(v) else str(v) for v in columns[name]], dtype=object)
+    return columns
 
 
 def _descriptors(
     study: Study, table: pd.DataFrame, on_progress: Progress | None, cancelled: Callable[[], bool] | None
 ) -> np.ndarray:
-    try:
-        found = descriptors(study, [study.photos[p] for p in table["patient_id"]], on_progress, cancelled)
-    except FitCancelled:
-        raise
-    except SurvivalError as error:
-        raise StudyError(str(error)) from error
+    """(m, 128), of several photos of a patient the mean."""
+    files = [[f.path for f in study.photo_files[p]] for p in table["patient_id"]]
+    each = descriptors(study, [path for some in files for path in some], on_progress, cancelled)
+    starts = np.cumsum([0, *(len(some) for some in files)])
+    found = np.stack([each[a:b].mean(axis=0) for a, b in pairwise(starts)])
     without = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if len(without):
         raise StudyError(
