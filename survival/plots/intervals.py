@@ -6,6 +6,7 @@ plot keeps its width on a telephone.
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import plotly.graph_objects as go
 from survival.plots.style import TEXT_SIZE, Palette, finish, interval_words, plain, plain_axes, short
 
 ROW_PX, HEADING_PX, MARGINS_PX = 42, 26, 70
+WRAP = 25  # characters of a label that leave room for its numbers at 350 px
+MAX_HEADING = 48
 LINE_PX = 15  # the label's height above its mark
 
 
@@ -66,14 +69,16 @@ def interval_figure(
         if row.get("group") and row["group"] != heading:
             heading = row["group"]
             y += HEADING_PX
-            _words(figure, f"<b>{plain(heading)}</b>", y - 6, "left")
-        y += ROW_PX
+            _words(figure, f"<b>{plain(short(heading, MAX_HEADING))}</b>", y - 6, "left")
+        lines = _label_lines(str(row["label"]))
+        y += ROW_PX + LINE_PX * (len(lines) - 1)
         place.append(y - 10)
         words = interval_words(row["value"], row["low"], row["high"], digits)
         words = "1 (reference)" if log and row["value"] == 1 and not np.isfinite(row["low"]) else words
         if signed and np.isfinite(row["value"]) and row["value"] > 0:
             words = f"+{words}"
-        _words(figure, plain(short(str(row["label"]))), place[-1] - LINE_PX, "left")
+        for k, line in enumerate(reversed(lines)):
+            _words(figure, plain(line), place[-1] - LINE_PX * (k + 1), "left")
         _words(figure, words, place[-1] - LINE_PX, "right")
     value, low, high = (rows[name].to_numpy(dtype=np.float64) for name in ("value", "low", "high"))
     figure.add_trace(_marks(value, low, high, place, [plain(label) for label in rows["label"]], digits, palette))
@@ -85,6 +90,12 @@ def interval_figure(
     figure.update_xaxes(**_log_axis(seen) if log else _linear_axis(seen))
     finish(figure, template, height=int(y + MARGINS_PX))
     return figure.update_layout(margin={"l": 12, "r": 12, "t": 12})
+
+
+def _label_lines(label: str) -> list[str]:
+    """One or two lines, short enough to stand beside the numbers."""
+    lines = textwrap.wrap(label, WRAP) or [""]
+    return lines if len(lines) <= 2 else [lines[0], short(" ".join(lines[1:]), WRAP)]
 
 
 def _marks(

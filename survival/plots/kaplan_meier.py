@@ -41,11 +41,11 @@ def medians_frame(curves: Mapping[str, Curve]) -> pd.DataFrame:
 
 
 def median_words(median: Estimate, digits: int = 1) -> str:
-    """'21.4 (18.0 to not reached)', 'not reached (36.2 to not reached)'."""
-    value, low, high = (
-        "not reached" if not np.isfinite(v) else f"{v:.{digits}f}" for v in (median.value, median.low, median.high)
-    )
-    return "not reached" if value == low == high == "not reached" else f"{value} ({low} to {high})"
+    """'21.4 (18.0 to 27.3)', '21.4 (18.0 to not reached)', 'not reached (from 36.2)', 'not reached'."""
+    value, low, high = (f"{v:.{digits}f}" if np.isfinite(v) else "" for v in (median.value, median.low, median.high))
+    if value:
+        return f"{value} ({low} to {high or 'not reached'})"
+    return f"not reached (from {low})" if low else "not reached"
 
 
 def kaplan_meier_figure(

@@ -29,6 +29,7 @@ from survival.plots.style import (
 
 CALIBRATION_PX, LINES_PX = 470, 400
 BINS = 40
+LEGEND_PX = 12
 MOST_BANDS = 3
 
 
@@ -141,20 +142,35 @@ def _histogram(risk: np.ndarray, colour: str) -> go.Bar:
     )
 
 
-def auc_figure(frame: pd.DataFrame, unit: str, template: Any = None, palette: Palette | None = None) -> go.Figure:
-    """AUC(t) of each model. frame: columns model, time, value, low, high (over_time.auc_over_time)."""
-    figure = _lines(frame, palette or Palette())
+def auc_figure(
+    frame: pd.DataFrame,
+    unit: str,
+    template: Any = None,
+    palette: Palette | None = None,
+    order: Sequence[str] | None = None,
+) -> go.Figure:
+    """AUC(t) of each model. frame: columns model, time, value, low, high (over_time.auc_over_time).
+
+    order: models in the order of their colours, so that a model looks alike in several figures; None: as they come.
+    """
+    figure = _lines(frame, palette or Palette(), order=order)
     figure.add_hline(y=0.5, line={"width": 1.5, "dash": "dash", "color": (palette or Palette()).guide})
     plain_axes(figure, f"Time t ({unit})", "AUC(t)")
-    return finish(figure, template, LINES_PX)
+    return finish(figure, template, _height(figure))
 
 
-def brier_figure(frame: pd.DataFrame, unit: str, template: Any = None, palette: Palette | None = None) -> go.Figure:
+def brier_figure(
+    frame: pd.DataFrame,
+    unit: str,
+    template: Any = None,
+    palette: Palette | None = None,
+    order: Sequence[str] | None = None,
+) -> go.Figure:
     """Brier score over time, lower is better, each model and the null. frame: as of over_time.brier_over_time."""
-    figure = _lines(frame, palette or Palette(), guides=(NULL,))
+    figure = _lines(frame, palette or Palette(), guides=(NULL,), order=order)
     plain_axes(figure, f"Time t ({unit})", "Brier score, lower is better")
     figure.update_yaxes(rangemode="tozero")
-    return finish(figure, template, LINES_PX)
+    return finish(figure, template, _height(figure))
 
 
 def decision_figure(
@@ -164,13 +180,14 @@ def decision_figure(
     sensible: tuple[float, float] | None = None,
     template: Any = None,
     palette: Palette | None = None,
+    order: Sequence[str] | None = None,
 ) -> go.Figure:
     """Net benefit against the threshold. frame: of decision.decision_curve. sensible: thresholds that a person would
     choose in practice, shaded."""
     shown = frame.rename(columns={"threshold": "time", "net_benefit": "value"})
     shown = shown.assign(time=100 * shown["time"])
     shown.loc[shown["model"].isin((TREAT_ALL, TREAT_NONE)), ["low", "high"]] = np.nan
-    figure = _lines(shown, palette or Palette(), guides=(TREAT_ALL, TREAT_NONE), at="%{x:.0f} %")
+    figure = _lines(shown, palette or Palette(), guides=(TREAT_ALL, TREAT_NONE), at="%{x:.0f} %", order=order)
     if sensible is not None:
         figure.add_vrect(x0=100 * sensible[0], x1=100 * sensible[1], fillcolor=GRID, line_width=0, layer="below")
         figure.add_annotation(
@@ -185,17 +202,29 @@ def decision_figure(
     plain_axes(figure, f"Threshold of the risk by {horizon:g} {unit} (%)", "Net benefit")
     top = float(np.nanmax(shown["value"].to_numpy(dtype=np.float64)))
     figure.update_yaxes(range=[-0.16 * max(top, 0.01), 1.12 * max(top, 0.01)])  # acting on all falls out of sight
-    return finish(figure, template, LINES_PX)
+    return finish(figure, template, _height(figure))
 
 
-def _lines(frame: pd.DataFrame, palette: Palette, guides: Sequence[str] = (), at: str = "%{x:.1f}") -> go.Figure:
+def _height(figure: go.Figure) -> int:
+    """With room for the legend, which has a line a model where the page is narrow."""
+    return LINES_PX + LEGEND_PX * sum(trace.name is not None for trace in figure.data)
+
+
+def _lines(
+    frame: pd.DataFrame,
+    palette: Palette,
+    guides: Sequence[str] = (),
+    at: str = "%{x:.1f}",
+    order: Sequence[str] | None = None,
+) -> go.Figure:
     """One line a model; bands where they are few enough to be told apart. Models named in guides are grey."""
     figure = go.Figure()
     names = list(dict.fromkeys(frame["model"]))
     models = [name for name in names if name not in guides]
+    places = list(dict.fromkeys([*(order or ()), *models]))
     for name in names:
         own = frame[frame["model"] == name]
-        k = models.index(name) if name in models else list(guides).index(name)
+        k = places.index(name) if name in models else list(guides).index(name)
         colour = cycle(palette.series, k) if name in models else palette.guide
         dash = cycle(DASHES, k) if name in models else ("dot", "longdash")[k % 2]
         if name in models and len(models) <= MOST_BANDS:

@@ -118,6 +118,8 @@ def test_kaplan_meier_with_its_table(cohort):
 
 def test_a_median_that_is_not_reached_is_said():
     assert median_words(Estimate(21.44, 18.0, np.nan, 9)) == "21.4 (18.0 to not reached)"
+    assert median_words(Estimate(21.44, 18.0, 30.0, 9)) == "21.4 (18.0 to 30.0)"
+    assert median_words(Estimate(np.nan, 36.2, np.nan, 9)) == "not reached (from 36.2)"
     assert median_words(Estimate(np.nan, np.nan, np.nan, 9)) == "not reached"
 
 
@@ -243,6 +245,8 @@ def test_measures_along_time():
     assert own[0].line.color != own[1].line.color
     assert own[0].line.dash != own[1].line.dash  # told apart without colour
     assert not [t for t in auc_figure(lines("abcd"), "months").data if t.fill == "tonexty"]
+    later = [t for t in auc_figure(lines(["b"]), "months", order=["a", "b"]).data if t.name]
+    assert later[0].line.color == own[1].line.color  # a model looks alike in all figures
     null = brier_figure(lines(["a", NULL]), "months")
     assert next(t for t in null.data if t.name == NULL).line.color == Palette().guide
     assert len([t for t in null.data if t.fill == "tonexty"]) == 1
