@@ -1,4 +1,4 @@
-"""python -m study VERB: intake, example, check, simulate, quality, embed, fit, cox, compare, score.
+"""python -m study VERB: intake, example, check, simulate, quality, embed, fit, cox, compare, report, score.
 
 Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped.
 """
@@ -25,6 +25,7 @@ VERBS = {
     "fit": "fit the photo model and report how well it predicts, out of fold",
     "cox": "an unpenalised Cox regression on the clinical columns, with its tests",
     "compare": "compare models on the same folds and keep the result (can be stopped and goes on)",
+    "report": "write all that was done and found as one HTML file, with checklist and model card",
     "score": "score a photo, or a folder of photos, against a study",
 }
 STOPPED = 130

@@ -1,0 +1,161 @@
+"""Everything that a report tells, gathered once from a study on disk; what is not there is None, never made up."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
+from study.comparison.standing import stale_reasons
+from study.error_survival import ErrorSurvival, error_and_survival
+from study.exclusions import FILE_NAME as EXCLUSIONS
+from study.files import sha256_of
+from study.flow import Step, flow
+from study.latents import INDEX, LATENTS
+from study.settings import FILE_NAME as SETTINGS
+from study.standing import model_standing
+from study.store import MODELS, REPORT_FILE, TRUTH_FILE, Study
+from study.table import FILE_NAME as PATIENTS
+from study.table_one import FollowUp, analysed_rows, follow_up, table_one
+
+if TYPE_CHECKING:
+    from survival.cox import CoxModel
+
+PHOTO_LIST = "photos.csv"
+USUAL_MODEL, USUAL_COMPARISON = "photo", "main"
+PACKAGES = ("numpy", "scipy", "pandas", "plotly", "scikit-learn", "scikit-survival", "torch")
+TOKEN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # as ids are written (study.table.SAFE_ID)
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """study: opened. rows: of the patients analysed. steps: their flow. model, fitted, fitted_report: the study's own
+    model under models/, None where there is none. comparison: None where none was made; stale: why it is not of the
+    study as it is now. errors: inversion error and survival. digests: file of
+    the study -> SHA-256. versions: package -> version in use. ids: of patients, to be kept out of every sentence.
+    """
+
+    study: Study
+    rows: pd.DataFrame
+    steps: tuple[Step, ...]
+    table: pd.DataFrame
+    follow: FollowUp
+    model: str
+    fitted: CoxModel | None
+    fitted_report: dict[str, Any] | None
+    comparison: Comparison | None
+    stale: tuple[str, ...]
+    errors: ErrorSurvival | None
+    digests: dict[str, str]
+    versions: dict[str, str]
+    ids: frozenset[str]
+
+    @property
+    def horizons(self) -> tuple[float, ...]:
+        """Those at which the comparison has figures, else the study's."""
+        return self.comparison.horizons if self.comparison is not None else self.study.horizons
+
+    @property
+    def unit(self) -> str:
+        return self.study.time_unit
+
+    @property
+    def featured(self) -> tuple[Judged, ...]:
+        """Models that are shown in detail: the best, the photo by itself, the clinical columns by themselves."""
+        c = self.comparison
+        if c is None or not c.models:
+            return ()
+        chosen = [c.best()]
+        for features in ("photo", "clinical"):
+            own = [judged for judged in c.models if judged.features == features]
+            chosen += sorted(own, key=lambda judged: -c.figure(judged.name).value)[:1]
+        return tuple({judged.name: judged for judged in chosen}.values())
+
+    def without_ids(self, words: str) -> str:
+        """A sentence of the software or of a person, with no patient's id in it."""
+        return TOKEN.sub(lambda found: "(a patient)" if found.group() in self.ids else found.group(), words)
+
+
+def _ids(study: Study) -> frozenset[str]:
+    """Ids that would name a patient in a sentence; short numbers would also hit counts and percentages."""
+    return frozenset(i for i in map(str, study.patients["patient_id"]) if not i.isdigit() or len(i) >= 5)
+
+
+def gather(
+    study: Study,
+    model: str | None = None,
+    comparison: str | None = None,
+    on_progress: Progress | None = None,
+) -> Facts:
+    """What there is to report.
+
+    model : name under models/, None: "photo" where there is one. comparison : name under comparisons/, None: "main",
+    or the only one. Raises StudyError for a name that is not there, damaged files, or a study without patients left.
+    """
+    tell = on_progress or (lambda _: None)
+    tell("Patients, table, follow-up")
+    rows = analysed_rows(study)
+    table, follow = table_one(study, rows), follow_up(study, rows)
+    name, fitted = _fitted(study, model)
+    report = study.report(name) if fitted is not None else None
+    judged = _comparison(study, comparison)
+    stale = list(stale_reasons(study, judged)) if judged is not None else []
+    if report is not None:
+        stale += [f"Model {name}: {reason}" for reason in model_standing(study, name).reasons]
+    tell("Inversion error and survival")
+    return Facts(
+        study=study,
+        ids=_ids(study),
+        rows=rows,
+        steps=tuple(flow(study)),
+        table=table,
+        follow=follow,
+        model=name,
+        fitted=fitted,
+        fitted_report=report,
+        comparison=judged,
+        stale=tuple(stale),
+        errors=error_and_survival(study, rows) if study.has_latents else None,
+        digests=_digests(study, name if fitted is not None else None),
+        versions=_versions(),
+    )
+
+
+def _fitted(study: Study, name: str | None) -> tuple[str, CoxModel | None]:
+    if name is not None:
+        return name, study.model(name)
+    there = (study.model_folder(USUAL_MODEL) / REPORT_FILE).exists()
+    return USUAL_MODEL, study.model(USUAL_MODEL) if there else None
+
+
+def _comparison(study: Study, name: str | None) -> Comparison | None:
+    there = list_comparisons(study.path)
+    if name is None and not there:
+        return None
+    if name is None:
+        name = USUAL_COMPARISON if USUAL_COMPARISON in there else there[0]
+    return read_comparison(study.path, name)
+
+
+def _digests(study: Study, model: str | None) -> dict[str, str]:
+    table = str(getattr(study, "table_name", PATIENTS))
+    names = [SETTINGS, table, PHOTO_LIST, EXCLUSIONS, TRUTH_FILE, INDEX, LATENTS]
+    names += [f"{MODELS}/{model}/model.json", f"{MODELS}/{model}/model.npz"] if model else []
+    return {name: sha256_of(study.path / name) for name in names if (study.path / name).is_file()}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

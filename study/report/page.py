@@ -1,0 +1,117 @@
+"""The pieces of an HTML page: every text is escaped unless it was made here, and nothing is loaded from anywhere."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+STYLE = Path(__file__).with_name("style.css")
+SCRIPT = Path(__file__).with_name("figures.js")
+INK = "#1b2530"
+FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+
+
+class Html(str):
+    """Markup that needs no escaping any more."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Html:
+    """Any value as text of a page, a percent sign kept beside its number; Html stays as it is."""
+    return value if isinstance(value, Html) else Html(html.escape(str(value)).replace(" %", "\u00a0%"))
+
+
+def join(parts: Iterable[object], between: str = "") -> Html:
+    return Html(between.join(text(part) for part in parts))
+
+
+def tag(name: str, *children: object, **attributes: object) -> Html:
+    """<name attributes>children</name>; an attribute class_ is written class."""
+    written = "".join(f' {key.rstrip("_")}="{html.escape(str(value))}"' for key, value in attributes.items())
+    return Html(f"<{name}{written}>{join(children)}</{name}>")
+
+
+def paragraph(*children: object) -> Html:
+    return tag("p", *children)
+
+
+def note(*children: object) -> Html:
+    return tag("p", *children, class_="note")
+
+
+def warning(*children: object) -> Html:
+    return tag("p", *children, class_="warning")
+
+
+def bullets(items: Sequence[object]) -> Html:
+    return tag("ul", *(tag("li", item) for item in items)) if items else Html("")
+
+
+def section(place: str, title: str, *children: object) -> Html:
+    return tag("section", tag("h2", title), *children, id=place)
+
+
+def subsection(title: str, *children: object) -> Html:
+    return join([tag("h3", title), *children])
+
+
+def table(
+    headers: Sequence[object], rows: Iterable[Sequence[object]], caption: object = "", numbers: int | None = None
+) -> Html:
+    """A table that scrolls by itself where the page is narrow.
+
+    numbers: from this column on cells are numbers and stand at the right; None: from the second column on.
+    """
+    first = 1 if numbers is None else numbers
+
+    def cells(kind: str, values: Sequence[object]) -> list[Html]:
+        return [tag(kind, v, class_="number") if i >= first else tag(kind, v) for i, v in enumerate(values)]
+
+    head = tag("thead", tag("tr", *cells("th", headers)))
+    body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
+    title = tag("p", caption, class_="caption") if caption else Html("")  # outside, so that it does not scroll away
+    return join([title, tag("div", tag("table", head, body), class_="scroll")])
+
+
+def facts(rows: Iterable[tuple[object, object]]) -> Html:
+    """A list of terms and what they are."""
+    return tag("dl", *(join([tag("dt", name), tag("dd", value)]) for name, value in rows))
+
+
+def figure(drawn: go.Figure, caption: object) -> Html:
+    """A Plotly figure that the page's one script draws; its height is kept free from the start."""
+    drawn = go.Figure(drawn)
+    drawn.update_layout(template={}, font={"family": FONT, "size": 12, "color": INK})
+    height = int(drawn.layout.height or 400)
+    # no "<" in the JSON, so that nothing in it can end the script
+    data = Html(str(drawn.to_json()).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    holder = tag("div", class_="plot", style=f"height:{height}px")
+    return tag(
+        "figure", holder, tag("script", data, type="application/json"), tag("figcaption", caption), class_="drawn"
+    )
+
+
+def page(title: str, body: Html) -> bytes:
+    """The whole document, UTF-8, with styles, Plotly and the drawing script inside."""
+    head = join(
+        [
+            Html('<meta charset="utf-8">'),
+            Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+            # a page that is told to load nothing cannot be made to by anything that slipped into it
+            Html(
+                '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
+                "'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; font-src data:\">"
+            ),
+            tag("title", title),
+            tag("style", Html(STYLE.read_text(encoding="utf-8"))),
+        ],
+        "\n",
+    )
+    scripts = [tag("script", Html(get_plotlyjs())), tag("script", Html(SCRIPT.read_text(encoding="utf-8")))]
+    inside = f"<head>\n{head}\n</head>\n<body>\n{body}\n{join(scripts)}\n</body>"
+    return f'<!DOCTYPE html>\n<html lang="en">\n{inside}\n</html>\n'.encode()

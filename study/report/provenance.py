@@ -1,0 +1,86 @@
+"""What a second run needs to come to the same numbers: commands, seeds, versions, digests."""
+
+from __future__ import annotations
+
+from study.comparison.record import Comparison
+from study.report.facts import Facts
+from study.report.page import Html, bullets, note, paragraph, section, subsection, table, tag
+
+
+def provenance(facts: Facts) -> Html:
+    """Section Reproducibility."""
+    c = facts.comparison
+    parts = [subsection("Commands", bullets([tag("code", line) for line in _commands(facts)]))]
+    parts.append(subsection("Seeds", paragraph(_seeds(facts))))
+    parts.append(subsection("Versions", _versions(facts)))
+    rows = [(name, tag("code", digest)) for name, digest in facts.digests.items()]
+    if c is not None:
+        rows.append(("patients, outcomes and covariates of the comparison", tag("code", _digest(c, "table_sha256"))))
+        rows += [("codes of the comparison", tag("code", _digest(c, "latents_sha256")))] if _has(c) else []
+    if facts.study.has_latents:
+        rows.append(
+            (f"checkpoint {facts.study.embedding.checkpoint}", tag("code", facts.study.embedding.checkpoint_sha256))
+        )
+    parts.append(subsection("SHA-256 of the data", table(("What", "Digest"), rows, numbers=9)))
+    parts.append(
+        note(
+            "The same study and the same versions give this report again, byte for byte but for the line with the "
+            "date. Figures can differ in the last digits between processors."
+        )
+    )
+    return section("reproducibility", "Reproducibility", *parts)
+
+
+def _commands(facts: Facts) -> list[str]:
+    name = facts.study.name
+    lines = [f"python -m study check {name}"]
+    c = facts.comparison
+    if facts.study.has_latents:
+        lines.append(f"python -m study embed {name}")
+    if facts.fitted is not None:
+        m = facts.fitted
+        lines.append(
+            f"python -m study fit {name} --name {facts.model} --penalty {m.penalty} --folds {m.folds} --seed {m.seed}"
+        )
+    if c is not None:
+        lines.append(_compare(c, name))
+    lines.append(f"python -m study report {name}" + (f" --comparison {c.name}" if c is not None else ""))
+    return lines
+
+
+def _compare(c: Comparison, study: str) -> str:
+    p = c.plan
+    words = [f"python -m study compare {study} --name {c.name}"]
+    words += [f"--features {','.join(p.features)}"] if p.features else []
+    words += [f"--models {','.join(p.models)}", f"--folds {p.folds}", f"--repeats {p.repeats}", f"--seed {p.seed}"]
+    words += [f"--samples {p.samples}", f"--shuffles {p.shuffles}", f"--penalties {p.penalties}", f"--rule {p.rule}"]
+    words += [f"--site {p.site}"] + ([f"--site-name {p.site_name!r}"] if p.site_name else [])
+    return " ".join(words)
+
+
+def _seeds(facts: Facts) -> str:
+    said = []
+    if facts.comparison is not None:
+        seed = facts.comparison.plan.seed
+        said.append(f"Comparison: {seed} for folds, shuffles and bootstrap.")
+    if facts.fitted is not None:
+        said.append(f"Model {facts.model}: {facts.fitted.seed} for folds and bootstrap.")
+    if "seed" in facts.study.settings.simulation:
+        said.append(f"Simulated outcomes: {facts.study.settings.simulation['seed']}.")
+    return " ".join(said) or "Nothing was drawn at random."
+
+
+def _versions(facts: Facts) -> Html:
+    compared = facts.comparison.versions if facts.comparison is not None else {}
+    fitted = {str(k): str(v) for k, v in ((facts.fitted_report or {}).get("versions") or {}).items()}
+    names = list(dict.fromkeys([*facts.versions, *compared, *fitted]))
+    rows = [(n, facts.versions.get(n, "–"), compared.get(n, "–"), fitted.get(n, "–")) for n in names]
+    return table(("Package", "This report", "Comparison", "Study's model"), rows)
+
+
+def _has(c: Comparison) -> bool:
+    return "latents_sha256" in c.provenance
+
+
+def _digest(c: Comparison, key: str) -> str:
+    return str(c.provenance.get(key, "not known"))

@@ -1,0 +1,64 @@
+"""How numbers are written in a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from survival.metrics import Estimate
+
+LIMITS = ("value", "low", "high")
+
+
+def count(n: int, thing: str, things: str | None = None) -> str:
+    """'1 patient', '600 patients'."""
+    return f"{n:,} {thing if n == 1 else things or thing + 's'}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """'−0.012'; '–' for what is not known."""
+    if not math.isfinite(value):
+        return "–"
+    rounded = round(value, digits) or 0.0  # no minus before a zero
+    return f"{rounded:.{digits}f}".replace("-", "−")
+
+
+def interval(e: Any, digits: int = 3) -> str:
+    """'0.674 (0.646 to 0.702)' of an Estimate or a table's row with value, low, high."""
+    value, low, high = (float(e[key] if isinstance(e, Mapping | pd.Series) else getattr(e, key)) for key in LIMITS)
+    if not math.isfinite(value):
+        return "–"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return number(value, digits)
+    return f"{number(value, digits)} ({number(low, digits)} to {number(high, digits)})"
+
+
+def signed(e: Estimate, digits: int = 3) -> str:
+    return ("+" if e.value > 0 else "") + interval(e, digits)
+
+
+def reached(e: Estimate, unit: str, digits: int = 1) -> str:
+    """A median with its limits, where the curve gets that far."""
+    value, low, high = ("not reached" if not math.isfinite(v) else f"{v:.{digits}f}" for v in (e.value, e.low, e.high))
+    return f"{value} {unit} (95 % CI {low} to {high})" if math.isfinite(e.value) else f"not reached (from {low} {unit})"
+
+
+def listed(items: list[str] | tuple[str, ...]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
+
+
+def times(values: tuple[float, ...], unit: str) -> str:
+    """'12, 24 and 60 months'."""
+    return f"{listed([f'{t:g}' for t in values])} {unit}" if values else "no time"
+
+
+def p_words(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
