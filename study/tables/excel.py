@@ -303,5 +303,5 @@ def _table(sheet: _Sheet, archive: zipfile.ZipFile, part: str, called: list[str]
     if len(called) > 1:
         said.append(f"The other sheets are not: {', '.join(called[1:6])}.")
     if sheet.formulas:
-        said.append(f"{sheet.formulas:,} cells are formulas; the values stored with them are read.")
+        said.append(f"Formulas in {sheet.formulas:,} cells: the values stored with them are read.")
     return RawTable(header, rows, numbers, False, tuple(said))

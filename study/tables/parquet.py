@@ -8,7 +8,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.errors import StudyError
-from study.tables.raw import FILE_NAME, MAX_BYTES, MAX_COLUMNS, RawTable, check_header, check_size, refusal, too_wide
+from study.tables.raw import (
+    FILE_NAME,
+    MAX_BYTES,
+    MAX_CELL,
+    MAX_COLUMNS,
+    RawTable,
+    check_header,
+    check_size,
+    refusal,
+    too_wide,
+)
 
 MAGIC = b"PAR1"
 MAX_UNPACKED = 16 * MAX_BYTES
@@ -18,18 +28,15 @@ _REMEDY = "Save the table as CSV, or with plain columns."
 def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
     """The table of a Parquet file; rows are numbered as if the header were row 1. Raises StudyError."""
     try:
+        # Words are read as codes with a list of different words: one huge word in half a million rows stays one.
         file = pq.ParquetFile(pa.BufferReader(data))
-        facts, schema = file.metadata, file.schema_arrow
+        schema = file.schema_arrow
         _check_schema(schema, name)
-        check_size(facts.num_rows, len(schema), name)
-        size = sum(
-            facts.row_group(g).column(c).total_uncompressed_size
-            for g in range(facts.num_row_groups)
-            for c in range(facts.num_columns)
-        )
-        if size > MAX_UNPACKED:
+        check_size(file.metadata.num_rows, len(schema), name)
+        words = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=words).read()
+        if table.nbytes > MAX_UNPACKED or table.num_rows != file.metadata.num_rows:
             raise refusal(f"it unpacks to more than {MAX_UNPACKED >> 20} MB.", "Split the study.", None, name)
-        table = file.read()
     except StudyError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
@@ -66,11 +73,17 @@ def _plain(kind: pa.DataType) -> bool:
 
 def _texts(column: pa.ChunkedArray, called: str, name: str) -> list[str]:
     try:
-        values = column.to_pylist()
-    except (pa.ArrowException, ValueError, OverflowError, UnicodeDecodeError) as error:
+        out: list[str] = []
+        for chunk in column.chunks:
+            if pa.types.is_dictionary(chunk.type):
+                told = [_text(value)[: MAX_CELL + 1] for value in chunk.dictionary.to_pylist()]
+                out += ["" if place is None else told[place] for place in chunk.indices.to_pylist()]
+            else:
+                out += [_text(value) for value in chunk.to_pylist()]
+        return out
+    except (pa.ArrowException, ValueError, OverflowError, IndexError) as error:
         message = f"column {called[:60]!r} holds a value that cannot be read."
         raise refusal(message, "Correct it, or save the table as CSV.", None, name) from error
-    return [_text(value) for value in values]
 
 
 def _text(value: Any) -> str:
