@@ -2,7 +2,16 @@
 
 import streamlit as st
 
-from ui import cohort_files, page, study_jobs, survival_plan, survival_results, survival_subgroups, survival_views
+from ui import (
+    cohort_files,
+    page,
+    study_jobs,
+    survival_choice,
+    survival_plan,
+    survival_results,
+    survival_subgroups,
+    survival_views,
+)
 from ui import survival_files as files
 
 VIEWS = {
@@ -25,7 +34,7 @@ page.masthead(
     "and clinical data tell, and what one adds to the other.",
 )
 found = page.require(cohort_files.opened, "The study cannot be opened")
-study_jobs.section(found.words, survival_plan.VERBS, "survival")
+study_jobs.section(found.words, (*survival_plan.VERBS, survival_choice.VERB), "survival")
 names = files.names(found)
 cohort_files.problem()
 if not found.usable:
@@ -62,6 +71,8 @@ page.section(view)
 if view == "Models":
     base = survival_results.choose_base(result)
     survival_results.models_view(result, base)
+    st.space("small")
+    survival_choice.section(found, result, bool(reasons))
 else:
     VIEWS[view](result)
 st.space("small")

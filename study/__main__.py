@@ -26,6 +26,7 @@ VERBS = {
     "cox": "an unpenalised Cox regression on the clinical columns, with its tests",
     "compare": "compare models on the same folds and keep the result (can be stopped and goes on)",
     "report": "write all that was done and found as one HTML file, with checklist and model card",
+    "choose": "make a compared model the study's model, for Portrait and Health direction",
     "score": "score a photo, or a folder of photos, against a study",
 }
 STOPPED = 130

@@ -48,14 +48,21 @@ class Strip:
 
 
 def health_direction(
-    study: Study, kind: Kind = "coefficients", band: tuple[int, int] | None = None, model: str = "photo"
+    study: Study, kind: Kind = "coefficients", band: tuple[int, int] | None = None, model: str | None = None
 ) -> Direction:
     """The direction of a study's model in W+, one unit of log-HR a step.
 
     kind: "coefficients" (the model's gradient), "pattern" (covariance of the cohort's codes times the gradient).
-    band: move only the layers low..high-1; the step stays exact. Raises StudyError when there is no usable model.
+    band: move only the layers low..high-1; the step stays exact. model: None for the study's own. Raises StudyError
+    when there is no usable model, or its hazard is not linear in the code.
     """
-    gradient = np.asarray(study.model(model).log_hr_gradient())
+    fitted = study.model(model or study.chosen_model)
+    if not getattr(fitted, "linear", True):
+        raise StudyError(
+            f"The model of {study.name} is not linear in the code: no single direction changes its hazard by the same "
+            "factor everywhere. Choose a Cox model on the Survival model page."
+        )
+    gradient = np.asarray(fitted.log_hr_gradient())
     try:
         if kind == "coefficients":
             direction = direction_from_gradient(gradient)
@@ -82,7 +89,7 @@ def edit_strip(
     ws: NDArray[np.float32],
     direction: Direction,
     steps: NDArray[np.float64],
-    model: str = "photo",
+    model: str | None = None,
     draw: Draw | None = None,
 ) -> Strip:
     """The face of code `ws` (num_ws, w_dim) moved by each of `steps` (K,) log-HR, with its risk at each.
@@ -90,11 +97,12 @@ def edit_strip(
     The risks are those the model gives to the codes that are shown, not step arithmetic. draw: makes the frames in
     place of the checkpoint's generator, for display; nothing else is asked of it, so no number can depend on it.
     """
-    check_checkpoint(study, checkpoint, model)
+    name = model or study.chosen_model
+    check_checkpoint(study, checkpoint, name)
     steps = np.asarray(steps, float)
     codes = edited_codes(ws, mean_code(checkpoint), direction, steps)
     frames = synthesize(checkpoint, codes) if draw is None else draw(checkpoint, codes)
-    return Strip(steps, frames, codes, **_stack(risk_of(study, study.model(model), codes)))
+    return Strip(steps, frames, codes, **_stack(risk_of(study, study.model(name), codes)))
 
 
 def _stack(risks: list[Risk]) -> dict[str, NDArray[np.float64]]:

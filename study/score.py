@@ -27,7 +27,7 @@ from study.prepare import invert_faces, prepare
 from study.store import Study
 
 if TYPE_CHECKING:
-    from survival.cox import CoxModel
+    from study.store import StudyModel
 
 MAX_PHOTOS = 100_000
 
@@ -86,16 +86,16 @@ class Refused:
     reason: str
 
 
-def check_checkpoint(study: Study, checkpoint: Checkpoint, model: str = "photo") -> None:
-    """StudyError unless the study's model was fitted on codes of this very checkpoint."""
-    if study.report(model).get("checkpoint_sha256") != checkpoint.sha256:
+def check_checkpoint(study: Study, checkpoint: Checkpoint, model: str | None = None) -> None:
+    """StudyError unless the model (None: the study's own) was fitted on codes of this very checkpoint."""
+    if study.report(model or study.chosen_model).get("checkpoint_sha256") != checkpoint.sha256:
         raise StudyError(
             f"The model of {study.name} was fitted with another checkpoint than {checkpoint.name}; "
             f"choose that one, or run `python -m study embed` and `fit` for {study.name} again."
         )
 
 
-def risk_of(study: Study, model: CoxModel, ws: NDArray[np.float32]) -> list[Risk]:
+def risk_of(study: Study, model: StudyModel, ws: NDArray[np.float32]) -> list[Risk]:
     """Risks of codes (n, num_ws, w_dim)."""
     log_hr = np.asarray(model.predict(ws), float)
     percentile = np.asarray(model.percentile(log_hr), float)
@@ -114,7 +114,7 @@ def score_faces(
     settings: InversionSettings | None = None,
     on_step: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-    model: str = "photo",
+    model: str | None = None,
 ) -> list[Score | Refused]:
     """Scores of aligned faces, inverted together. settings: None for the study's own preset, which the model knows.
 
@@ -123,8 +123,9 @@ def score_faces(
     check_checkpoint(study, checkpoint, model)
     results = invert_faces(checkpoint, faces, settings or study_preset(study), on_step, cancelled)
     inversions = [r for r in results if isinstance(r, Inversion)]
-    risks = iter(risk_of(study, study.model(model), np.stack([i.ws for i in inversions])) if inversions else [])
-    notes = partial(_notes, study.report(model), encoder_sha256(checkpoint))
+    name = model or study.chosen_model
+    risks = iter(risk_of(study, study.model(name), np.stack([i.ws for i in inversions])) if inversions else [])
+    notes = partial(_notes, study.report(name), encoder_sha256(checkpoint))
     return [
         Score(r, next(risks), face.quality.flags + notes(r)) if isinstance(r, Inversion) else Refused(str(r))
         for r, face in zip(results, faces, strict=True)
@@ -149,7 +150,7 @@ def score_photo(
     settings: InversionSettings | None = None,
     on_step: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-    model: str = "photo",
+    model: str | None = None,
 ) -> Score:
     """The score of one photo, or of a face aligned before. Raises PhotoError, NoFaceError, StudyError, Cancelled."""
     if not isinstance(face, AlignedFace):
@@ -185,7 +186,7 @@ def score_files(
     checkpoint: Checkpoint,
     paths: list[Path],
     batch: int = BATCH,
-    model: str = "photo",
+    model: str | None = None,
 ) -> Iterator[tuple[Path, Score | Refused]]:
     """Scores photo files in batches, in the order given; a photo that cannot be used yields its reason."""
     check_checkpoint(study, checkpoint, model)
@@ -231,7 +232,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("study")
     parser.add_argument("photos", type=Path, help="a photo, or a folder of photos")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write, one row a photo")
-    parser.add_argument("--model", default="photo")
+    parser.add_argument("--model", default=None, help="folder under models/ (default: the study's own)")
     parser.add_argument(
         "--checkpoint", default=None, help="folder or name under checkpoints/ (default: as in study.toml)"
     )

@@ -33,10 +33,14 @@ from study.table import MAX_BYTES, parse_patients
 from study.tables.read import table_file
 
 if TYPE_CHECKING:
+    from survival.applied import AppliedModel
     from survival.cox import CoxModel
+
+    StudyModel = CoxModel | AppliedModel
 
 TRUTH_FILE = "truth.csv"
 MODELS = "models"
+CHOSEN_FILE, USUAL_MODEL = "chosen.json", "photo"
 REPORT_FILE = "report.json"
 OUT_OF_FOLD_FILE = "out_of_fold.csv"
 STUDIES = Path("studies")
@@ -232,6 +236,20 @@ class Study:
                 out[patient] = found
         return out
 
+    @property
+    def chosen_model(self) -> str:
+        """Name of the model that scores faces and gives the health direction: `choose` writes it; else "photo"."""
+        path = self.path / MODELS / CHOSEN_FILE
+        if not path.is_file():
+            return USUAL_MODEL
+        try:
+            name = json.loads(read_limited(path, 2**16, "The choice of the model"))["model"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudyError(f"{MODELS}/{CHOSEN_FILE} is damaged: choose the study's model again.") from error
+        if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
+            raise StudyError(f"{MODELS}/{CHOSEN_FILE} names no model: choose the study's model again.")
+        return name
+
     def model_folder(self, name: str = "photo") -> Path:
         if not SAFE_NAME.fullmatch(name):
             raise StudyError(f"{name[:64]!r} cannot be a model's name.")
@@ -248,11 +266,14 @@ class Study:
         except (ValueError, TypeError) as error:
             raise StudyError(f"The report of model {name!r} is damaged. Run `python -m study fit` again.") from error
 
-    def model(self, name: str = "photo") -> CoxModel:
+    def model(self, name: str = "photo") -> StudyModel:
         """The fitted model; StudyError when there is none, it is damaged, or it was fitted on other codes."""
         # Imported here: the statistics stack takes seconds to import, and opening a study needs none of it.
+        from survival.applied import KIND as APPLIED
+        from survival.applied import AppliedModel
         from survival.cox import CoxModel
         from survival.errors import SurvivalError
+        from survival.storage import stored_kind
 
         report = self.report(name)
         if self.has_latents:
@@ -262,7 +283,8 @@ class Study:
                     f"Model {name!r} was fitted on other codes. Run `python -m study fit {self.name}` again."
                 )
         try:
-            return CoxModel.load(self.model_folder(name))
+            folder = self.model_folder(name)
+            return AppliedModel.load(folder) if stored_kind(folder) == APPLIED else CoxModel.load(folder)
         except SurvivalError as error:
             raise StudyError(f"Model {name!r} of {self.name}: {error}") from error
 

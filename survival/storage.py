@@ -79,6 +79,11 @@ def read_model(folder: Path, kind: str, stem: str = "model") -> tuple[dict[str, 
         _refuse(path, "it is damaged")
 
 
+def stored_kind(folder: Path, stem: str = "model") -> str:
+    """Of what kind the thing in a folder says it is. Raises SurvivalError where there is nothing readable."""
+    return str(_read_json(folder / f"{stem}.json").get("kind"))
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:

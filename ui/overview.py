@@ -88,9 +88,10 @@ def performance(cohort: Cohort) -> None:
             ("Share of it recovered", percent(share["value"]), _percents(share), GLOSSARY["recovered"]),
         ]
         figure_row("ceiling", ceiling_row, columns=3)
+    what = report.get("label") or f"{report['penalty']} Cox on the W+ codes"
     page.note(
         f"All figures are out-of-fold over {report['patients']:,} patients with {report['events']:,} events: "
-        f"{report['folds']}-fold nested cross-validation by patient, {report['penalty']} Cox on the W+ codes. "
+        f"{report['folds']}-fold nested cross-validation by patient, {what}. "
         f"Intervals are 95 % bootstrap intervals over patients. Score spread over the cohort: standard deviation "
         f"{np.std(cohort.model.oof_log_hr_):.2f} in log-HR."
     )
@@ -106,8 +107,12 @@ def _percents(figure: dict[str, float]) -> str:
 
 def hero(cohort: Cohort, checkpoint: Checkpoint) -> None:
     """One face of the cohort at seven steps along the health direction."""
-    with st.skeleton(height=190):
-        uris, labels, patient = _hero(cohort.stamp, cohort, checkpoint)
+    try:
+        with st.skeleton(height=190):
+            uris, labels, patient = _hero(cohort.stamp, cohort, checkpoint)
+    except state.SENTENCES as error:  # a model without one direction
+        page.note(str(error))
+        return
     kind = "simulated patient" if cohort.study.simulated else "patient"
     page.face_strip(
         uris,

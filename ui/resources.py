@@ -23,8 +23,7 @@ from ui.processes import Queue
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
     from study.errors import Findings
-    from study.store import Study
-    from survival.cox import CoxModel
+    from study.store import Study, StudyModel
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_WORK = frozenset({"embedding.parts", "quality.parts", "comparisons.parts"})
@@ -174,7 +173,7 @@ class Cohort:
 
     stamp: str
     study: Study
-    model: CoxModel
+    model: StudyModel
     report: dict[str, Any]
     codes: NDArray[np.float32]
     table: Any  # pandas.DataFrame
@@ -184,10 +183,9 @@ class Cohort:
 def _open_cohort(folder: str, stamp: float, checkpoint_sha256: str) -> Cohort:
     study = _open_study(folder, stamp)
     study.latents(checkpoint_sha256)  # refuses codes of another checkpoint, in a sentence
-    codes, table = study.fitted("photo")
-    return Cohort(
-        f"{folder} {stamp} {checkpoint_sha256}", study, study.model("photo"), study.report("photo"), codes, table
-    )
+    name = study.chosen_model
+    codes, table = study.fitted(name)
+    return Cohort(f"{folder} {stamp} {checkpoint_sha256}", study, study.model(name), study.report(name), codes, table)
 
 
 def open_cohort(name: str, checkpoint: Checkpoint) -> Cohort:

@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
 from study.comparison.standing import stale_reasons
 from study.error_survival import ErrorSurvival, error_and_survival
+from study.errors import StudyError
 from study.exclusions import FILE_NAME as EXCLUSIONS
 from study.files import sha256_of
 from study.flow import Step, flow
@@ -23,9 +24,6 @@ from study.standing import model_standing
 from study.store import MODELS, REPORT_FILE, TRUTH_FILE, Study
 from study.table import FILE_NAME as PATIENTS
 from study.table_one import FollowUp, analysed_rows, follow_up, table_one
-
-if TYPE_CHECKING:
-    from survival.cox import CoxModel
 
 PHOTO_LIST = "photos.csv"
 USUAL_MODEL, USUAL_COMPARISON = "photo", "main"
@@ -37,7 +35,7 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True, eq=False)
 class Facts:
     """study: opened. rows: of the patients analysed. steps: their flow. model, fitted, fitted_report: the study's own
-    model under models/, None where there is none. comparison: None where none was made; stale: why it is not of the
+    model under models/, of `fit` or chosen from a comparison, None where there is none. comparison: None where none was made; stale: why it is not of the
     study as it is now. errors: inversion error and survival. digests: file of
     the study -> SHA-256. versions: package -> version in use. ids: of patients, to be kept out of every sentence.
     """
@@ -48,7 +46,7 @@ class Facts:
     table: pd.DataFrame
     follow: FollowUp
     model: str
-    fitted: CoxModel | None
+    fitted: Any  # CoxModel or AppliedModel: what study.model gives
     fitted_report: dict[str, Any] | None
     comparison: Comparison | None
     stale: tuple[str, ...]
@@ -78,6 +76,17 @@ class Facts:
             chosen += sorted(own, key=lambda judged: -c.figure(judged.name).value)[:1]
         return tuple({judged.name: judged for judged in chosen}.values())
 
+    @property
+    def fitted_label(self) -> str:
+        """What the study's model is, in a few words."""
+        return str((self.fitted_report or {}).get("label", "")) or f"Photo (W+), {self.fitted.penalty} Cox"
+
+    @property
+    def chosen_from(self) -> tuple[str, str]:
+        """(comparison, candidate) that the study's model was chosen from; empty for one of `fit`."""
+        report = self.fitted_report or {}
+        return str(report.get("comparison", "")), str(report.get("candidate", ""))
+
     def without_ids(self, words: str) -> str:
         """A sentence of the software or of a person, with no patient's id in it."""
         return TOKEN.sub(lambda found: "(a patient)" if found.group() in self.ids else found.group(), words)
@@ -96,7 +105,7 @@ def gather(
 ) -> Facts:
     """What there is to report.
 
-    model : name under models/, None: "photo" where there is one. comparison : name under comparisons/, None: "main",
+    model : name under models/, None: the study's chosen one, or "photo". comparison : name under comparisons/, None: "main",
     or the only one. Raises StudyError for a name that is not there, damaged files, or a study without patients left.
     """
     tell = on_progress or (lambda _: None)
@@ -128,11 +137,13 @@ def gather(
     )
 
 
-def _fitted(study: Study, name: str | None) -> tuple[str, CoxModel | None]:
+def _fitted(study: Study, name: str | None) -> tuple[str, Any]:
+    """(name, model) of the one asked for, else of the study's own, where that is there."""
     if name is not None:
         return name, study.model(name)
-    there = (study.model_folder(USUAL_MODEL) / REPORT_FILE).exists()
-    return USUAL_MODEL, study.model(USUAL_MODEL) if there else None
+    own = str(getattr(study, "chosen_model", USUAL_MODEL))
+    there = (study.model_folder(own) / REPORT_FILE).exists()
+    return own, study.model(own) if there else None
 
 
 def _comparison(study: Study, name: str | None) -> Comparison | None:

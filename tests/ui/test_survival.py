@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from study.__main__ import main
 from study.comparison.plan import Plan
 from study.comparison.record import read_comparison
 from study.comparison.run import compare
@@ -125,3 +126,26 @@ def test_a_damaged_result_gets_a_sentence(open_app: Opener, studies: Path) -> No
     app = open_app(studies=studies).switch_page(PAGE).run()
     assert not app.exception
     assert "is damaged" in words(app)
+
+
+def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
+    open_app: Opener, studies: Path, tmp_path: Path
+) -> None:
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    said = words(app)
+    assert "as fitted on the Cohort page" in said
+    assert "Clinical, Cox: It needs more than a photo" in said
+    assert app.selectbox(key="survival-choice-demo-main").options == ["Photo (W+), ridge Cox"]
+    app.button(key="survival-choose").click().run()
+    [job] = Queue(tmp_path / "runs" / "queue").jobs()[0]
+    assert job.command == ("study", "choose", str(studies / "demo"), "photo / cox-ridge")
+    assert main(list(job.command[1:])) == 0
+    Queue(tmp_path / "runs" / "queue").stop(job.id)
+    app = open_app(studies=studies)
+    assert not app.exception
+    assert "Photo (W+), ridge Cox" in words(app), "Home tells its figures"
+    app.switch_page(PAGE).run()
+    assert "It scores faces on the Portrait page" in words(app)
+    app.button(key="survival-usual").click().run()
+    assert not app.exception
+    assert Study.open(studies / "demo").chosen_model == "photo"

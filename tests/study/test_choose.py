@@ -1,0 +1,130 @@
+"""A compared model becomes the study's model: scores, directions and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from study.__main__ import main
+from study.comparison.choose import choose, name_of, use, why_not_chosen
+from study.comparison.plan import Plan
+from study.comparison.record import Comparison, Judged
+from study.comparison.run import compare
+from study.direction import health_direction
+from study.errors import StudyError
+from study.exclusions import exclude, include
+from study.fit import fit
+from study.score import risk_of
+from study.store import Study
+from survival.applied import AppliedModel
+from survival.cox import CoxModel
+from survival.errors import FitCancelled
+from tests.study.conftest import make_cohort
+
+PLAN = Plan(
+    ("clinical", "photo"),
+    ("usual", "svm", "deepsurv", "forest"),
+    folds=3,
+    repeats=1,
+    samples=40,
+    shuffles=1,
+    penalties=8,
+)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Comparison, np.ndarray]:
+    study, gradient = make_cohort(tmp_path_factory.mktemp("choose") / "cohort", n=120, shape=(2, 4))
+    fit(study, model=CoxModel("ridge", folds=3, n_alphas=8))
+    return study, compare(study, PLAN), gradient
+
+
+def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, Comparison, np.ndarray]) -> None:
+    study, result, gradient = compared
+    assert study.chosen_model == "photo"
+    name = choose(study, result, "photo / cox-ridge")
+    study = Study.open(study.path)
+    assert study.chosen_model == name == "photo-cox-ridge"
+    model = study.model(name)
+    assert isinstance(model, AppliedModel)
+    codes, table = study.fitted(name)
+    assert len(table) == len(result.patients)
+    np.testing.assert_array_equal(model.oof_log_hr_, result.scores.scores["photo / cox-ridge"].log_risk[0])
+    risks = risk_of(study, model, codes)
+    np.testing.assert_allclose([r.log_hr for r in risks], model.predict(codes))
+    assert 0 <= min(r.percentile for r in risks) <= max(r.percentile for r in risks) <= 100
+    direction = health_direction(study)
+    assert np.sum(direction.vector * model.log_hr_gradient()) == pytest.approx(1)
+    cosine = np.sum(model.log_hr_gradient() * gradient) / np.linalg.norm(model.log_hr_gradient())
+    assert cosine / np.linalg.norm(gradient) > 0.9
+    assert 0.8 < model.fold_cosine_ <= 1
+    report = study.report(name)
+    assert report["harrell"]["value"] == pytest.approx(result.figure("photo / cox-ridge").value)
+    assert report["truth"]["recovered_share"]["value"] > 0.7
+    use(study, "photo")
+    assert Study.open(study.path).chosen_model == "photo"
+    assert isinstance(study.model("photo"), CoxModel)
+
+
+def test_a_model_without_one_direction_scores_but_gives_none(compared: tuple[Study, Comparison, np.ndarray]) -> None:
+    study, result, _ = compared
+    choose(study, result, "photo / deepsurv")
+    codes, _ = study.fitted(study.chosen_model)
+    assert len(risk_of(study, study.model(study.chosen_model), codes[:3])) == 3
+    with pytest.raises(StudyError, match="no single direction"):
+        health_direction(study)
+    use(study, "photo")
+    health_direction(study)
+
+
+def test_what_cannot_be_chosen_says_why(compared: tuple[Study, Comparison, np.ndarray]) -> None:
+    study, result, _ = compared
+    told = {
+        "clinical / cox": "more than a photo",
+        "photo / forest": "plain numbers",
+        "shuffled": "control",
+    }
+    for name, why in told.items():
+        assert why in why_not_chosen(result.candidate(name))
+        with pytest.raises(StudyError, match=why):
+            choose(study, result, name)
+    late = Judged("late", "Late", "model", "photo-clinical-late", "late-fusion", ("photo", "clinical"))
+    assert "more than a photo" in why_not_chosen(late)
+    assert not why_not_chosen(result.candidate("photo / svm"))
+    with pytest.raises(FitCancelled):
+        choose(study, result, "photo / svm", cancelled=lambda: True)
+    exclude(study.path, ["P0001"], "covered")
+    try:
+        with pytest.raises(StudyError, match="Compare again first"):
+            choose(Study.open(study.path), result, "photo / svm")
+    finally:
+        include(study.path, ["P0001"])
+    with pytest.raises(StudyError, match="no model"):
+        use(study, "nothing")
+    assert study.chosen_model == "photo"
+    assert name_of(result.candidate("photo / svm")) == "photo-svm"
+
+
+def test_a_damaged_choice_is_refused(compared: tuple[Study, Comparison, np.ndarray], tmp_path: Path) -> None:
+    study, _, _ = compared
+    path = study.path / "models" / "chosen.json"
+    for text in ("{", '{"model": "../x"}', '{"model": 3}', "[]"):
+        path.write_text(text)
+        with pytest.raises(StudyError, match="again"):
+            _ = study.chosen_model
+    path.unlink()
+
+
+def test_the_command_chooses_and_goes_back(
+    compared: tuple[Study, Comparison, np.ndarray], capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, _, _ = compared
+    assert main(["choose", str(study.path)]) == 1
+    assert "can be chosen" in capsys.readouterr().err
+    assert main(["choose", str(study.path), "photo / svm"]) == 0
+    assert "Survival SVM is the model of cohort now" in capsys.readouterr().out
+    assert study.chosen_model == "photo-svm"
+    assert main(["choose", str(study.path), "--model", "photo"]) == 0
+    assert study.chosen_model == "photo"
