@@ -152,10 +152,11 @@ def _photo_dates(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int,
     """Photos taken after the follow-up ended, where baseline and photo dates tell."""
     if "photo_days" not in table:
         return
-    end = table["time"] * DAYS[settings.time_unit]
-    for row, days, last in (
-        table.loc[table["photo_days"] > end, ["row", "photo_days"]].assign(end=end).itertuples(index=False)
-    ):
+    facts = pd.DataFrame(
+        {k: table[k] for k in ("row", "photo_days")} | {"end": table["time"] * DAYS[settings.time_unit]}
+    )
+    late = facts[facts["photo_days"] > facts["end"]]
+    for row, days, last in zip(late["row"], late["photo_days"], late["end"], strict=True):
         message = f"the photo was taken {days:.0f} days after baseline, and the follow-up ended after {last:.0f}."
         yield int(row), message, "Check the dates, or exclude the patient."
 
