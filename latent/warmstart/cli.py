@@ -15,7 +15,7 @@ import torch
 from latent.checkpoints import PARTS, load_checkpoint, save_checkpoint
 from latent.images import to_uint8
 from latent.warmstart.data import Portraits
-from latent.warmstart.settings import Settings
+from latent.warmstart.settings import PHASES, Settings
 from latent.warmstart.trainer import Trainer
 
 TICK_SECONDS = 90.0
@@ -46,19 +46,15 @@ def _tick(trainer: Trainer, run: Path, phase: str, facts: dict[str, float]) -> N
 
 
 def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
-    """Run the phases "autoencoding" and "adversary" to the given numbers of images."""
+    """Run the phases "autoencoding", "adversary" and "discriminator" to the given numbers of images."""
     began, start = time.monotonic(), trainer.images_seen
     for phase, total in totals.items():
-        if phase == "adversary" and trainer.seen["adversary"] == 0:
+        if phase != "autoencoding" and trainer.seen["autoencoding"] and not trainer.seen["mapping"]:
             trainer.fit_mapping()
         sums: dict[str, float] = {}
         steps, ticked = 0, time.monotonic()
         while trainer.seen[phase] < total:
-            done = trainer.seen[phase] / total
-            trainer.set_rate(min(1.0, 1.6 - 1.4 * done) if phase == "autoencoding" else 0.4 * (1.1 - done))
-            index = trainer.seen[phase] // trainer.s.batch
-            losses = trainer.autoencoding_step() if phase == "autoencoding" else trainer.adversarial_step(index)
-            for name, value in losses.items():
+            for name, value in trainer.step(phase, trainer.seen[phase] / total).items():
                 sums[name] = sums.get(name, 0.0) + value
             steps += 1
             if time.monotonic() - ticked > TICK_SECONDS or trainer.seen[phase] >= total:
@@ -75,7 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="checkpoint folder to write at the end")
     parser.add_argument("--start", type=Path, help="checkpoint to start from, of this resolution or half of it, ...")
     parser.add_argument("--autoencoding-kimg", type=float, default=60.0)
-    parser.add_argument("--adversary-kimg", type=float, default=40.0)
+    parser.add_argument("--adversary-kimg", type=float, default=60.0)
+    parser.add_argument("--discriminator-kimg", type=float, default=10.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, value in asdict(Settings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
@@ -90,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         trainer.load(args.run / "state.pt")
     elif args.start is not None:
         trainer.start_from(load_checkpoint(args.start, args.device, PARTS))
-    totals = {"autoencoding": int(args.autoencoding_kimg * 1000), "adversary": int(args.adversary_kimg * 1000)}
+    totals = {phase: int(getattr(args, f"{phase}_kimg") * 1000) for phase in PHASES if phase != "mapping"}
     train(trainer, args.run, totals)
     provenance = {
         "source": "trained by `python -m latent warmstart` on portraits rendered from known factors",

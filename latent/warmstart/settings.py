@@ -9,33 +9,40 @@ import torch
 from latent.encoder import WPlusEncoder
 from latent.stylegan2 import Discriminator, Generator
 
-PHASES = ("autoencoding", "mapping", "adversary")
+PHASES = ("autoencoding", "mapping", "adversary", "discriminator")
 
 
 @dataclass(frozen=True)
 class Settings:
     """Written to the checkpoint's config.
 
-    feature_from, critic_from: images seen before the feature loss and the critic join (there is no face to compare, and
-    no texture to criticise, sooner). critic_share, adversary_share: length of their gradients at the picture, as a
-    share of the reconstruction's. precision: 'fp32' or 'bf16' for generator, encoder and feature network.
+    learning_rate, encoder_rate: of phase 1. feature_from: images seen before the feature loss joins (there is no face
+    to compare sooner). adversary_rate, adversary_encoder_rate, critic_rate: of phase 3; its mapping network moves at a
+    tenth of adversary_rate. pixel_weight, texture_weight, identity_weight: of pyramid L1, the critic's frozen features
+    and the face features of reconstructions in phase 3, where the critic counts 1. free_share: of a batch of phase 3
+    that is free samples. discriminator_rate: of phase 4. precision: 'fp32' or 'bf16' for generator and encoder.
     """
 
     resolution: int = 128
-    channel_base: int = 3072
+    channel_base: int = 2048
     channel_max: int = 256
     z_dim: int = 256
-    encoder_width: int = 32
-    batch: int = 8
+    encoder_width: int = 24
+    batch: int = 16
     learning_rate: float = 4e-3
     encoder_rate: float = 1e-3
     feature_weight: float = 0.5
     feature_from: int = 8000
     readout_weight: float = 0.2
-    critic_share: float = 0.35
-    critic_from: int = 20000
-    adversary_share: float = 0.35
-    ema_kimg: float = 2.0
+    adversary_rate: float = 1.5e-3
+    adversary_encoder_rate: float = 5e-4
+    critic_rate: float = 1e-3
+    pixel_weight: float = 2.0
+    texture_weight: float = 2.0
+    identity_weight: float = 2.0
+    free_share: float = 0.5
+    discriminator_rate: float = 2e-3
+    ema_kimg: float = 5.0
     precision: str = "fp32"
     seed: int = 0
 
@@ -45,7 +52,7 @@ class Settings:
 
 
 def build_networks(s: Settings) -> tuple[Generator, Discriminator, WPlusEncoder]:
-    """The three networks, freshly initialised from the seed, kernels in channels_last memory."""
+    """The three networks, freshly initialised from the seed."""
     torch.manual_seed(s.seed)
     generator = Generator(
         z_dim=s.z_dim,

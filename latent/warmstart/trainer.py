@@ -1,4 +1,4 @@
-"""Networks and optimisers of a warm start, and its three kinds of step."""
+"""Networks of a warm start, their averages, and the two first phases: autoencoding and the fit of the mapping."""
 
 from __future__ import annotations
 
@@ -9,141 +9,118 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from latent.checkpoints import Checkpoint
 from latent.encoder import WPlusEncoder
 from latent.errors import LatentError
 from latent.growth import grow_encoder, grow_generator
 from latent.mapping_fit import fit_mapping, origin_for, shift_codes
+from latent.warmstart.adversary import Adversary
 from latent.warmstart.data import Portraits
-from latent.warmstart.losses import PatchCritic, centre_weight, hinge, regression_loss
+from latent.warmstart.losses import centre_weight, regression_loss
+from latent.warmstart.opponent import Opponent
 from latent.warmstart.settings import PHASES, Settings, build_networks
-
-R1_EVERY = 16
-
-
-def _pull(loss: Tensor, image: Tensor, length: Tensor) -> Tensor:
-    """Gradient of `loss` at `image`, brought to `length`."""
-    (gradient,) = torch.autograd.grad(loss, image)
-    return gradient * (length / gradient.norm().clamp_min(1e-12))
 
 
 class Trainer:
-    """The generator's and encoder's losses meet at the picture: each loss gives its gradient there, scaled against the
-    reconstruction's, and one backward pass carries the sum into both networks."""
+    """State of all phases; `step(phase, done)` takes one step of one of them."""
 
     def __init__(self, settings: Settings, data: Portraits, device: torch.device) -> None:
-        self.s, self.data, self.device = settings, data, device
-        self.g, self.d, self.e = build_networks(settings)
-        self.critic = PatchCritic()
+        s = self.s = settings
+        self.data, self.device = data, device
+        self.g, self.d, self.e = build_networks(s)
         self.readout = nn.Linear(self.g.mapping.w_avg.numel(), data.targets.shape[1])
-        self.nets: dict[str, nn.Module] = {
-            "g": self.g,
-            "d": self.d,
-            "e": self.e,
-            "critic": self.critic,
-            "readout": self.readout,
-        }
+        self.nets: dict[str, nn.Module] = {"g": self.g, "d": self.d, "e": self.e, "readout": self.readout}
         for net in self.nets.values():
-            net.to(device).train()
+            net.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema_g, self.ema_e = copy.deepcopy(self.g), copy.deepcopy(self.e)
         self.ema: dict[str, nn.Module] = {"g": self.ema_g, "e": self.ema_e}
         for net in self.ema.values():
             net.eval().requires_grad_(False)
         groups = [
-            {"params": self.g.synthesis.parameters(), "lr": settings.learning_rate},
-            {"params": [*self.e.parameters(), *self.readout.parameters()], "lr": settings.encoder_rate},
-            {"params": self.g.mapping.parameters(), "lr": settings.encoder_rate},
+            {"params": self.g.synthesis.parameters(), "lr": s.learning_rate},
+            {"params": [*self.e.parameters(), *self.readout.parameters()], "lr": s.encoder_rate},
         ]
         self.opt = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-8)
-        self.d_opt = torch.optim.Adam(self.d.parameters(), lr=2e-3, betas=(0.0, 0.99), eps=1e-8)
-        self.critic_opt = torch.optim.Adam(self.critic.parameters(), lr=1e-3, betas=(0.0, 0.99), eps=1e-8)
-        self.peaks = [group["lr"] for group in self.opt.param_groups]
-        self.rng = torch.Generator().manual_seed(settings.seed)
-        self.weight = centre_weight(settings.resolution, device)
+        self.rng = torch.Generator().manual_seed(s.seed)
+        self.weight = centre_weight(s.resolution, device)
         self.seen = dict.fromkeys(PHASES, 0)
+        self._adversary: Adversary | None = None
+        self._opponent: Opponent | None = None
 
     @property
     def images_seen(self) -> int:
-        return self.seen["autoencoding"] + self.seen["adversary"]
+        return sum(self.seen[phase] for phase in PHASES if phase != "mapping")
 
-    def _cast(self) -> contextlib.AbstractContextManager[object]:
+    @property
+    def adversary(self) -> Adversary:
+        """Made when it is first needed: a warm start without it needs no frozen features."""
+        if self._adversary is None:
+            self._adversary = Adversary(self)
+        return self._adversary
+
+    @property
+    def opponent(self) -> Opponent:
+        if self._opponent is None:
+            self._opponent = Opponent(self)
+        return self._opponent
+
+    def step(self, phase: str, done: float) -> dict[str, float]:
+        """One step; done: share of the phase that lies behind. Raises LatentError where a loss is no number."""
+        if phase == "autoencoding":
+            measured = self._autoencoding_step(min(1.0, 1.6 - 1.4 * done))
+        elif phase == "adversary":
+            measured = self.adversary.step()
+        else:
+            measured = self.opponent.step()
+        if any(value != value for value in measured.values()):
+            raise LatentError(f"A loss is not a number after {self.images_seen} images; the last state is kept.")
+        self.seen[phase] += self.s.batch
+        return measured
+
+    def cast(self) -> contextlib.AbstractContextManager[object]:
+        """Generator and encoder in the precision asked for."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.s.precision == "bf16")
 
-    def _reconstruct(self, real: Tensor, targets: Tensor, noise_mode: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstructions of (B, 3, R, R), the second half from one code for all layers; what the codes cost; the
-        readout's squared error (of a variance of 1)."""
-        with self._cast():
+    def codes(self, real: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes (B, num_ws, w_dim) of portraits, the second half one code for all layers; what they cost beside their
+        picture; the readout's squared error (of a variance of 1)."""
+        with self.cast():
             ws = self.e(real)
-            common = ws.mean(1, keepdim=True)
-            half = len(real) // 2
-            fake = self.g.synthesis(torch.cat([ws[:half], common[half:].expand_as(ws[half:])]), noise_mode=noise_mode)
-        ws, common = ws.float(), common.float()
-        error = (
-            (self.readout(common[:, 0] - self.e.w_avg) - targets).square().mean()
-            if targets.shape[1]
-            else ws.new_zeros(())
-        )
+        ws = ws.float()
+        common, half = ws.mean(1, keepdim=True), len(real) // 2
+        error = ws.new_zeros(())
+        if targets.shape[1]:
+            error = (self.readout(common[:, 0] - self.e.w_avg) - targets).square().mean()
         cost = 1e-3 * (ws - self.e.w_avg).square().mean() + 1e-2 * (ws - common).square().mean()
         cost = cost + self.s.readout_weight * error
-        return fake.float(), cost, error.detach()
+        return torch.cat([ws[:half], common[half:].expand_as(ws[half:])]), cost, error.detach()
 
-    def _reconstruction_gradient(self, image: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        with self._cast():
+    def _autoencoding_step(self, rate: float) -> dict[str, float]:
+        for group, peak in zip(self.opt.param_groups, (self.s.learning_rate, self.s.encoder_rate), strict=True):
+            group["lr"] = peak * rate
+        real, targets = self.data.batch(self.s.batch, self.rng)
+        codes, cost, error = self.codes(real, targets)
+        with self.cast():
+            fake = self.g.synthesis(codes, noise_mode="none")
             weight = self.s.feature_weight if self.images_seen >= self.s.feature_from else 0.0
-            losses = regression_loss(image, real, self.weight, weight)
-        (gradient,) = torch.autograd.grad(losses["total"], image)
-        return gradient, losses
+            losses = regression_loss(fake, real, self.weight, weight)
+        self.opt.zero_grad(set_to_none=True)
+        (losses["total"] + cost).backward()
+        self.opt.step()
+        self.average()
+        return {k: float(v.detach()) for k, v in losses.items()} | {"readout": float(error)}
 
-    def autoencoding_step(self) -> dict[str, float]:
-        real, targets = self.data.batch(self.s.batch, self.rng)
-        criticised = self.seen["autoencoding"] >= self.s.critic_from
-        fake, cost, error = self._reconstruct(real, targets, "random" if criticised else "none")
-        image = fake.detach().requires_grad_(True)
-        gradient, losses = self._reconstruction_gradient(image, real)
-        if criticised:
-            gradient = gradient + self._criticism(image, gradient.norm() * self.s.critic_share, losses)
-        self._update_generator(fake, gradient, cost, losses["total"], "autoencoding")
-        out = {k: float(v.detach()) for k, v in losses.items()} | {"readout": float(error)}
-        return out | (self._update_critic(image.detach(), real) if criticised else {})
-
-    def _criticism(self, image: Tensor, length: Tensor, losses: dict[str, Tensor]) -> Tensor:
-        self.critic.requires_grad_(False)
-        losses["criticism"] = -self.critic(image).mean()
-        pull = _pull(losses["criticism"], image, length)
-        self.critic.requires_grad_(True)
-        return pull
-
-    def _update_critic(self, fake: Tensor, real: Tensor) -> dict[str, float]:
-        loss = hinge(self.critic(real), self.critic(fake))
-        self.critic_opt.zero_grad(set_to_none=True)
-        loss.backward()
-        self.critic_opt.step()
-        return {"critic_loss": float(loss.detach())}
-
-    def adversarial_step(self, index: int) -> dict[str, float]:
-        real, targets = self.data.batch(self.s.batch, self.rng)
-        half = self.s.batch // 2
-        again, cost, error = self._reconstruct(real[:half], targets[:half], "random")
-        z = torch.randn(half, self.s.z_dim, generator=self.rng).to(self.device)
-        ws = self.g.mapping(z, None, update_emas=True)
-        with self._cast():
-            free = self.g.synthesis(ws, noise_mode="random")
-        fake = torch.cat([again, free.float()])
-        image = fake.detach().requires_grad_(True)
-        gradient, losses = self._reconstruction_gradient(image[:half], real[:half])
-        length = gradient.norm() * 2**0.5  # over twice as many pictures
-        gradient = F.pad(gradient, (0, 0, 0, 0, 0, 0, 0, half))
-        gradient = gradient + self._criticism(image, length * self.s.critic_share, losses)
-        self.d.requires_grad_(False)
-        losses["adversarial"] = F.softplus(-self.d(image, None)).mean()
-        gradient = gradient + _pull(losses["adversarial"], image, length * self.s.adversary_share)
-        self.d.requires_grad_(True)
-        self._update_generator(fake, gradient, cost, losses["total"], "adversary")
-        out = {k: float(v.detach()) for k, v in losses.items()} | {"readout": float(error)}
-        out |= self._update_critic(image.detach(), real)
-        return out | self._update_discriminator(image.detach(), real, index)
+    @torch.no_grad()
+    def average(self) -> None:
+        """Move the averaged generator and encoder; their half-life grows with the run at first."""
+        half_life = min(self.s.ema_kimg * 1000, self.images_seen * 0.05 + 1)
+        beta = 0.5 ** (self.s.batch / half_life)
+        for name, average_net in self.ema.items():
+            for average, now in zip(average_net.parameters(), self.nets[name].parameters(), strict=True):
+                average.lerp_(now, 1 - beta)
+            for kept, fresh in zip(average_net.buffers(), self.nets[name].buffers(), strict=True):
+                kept.copy_(fresh)
 
     @torch.no_grad()
     def _all_codes(self) -> Tensor:
@@ -187,49 +164,16 @@ class Trainer:
         self.seen["mapping"] = len(w)
         self.ema_g.mapping.load_state_dict(self.g.mapping.state_dict())
 
-    def _update_generator(self, fake: Tensor, gradient: Tensor, cost: Tensor, loss: Tensor, phase: str) -> None:
-        if not torch.isfinite(loss) or not torch.isfinite(gradient).all():
-            raise LatentError(f"The generator's loss is not finite after {self.images_seen} images.")
-        self.opt.zero_grad(set_to_none=True)
-        torch.autograd.backward([fake, cost], [gradient, None])
-        self.opt.step()
-        self.seen[phase] += self.s.batch
-        half_life = min(self.s.ema_kimg * 1000, self.images_seen * 0.05 + 1)
-        beta = 0.5 ** (self.s.batch / half_life)
-        with torch.no_grad():
-            for name, average_net in self.ema.items():
-                for average, now in zip(average_net.parameters(), self.nets[name].parameters(), strict=True):
-                    average.lerp_(now, 1 - beta)
-                for kept, fresh in zip(average_net.buffers(), self.nets[name].buffers(), strict=True):
-                    kept.copy_(fresh)
-
-    def _update_discriminator(self, fake: Tensor, real: Tensor, index: int) -> dict[str, float]:
-        penalise = index % R1_EVERY == 0
-        real = real.detach().requires_grad_(penalise)
-        on_real, on_fake = self.d(real, None), self.d(fake, None)
-        loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
-        if penalise:
-            (gradient,) = torch.autograd.grad(on_real.sum(), real, create_graph=True)
-            loss = loss + gradient.square().sum((1, 2, 3)).mean() * (self.s.r1_gamma / 2 * R1_EVERY)
-        self.d_opt.zero_grad(set_to_none=True)
-        loss.backward()
-        self.d_opt.step()
-        return {"d_loss": float(loss.detach()), "d_sign": float(on_real.detach().sign().mean())}
-
-    def set_rate(self, share: float) -> None:
-        """Learning rates as a share of their peaks."""
-        for group, peak in zip(self.opt.param_groups, self.peaks, strict=True):
-            group["lr"] = peak * share
-
-    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"opt": self.opt, "d_opt": self.d_opt, "critic_opt": self.critic_opt}
-
     def save(self, path: Path) -> None:
         state: dict[str, object] = {name: net.state_dict() for name, net in self.nets.items()}
-        state |= {f"ema_{name}": net.state_dict() for name, net in self.ema.items()}
-        state |= {name: optimiser.state_dict() for name, optimiser in self._optimisers().items()}
+        state |= {f"ema_{name}": net.state_dict() for name, net in self.ema.items()} | {"opt": self.opt.state_dict()}
+        state |= {"seen": self.seen, "rng": self.rng.get_state()}
+        if self._adversary is not None:
+            state["adversary"] = self._adversary.state()
+        if self._opponent is not None:
+            state["opponent"] = self._opponent.state()
         temporary = path.with_suffix(".tmp")
-        torch.save(state | {"seen": self.seen, "rng": self.rng.get_state()}, temporary)
+        torch.save(state, temporary)
         os.replace(temporary, path)
 
     def load(self, path: Path) -> None:
@@ -238,7 +182,10 @@ class Trainer:
             net.load_state_dict(state[name])
         for name, net in self.ema.items():
             net.load_state_dict(state[f"ema_{name}"])
-        for name, optimiser in self._optimisers().items():
-            optimiser.load_state_dict(state[name])
+        self.opt.load_state_dict(state["opt"])
         self.seen = state["seen"]
         self.rng.set_state(state["rng"].cpu())
+        if "adversary" in state:
+            self.adversary.restore(state["adversary"])
+        if "opponent" in state:
+            self.opponent.restore(state["opponent"])

@@ -20,7 +20,6 @@ from latent.factors import factor_columns, readout_targets
 from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.stylegan2.generator import MappingNetwork
 from latent.warmstart import cli as warmstart_cli
-from latent.warmstart.losses import PatchCritic, hinge
 
 PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
 
@@ -93,23 +92,24 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def warmstart_arguments(data: Path, run: Path, out: Path, kimg: tuple[float, float]) -> argparse.Namespace:
+def warmstart_arguments(data: Path, run: Path, out: Path, kimg: tuple[float, float, float]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     warmstart_cli.add_arguments(parser)
     line = [str(data), "--run", str(run), "--out", str(out), "--resolution", "16", "--z-dim", "8", "--channel-base"]
-    line += ["256", "--channel-max", "16", "--feature-from", "1000000", "--device", "cpu", "--critic-from", "1200"]
-    line += ["--encoder-width", "16"]
-    line += ["--autoencoding-kimg", str(kimg[0]), "--adversary-kimg", str(kimg[1])]
+    line += ["256", "--channel-max", "16", "--feature-from", "1000000", "--device", "cpu", "--batch", "8"]
+    line += ["--encoder-width", "16", "--ema-kimg", "2"]
+    for phase, images in zip(("autoencoding", "adversary", "discriminator"), kimg, strict=True):
+        line += [f"--{phase}-kimg", str(images)]
     return parser.parse_args(line)
 
 
 def test_warmstart_learns_resumes_and_writes_a_checkpoint(small_set: Path, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "tiny"
-    warmstart_cli.run(warmstart_arguments(small_set, run, out, (0.24, 0.0)))
+    warmstart_cli.run(warmstart_arguments(small_set, run, out, (0.24, 0.0, 0.0)))
     first = json.loads((run / "log.jsonl").read_text().splitlines()[-1])["pixel"]
-    warmstart_cli.run(warmstart_arguments(small_set, run, out, (1.6, 0.016)))
+    warmstart_cli.run(warmstart_arguments(small_set, run, out, (1.6, 0.016, 0.016)))
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [line["phase"] for line in lines] == ["autoencoding", "autoencoding", "adversary"]
+    assert [line["phase"] for line in lines] == ["autoencoding", "autoencoding", "adversary", "discriminator"]
     assert lines[1]["pixel"] < 0.6 * first
     checkpoint = load_checkpoint(out, parts=("generator", "discriminator", "encoder"))
     assert checkpoint.resolution == 16
@@ -120,7 +120,7 @@ def test_warmstart_learns_resumes_and_writes_a_checkpoint(small_set: Path, tmp_p
         again = checkpoint.generator.synthesis(checkpoint.encoder(x), noise_mode="const")
     assert (again - x).abs().mean() < 0.5 * (x - x.mean(0)).abs().mean() + 0.1
 
-    options = warmstart_arguments(small_set, tmp_path / "next", tmp_path / "gone_on", (0.0, 0.0))
+    options = warmstart_arguments(small_set, tmp_path / "next", tmp_path / "gone_on", (0.0, 0.0, 0.0))
     options.start = out
     warmstart_cli.run(options)
     gone_on = load_checkpoint(tmp_path / "gone_on")
@@ -137,25 +137,6 @@ def test_readout_targets_are_standardised_and_know_their_mirror() -> None:
     assert np.allclose(targets.mean(0), 0, atol=1e-6)
     assert np.allclose(targets.std(0), 1, atol=1e-5)
     assert signs.tolist() == [1, 1, 1, -1]
-
-
-def test_the_critic_learns_texture_and_its_slope_stays_bounded() -> None:
-    torch.manual_seed(0)
-    critic = PatchCritic(width=8)
-    optimiser = torch.optim.Adam(critic.parameters(), lr=1e-3, betas=(0.0, 0.99))
-    rng = torch.Generator().manual_seed(1)
-    losses = []
-    for _ in range(150):
-        real = torch.randn(4, 3, 16, 16, generator=rng)
-        smooth = torch.nn.functional.avg_pool2d(real, 3, 1, 1)
-        loss = hinge(critic(real), critic(smooth))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    assert np.mean(losses[-10:]) < 0.6 * losses[0]
-    weights = [layer.weight.flatten(1) for layer in critic.layers]
-    assert all(float(torch.linalg.matrix_norm(weight, 2).detach()) < 1.1 for weight in weights)
 
 
 def test_encoder_training_lowers_the_error_and_resumes(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -197,7 +178,7 @@ def test_mapping_fit_gives_codes_the_mean_and_covariance_asked_for() -> None:
 
 
 def test_warmstart_refuses_a_start_that_does_not_fit(small_set: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
-    options = warmstart_arguments(small_set, tmp_path / "run", tmp_path / "out", (0.0, 0.0))
+    options = warmstart_arguments(small_set, tmp_path / "run", tmp_path / "out", (0.0, 0.0, 0.0))
     options.start = tiny_checkpoint
     with pytest.raises(LatentError, match="cannot start this run"):
         warmstart_cli.run(options)

@@ -1,0 +1,116 @@
+"""Phase 3 of a warm start: a projected critic on free samples and reconstructions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from latent.perceptual import face_feature_distance
+from latent.projected import ProjectedCritic, augment, critic_loss, generator_loss
+from latent.warmstart.losses import pyramid_l1
+
+if TYPE_CHECKING:
+    from latent.warmstart.trainer import Trainer
+
+MAPPING_SHARE = 0.1  # of the generator's rate: its inputs reach every layer at once
+CALIBRATION = 64  # portraits
+
+
+class Adversary:
+    """The critic, and the optimisers of this phase (beta1 = 0, as adversarial training wants it).
+
+    A batch is part reconstructions of portraits, part free samples. Reconstructions are held to their portraits by
+    pyramid L1, the critic's own frozen features and face features; all pictures meet the critic.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        t, s = trainer, trainer.s
+        self.t = t
+        torch.manual_seed(s.seed)
+        self.critic = ProjectedCritic(s.resolution, t.device).to(t.device)
+        with torch.no_grad():
+            self.critic.projection.calibrate(self.critic.taps(t.data[slice(0, CALIBRATION)]))
+        self.heads = list(self.critic.heads.parameters())
+        encoder = [*t.e.parameters(), *t.readout.parameters()]
+        groups: list[dict[str, Any]] = [
+            {"params": list(t.g.synthesis.parameters()), "lr": s.adversary_rate},
+            {"params": list(t.g.mapping.parameters()), "lr": s.adversary_rate * MAPPING_SHARE},
+            {"params": encoder, "lr": s.adversary_encoder_rate, "betas": (0.9, 0.99)},
+        ]
+        self.opt = torch.optim.Adam(groups, betas=(0.0, 0.99), eps=1e-8)
+        self.critic_opt = torch.optim.Adam(self.heads, lr=s.critic_rate, betas=(0.0, 0.99), eps=1e-8)
+
+    def step(self) -> dict[str, float]:
+        """One update of generator and encoder, then one of the critic on the same pictures."""
+        t, s = self.t, self.t.s
+        real, targets = t.data.batch(s.batch, t.rng)
+        paired = s.batch - int(s.batch * s.free_share)
+        codes, cost, error = t.codes(real[:paired], targets[:paired])
+        z = torch.randn(s.batch - paired, s.z_dim, generator=t.rng).to(t.device)
+        free = t.g.mapping(z, None, update_emas=True)
+        with t.cast():
+            fake = t.g.synthesis(torch.cat([codes, free]), noise_mode="random").float()
+
+        image = fake.detach().requires_grad_(True)
+        real_taps, target = self._seen(real, paired, grad=False)
+        fake_taps, found = self._seen(image, paired, grad=True)
+        losses = self._reconstruction_losses(image[:paired], real[:paired], found, target)
+        losses["criticism"] = generator_loss(self._judged(fake_taps)).mean()
+        total = s.pixel_weight * losses["pixel"] + s.texture_weight * losses["texture"]
+        total = total + s.identity_weight * losses["identity"] + losses["criticism"]
+        (gradient,) = torch.autograd.grad(total, image)
+        self.opt.zero_grad(set_to_none=True)
+        torch.autograd.backward([fake, cost], [gradient, None])
+        self.opt.step()
+        t.average()
+
+        on_real, on_fake = self.critic.judge(real_taps), self.critic.judge([x.detach() for x in fake_taps])
+        loss = critic_loss(on_real, on_fake)
+        self.critic_opt.zero_grad(set_to_none=True)
+        loss.backward()
+        self.critic_opt.step()
+        measured = {name: float(value.detach()) for name, value in losses.items()}
+        return measured | {"critic_loss": float(loss.detach()), "readout": float(error)}
+
+    def _reconstruction_losses(
+        self, image: Tensor, real: Tensor, found: list[Tensor], target: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """Pyramid L1; distance in the critic's frozen features; face-feature distance of half the pairs, which costs as
+        much as all else."""
+        spread = self.critic.projection.spread
+        texture = [((a - b).abs() / spread(i)).mean() for i, (a, b) in enumerate(zip(found, target, strict=True))]
+        half = max(1, len(image) // 2)
+        with self.t.cast():
+            identity = face_feature_distance(image[:half], real[:half]).float().mean()
+        pixel = pyramid_l1(image, real, self.t.weight)
+        return {"pixel": pixel, "texture": torch.stack(texture).mean(), "identity": identity}
+
+    def _seen(self, images: Tensor, paired: int, grad: bool) -> tuple[list[Tensor], list[Tensor]]:
+        """Frozen features of all images, augmented, and of the first `paired` as they are, in one pass."""
+        with torch.set_grad_enabled(grad):
+            both = torch.cat([augment(images, self.t.rng), images[:paired]])
+            taps = self.critic.taps(both.contiguous(memory_format=torch.channels_last))
+        return [x[: len(images)] for x in taps], [x[len(images) :] for x in taps]
+
+    def _judged(self, taps: list[Tensor]) -> list[Tensor]:
+        """Logits whose gradients end at the features: the heads' own are not wanted here."""
+        for parameter in self.heads:
+            parameter.requires_grad_(False)
+        logits = self.critic.judge(taps)
+        for parameter in self.heads:
+            parameter.requires_grad_(True)
+        return logits
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "critic": self.critic.state_dict(),
+            "opt": self.opt.state_dict(),
+            "critic_opt": self.critic_opt.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.critic.load_state_dict(state["critic"])
+        self.opt.load_state_dict(state["opt"])
+        self.critic_opt.load_state_dict(state["critic_opt"])
