@@ -33,7 +33,7 @@ def report_html(
 ) -> bytes:
     """The whole report, UTF-8. The same study gives the same bytes but for the one line that says when.
 
-    model : name under models/, None: "photo" where there is one. comparison : name under comparisons/, None: "main" or
+    model : name under models/, None: the study's own. comparison : name under comparisons/, None: "main" or
     the only one. when : None: now. on_progress : called with what is being done.
     Raises StudyError, one sentence, for what is not there or is damaged.
     """

@@ -25,7 +25,7 @@ LIMITS = (
 def card(facts: Facts) -> Html:
     """Section Model card."""
     parts = [
-        subsection("Intended use", bullets(INTENDED)),
+        subsection("Intended use", bullets(_intended(facts))),
         subsection("Model", fact_list(_model(facts))),
         subsection("Training data", bullets(_data(facts))),
         subsection("Performance", bullets(_performance(facts))),
@@ -35,8 +35,7 @@ def card(facts: Facts) -> Html:
             bullets(
                 [
                     "This report holds no patient's name, id or photo. Curves and dots are single events without ids.",
-                    "Software: GPL-3.0-or-later. The weights of a generator keep their own licence (its config.json).",
-                    "The 68-point landmark model that aligns photos was trained on data for non-commercial research.",
+                    *_licences(facts),
                 ]
             ),
         ),
@@ -44,12 +43,25 @@ def card(facts: Facts) -> Html:
     return section("card", "Model card", *parts)
 
 
+def _licences(facts: Facts) -> list[str]:
+    photos = [
+        "The weights of a generator keep their own licence (its config.json).",
+        "The 68-point landmark model that aligns photos was trained on data for non-commercial research.",
+    ]
+    return ["Software: GPL-3.0-or-later.", *(photos if facts.study.photos else [])]
+
+
+def _intended(facts: Facts) -> list[str]:
+    if facts.study.photos:
+        return list(INTENDED)
+    return ["Research on survival in a cohort, and on how to judge models of it.", INTENDED[1]]
+
+
 def _model(facts: Facts) -> list[tuple[object, object]]:
     rows: list[tuple[object, object]] = []
     if facts.fitted is not None:
-        m = facts.fitted
         rows += [
-            ("Study's model", f"{facts.model}: {m.penalty} Cox regression on W+ codes, penalty {m.alpha_:.3g}"),
+            ("Study's model", f"{facts.fitted_label} (models/{facts.model})"),
             ("Puts out", "log hazard ratio to the cohort's median, survival curve, percentile among the cohort"),
         ]
     if facts.comparison is not None and facts.comparison.models:
@@ -77,7 +89,7 @@ def _performance(facts: Facts) -> list[str]:
     if facts.fitted is not None:
         m = facts.fitted
         said.append(
-            f"Study's model {facts.model}, own nested cross-validation: C {interval(m.oof_c_)}, Cox slope "
+            f"Study's model {facts.model}, nested cross-validation: C {interval(m.oof_c_)}, Cox slope "
             f"{interval(m.calibration_slope_, 2)}."
         )
     return said or ["No model has been fitted."]

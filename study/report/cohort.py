@@ -12,7 +12,7 @@ from study.table_one import MISSING, table_one_rows
 from survival.curves import kaplan_meier
 from survival.plots import flow_figure, kaplan_meier_figure
 
-STEPS = (0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 60, 120, 365, 730, 1825, 3650)
+STEPS = (0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 60, 90, 120, 180, 365, 730, 1825, 3650)
 MOST_TICKS = 6.5  # columns of numbers that stand side by side at 350 px
 OUTCOME = "Free of the event"
 
@@ -40,7 +40,7 @@ def cohort(facts: Facts) -> Html:
 
 
 def _table_one(facts: Facts) -> Html:
-    labels = {str(c.name): str(c.label) for c in getattr(facts.study.settings, "covariates", ()) if c.label}
+    labels = {c.name: c.label for c in facts.study.settings.covariates if c.label}
     rows, before = [], None
     for variable, level, words in table_one_rows(facts.table):
         shown = labels.get(variable, variable) if variable != before else ""

@@ -8,7 +8,7 @@ import pandas as pd
 from study.comparison.record import Comparison, Judged
 from study.report.cohort import OUTCOME, axis_times, since
 from study.report.facts import Facts
-from study.report.page import Html, figure, join, note, paragraph, section, subsection, table
+from study.report.page import Html, figure, note, paragraph, section, subsection, table
 from study.report.words import interval, number, p_words
 from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
 from survival.errors import SurvivalError
@@ -185,16 +185,19 @@ def _fitted(facts: Facts) -> list[Html]:
         ("recovered_share", "Share of it recovered, (C − 0.5) / (C true − 0.5)"),
     ):
         if key in truth:
-            figures.append((label, interval(Estimate(**truth[key]))))
-    quartile = rows["quartile"].to_numpy()
-    chosen = float(model.alpha_)
-    path = model.path_
-    return [
+            figures.append((label, interval(truth[key])))
+    shown = [judged.name for judged in facts.featured]
+    from_comparison = bool(facts.chosen_from[1])
+    parts = [
         paragraph(
-            "This model scores new photos and gives the health direction. Its figures are from its own nested "
-            "cross-validation."
+            f"{facts.fitted_label}. This model scores new photos and gives the health direction. Its figures are from "
+            + ("the comparison that it was chosen from." if from_comparison else "its own nested cross-validation.")
         ),
         table(("Out of fold", "Value (95 % CI)"), figures),
-        _quartiles(facts, rows["time"].to_numpy(), rows["event"].to_numpy(bool), quartile),
-        join([]) if any(j.features == "photo" for j in facts.featured) else _path_figure(path, chosen),
     ]
+    if facts.chosen_from[1] not in shown:
+        quartile = rows["quartile"].to_numpy()
+        parts.append(_quartiles(facts, rows["time"].to_numpy(), rows["event"].to_numpy(bool), quartile))
+    if not from_comparison and not any(judged.features == "photo" for judged in facts.featured):
+        parts.append(_path_figure(model.path_, float(model.alpha_)))
+    return parts

@@ -14,7 +14,6 @@ import pandas as pd
 from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
 from study.comparison.standing import stale_reasons
 from study.error_survival import ErrorSurvival, error_and_survival
-from study.errors import StudyError
 from study.exclusions import FILE_NAME as EXCLUSIONS
 from study.files import sha256_of
 from study.flow import Step, flow
@@ -22,11 +21,10 @@ from study.latents import INDEX, LATENTS
 from study.settings import FILE_NAME as SETTINGS
 from study.standing import model_standing
 from study.store import MODELS, REPORT_FILE, TRUTH_FILE, Study
-from study.table import FILE_NAME as PATIENTS
 from study.table_one import FollowUp, analysed_rows, follow_up, table_one
 
 PHOTO_LIST = "photos.csv"
-USUAL_MODEL, USUAL_COMPARISON = "photo", "main"
+USUAL_COMPARISON = "main"
 PACKAGES = ("numpy", "scipy", "pandas", "plotly", "scikit-learn", "scikit-survival", "torch")
 TOKEN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # as ids are written (study.table.SAFE_ID)
 Progress = Callable[[str], None]
@@ -35,9 +33,10 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True, eq=False)
 class Facts:
     """study: opened. rows: of the patients analysed. steps: their flow. model, fitted, fitted_report: the study's own
-    model under models/, of `fit` or chosen from a comparison, None where there is none. comparison: None where none was made; stale: why it is not of the
-    study as it is now. errors: inversion error and survival. digests: file of
-    the study -> SHA-256. versions: package -> version in use. ids: of patients, to be kept out of every sentence.
+    model under models/, of `fit` or chosen from a comparison, None where there is none. comparison: None where none
+    was made; stale: why it, or the model, is not of the study as it is now. errors: inversion error and survival.
+    digests: file of the study -> SHA-256. versions: package -> version in use. ids: of patients, to be kept out of
+    every sentence.
     """
 
     study: Study
@@ -105,8 +104,8 @@ def gather(
 ) -> Facts:
     """What there is to report.
 
-    model : name under models/, None: the study's chosen one, or "photo". comparison : name under comparisons/, None: "main",
-    or the only one. Raises StudyError for a name that is not there, damaged files, or a study without patients left.
+    model : name under models/, None: the study's chosen one, or "photo". comparison : name under comparisons/, None:
+    "main", or the only one. Raises StudyError for a name that is not there, damaged files, or where no patient is left.
     """
     tell = on_progress or (lambda _: None)
     tell("Patients, table, follow-up")
@@ -141,7 +140,7 @@ def _fitted(study: Study, name: str | None) -> tuple[str, Any]:
     """(name, model) of the one asked for, else of the study's own, where that is there."""
     if name is not None:
         return name, study.model(name)
-    own = str(getattr(study, "chosen_model", USUAL_MODEL))
+    own = study.chosen_model
     there = (study.model_folder(own) / REPORT_FILE).exists()
     return own, study.model(own) if there else None
 
@@ -156,8 +155,7 @@ def _comparison(study: Study, name: str | None) -> Comparison | None:
 
 
 def _digests(study: Study, model: str | None) -> dict[str, str]:
-    table = str(getattr(study, "table_name", PATIENTS))
-    names = [SETTINGS, table, PHOTO_LIST, EXCLUSIONS, TRUTH_FILE, INDEX, LATENTS]
+    names = [SETTINGS, study.table_name, PHOTO_LIST, EXCLUSIONS, TRUTH_FILE, INDEX, LATENTS]
     names += [f"{MODELS}/{model}/model.json", f"{MODELS}/{model}/model.npz"] if model else []
     return {name: sha256_of(study.path / name) for name in names if (study.path / name).is_file()}
 

@@ -20,7 +20,7 @@ MODEL_WORDS = {
     "svm": "survival support vector machine",
     "late-fusion": "late fusion: a Cox regression on the members' inner out-of-fold scores",
     NULL: "Kaplan-Meier curve of the training patients, the same for all",
-    "shuffled": "the photo's model with outcomes dealt out at random among the training patients",
+    "shuffled": "the same kind of model, fitted to outcomes dealt out at random among the training patients",
     "random-direction": "a random direction of the photo's codes, whose sign and size alone are fitted",
 }
 
@@ -47,10 +47,8 @@ def _data(facts: Facts) -> list[str]:
         "study's settings before any model was fitted.",
         "The table was read without repairs: a row with an impossible time, event, id or covariate refuses the study.",
     ]
-    source = str(getattr(study.settings, "source", ""))
-    citation = str(getattr(study.settings, "citation", ""))
-    said += [f"Source: {source}"] if source else []
-    said += [f"To cite: {citation}"] if citation else []
+    said += [f"Source: {study.settings.source}"] if study.settings.source else []
+    said += [f"To cite: {study.settings.citation}"] if study.settings.citation else []
     if study.simulated:
         recipe = ", ".join(f"{key} {value}" for key, value in study.settings.simulation.items())
         said.append(f"The patients are simulated with a known hazard ({recipe})." if recipe else "Simulated patients.")
@@ -135,12 +133,19 @@ def _measures(facts: Facts) -> list[str]:
 
 def _fitted(facts: Facts) -> list[str]:
     model, report = facts.fitted, facts.fitted_report or {}
-    assert model is not None
-    return [
-        f"{model.penalty.capitalize()} Cox regression on {count(model.n_components_, 'principal component')} of the "
-        f"scaled codes of {count(model.n_patients_, 'patient')} with {model.n_events_:,} events, penalty "
-        f"{model.alpha_:.3g}, chosen by {model.folds}-fold cross-validated partial likelihood; seed {model.seed}.",
-        "It was fitted to all of them; its own figures are from a nested cross-validation of the same procedure. Its "
-        "baseline hazard is Breslow's on the out-of-fold scores.",
-        *[facts.without_ids(str(note)) for note in report.get("notes", [])],
-    ]
+    who = f"{count(model.n_patients_, 'patient')} with {model.n_events_:,} events"
+    comparison, candidate = facts.chosen_from
+    if candidate:
+        said = [
+            f"{facts.fitted_label}: candidate “{candidate}” of the comparison “{comparison}”, fitted to all {who}; its "
+            "figures are those of the comparison."
+        ]
+    else:
+        said = [
+            f"{model.penalty.capitalize()} Cox regression on {count(model.n_components_, 'principal component')} of "
+            f"the scaled codes of {who}, penalty {model.alpha_:.3g}, chosen by {model.folds}-fold cross-validated "
+            f"partial likelihood; seed {model.seed}.",
+            "It was fitted to all of them; its own figures are from a nested cross-validation of the same procedure. "
+            "Its baseline hazard is Breslow's on the out-of-fold scores.",
+        ]
+    return [*said, *[facts.without_ids(str(note)) for note in report.get("notes", [])]]

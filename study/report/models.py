@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from study.comparison.record import Comparison, Judged
 from study.report.facts import Facts
-from study.report.page import Html, figure, note, paragraph, section, subsection, table, text
+from study.report.page import Html, figure, join, note, paragraph, section, subsection, table, tag
 from study.report.words import interval, number, p_words
 from survival.decision import TREAT_ALL, TREAT_NONE
 from survival.over_time import NULL
@@ -112,16 +114,20 @@ def _differences(c: Comparison) -> list[Html]:
     ]
 
 
+def estimate(row: Any, digits: int = 3) -> Html:
+    """A value with its interval in a line below, for tables of many columns."""
+    value, _, limits = interval(row, digits).partition(" ")
+    return join([value, tag("small", limits.strip("()"))] if limits else [value])
+
+
 def _at_horizons(c: Comparison) -> Html:
-    heads = [text(f"{kind} {t:g}") for t in c.horizons for kind in ("AUC", "Brier")]
+    measures = [f"{kind}({t:g})" for kind in ("AUC", "Brier") for t in c.horizons]
+    own = c.tables["figures"].set_index(["candidate", "measure"])
     rows = [
-        (
-            judged.label,
-            *(_pick(c, judged.name, f"{kind}({t:g})") for t in c.horizons for kind in ("AUC", "Brier")),
-        )
+        (judged.label, *(estimate(own.loc[key]) if (key := (judged.name, m)) in own.index else "–" for m in measures))
         for judged in _ordered(c)
     ]
-    return table(("", *heads), rows, f"Table 4. AUC(t) and Brier score at t {c.time_unit}.")
+    return table(("", *measures), rows, f"Table 4. AUC(t) and Brier score; t in {c.time_unit}.")
 
 
 def _calibration(c: Comparison) -> Html:

@@ -37,13 +37,16 @@ def _commands(facts: Facts) -> list[str]:
     c = facts.comparison
     if facts.study.has_latents:
         lines.append(f"python -m study embed {name}")
-    if facts.fitted is not None:
+    comparison, candidate = facts.chosen_from
+    if facts.fitted is not None and not candidate:
         m = facts.fitted
         lines.append(
             f"python -m study fit {name} --name {facts.model} --penalty {m.penalty} --folds {m.folds} --seed {m.seed}"
         )
     if c is not None:
         lines.append(_compare(c, name))
+    if candidate:
+        lines.append(f'python -m study choose {name} "{candidate}" --comparison {comparison}')
     lines.append(f"python -m study report {name}" + (f" --comparison {c.name}" if c is not None else ""))
     return lines
 
@@ -64,7 +67,7 @@ def _seeds(facts: Facts) -> str:
         seed = facts.comparison.plan.seed
         said.append(f"Comparison: {seed} for folds, shuffles and bootstrap.")
     if facts.fitted is not None:
-        said.append(f"Model {facts.model}: {facts.fitted.seed} for folds and bootstrap.")
+        said.append(f"Model {facts.model}: {(facts.fitted_report or {}).get('seed', 0)} for folds and bootstrap.")
     if "seed" in facts.study.settings.simulation:
         said.append(f"Simulated outcomes: {facts.study.settings.simulation['seed']}.")
     return " ".join(said) or "Nothing was drawn at random."

@@ -32,7 +32,8 @@ def _controls(facts: Facts) -> Html:
     ]
     parts = [
         paragraph(
-            "A model fitted to shuffled outcomes cannot know anything: its C must lie about 0.5. A random direction of "
+            "A model fitted to shuffled outcomes cannot know anything: over enough shuffles its C must lie about 0.5; "
+            "a single one can miss it where covariates are strong, whose sign it then guesses. A random direction of "
             "the codes, whose sign and size alone are fitted, shows what any direction reaches that was chosen without "
             "a look at the outcome: a model must do clearly better."
         )

@@ -9,8 +9,8 @@ import pandas as pd
 
 from study.comparison.record import Comparison
 from study.report.facts import Facts
-from study.report.page import Html, note, paragraph, section, subsection, tag, text
-from study.report.words import interval
+from study.report.models import estimate
+from study.report.page import Html, note, paragraph, section, subsection, tag
 from survival.subgroups import ALL, COX_SLOPE, MIN_EVENTS
 
 
@@ -68,5 +68,4 @@ def _table(c: Comparison, frame: pd.DataFrame, measure: str, digits: int) -> Htm
 def _cell(row: Mapping[Any, Any] | None, digits: int) -> Html:
     if row is None:
         return tag("td", "–", class_="number")
-    value, _, limits = interval(row, digits).partition(" ")
-    return tag("td", text(value), tag("small", limits.strip("()")), class_="number")
+    return tag("td", estimate(row, digits), class_="number")

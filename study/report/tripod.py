@@ -91,6 +91,15 @@ def _poor_input(f: Facts) -> str:
     return "A photo without a usable face is refused with the reason; weak photos carry flags; exclusions are listed."
 
 
+def _prepared(f: Facts) -> str:
+    photos = "; photos aligned and measured all in one way" if f.study.photos else ""
+    return f"Checks by row, no repairs{photos} (Methods, Data)."
+
+
+def _predictors(f: Facts) -> str:
+    return f"{'Photo codes: Methods, Data. ' if f.study.has_latents else ''}Clinical columns: for the authors."
+
+
 def _flow(f: Facts) -> str:
     return f"{f.steps[0].patients:,} in the table, {f.follow.patients:,} analysed; flow and follow-up under Patients."
 
@@ -125,7 +134,7 @@ ITEMS = (
         "7",
         "Methods",
         "How data were prepared and checked, alike in all groups",
-        lambda f: "Checks by row, no repairs; photos aligned and measured all in one way (Methods, Data).",
+        lambda f: _prepared(f),
     ),
     Item("8a", "Methods", "Outcome, its time, how it was found", _outcome),
     Item("8b", "Methods", "Who judged the outcome, where judgement is needed"),
@@ -137,7 +146,7 @@ ITEMS = (
         "9b",
         "Methods",
         "What each predictor is and when it was measured",
-        lambda f: "Photo codes: Methods, Data. Clinical columns: for the authors.",
+        lambda f: _predictors(f),
     ),
     Item("9c", "Methods", "Who judged predictors, where judgement is needed"),
     Item("10", "Methods", "Sample size and its reasons", _sample),
@@ -220,10 +229,9 @@ ITEMS = (
 
 
 def _source(f: Facts) -> str:
-    source = str(getattr(f.study.settings, "source", ""))
     if f.study.simulated:
         return "Simulated patients with a known hazard (Methods, Data)."
-    return source or AUTHORS
+    return f.study.settings.source or AUTHORS
 
 
 def _sets(f: Facts) -> str:

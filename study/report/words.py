@@ -32,7 +32,8 @@ def number(value: float, digits: int = 3) -> str:
 
 def interval(e: Any, digits: int = 3) -> str:
     """'0.674 (0.646 to 0.702)' of an Estimate or a table's row with value, low, high."""
-    value, low, high = (float(e[key] if isinstance(e, Mapping | pd.Series) else getattr(e, key)) for key in LIMITS)
+    found = [e[key] if isinstance(e, Mapping | pd.Series) else getattr(e, key) for key in LIMITS]
+    value, low, high = (math.nan if v is None else float(v) for v in found)  # JSON has null for what is not known
     if not math.isfinite(value):
         return "–"
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -46,8 +47,10 @@ def signed(e: Estimate, digits: int = 3) -> str:
 
 def reached(e: Estimate, unit: str, digits: int = 1) -> str:
     """A median with its limits, where the curve gets that far."""
-    value, low, high = ("not reached" if not math.isfinite(v) else f"{v:.{digits}f}" for v in (e.value, e.low, e.high))
-    return f"{value} {unit} (95 % CI {low} to {high})" if math.isfinite(e.value) else f"not reached (from {low} {unit})"
+    value, low, high = (f"{v:.{digits}f}" if math.isfinite(v) else "" for v in (e.value, e.low, e.high))
+    if value:
+        return f"{value} {unit} (95 % CI {low} to {high or 'not reached'})"
+    return f"not reached (95 % CI from {low} {unit})" if low else "not reached"
 
 
 def listed(items: list[str] | tuple[str, ...]) -> str:
