@@ -76,5 +76,6 @@ if view == "Models":
 else:
     VIEWS[view](result)
 st.space("small")
+survival_subgroups.report(found, result)
 survival_plan.section(found, open_at_first=False)
 page.research_notice(found.study)

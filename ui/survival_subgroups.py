@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ui import page
+from ui import page, state
 from ui import survival_files as files
+from ui.cohort_files import Opened
 from ui.keep_figure import csv_button
 from ui.text import duration, number, plain_time
 
@@ -90,6 +91,30 @@ def _cell(own: pd.DataFrame, key: tuple[str, str, str], digits: int) -> str:
         f"{number(low, digits)} to {number(high, digits)}" if np.isfinite(low) and np.isfinite(high) else "no interval"
     )
     return f"{number(value, digits)} <small>{small}</small>"
+
+
+def report(found: Opened, result: Comparison) -> None:
+    """A button for the whole report as one HTML file."""
+
+    def page_bytes() -> bytes:
+        from study.report.build import report_html
+
+        try:
+            return report_html(found.study, comparison=result.name)
+        except state.SENTENCES as error:
+            return f"<!doctype html><title>No report</title><p>{html.escape(str(error))}</p>".encode()
+
+    st.download_button(
+        "Report (HTML)",
+        page_bytes,
+        f"{result.study}-report.html",
+        "text/html",
+        key="survival-report",
+        icon=":material/article:",
+        on_click="ignore",
+        help="All of this in one file that needs no network: flow, Table 1, methods as run, figures, subgroups, controls, "
+        "TRIPOD+AI checklist, model card. As `python -m study report` writes it.",
+    )
 
 
 def details(result: Comparison) -> None:

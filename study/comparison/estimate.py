@@ -9,27 +9,27 @@ from study.comparison.record import CONTROL, Comparison
 # Seconds of one fit with its scoring, one thread, 480 training patients with codes of 5,120 numbers (the demo study,
 # 50 penalties): photo sets, and sets of few clinical columns.
 WIDE = {
-    "cox-ridge": 3.0,
-    "cox-elastic-net": 3.0,
-    "cox-lasso": 3.0,
-    "deepsurv": 3.0,
-    "forest": 3.0,
-    "boosting": 3.0,
-    "svm": 3.0,
-    "random-direction": 0.5,
+    "cox-ridge": 2.8,
+    "cox-elastic-net": 1.0,
+    "cox-lasso": 1.4,
+    "deepsurv": 1.7,
+    "forest": 3.1,
+    "boosting": 1.1,
+    "svm": 1.0,
+    "random-direction": 0.1,
 }
 NARROW = {
-    "cox": 0.05,
-    "cox-ridge": 0.5,
-    "cox-elastic-net": 0.5,
-    "cox-lasso": 0.5,
-    "deepsurv": 1.5,
-    "forest": 1.5,
-    "boosting": 1.5,
-    "svm": 1.5,
+    "cox": 0.01,
+    "cox-ridge": 0.04,
+    "cox-elastic-net": 0.04,
+    "cox-lasso": 0.04,
+    "deepsurv": 0.5,
+    "forest": 0.5,
+    "boosting": 0.8,
+    "svm": 0.4,
 }
 MEASURED_PATIENTS = 480
-MEASURING = 3.0  # seconds of figures, curves and final fits a candidate
+MEASURING = 3.0  # seconds of figures, curves and final fits a candidate and repeat, 600 patients, one process
 PHOTO_BLOCKS = frozenset({"photo", "descriptor"})
 
 
@@ -53,7 +53,7 @@ def seconds_needed(
     total += plan.shuffles * _one(known, "shuffled", usual, photo, training)
     total += _one(known, "random-direction", "random-direction", True, training) * (photo and plan.random_direction)
     candidates = len(sets) * len(plan.models) + plan.shuffles + 2
-    return fits * total / max(1, workers) + MEASURING * candidates
+    return fits * total / max(1, workers) + MEASURING * candidates * plan.repeats * patients / 600
 
 
 def _one(known: dict[str, tuple[float, float]], name: str, model: str, wide: bool, training: float) -> float:
@@ -61,7 +61,7 @@ def _one(known: dict[str, tuple[float, float]], name: str, model: str, wide: boo
     if name in known:
         seconds, measured = known[name]
     else:
-        seconds, measured = (WIDE if wide else NARROW).get(model, 3.0), float(MEASURED_PATIENTS)
+        seconds, measured = (WIDE if wide else NARROW).get(model, 3.1), float(MEASURED_PATIENTS)
     return seconds * (training / measured) ** (2 if wide else 1)
 
 

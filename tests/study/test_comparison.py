@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from study.__main__ import main
 from study.comparison import run as running
 from study.comparison.candidates import candidates_of
+from study.comparison.estimate import seconds_needed
 from study.comparison.features import available_sets, covariate_names, gather
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
@@ -200,3 +202,15 @@ def test_the_command_prints_the_table_and_shows_it_again(study: Study, capsys: p
     assert "Photo (W+), ridge Cox" in capsys.readouterr().out
     assert main(["compare", str(study.path), "--features", "nose"]) == 1
     assert "no feature set" in capsys.readouterr().err
+
+
+def test_the_time_needed_grows_with_the_work_and_follows_what_was_measured(result: Comparison) -> None:
+    sets = ("clinical", "photo")
+    few = seconds_needed(Plan(sets, repeats=1), sets, 150)
+    assert few < seconds_needed(Plan(sets, repeats=3), sets, 150) < seconds_needed(Plan(sets), sets, 600)
+    assert seconds_needed(Plan(sets), sets, 600, workers=4) < seconds_needed(Plan(sets), sets, 600)
+    assert seconds_needed(Plan(sets, ("usual", "forest")), sets, 600) > seconds_needed(Plan(sets), sets, 600)
+    plan = Plan(SETS, folds=3, repeats=1, shuffles=1)
+    slow = [replace(c, seconds=300.0) for c in result.candidates]
+    known = seconds_needed(plan, SETS, 150, earlier=replace(result, candidates=tuple(slow)))
+    assert known == pytest.approx(6 * 300, rel=0.1), "four models, a shuffle and a random direction"
