@@ -28,6 +28,7 @@ FOLDER = "photos"
 LIST_NAME = "photos.csv"
 LIST_COLUMNS = ("patient_id", "photo")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+Dated = tuple[str, date | None]  # name of a file in photos/, and when it was taken
 LEFT_OUT = "The patient is left out of photo models."
 
 
@@ -67,8 +68,9 @@ def photo_name(cell: str) -> str | None:
     """
     if "\\" in cell or ":" in cell or not cell.isprintable() or len(cell) > 255:
         return None
-    if "/" not in cell:
-        return None if cell.startswith(".") else cell or None
+    bare = cell.removeprefix(f"{FOLDER}/")
+    if "/" not in bare and bare not in ("", FOLDER):
+        return None if bare.startswith(".") else bare
     parts = PurePosixPath(cell).parts
     if len(parts) == 2 and parts[0] == FOLDER:
         parts = parts[1:]
@@ -101,17 +103,16 @@ def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings:
         message = f"there are files in {FOLDER}/, but no photo is listed."
         findings.error(where, None, message, f"Name them in column {settings.columns.photo}, or in {LIST_NAME}.")
         return Photos()
-    found: dict[str, list[Listed]] = {}
+    found: dict[str, list[Dated]] = {}
     names: dict[str, str] = {}
     for item in listed:
         name = _check(item, files, names, findings, settings.columns.photo)
         if name is not None:
-            names[name.casefold()] = f"{item.where} row {item.row}" if item.where != where else f"row {item.row}"
-            found.setdefault(item.patient, []).append(item)
-    unused = len(files) - sum(name.casefold() in names for name in files)
-    if unused:
+            names[name] = f"{item.where} row {item.row}" if item.where != where else f"row {item.row}"
+            found.setdefault(item.patient, []).append((name, item.taken))
+    if unused := len(files) - len(names):
         findings.note(f"{FOLDER}/", None, f"{unused} files belong to no patient.")
-    _refuse_stems(files, names, findings)
+    _refuse_stems(list(names), findings)
     _tell_without(table, found, settings, findings, where)
     return _chosen(folder, table, found, settings, findings, where)
 
@@ -166,8 +167,8 @@ def _check(item: Listed, files: dict[str, bool], taken: dict[str, str], findings
         findings.error(item.where, item.row, message, f"Write {FOLDER}/NAME.jpg.")
     elif not name.lower().endswith(EXTENSIONS):
         findings.error(item.where, item.row, f"{column} {cell!r} is no photo.", f"Use {', '.join(EXTENSIONS)}.")
-    elif name.casefold() in taken:
-        message = f"{column} {name[:60]} already belongs to {taken[name.casefold()]}."
+    elif name in taken:
+        message = f"{column} {name[:60]} already belongs to {taken[name]}."
         findings.error(item.where, item.row, message, "Give each patient their own photo.")
     elif name not in files:
         findings.warning(item.where, item.row, f"{FOLDER}/{name[:60]} is not there.", "It is left out of photo models.")
@@ -179,13 +180,13 @@ def _check(item: Listed, files: dict[str, bool], taken: dict[str, str], findings
     return None
 
 
-def _refuse_stems(files: dict[str, bool], names: dict[str, str], findings: Findings) -> None:
+def _refuse_stems(names: list[str], findings: Findings) -> None:
     """Codes are filed under a photo's name without its ending."""
+    stems = [os.path.splitext(name)[0] for name in names]
+    if len(set(stems)) == len(stems):
+        return
     seen: dict[str, str] = {}
-    for name in sorted(files):
-        if name.casefold() not in names:
-            continue
-        stem = Path(name).stem.casefold()
+    for stem, name in zip(stems, names, strict=True):
         if stem in seen:
             message = f"{seen[stem][:60]} and {name[:60]} differ in their ending alone."
             findings.error(f"{FOLDER}/", None, message, "Rename one of them.")
@@ -193,7 +194,7 @@ def _refuse_stems(files: dict[str, bool], names: dict[str, str], findings: Findi
 
 
 def _tell_without(
-    table: pd.DataFrame, found: dict[str, list[Listed]], settings: Settings, findings: Findings, where: str
+    table: pd.DataFrame, found: dict[str, list[Dated]], settings: Settings, findings: Findings, where: str
 ) -> None:
     told = table["patient_id"].isin(found.keys()) | (table["photo"] != "")
     for row in table.loc[~told, "row"]:
@@ -203,7 +204,7 @@ def _tell_without(
 def _chosen(
     folder: Path,
     table: pd.DataFrame,
-    found: dict[str, list[Listed]],
+    found: dict[str, list[Dated]],
     settings: Settings,
     findings: Findings,
     where: str,
@@ -213,12 +214,12 @@ def _chosen(
     if "baseline_date" in table:
         days = table.loc[table["baseline_date"].notna(), ["patient_id", "baseline_date"]]
         baseline = {patient: day.date() for patient, day in days.itertuples(index=False)}
+    own = folder / FOLDER
     rows = dict(zip(table["patient_id"], table["row"], strict=True))
     files: dict[str, tuple[PhotoFile, ...]] = {}
     for patient in (p for p in table["patient_id"] if p in found):
-        photos = [_photo_file(folder, item, baseline.get(patient)) for item in found[patient]]
-        dated = all(photo.taken is not None for photo in photos)
-        if dated:
+        photos = [_photo_file(own, *one, baseline.get(patient)) for one in found[patient]]
+        if len(photos) > 1 and all(photo.taken is not None for photo in photos):
             photos.sort(key=lambda photo: photo.taken or date.min)
         if len(photos) > 1 and settings.photo_rule == "nearest":
             if np.isnan([photo.days for photo in photos]).any():
@@ -233,10 +234,9 @@ def _chosen(
     return Photos(files, sum(len(items) for items in found.values()))
 
 
-def _photo_file(folder: Path, item: Listed, baseline: date | None) -> PhotoFile:
-    name = photo_name(item.cell) or ""
-    days = (item.taken - baseline).days if item.taken is not None and baseline is not None else float("nan")
-    return PhotoFile(folder / FOLDER / name, item.taken, float(days))
+def _photo_file(folder: Path, name: str, taken: date | None, baseline: date | None) -> PhotoFile:
+    days = float((taken - baseline).days) if taken is not None and baseline is not None else float("nan")
+    return PhotoFile(folder / name, taken, days)
 
 
 def check_photos(

@@ -21,6 +21,7 @@ EVENTS_A_PARAMETER = 10  # Peduzzi et al. 1995
 FEW_EVENTS = 20  # two outer folds of cross-validation cannot be filled
 RARE = 5  # patients of a level that a regression can hardly tell anything about
 CODES_FOR_MISSING = (-999.0, -99.0, -9.0, 99.0, 999.0, 9999.0)
+BY_CHANCE = 0.01  # pairs of people who agree in everything, expected among strangers
 FAR = 5.0  # interquartile ranges
 SAYS_EVENT = frozenset({"dead", "died", "death", "deceased", "event", "exitus"})
 SAYS_CENSORED = frozenset({"alive", "living", "censored", "lost"})
@@ -113,6 +114,11 @@ def _same_people(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int,
     if len(told) < 5:
         return  # two people may well agree in so few
     same = table.duplicated(told, keep=False)
+    if not same.any():
+        return
+    # Two of n people agree by chance in as many pairs as n^2 / 2 times the product of their values' shares.
+    shares = [table.loc[same, k].map(table[k].value_counts(normalize=True, dropna=False)) for k in told]
+    same[same] = np.prod(shares, axis=0) * len(table) ** 2 / 2 < BY_CHANCE
     if not same.any():
         return
     originals = table.loc[same].groupby(told, dropna=False, sort=False)["row"].transform("min")

@@ -92,7 +92,8 @@ def _records(text: str, mark: str, name: str) -> Iterator[tuple[int, list[str]]]
     line = 0
     try:
         for line, cells in enumerate(reader, start=1):
-            yield line, [unguarded(cell.strip()) for cell in cells]
+            own = [cell.strip() for cell in cells]
+            yield line, [unguarded(cell) if cell[:1] == "'" else cell for cell in own]
     except csv.Error as error:
         remedy = "Look for an unclosed quotation mark."
         raise refusal(f"the table breaks off ({error}).", remedy, line + 1, name) from error
