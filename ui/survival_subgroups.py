@@ -112,8 +112,8 @@ def report(found: Opened, result: Comparison) -> None:
         key="survival-report",
         icon=":material/article:",
         on_click="ignore",
-        help="All of this in one file that needs no network: flow, Table 1, methods as run, figures, subgroups, controls, "
-        "TRIPOD+AI checklist, model card. As `python -m study report` writes it.",
+        help="All of this in one file that needs no network: flow, Table 1, methods as run, figures, subgroups, "
+        "controls, TRIPOD+AI checklist, model card. As `python -m study report` writes it.",
     )
 
 
