@@ -63,9 +63,12 @@ def section(found: Opened, result: Comparison, stale: bool) -> None:
                 else "The study changed since the comparison: compare again first.",
             )
     with st.expander("Why not another one?"):
+        reasons: dict[str, list[str]] = {}
         for judged in order:
             if why := why_not_chosen(judged):
-                page.note(f"{judged.label}: {why}")
+                reasons.setdefault(why, []).append(judged.label)
+        for why, who in reasons.items():
+            page.note(f"{'; '.join(who)}: {why}")
 
 
 def _name(found: Opened) -> str:

@@ -33,12 +33,12 @@ Cancelled = Callable[[], bool] | None
 def why_not_chosen(judged: Judged) -> str:
     """Why a candidate cannot be the study's model, in one sentence; '' where it can."""
     if judged.error:
-        return f"It could not be fitted: {judged.error}"
+        return f"Not fitted: {judged.error}"
     if judged.role != MODEL:
-        return "It is a control."
+        return "A control is there to tell nothing."
     if judged.blocks != (PHOTO,):
         return (
-            "It needs more than a photo's code (clinical values or a face descriptor), which the Portrait page does "
+            "More is needed than a photo's code (clinical values or a face descriptor), which the Portrait page does "
             "not have of a new face: choose a model of the photo alone."
         )
     return why_not_saved(judged.model, judged.settings)

@@ -82,16 +82,16 @@ def test_a_model_without_one_direction_scores_but_gives_none(compared: tuple[Stu
 def test_what_cannot_be_chosen_says_why(compared: tuple[Study, Comparison, np.ndarray]) -> None:
     study, result, _ = compared
     told = {
-        "clinical / cox": "more than a photo",
+        "clinical / cox": "than a photo's code",
         "photo / forest": "plain numbers",
-        "shuffled": "control",
+        "shuffled": "A control",
     }
     for name, why in told.items():
         assert why in why_not_chosen(result.candidate(name))
         with pytest.raises(StudyError, match=why):
             choose(study, result, name)
     late = Judged("late", "Late", "model", "photo-clinical-late", "late-fusion", ("photo", "clinical"))
-    assert "more than a photo" in why_not_chosen(late)
+    assert "than a photo's code" in why_not_chosen(late)
     assert not why_not_chosen(result.candidate("photo / svm"))
     with pytest.raises(FitCancelled):
         choose(study, result, "photo / svm", cancelled=lambda: True)

@@ -134,7 +134,7 @@ def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
     app = open_app(studies=studies).switch_page(PAGE).run()
     said = words(app)
     assert "as fitted on the Cohort page" in said
-    assert "Clinical, Cox: It needs more than a photo" in said
+    assert "Cox: More is needed than a photo" in said
     assert app.selectbox(key="survival-choice-demo-main").options == ["Photo (W+), ridge Cox"]
     app.button(key="survival-choose").click().run()
     [job] = Queue(tmp_path / "runs" / "queue").jobs()[0]

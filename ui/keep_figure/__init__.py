@@ -51,7 +51,17 @@ def _pictures(place: str, key: str, name: str) -> None:
         css=(_HERE / "keep.css").read_text(encoding="utf-8"),
         js=(_HERE / "keep.js").read_text(encoding="utf-8"),
     )
-    component(data={"place": place, "name": name, "paper": theme.palette().paper}, key=f"keep-{key}", width="content")
+    data = {"place": place, "name": name, "paper": "#FFFFFF", "swaps": _print_colours()}
+    component(data=data, key=f"keep-{key}", width="content")
+
+
+def _print_colours() -> list[tuple[str, str]]:
+    """Colours of the dark mode and what they become on paper; none in the light mode."""
+    dark, light = theme.DARK, theme.LIGHT
+    if not theme.is_dark():
+        return []
+    pairs = [(dark.ink, light.ink), (dark.line, light.line), (dark.muted, light.muted)]
+    return [*pairs, *zip(dark.quarters, light.quarters, strict=True)]
 
 
 def csv_button(data: pd.DataFrame, key: str, name: str, label: str = "CSV") -> None:

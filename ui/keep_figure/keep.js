@@ -1,5 +1,5 @@
 // Buttons that keep the figure beside them as a picture, made here in the browser from what is on screen: Plotly draws
-// several SVG layers one over the other; they are put into one, on the page's own background.
+// several SVG layers one over the other; they are put into one, on white.
 
 const SVG = "http://www.w3.org/2000/svg"
 const SCALE = 3 // pixels of the PNG for one on screen: 300 dpi at a printed width of about 20 cm
@@ -19,13 +19,20 @@ export default function ({ data, parentElement }) {
   }
 }
 
-async function keep(kind, { place, name, paper }) {
+async function keep(kind, { place, name, paper, swaps }) {
   const drawn = document.querySelector(`.st-key-${CSS.escape(place)} .js-plotly-plot .svg-container`)
   if (!drawn) throw new Error("no figure")
   const { picture, width, height } = merge(drawn, paper)
-  const text = `<?xml version="1.0" encoding="UTF-8"?>\n${new XMLSerializer().serializeToString(picture)}`
+  const drawnAs = new XMLSerializer().serializeToString(picture)
+  const text = `<?xml version="1.0" encoding="UTF-8"?>\n${inPrintColours(drawnAs, swaps)}`
   const vector = new Blob([text], { type: "image/svg+xml;charset=utf-8" })
   offer(kind === "svg" ? vector : await raster(vector, width, height), `${name}.${kind}`)
+}
+
+// A picture is for paper: what was drawn for a dark page gets the colours of the light one.
+function inPrintColours(text, swaps) {
+  const rgb = hex => [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16)).join(", ")
+  return swaps.reduce((changed, [from, to]) => changed.replaceAll(rgb(from), rgb(to)), text)
 }
 
 function merge(drawn, paper) {
