@@ -16,6 +16,7 @@ from survival.metrics import Estimate
 from survival.plots import (
     calibration_figure,
     calibration_words,
+    drawn_every,
     forest,
     kaplan_meier_figure,
     penalty_figure,
@@ -126,8 +127,10 @@ def _schoenfeld(c: Comparison, judged: Judged) -> list[Html]:
     except SurvivalError:
         return parts
     p = float(tests.loc[tests["name"] == SCORE, "p"].iloc[0])
+    every = drawn_every(len(own))
+    dots = "a dot an event" if every == 1 else f"a dot every {every} events"
     words = (
-        "Scaled Schoenfeld residuals of the out-of-fold score (a dot an event) with a smooth and its 95 % band: the "
+        f"Scaled Schoenfeld residuals of the out-of-fold score ({dots}) with a smooth and its 95 % band: the "
         f"log hazard ratio over time. Dashed: the constant one of the fit. Test: {p_sentence(p)}."
     )
     return [*parts, figure(schoenfeld_figure(own, smooth, SCORE, c.time_unit), words)]

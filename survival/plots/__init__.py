@@ -16,7 +16,7 @@ from survival.plots.probability import (
     calibration_words,
     decision_figure,
 )
-from survival.plots.schoenfeld import schoenfeld_figure
+from survival.plots.schoenfeld import drawn_every, schoenfeld_figure
 from survival.plots.style import Palette
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "concordance_dots",
     "curves_frame",
     "decision_figure",
+    "drawn_every",
     "face_survival",
     "flow_figure",
     "flow_frame",

@@ -20,6 +20,7 @@ from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, cyc
 TABLE_LINES = (("at_risk", "At risk"), ("censored", "Censored"), ("events", "Events"))
 DASH_MARKS = ("━━━", "━ ━ ━", "━ ▪ ━", "▪ ▪ ▪")  # what the lines of DASHES look like in a line of text
 PLOT_PX, GAP_PX, ROW_PX, MARGINS_PX = 300, 62, 17, 64
+STRIPES = 1200  # more points than pixels
 SINCE = "Time since photo"
 
 
@@ -115,11 +116,12 @@ def add_curve(
     figure: go.Figure, curve: Curve, name: str, colour: str, width: float, dash: str = "solid", **place: Any
 ) -> None:
     """Band (two traces), step line; all three hide together when the legend entry is clicked."""
-    add_band(figure, curve.times, 100 * curve.low, 100 * curve.high, colour, name, step=True, **place)
+    own = _drawn(curve)
+    add_band(figure, curve.times[own], 100 * curve.low[own], 100 * curve.high[own], colour, name, step=True, **place)
     figure.add_trace(
         go.Scatter(
-            x=curve.times,
-            y=100 * curve.survival,
+            x=curve.times[own],
+            y=100 * curve.survival[own],
             name=f"{plain(name)} (n = {curve.n})",
             legendgroup=name,
             mode="lines",
@@ -130,8 +132,18 @@ def add_curve(
     )
 
 
+def _drawn(curve: Curve, rows: np.ndarray | None = None) -> np.ndarray:
+    """Rows of the curve to draw, of `rows` or of all: where there are more than the eye can part, the last of each
+    STRIPES-th of the time, so that a step is off by less than a pixel."""
+    rows = np.arange(len(curve.times)) if rows is None else rows
+    if len(rows) <= STRIPES:
+        return rows
+    stripe = np.floor(curve.times[rows] / curve.times[-1] * STRIPES)
+    return rows[np.r_[np.diff(stripe) > 0, True]]
+
+
 def _add_censor_ticks(figure: go.Figure, curve: Curve, name: str, colour: str) -> None:
-    left = curve.censored > 0
+    left = _drawn(curve, np.flatnonzero(curve.censored > 0))
     figure.add_trace(
         go.Scatter(
             x=curve.times[left],

@@ -10,6 +10,12 @@ import plotly.graph_objects as go
 from survival.plots.style import TEXT_SIZE, Palette, add_band, finish, p_words, plain, plain_axes, short
 
 HEIGHT_PX = 340
+MOST_DOTS = 2000  # more would be a blot, and slow to draw
+
+
+def drawn_every(events: int) -> int:
+    """1: a dot an event; k: of many events every k-th is drawn. The smooth is always of all."""
+    return -(-events // MOST_DOTS)
 
 
 def schoenfeld_figure(
@@ -28,6 +34,7 @@ def schoenfeld_figure(
     """
     palette = palette or Palette()
     own, line = residuals[residuals["name"] == name], smooth[smooth["name"] == name]
+    own = own.iloc[:: drawn_every(len(own))]
     figure = go.Figure(
         go.Scatter(
             x=own["time"],

@@ -18,6 +18,7 @@ from survival.plots import (
     concordance_dots,
     curves_frame,
     decision_figure,
+    drawn_every,
     face_survival,
     flow_figure,
     flow_frame,
@@ -114,6 +115,21 @@ def test_kaplan_meier_with_its_table(cohort):
     rows = [trace.y[0] for trace in table]
     assert len(set(rows)) == 6  # a line of its own for every row of numbers
     assert figure.layout.height < kaplan_meier_figure({**curves, "x": curves["Low"]}, "months", ticks).layout.height
+
+
+def test_many_patients_are_drawn_to_the_pixel():
+    rng = np.random.default_rng(3)
+    time, event = rng.exponential(20, 30_000), rng.random(30_000) < 0.6
+    curve = kaplan_meier(time, event)
+    figure = kaplan_meier_figure({"All": curve}, "months", [0, 50, 100])
+    assert max(len(t.x) for t in figure.data) <= 1201
+    line = next(t for t in figure.data if t.name and t.name.startswith("All (n"))
+    assert line.x[-1] == curve.times[-1]
+    np.testing.assert_allclose(line.y, 100 * curve.at(line.x))
+    wide = curve.times[-1] / 1200
+    assert np.diff(line.x)[np.asarray(line.x[:-1]) < 40].max() < 2.1 * wide  # beyond it patients are few
+    assert drawn_every(1999) == drawn_every(2000) == 1
+    assert drawn_every(2001) == 2
 
 
 def test_a_median_that_is_not_reached_is_said():
