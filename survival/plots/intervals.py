@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from survival.plots.style import TEXT_SIZE, Palette, finish, interval_words, plain, plain_axes, short
 
 ROW_PX, HEADING_PX, MARGINS_PX = 42, 26, 70
-WRAP = 25  # characters of a label that leave room for its numbers at 350 px
+WRAP = 27  # characters of a label that leave room for its numbers at 350 px
 MAX_HEADING = 48
 LINE_PX = 15  # the label's height above its mark
 
