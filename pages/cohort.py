@@ -2,7 +2,17 @@
 
 import streamlit as st
 
-from ui import cohort_codes, cohort_files, cohort_jobs, cohort_new, cohort_photos, cohort_study, page, state
+from ui import (
+    cohort_codes,
+    cohort_files,
+    cohort_jobs,
+    cohort_new,
+    cohort_people,
+    cohort_photos,
+    cohort_study,
+    page,
+    state,
+)
 
 VIEWS = ("Patients", "Table check", "Photos", "Codes", "Reconstructions", "New study")
 
@@ -37,6 +47,8 @@ if view == "Patients":
     if not found.usable:
         page.unavailable("The study has errors", "It cannot be used before what the table check lists is corrected.")
     cohort_study.facts(found)
+    if found.usable:
+        people(found)
     page.research_notice(found.study)
 elif view == "Table check":
     page.section("What was found, row by row")

@@ -77,11 +77,10 @@ def guess_covariate(column: str, seen: Look, taken: Collection[str] = ()) -> Cov
     name = free_name(base[:50], {*TAKEN, *taken})
     if not SAFE_NAME.fullmatch(name):
         return None
+    where = "" if name == column else column
     if column in seen.numeric:
-        return Covariate(name, KINDS[0], "" if name == column else column, label=column[:100])
-    if column not in seen.values:
-        return None
-    return Covariate(name, KINDS[1], "" if name == column else column, label=column[:100])
+        return Covariate(name, KINDS[0], where, label=where[:100])
+    return Covariate(name, KINDS[1], where, label=where[:100]) if column in seen.values else None
 
 
 def _words(name: str) -> list[str]:

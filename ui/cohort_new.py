@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from faces.errors import FaceError
 from study.errors import Findings, StudyError
-from study.settings import REQUIRED_COLUMNS, TIME_UNITS, Columns, Settings, settings_text
-from study.table import MAX_BYTES
+from study.settings import Settings, settings_text
+from study.tables.raw import MAX_BYTES
+from study.tables.read import EXTENSIONS
 from ui import gate, page, resources, state
 from ui.cohort_files import PROBLEM
+from ui.cohort_meaning import meaning
 from ui.cohort_study import report_table
 from ui.finetune_files import shown
 from ui.job_record import QueueError
@@ -27,33 +28,32 @@ if TYPE_CHECKING:
     from study.intake_guess import Look
 
 MAX_ZIP_MB = 1024
-ZIP, FOLDER = "Zip file", "Folder on this machine"
-NONE, BY_ID = "– not in the table –", "– photos are called as patients –"
+ZIP, FOLDER, NO_PHOTOS = "Zip file", "Folder on this machine", "No photos"
+TABLE, EXAMPLE = "A table of yours", "An example of real patients"
+SOURCES = (TABLE, EXAMPLE)
 MADE = "cohort-made"  # name of a study that is being made: told once it is there
-LABELS = {
-    "patient_id": ("Patient", "One row a patient, a short id without a name in it."),
-    "time": ("Time to event or end of follow-up", "Counted from the photo."),
-    "event": ("Event or censored", ""),
-    "photo": ("Photo file", "Its name, or its path in the zip or folder."),
-    "age": ("Age", "In years. Used to adjust, like the ones that follow."),
-    "sex": ("Sex", ""),
-    "site": ("Tumour site", ""),
-    "stage": ("Stage", ""),
-    "ecog": ("ECOG performance status", "0 to 5."),
-}
-HORIZONS = {"days": "365, 730, 1825", "weeks": "52, 104, 260", "months": "12, 24, 60", "years": "1, 2, 5"}
 
 
 def form() -> None:
-    """Table, meaning, photos, name; and the button that has the study made."""
+    """Table, meaning, photos, name; and the button that has the study made. Or an example of real patients."""
     _told()
     turn = st.session_state.setdefault("cohort-turn", 0)
+    source = st.segmented_control("Make it from", SOURCES, default=SOURCES[0], key="cohort-from", required=True)
+    if source == EXAMPLE:
+        _example()
+        return
     page.section("1. Table")
     table = st.file_uploader(
-        "Table of patients (CSV, UTF-8, commas)", ["csv"], key=f"cohort-csv-{turn}", max_upload_size=MAX_BYTES >> 20
+        "Table of patients (CSV, Excel or Parquet)",
+        list(EXTENSIONS),
+        key=f"cohort-csv-{turn}",
+        max_upload_size=MAX_BYTES >> 20,
     )
     if table is None:
-        page.note("One row a patient: id, time, event or censored, photo, and clinical columns where you have them.")
+        page.note(
+            "One row a patient: id, time, event or censored, and photo and clinical columns where you have them. "
+            "Encoding, separator and decimal commas are detected, and said below."
+        )
         return
     from study.intake_guess import look
 
@@ -65,14 +65,14 @@ def form() -> None:
     _preview(seen)
     page.section("2. What the columns mean")
     page.note("Proposed from names and contents. Check every one: a wrong one is not noticed later.")
-    settings = _meaning(seen, turn)
+    settings = meaning(seen, turn)
     page.section("3. Photos and name")
     photos = _photos(turn)
     settings = _name(settings, turn)
     page.section("4. Check")
-    ready = settings is not None and _check(table.getvalue(), settings)
+    ready = settings is not None and _check(table.getvalue(), settings, photos != NO_PHOTOS)
     allowed = st.checkbox(
-        "I may use these data and photos for this: the people in them agreed, or the law allows it.",
+        "I may use these data for this, photos included: the people in them agreed, or the law allows it.",
         key=f"cohort-allowed-{turn}",
     )
     problem = _name_problem(settings)
@@ -106,85 +106,57 @@ def _preview(seen: Look) -> None:
     import pandas as pd
 
     st.dataframe(pd.DataFrame(seen.first, columns=seen.header), hide_index=True, width="stretch")
-    page.note(f"The first {len(seen.first)} of {seen.patients:,} rows, {len(seen.header)} columns.")
-
-
-def _meaning(seen: Look, turn: int) -> Settings | None:
-    """Columns, unit, coding and horizons as the person has them; None while something is missing."""
-    from study.intake_guess import columns_of, guess_columns, guess_unit
-
-    proposed = guess_columns(seen.header)
-    chosen: dict[str, str | None] = {}
-    grid = st.columns(3, gap="large")
-    for place, (key, (label, explanation)) in enumerate(LABELS.items()):
-        empty = [] if key in REQUIRED_COLUMNS[:3] else [BY_ID if key == "photo" else NONE]
-        options = [*empty, *seen.header]
-        guess = proposed[key]
-        index = options.index(guess) if guess else (0 if empty else None)
-        told = grid[place % 3].selectbox(
-            label, options, index=index, key=f"cohort-column-{key}-{turn}", help=explanation or None
-        )
-        chosen[key] = told if told in seen.header else None
-    named = [name for name in chosen.values() if name]
-    if len(set(named)) < len(named):
-        st.error("One column is given two meanings: choose another for one of them.", icon=":material/error:")
-        return None
-    if any(chosen[key] is None for key in REQUIRED_COLUMNS[:3]):
-        page.note("Say which columns hold patient, time and event.")
-        return None
-    left, middle, right = st.columns(3, gap="large")
-    unit = left.selectbox(
-        "Unit of the time", TIME_UNITS, index=TIME_UNITS.index(guess_unit(chosen["time"])), key=f"cohort-unit-{turn}"
+    page.note(
+        f"The first {len(seen.first)} of {seen.patients:,} rows, {len(seen.header)} columns. {' '.join(seen.said)}"
     )
-    event, censored = _coding(seen, str(chosen["event"]), middle, turn)
-    told = right.text_input(
-        f"Report survival at ({unit})",
-        HORIZONS[unit],
-        key=f"cohort-horizons-{unit}-{turn}",
-        help="Fixed before any model is fitted.",
+
+
+def _example() -> None:
+    """A real cohort that comes with scikit-survival, as a study of clinical columns alone."""
+    from study.example import EXAMPLES
+
+    taken = {name.casefold() for name in resources.study_names()}
+    name = st.selectbox(
+        "Real patients, clinical columns alone",
+        list(EXAMPLES),
+        key="cohort-example",
+        format_func=lambda key: f"{EXAMPLES[key].title} ({key})",
     )
-    horizons = _numbers(told)
-    if not event or not censored or not horizons:
-        page.note("Say which values mean an event and which censoring, and give one to twelve times, with commas.")
-        return None
-    columns: Columns = columns_of(chosen, seen.header)
-    return Settings("unnamed", "Unnamed", False, unit, horizons, columns, event, censored)
-
-
-def _coding(seen: Look, column: str, place: Any, turn: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    from study.intake_guess import guess_coding
-
-    values = seen.values.get(column)
-    if not values:
-        place.error(f"{column} has too many different values, or none, to tell an event from censoring.")
-        return (), ()
-    event, censored = guess_coding(values)
-    happened = place.multiselect(
-        f"Event happened when {column} is", values, default=list(event), key=f"cohort-event-{column}-{turn}"
+    page.note(f"{EXAMPLES[name].about} {EXAMPLES[name].citation}. From the installed scikit-survival; no download.")
+    there = name.casefold() in taken
+    st.button(
+        "Make the study",
+        key="cohort-make-example",
+        type="primary",
+        icon=":material/create_new_folder:",
+        on_click=_make_example,
+        args=(name,),
+        disabled=there,
     )
-    left = [value for value in values if value not in happened]
-    lost = place.multiselect(
-        f"Censored when {column} is",
-        left,
-        default=[value for value in left if value in censored],
-        key=f"cohort-censored-{column}-{turn}-{len(left)}",
-    )
-    return tuple(happened), tuple(lost)
+    if there:
+        page.note(f"There is a study {name} already: choose it in the sidebar.")
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    """Positive times from a text with commas, () where it holds anything else or more than twelve."""
-    parts = [part for part in re.split(r"[,;\s]+", text.strip()) if part]
-    if not 0 < len(parts) <= 12 or not all(re.fullmatch(r"\d{1,6}(\.\d{1,4})?", part) for part in parts):
-        return ()
-    values = sorted({float(part) for part in parts})
-    return tuple(values) if values[0] > 0 else ()
+def _make_example(name: str) -> None:
+    """Write the example's study (runs before the page; takes a second at most)."""
+    from study.example import write_example
+
+    try:
+        write_example(name, resources.studies_root())
+    except StudyError as error:
+        st.session_state[PROBLEM] = str(error)
+    else:
+        st.session_state[MADE] = name
 
 
-def _photos(turn: int) -> UploadedFile | Path | None:
+def _photos(turn: int) -> UploadedFile | Path | str | None:
+    """What the photos come from; NO_PHOTOS, or None while nothing is chosen."""
     # A path would let people who signed in from elsewhere read this machine.
-    sources = (ZIP,) if gate.sign_in_configured() else (ZIP, FOLDER)
+    sources = (ZIP, NO_PHOTOS) if gate.sign_in_configured() else (ZIP, FOLDER, NO_PHOTOS)
     source = st.segmented_control("Photos from", sources, default=ZIP, key=f"cohort-source-{turn}", required=True)
+    if source == NO_PHOTOS:
+        page.note("The study will be analysed by its clinical columns alone.")
+        return NO_PHOTOS
     if source == ZIP:
         return st.file_uploader("Zip file of photos", ["zip"], key=f"cohort-zip-{turn}", max_upload_size=MAX_ZIP_MB)
     text = st.text_input("Path of a folder or zip", key=f"cohort-path-{turn}", placeholder="/data/portraits").strip()
@@ -231,13 +203,13 @@ def _name(settings: Settings | None, turn: int) -> Settings | None:
     )
 
 
-def _check(data: bytes, settings: Settings) -> bool:
+def _check(data: bytes, settings: Settings, photos: bool) -> bool:
     """The table as the study's gate sees it; whether it passes."""
     from study.intake import check_table
 
     findings = Findings(resources.MAX_FINDINGS)
     try:
-        table = check_table(data, settings, findings)
+        table = check_table(data, settings, findings, photos)
     except StudyError as error:
         page.unavailable("This table cannot be used", str(error))
         return False
@@ -247,8 +219,7 @@ def _check(data: bytes, settings: Settings) -> bool:
             icon=":material/error:",
         )
     else:
-        events = settings.event_values
-        happened = sum(cell in events for cell in table.column(settings.columns.event))
+        happened = 0 if table.frame is None else int(table.frame["event"].sum())
         st.success(
             f"{len(table.rows):,} patients, {happened:,} events, in {settings.time_unit}.",
             icon=":material/check_circle:",
@@ -271,7 +242,7 @@ def _name_problem(settings: Settings | None) -> str:
     return ""
 
 
-def _make(settings: Settings, table: UploadedFile, photos: UploadedFile | Path) -> None:
+def _make(settings: Settings, table: UploadedFile, photos: UploadedFile | Path | str) -> None:
     """Keep what was uploaded in the job's own folder and queue the command (runs before the page)."""
     from faces.archive import PhotoArchive
 
@@ -280,21 +251,18 @@ def _make(settings: Settings, table: UploadedFile, photos: UploadedFile | Path) 
     try:
         queue.clear_drafts()
         job, upload = queue.draft()
-        (upload / "patients.csv").write_bytes(table.getbuffer())
+        given = upload / f"table{Path(table.name).suffix.lower()}"
+        given.write_bytes(table.getbuffer())
         (upload / "study.toml").write_text(settings_text(settings), "utf-8")
-        source = photos
-        if not isinstance(source, Path):
+        words = ["study", "intake", shown(given)]
+        if isinstance(photos, Path):
+            words.append(shown(photos))
+        elif not isinstance(photos, str):
             source = upload / "photos.zip"
-            source.write_bytes(photos.getbuffer())  # type: ignore[union-attr]
+            source.write_bytes(photos.getbuffer())
             PhotoArchive(source).close()
-        words = [
-            "study",
-            "intake",
-            shown(upload / "patients.csv"),
-            shown(source),
-            "--plan",
-            shown(upload / "study.toml"),
-        ]
+            words.append(shown(source))
+        words += ["--plan", shown(upload / "study.toml")]
         queue.add(f"Study {settings.name}", [*words, "--root", shown(resources.studies_root())], name=job)
     except (QueueError, FaceError, OSError) as error:
         if upload is not None:

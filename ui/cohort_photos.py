@@ -49,9 +49,10 @@ def section(found: Opened) -> None:
         page.unavailable("The photos' measures cannot be read", str(error))
         table = None
     seen = 0 if table is None else len(table)
-    if seen < len(found.study.photos):
+    total = sum(len(files) for files in found.study.photo_files.values())
+    if seen < total:
         page.note(
-            f"{len(found.study.photos) - seen:,} of {len(found.study.photos):,} photos have not been looked over yet: "
+            f"{total - seen:,} of {total:,} photos have not been looked over yet: "
             "each is searched for a face, aligned, measured, and flagged where it is blurred, dark, turned or small. "
             "That takes some minutes for a thousand photos, once, in a process of its own."
         )
@@ -123,12 +124,15 @@ def _thumbnails(found: Opened, part: pd.DataFrame, picked: set[str]) -> None:
         return
     column, _, digits, unit = SORTS[st.session_state["cohort-shown-measure"]]
     records = part.to_dict("records")
+    drawn: set[str] = set()
     for start in range(0, len(records), COLUMNS):
         cells = st.columns(COLUMNS, gap="small")
         for cell, row, data in zip(
             cells, records[start : start + COLUMNS], pictures[start : start + COLUMNS], strict=False
         ):
             patient = str(row["patient_id"])
+            again = f"-{row['place']}" if patient in drawn else ""  # a further photo of theirs on this page
+            drawn.add(patient)
             out = found.study.excluded.get(patient)
             measure = "" if column == "place" else f"{abs(float(row[column])):.{digits}f}{unit}".replace("nan", "–")
             with cell, st.container(gap=None):
@@ -137,7 +141,7 @@ def _thumbnails(found: Opened, part: pd.DataFrame, picked: set[str]) -> None:
                     st.checkbox(
                         patient,
                         value=patient in picked,
-                        key=f"cohort-pick-{found.study.name}-{patient}-{patient in picked}",
+                        key=f"cohort-pick-{found.study.name}-{patient}-{patient in picked}{again}",
                         on_change=_pick,
                         args=(found.study.name, patient),
                     )

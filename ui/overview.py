@@ -33,14 +33,14 @@ def study() -> Study:
 
 def study_facts(found: Study) -> None:
     """Who is in the study and how long they were followed."""
-    table = found.patients
+    table, s = found.patients, found.settings
     events = int(table["event"].sum())
     end = float(table["time"].max())
     facts(
         [
             ("Title", found.title),
             ("Patients", f"{len(table):,}", "simulated; nobody in the portraits exists" if found.simulated else ""),
-            ("With a portrait", f"{len(found.photos):,}"),
+            ("With a portrait", f"{len(found.photos):,}" if found.photos else "none: clinical columns alone"),
             (
                 "Events",
                 f"{events:,}",
@@ -48,6 +48,7 @@ def study_facts(found: Study) -> None:
             ),
             ("Longest follow-up", f"{end:.0f} {found.time_unit}"),
             ("Survival reported at", f"{', '.join(plain_time(t) for t in found.horizons)} {found.time_unit}"),
+            *((label, text) for label, text in (("Source", s.source), ("Please cite", s.citation)) if text),
         ]
     )
 

@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_WORK = frozenset({"embedding.parts", "quality.parts", "comparisons.parts"})
+LARGE_FOLDER, SCAN_SECONDS = 1000, 5.0
 MAX_FINDINGS = 5000  # of each severity that the Cohort page lists
 logger = logging.getLogger(__name__)
 HEAVY = ("torch", "plotly.graph_objects", "study.score", "faces.landmarks", "latent.edit", "survival.plots")
@@ -71,19 +73,40 @@ def _stamp(folder: Path) -> float:
     """The newest change inside a folder: a cached object is opened anew when its files were replaced.
 
     What a job at work leaves there on the way changes nothing. Scanned by hand, because a study may hold tens of
-    thousands of photos and every click asks.
+    thousands of photos and every click asks; a large folder is scanned again when a file came, went or was replaced,
+    and otherwise, for files that were changed in place, every few seconds.
     """
     newest, folders = 0.0, [str(folder)]
     while folders:
-        with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in AT_WORK:
-                        folders.append(entry.path)
-                else:
-                    with suppress(OSError):  # gone since, or a link to nothing
-                        newest = max(newest, entry.stat().st_mtime)
+        with suppress(OSError):
+            found, inside = _newest_in(folders.pop())
+            newest = max(newest, found)
+            folders += inside
     return newest
+
+
+_large: dict[str, tuple[float, float, float, list[str]]] = {}  # folder -> its own time, when scanned, newest, folders
+
+
+def _newest_in(folder: str) -> tuple[float, list[str]]:
+    """(newest change of the files in a folder, folders in it)."""
+    own, now = os.stat(folder).st_mtime, time.monotonic()
+    known = _large.get(folder)
+    if known is not None and known[0] == own and now - known[1] < SCAN_SECONDS:
+        return known[2], list(known[3])
+    newest, count, inside = 0.0, 0, list[str]()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            count += 1
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in AT_WORK:
+                    inside.append(entry.path)
+            else:
+                with suppress(OSError):  # gone since, or a link to nothing
+                    newest = max(newest, entry.stat().st_mtime)
+    if count >= LARGE_FOLDER:
+        _large[folder] = (own, now, newest, inside)
+    return newest, list(inside)
 
 
 @st.cache_resource(show_spinner=False)

@@ -206,3 +206,59 @@ def test_a_new_study_is_proposed_checked_and_queued(at: View, studies: Path, tmp
     app.run()
     next(button for button in app.button if button.label == "Choose it in the sidebar").click().run()
     assert app.selectbox(key="study").value == "fresh"
+
+
+def test_patients_are_described(at: View) -> None:
+    app = at("Patients")
+    said = words(app)
+    assert "All (n = 60)" in said
+    assert "by reverse Kaplan-Meier" in said
+    assert "<td>female</td>" in said
+    assert "per 100 patient-months" in said
+
+
+def test_a_table_without_photos_becomes_a_study(at: View, studies: Path, tmp_path: Path) -> None:
+    app = at("New study")
+    table = "id;time_months;status;Alter;BMI;arm\nA;12,5;1;60;22,5;x\nB;7;0;71;31;y\n".encode("cp1252")
+    app.file_uploader(key="cohort-csv-0").set_value(("t.csv", table, "text/csv")).run()
+    assert not app.exception
+    assert "separated by semicolons" in words(app)
+    app.multiselect(key="cohort-covariates-0-3").set_value(["BMI", "arm"]).run()
+    app.segmented_control(key="cohort-source-0").set_value("No photos").run()
+    app.text_input(key="cohort-name-0").set_value("plain").run()
+    app.checkbox(key="cohort-allowed-0").check().run()
+    assert "events" in words(app)
+    app.button(key="cohort-make").click().run()
+    assert not app.exception
+    [command] = jobs(tmp_path)
+    assert len([word for word in command if word.endswith((".csv", ".zip"))]) == 1
+    from study.__main__ import main
+
+    assert main(list(command[1:])) == 0
+    made = Study.open(studies / "plain")
+    assert made.photos == {}
+    assert [(c.name, c.kind) for c in made.settings.covariates] == [("BMI", "numeric"), ("arm", "categorical")]
+    assert made.patients["BMI"].tolist() == [22.5, 31.0]
+
+
+def test_an_example_of_real_patients(at: View, studies: Path) -> None:
+    app = at("New study")
+    app.segmented_control(key="cohort-from").set_value("An example of real patients").run()
+    app.selectbox(key="cohort-example").set_value("veteran").run()
+    app.button(key="cohort-make-example").click().run()
+    assert not app.exception
+    assert len(Study.open(studies / "veteran").patients) == 137
+    assert app.button(key="cohort-make-example").disabled
+    next(button for button in app.button if button.label == "Choose it in the sidebar").click().run()
+    app.segmented_control(key="cohort-view").set_value("Patients").run()
+    assert not app.exception
+    said = words(app)
+    assert "Study of real patients" in said
+    assert "Analysed by clinical columns" in said
+    assert "none: clinical columns alone" in said
+    assert "Kalbfleisch" in said
+    for view in ("Table check", "Photos", "Codes", "Reconstructions"):
+        app.segmented_control(key="cohort-view").set_value(view).run()
+        assert not app.exception
+    app.switch_page("pages/home.py").run()
+    assert not app.exception
