@@ -2,17 +2,8 @@
 
 import streamlit as st
 
-from ui import (
-    cohort_codes,
-    cohort_files,
-    cohort_jobs,
-    cohort_new,
-    cohort_people,
-    cohort_photos,
-    cohort_study,
-    page,
-    state,
-)
+from ui import cohort_codes, cohort_files, cohort_jobs, cohort_new, cohort_photos, cohort_study, page, state
+from ui.cohort_people import section as people
 
 VIEWS = ("Patients", "Table check", "Photos", "Codes", "Reconstructions", "New study")
 
