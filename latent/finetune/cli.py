@@ -21,7 +21,7 @@ from latent.finetune.distributed import Group
 from latent.finetune.files import SETTINGS, STATUS, RunFolder
 from latent.finetune.loop import Loop, Stop
 from latent.finetune.run import Plan, check_out, open_plan, start_loop
-from latent.finetune.settings import AUGMENTATIONS, NAMES, PRECISIONS
+from latent.finetune.settings import AUGMENTATIONS, CRITICS, NAMES, PRECISIONS
 from latent.stylegan2.augment_settings import PRESETS
 
 
@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mixing", type=float, help="share of style-mixed samples (0.9)")
     add("--mirror", action="store_const", const=True, help="mirror half of the real images")
     add("--freeze-d", type=int, help="convolutions of the discriminator that stay as they are, from the image side")
+    add(
+        "--critic",
+        choices=CRITICS,
+        help="opponent: StyleGAN2's discriminator (default), or one on frozen features, which needs far fewer images",
+    )
     add("--augment", choices=AUGMENTATIONS, help="adaptive (default), of fixed strength, or none")
     add("--augpipe", choices=sorted(PRESETS), help="what the augmentation may do (bgc)")
     add("--target", type=float, help="E[sign D(real)] that adaptive augmentation holds (0.6)")

@@ -24,6 +24,7 @@ from latent.errors import FinetuneError, LatentError
 from latent.finetune.files import RunFolder
 from latent.finetune.trainer import Trainer
 from latent.images import to_uint8
+from latent.stylegan2 import Discriminator
 
 STATUS_SECONDS = 5.0
 GRID_PIXELS = 768
@@ -214,7 +215,11 @@ class Loop:
         return to_uint8(torch.cat(images))
 
     def save(self, path: Path) -> None:
-        """The averaged generator and the discriminator as a checkpoint. Raises CheckpointError."""
+        """The averaged generator and the discriminator as a checkpoint; a projected critic is not kept in one.
+
+        Raises CheckpointError.
+        """
         training = self.provenance["training"] | {"images_seen": self.trainer.images}
         self.saved = self.trainer.images
-        save_checkpoint(path, self.trainer.g_ema, self.trainer.d, None, self.provenance | {"training": training})
+        discriminator = self.trainer.d if isinstance(self.trainer.d, Discriminator) else None
+        save_checkpoint(path, self.trainer.g_ema, discriminator, None, self.provenance | {"training": training})

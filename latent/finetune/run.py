@@ -21,11 +21,14 @@ from latent.finetune.loop import Loop
 from latent.finetune.settings import Settings, automatic, check_hardware, going_on
 from latent.finetune.streams import Streams
 from latent.finetune.trainer import Trainer
-from latent.images import to_uint8
+from latent.images import to_tensor, to_uint8
+from latent.projected import ProjectedCritic
 from latent.sample_features import BATCH, face_descriptors
 from latent.sample_metrics import Moments, frechet
+from latent.stylegan2 import Discriminator
 
 FEWEST_IMAGES = 8
+CALIBRATION = 64  # images that set the scale of a projected critic's features
 BOTH = ("generator", "discriminator")
 
 
@@ -121,16 +124,31 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     images, _ = load(data, s.resolution)  # without the people that the set holds out
     if len(images) < FEWEST_IMAGES:
         raise FinetuneError(f"{data} has {len(images)} images to train on; at least {FEWEST_IMAGES} are needed.")
+    opponent: Discriminator | ProjectedCritic
     generator, discriminator = networks.build(plan.layout, Streams(s.seed).number("weights"))
     state = folder.load_state(group.device)
     if state is None and plan.start is not None:
         networks.fill_from(_unchanged(plan.start), generator, discriminator)
-    trainer = Trainer(s, generator, discriminator, images, group)
+    opponent = discriminator
+    if s.critic == "projected":
+        opponent = projected_critic(s.resolution, images, group.device, Streams(s.seed).number("critic"))
+    trainer = Trainer(s, generator, opponent, images, group)
     measure = descriptor_distance(trainer, images) if s.frechet and group.first else None
     loop = Loop(trainer, folder, provenance(plan, folder), measure)
     if state is not None:
         loop.restore(state)
     return loop
+
+
+def projected_critic(resolution: int, images: np.ndarray, device: torch.device, seed: int) -> ProjectedCritic:
+    """A fresh critic whose scales are brought to a spread of one on the first images (N, R, R, 3) uint8.
+
+    Raises LatentError where the frozen features are not installed.
+    """
+    torch.manual_seed(seed)
+    critic = ProjectedCritic(resolution, device).to(device)
+    critic.projection.calibrate(critic.taps(to_tensor(np.asarray(images[:CALIBRATION]), device)))
+    return critic
 
 
 def _unchanged(start: Mapping[str, Any]) -> Checkpoint:

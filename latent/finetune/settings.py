@@ -19,6 +19,9 @@ from latent.stylegan2.augment import SMALLEST
 
 AUGMENTATIONS = ("ada", "fixed", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+CRITICS = ("stylegan2", "projected")
+PROJECTED_RATE = 1.5e-3
+SMALLEST_PROJECTED = 16
 # What may change when a run goes on: none of it changes the numbers that are already computed.
 CHANGEABLE = frozenset({"kimg", "tick_kimg", "checkpoint_ticks", "frechet"})
 
@@ -39,6 +42,7 @@ class Settings:
     freeze_d: int  # convolutions of the discriminator that stay as they are, from the image side
     precision: str
     tick_kimg: float
+    critic: str = "stylegan2"  # "projected": on frozen features, with augmentation of its own, no R1, no path lengths
     ema_rampup: float = 0.05  # half-life is at most this share of the images seen; 0 switches it off
     g_rate: float = 1.0  # the generator's learning rate as a share of learning_rate
     g_rampup_kimg: float = 0.0  # the generator's learning rate rises from 0 over these thousand images
@@ -84,12 +88,13 @@ def automatic(given: Mapping[str, Any], resolution: int, device: str, processes:
     micro = chosen.get("micro_batch", max(1, batch // processes))
     kimg = chosen.get("kimg", 16.0 if on_cpu else 1000.0)
     scale = 1 if resolution < 512 else 2
+    projected = chosen.get("critic") == "projected"
     # Nothing that shapes the weights depends on kimg: a run that is made longer is the longer run from its beginning.
     auto: dict[str, Any] = {
         "batch": batch,
         "micro_batch": micro,
         "kimg": kimg,
-        "gamma": 2e-4 * resolution**2 / batch if batch else 0.0,
+        "gamma": 2e-4 * resolution**2 / batch if batch and not projected else 0.0,
         "learning_rate": 0.002 if resolution >= 1024 else 0.0025,
         "ema_kimg": min(batch * 10 / 32, 1.0) if on_cpu and from_start else batch * 10 / 32,
         "ema_rampup": 0.0 if from_start else 0.05,
@@ -100,6 +105,8 @@ def automatic(given: Mapping[str, Any], resolution: int, device: str, processes:
         "freeze_d": 0,
         "tick_kimg": min(1.0 if on_cpu else 4.0, kimg),
     }
+    if projected:
+        auto |= {"augment": "none", "pl_weight": 0.0, "learning_rate": PROJECTED_RATE, "mbstd": 0}
     if not from_start:  # a processor trains a quarter of the width in a tenth of the time
         auto["channel_base"] = 32 * resolution if on_cpu else 16384 * scale
         auto["channel_max"] = 256 if on_cpu else 512
@@ -153,11 +160,16 @@ def _check(s: Settings) -> None:
         _require(0 <= getattr(s, name) < 1e9, name, "0 or above", s)
     for name in ("mixing", "p", "target", "pl_decay"):
         _require(0 <= getattr(s, name) <= 1, name, "between 0 and 1", s)
-    for name, legal in (("augment", AUGMENTATIONS), ("precision", PRECISIONS[1:])):
+    for name, legal in (("augment", AUGMENTATIONS), ("precision", PRECISIONS[1:]), ("critic", CRITICS)):
         _require(getattr(s, name) in legal, name, "one of " + ", ".join(legal), s)
     _require(s.batch % s.micro_batch == 0, "micro_batch", f"a divisor of the batch, {s.batch}", s)
     _require(s.mbstd == 0 or s.micro_batch % s.mbstd == 0, "mbstd", f"a divisor of the micro-batch, {s.micro_batch}", s)
     _require(s.augment == "none" or s.resolution >= SMALLEST, "augment", f"none below {SMALLEST} px", s)
+    if s.critic == "projected":
+        _require(s.augment == "none", "augment", "none with --critic projected, which has its own", s)
+        _require(s.gamma == 0, "gamma", "0 with --critic projected", s)
+        _require(s.freeze_d == 0, "freeze_d", "0 with --critic projected, whose features are frozen", s)
+        _require(s.resolution >= SMALLEST_PROJECTED, "critic", f"stylegan2 below {SMALLEST_PROJECTED} px", s)
     _require(s.frechet == 0 or s.frechet >= 50, "frechet", "0 or at least 50 samples", s)
 
 

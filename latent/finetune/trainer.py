@@ -20,15 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from latent.finetune.distributed import Group
-from latent.finetune.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from latent.finetune.networks import freeze
+from latent.finetune.losses import path_lengths, r1_penalty
+from latent.finetune.opponents import opponent_of
 from latent.finetune.scaling import LossScale
 from latent.finetune.settings import Settings
 from latent.finetune.streams import DataOrder, Streams
 from latent.images import to_tensor
+from latent.projected import ProjectedCritic
 from latent.stylegan2 import Discriminator, Generator
 from latent.stylegan2.adaptive_strength import AdaptiveStrength
-from latent.stylegan2.augment import AugmentPipe
 from latent.stylegan2.ops import convolutions_in
 
 MAPPING_RATE = 0.01  # learning rate of the mapping network's weights relative to the others', as published
@@ -52,14 +52,20 @@ class Trainer:
     """
 
     def __init__(
-        self, settings: Settings, generator: Generator, discriminator: Discriminator, images: np.ndarray, group: Group
+        self,
+        settings: Settings,
+        generator: Generator,
+        discriminator: Discriminator | ProjectedCritic,
+        images: np.ndarray,
+        group: Group,
     ) -> None:
         s = self.settings = settings
         self.group, self.device, self.data = group, group.device, images
         self.g, self.d = generator.to(self.device).train(), discriminator.to(self.device).train()
         self.g.requires_grad_(True)
         self.g_ema = copy.deepcopy(self.g).eval().requires_grad_(False)
-        self.d_parameters = freeze(self.d, s.freeze_d)
+        self.opponent = opponent_of(self.d, s)
+        self.d_parameters = self.opponent.parameters
         self.d.requires_grad_(False)
         mapping = dict(self.g.init_kwargs["mapping_kwargs"]).get("lr_multiplier", MAPPING_RATE)  # type: ignore[call-overload]
         groups: list[dict[str, Any]] = [
@@ -73,7 +79,7 @@ class Trainer:
         self.d_opt = optimiser([{"params": self.d_parameters}], s.learning_rate, s.r1_every if s.gamma else None)
         self.streams = Streams(s.seed)
         self.order = DataOrder(self.streams, len(images))
-        self.pipe = None if s.augment == "none" else AugmentPipe(s.augpipe).to(self.device)
+        self.pipe = self.opponent.pipe
         self.strength = AdaptiveStrength(s.target, s.ada_kimg, p=s.p)
         self.scale = LossScale(s.precision == "fp16")
         self.images = 0
@@ -119,7 +125,7 @@ class Trainer:
         for number, places in self.parts:
             with self._lowered():
                 fake, ws = self._samples("generator", index, number, z[places], cuts[places])
-                loss = generator_loss(self._judged(fake, "generator", index, number))
+                loss = self.opponent.lowered_by_generator(self._judged(fake, "generator", index, number))
             self._backward(loss)
             self._note("loss_g", loss)
             self._note("w", ws[:, 0].mean(0))
@@ -158,10 +164,10 @@ class Trainer:
                     fake, _ = self._samples("discriminator", index, number, z[places], cuts[places])
                 on_fake = self._judged(fake, "fake", index, number)
                 on_real = self._judged(self._real(places), "real", index, number)
-                loss = discriminator_loss(on_real, on_fake)
+                loss = self.opponent.lowered_by_itself(on_real, on_fake)
             self._backward(loss)
             self._note("loss_d", loss)
-            self._signs[places] = on_real.detach()[:, 0].sign()
+            self._signs[places] = self.opponent.verdicts(on_real).detach().sign()
         self._update(self.d_opt, self.d_parameters, "gradient_d")
 
     def _r1_step(self, index: int) -> None:
@@ -197,12 +203,9 @@ class Trainer:
             real = torch.where(flip[:, None, None, None], real.flip(3), real)
         return real
 
-    def _judged(self, images: Tensor, purpose: str, index: int, number: int) -> Tensor:
-        """Logits (n, 1) of augmented images."""
-        if self.pipe is not None:
-            self.pipe.generator.manual_seed(self.streams.number(f"{purpose} augment", index, number))
-            images = self.pipe(images)
-        return self.d(images)
+    def _judged(self, images: Tensor, purpose: str, index: int, number: int) -> Any:
+        """The opponent's logits of augmented images."""
+        return self.opponent.judge(images, self.streams.number(f"{purpose} augment", index, number))
 
     @contextmanager
     def _trained_discriminator(self) -> Iterator[None]:

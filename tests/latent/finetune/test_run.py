@@ -320,3 +320,21 @@ def test_a_status_nobody_stands_behind_is_killed(tmp_path: Path) -> None:
     os.waitpid(pid, 0)
     files.write_json(tmp_path / "status.json", record | {"pid": pid, "time": time.time()})
     assert read_status(tmp_path)["state"] == "killed"
+
+
+def test_a_run_against_frozen_features_goes_on_bit_for_bit(data: Path, start: Path, tmp_path: Path) -> None:
+    words = ("--start", start, "--critic", "projected", "--batch", 4, "--tick-kimg", 0.008, "--mirror")
+    for name, lengths in (("straight", (0.016,)), ("broken", (0.008, 0.016))):
+        for kimg in lengths:
+            assert cli.run(arguments(data, "--run", tmp_path / name, *words, "--kimg", kimg)) == 0
+    first, second = weights(tmp_path / "straight"), weights(tmp_path / "broken")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    moved = load_checkpoint(start).generator.synthesis.b16.conv1.weight
+    assert not torch.equal(first["synthesis.b16.conv1.weight"], moved)
+    log = log_of(tmp_path / "straight")
+    assert {"loss_g", "loss_d", "real_sign"} <= set(log[-1])
+    assert not {"r1", "pl"} & set(log[-1])
+    checkpoint = load_checkpoint(tmp_path / "straight" / "checkpoint", parts=("discriminator",))
+    assert checkpoint.discriminator is None
+    with pytest.raises(FinetuneError, match="--augment must be none"):
+        cli.run(arguments(data, "--run", tmp_path / "no", *words, "--augment", "ada"))
