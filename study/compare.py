@@ -23,12 +23,12 @@ def comparison_text(comparison: Comparison) -> str:
         f"Comparison {c.name!r} of {c.study}: {len(c.patients)} patients, {c.events} events, {c.plan.repeats} x "
         f"{c.plan.folds} folds by patient; all figures out of fold, 95 % bootstrap intervals over patients.",
         "",
-        f"  {'':<44}" + "".join(f"{m:<25}" for m in MEASURES),
+        f"  {'':<44}" + "".join(f"{m:<28}" for m in MEASURES),
     ]
     harrell = table[table["measure"] == MEASURES[0]].set_index("candidate")["value"]
     scored = [x for x in c.candidates if x.name in harrell]
     for judged in sorted(scored, key=lambda x: (x.role != "model", -harrell[x.name])):
-        lines.append(f"  {judged.label[:43]:<44}" + "".join(f"{_cell(table, judged.name, m):<25}" for m in MEASURES))
+        lines.append(f"  {judged.label[:43]:<44}" + "".join(f"{_cell(table, judged.name, m):<28}" for m in MEASURES))
     lines += [f"  {x.label[:43]:<44}not fitted: {x.error}" for x in c.candidates if x.error]
     base = next((x for x in c.models if x.features == "clinical"), None) or c.best()
     lines += ["", f"  Harrell C less that of {base.label}, paired:"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from study.comparison.features import CLINICAL, PHOTO, Cohort, chosen_sets
+from study.comparison.features import AGE_SEX, CLINICAL, PHOTO, Cohort, chosen_sets
 from study.comparison.plan import FEATURE_SETS, PENALISED, USUAL, Plan
 from study.comparison.record import CONTROL, MODEL, Judged
 from study.errors import StudyError
@@ -54,6 +55,7 @@ def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[Judge
 
 def _candidate(features: FeatureSet, asked: str, plan: Plan, cohort: Cohort) -> Judged | None:
     """None where the model cannot take the features."""
+    features = replace(features, label=_label(features, cohort))
     wide = [block for block in features.blocks if _is_wide(cohort.blocks[block])]
     model = (RIDGE if wide else PLAIN) if asked == USUAL else asked
     if model == PLAIN and wide:
@@ -68,6 +70,14 @@ def _candidate(features: FeatureSet, asked: str, plan: Plan, cohort: Cohort) -> 
         settings["strata"] = "site"
     label = f"{features.label}, {_short(model)}" + (", stratified by site" if "strata" in settings else "")
     return Judged(f"{features.name} / {model}", label, MODEL, features.name, model, features.blocks, settings)
+
+
+def _label(features: FeatureSet, cohort: Cohort) -> str:
+    """What the set is called; of age and sex only what there is."""
+    table = cohort.blocks.get(AGE_SEX)
+    if features.name == AGE_SEX and isinstance(table, pd.DataFrame) and table.shape[1] == 1:
+        return str(table.columns[0]).capitalize()
+    return features.label
 
 
 def _member(block: str, wide: bool, model: str, features: FeatureSet, plan: Plan) -> dict[str, Any]:

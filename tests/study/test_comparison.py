@@ -184,6 +184,13 @@ def test_a_model_that_fails_is_said_and_the_others_go_on(study: Study, monkeypat
     assert [c.name for c in found.models] == ["age-sex / cox"]
 
 
+def test_a_set_is_called_by_what_is_in_it(tmp_path: Path) -> None:
+    study = Study.open(write_study(tmp_path / "men", patient_table(60).assign(sex="male", photo="")))
+    plan = Plan()
+    found, _ = candidates_of(study, plan, gather(study, plan))
+    assert found[0].label == "Age, Cox"
+
+
 def test_covariates_are_columns_that_differ(tmp_path: Path) -> None:
     table = patient_table(40).assign(site="lung", ecog="")
     study = Study.open(write_study(tmp_path / "same", table))
