@@ -22,6 +22,9 @@ def section(found: Opened, result: Comparison, stale: bool) -> None:
     from study.comparison.choose import why_not_chosen
 
     st.markdown("**The study's model**")
+    if not found.study.photos:
+        page.note("This study has no photos, so there is no model for Portrait and Health direction to choose.")
+        return
     now = _now(found)
     called = files.labels(result)
     order = files.best_first(result, controls=True)

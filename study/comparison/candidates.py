@@ -19,7 +19,15 @@ from survival.models.registry import MODELS, model_entry
 PLAIN, RIDGE, LATE = "cox", "cox-ridge", "late-fusion"
 SHUFFLED, RANDOM, NULL = "shuffled", "random-direction", "kaplan-meier"
 CONTROLS = (SHUFFLED, RANDOM, NULL)
-SCALED = ("deepsurv", "forest", "boosting", "svm")
+SHORT = {
+    "cox": "Cox",
+    "cox-ridge": "ridge Cox",
+    "cox-elastic-net": "elastic-net Cox",
+    "cox-lasso": "lasso Cox",
+    "forest": "random forest",
+    "boosting": "gradient boosting",
+    "svm": "survival SVM",
+}
 
 
 def choosable_models() -> tuple[str, ...]:
@@ -105,10 +113,7 @@ def _has_site(cohort: Cohort, features: FeatureSet) -> bool:
 
 def _short(model: str) -> str:
     """The registry's label as the end of a sentence."""
-    label = model_entry(model).label
-    return {"Cox, unpenalised": "Cox", "Cox, ridge": "ridge Cox", "Cox, lasso": "lasso Cox"}.get(
-        label, {"Cox, elastic net": "elastic-net Cox"}.get(label, label)
-    )
+    return SHORT.get(model) or model_entry(model).label
 
 
 def _controls(plan: Plan, cohort: Cohort, first: Judged) -> list[Judged]:

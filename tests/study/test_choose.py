@@ -124,7 +124,7 @@ def test_the_command_chooses_and_goes_back(
     assert main(["choose", str(study.path)]) == 1
     assert "can be chosen" in capsys.readouterr().err
     assert main(["choose", str(study.path), "photo / svm"]) == 0
-    assert "Survival SVM is the model of cohort now" in capsys.readouterr().out
+    assert "survival SVM is the model of cohort now" in capsys.readouterr().out
     assert study.chosen_model == "photo-svm"
     assert main(["choose", str(study.path), "--model", "photo"]) == 0
     assert study.chosen_model == "photo"
