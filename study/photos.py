@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,8 +33,7 @@ Dated = tuple[str, date | None]  # name of a file in photos/, and when it was ta
 LEFT_OUT = "The patient is left out of photo models."
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """A photo as the study lists it: whose, where (file and row), the cell, and when it was taken if that is told."""
 
     patient: str
@@ -43,8 +43,7 @@ class Listed:
     taken: date | None = None
 
 
-@dataclass(frozen=True)
-class PhotoFile:
+class PhotoFile(NamedTuple):
     """A photo that is there. days: from the baseline date to the photo, nan where either is not told."""
 
     path: Path

@@ -102,7 +102,9 @@ def _same_people(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int,
     """Ids that differ in signs, letters' case or leading zeros alone; rows that agree in everything but the id."""
     ids, rows = table["patient_id"].tolist(), table["row"].to_numpy()
     first: dict[tuple[object, ...], int] = {}
-    for i, patient in enumerate(ids):
+    # Ids of one length that differ in their last digits alone are different whatever the spelling.
+    alike = len({len(p) for p in ids}) == len({p.rstrip("0123456789").casefold() for p in ids}) == 1
+    for i, patient in enumerate(() if alike else ids):
         runs = tuple(int(r) if r.isdigit() else r for r in _RUNS.findall(patient.casefold()))
         if runs in first:
             message = f"{patient} may be {ids[first[runs]]} of row {rows[first[runs]]}, written in another way."

@@ -9,8 +9,10 @@ when a photo changed since it was embedded.
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -303,6 +305,24 @@ def inspect(path: Path | str, limit: int = 200) -> tuple[Study, Findings]:
     limit: findings of each severity that are kept; the others are counted. Raises StudyError when there is no study,
     or a file as a whole cannot be read.
     """
+    with _uncollected():
+        return _inspect(path, limit)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without garbage collection: a large table makes a million small objects at once, and the collector would go
+    through all that the process holds again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _inspect(path: Path | str, limit: int) -> tuple[Study, Findings]:
     folder = resolve(path)
     if not folder.is_dir():
         raise StudyError(

@@ -39,6 +39,7 @@ __all__ = [
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Longest plausible follow-up, 60 years, in each unit.
 LONGEST = {"days": 21_915.0, "weeks": 3_131.0, "months": 720.0, "years": 60.0}
+FORMULA_STARTS = frozenset("=+-@")  # texts are stripped already
 Judge = Callable[[str], tuple[Any, str, str]]  # text -> (value, what is wrong with it or "", what to do)
 
 
@@ -60,13 +61,22 @@ class _Column:
 
     def judge(self, judge: Judge, severity: Severity = "error") -> list[Any]:
         """The value of each cell; what is wrong goes to the findings, in the order of the rows."""
-        told = {cell: judge(cell) for cell in dict.fromkeys(self.cells)}
+        told = {cell: judge(cell) for cell in set(self.cells)}
         if any(wrong for _, wrong, _ in told.values()):
             for cell, number in zip(self.cells, self.numbers, strict=True):
                 _, wrong, remedy = told[cell]
                 if wrong:
                     self.findings.add(severity, self.where, number, f"{self.name} {wrong}", remedy)
-        return [told[cell][0] for cell in self.cells]
+        values = {cell: value for cell, (value, _, _) in told.items()}
+        return [values[cell] for cell in self.cells]
+
+    def look(self) -> None:
+        """Tells cells that no table should hold, and formulas."""
+        different = set(self.cells)
+        if any(len(cell) > MAX_CELL or not cell.isprintable() for cell in different):
+            self.judge(_cell)
+        if any(cell[0] in FORMULA_STARTS and is_formula(cell) for cell in different if cell):
+            self.judge(_formula, "warning")
 
 
 def is_formula(cell: str) -> bool:
@@ -131,6 +141,10 @@ def _numbers(
 
 
 def _ids(column: _Column) -> None:
+    if len({cell.casefold() for cell in column.cells}) == len(column.cells) and all(
+        map(SAFE_ID.fullmatch, column.cells)
+    ):
+        return
     seen: dict[str, int] = {}
     for cell, row in zip(column.cells, column.numbers, strict=True):
         key = cell.casefold()
@@ -225,8 +239,7 @@ def patients_of(raw: RawTable, settings: Settings, findings: Findings, where: st
     for words in raw.said:
         findings.note(where, None, words)
     for name in raw.header:
-        column(name).judge(_cell)
-        column(name).judge(_formula, "warning")
+        column(name).look()
     _ids(column(columns.patient_id))
     table = {**_outcome(column, settings, raw.comma_decimals), **_clinical(column, settings, raw, cells)}
     mapped = {*columns.named().values(), *(c.where for c in settings.covariates)}

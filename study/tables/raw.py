@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.errors import StudyError
@@ -69,3 +70,26 @@ def check_size(rows: int, columns: int, name: str = FILE_NAME) -> None:
 def unguarded(cell: str) -> str:
     """A cell without the apostrophe that `safe_cell` puts before what a spreadsheet would run."""
     return cell[1:] if cell.startswith("'") and safe_cell(cell[1:]) == cell else cell
+
+
+def clean_rows(rows: list[list[str]]) -> list[list[str]]:
+    """Cells without space around them and without guards. Each different text of a column is looked at once."""
+    columns: list[Sequence[str]] = []
+    changed = False
+    for cells in zip(*rows, strict=True):
+        own = {cell: unguarded(cell.strip()) for cell in set(cells)}
+        if all(cell == clean for cell, clean in own.items()):
+            columns.append(cells)
+        else:
+            columns.append([own[cell] for cell in cells])
+            changed = True
+    return [list(cells) for cells in zip(*columns, strict=True)] if changed else rows
+
+
+def without_blanks(rows: list[list[str]], numbers: list[int]) -> tuple[list[list[str]], list[int]]:
+    """The rows that hold anything, and their numbers."""
+    blank = {i for i, row in enumerate(rows) if not row[0] and not any(row)}
+    if not blank:
+        return rows, numbers
+    kept = [i for i in range(len(rows)) if i not in blank]
+    return [rows[i] for i in kept], [numbers[i] for i in kept]

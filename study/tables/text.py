@@ -8,10 +8,22 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from itertools import islice
 
 from study.errors import Findings
-from study.tables.raw import FILE_NAME, MAX_COLUMNS, RawTable, check_header, check_size, refusal, too_wide, unguarded
+from study.tables.raw import (
+    FILE_NAME,
+    MAX_COLUMNS,
+    MAX_ROWS,
+    RawTable,
+    check_header,
+    check_size,
+    clean_rows,
+    refusal,
+    too_wide,
+    unguarded,
+    without_blanks,
+)
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LOOKED_AT = 4096  # bytes that tell UTF-16 without a mark
@@ -87,50 +99,38 @@ def read_text(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTabl
     return _table(_records(text, mark, name), bool(hint), mark, tuple(said), findings, name)
 
 
-def _records(text: str, mark: str, name: str) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, mark: str, name: str) -> list[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
-    line = 0
+    records: list[list[str]] = []
     try:
-        for line, cells in enumerate(reader, start=1):
-            own = [cell.strip() for cell in cells]
-            yield line, [unguarded(cell) if cell[:1] == "'" else cell for cell in own]
+        records.extend(islice(reader, MAX_ROWS + 3))  # what was read before an error is there after it
     except csv.Error as error:
         remedy = "Look for an unclosed quotation mark."
-        raise refusal(f"the table breaks off ({error}).", remedy, line + 1, name) from error
+        raise refusal(f"the table breaks off ({error}).", remedy, len(records) + 1, name) from error
+    return records
 
 
 def _table(
-    records: Iterator[tuple[int, list[str]]],
-    hint: bool,
-    mark: str,
-    said: tuple[str, ...],
-    findings: Findings,
-    name: str,
+    records: list[list[str]], hint: bool, mark: str, said: tuple[str, ...], findings: Findings, name: str
 ) -> RawTable:
-    header: list[str] | None = None
+    if len(records) <= hint:
+        raise refusal("the file is empty.", "It needs a header line and one row a patient.", None, name)
+    header = [unguarded(cell.strip()) for cell in records[hint]]
+    check_header(header, name)
+    check_size(len(records) - 1 - hint, len(header), name)
     rows: list[list[str]] = []
     numbers: list[int] = []
     uneven: list[tuple[int, list[str]]] = []
-    for line, cells in records:
-        if hint and line == 1:
-            continue
-        if header is None:
-            header = cells
-            check_header(header, name)
-        elif len(cells) == len(header):
-            if any(cells):
-                rows.append(cells)
-                numbers.append(line)
-                if len(rows) & 1023 == 0:
-                    check_size(len(rows), len(header), name)
-        elif any(cells):
+    for line, cells in enumerate(records[hint + 1 :], start=hint + 2):
+        if len(cells) == len(header):
+            rows.append(cells)
+            numbers.append(line)
+        elif any(cell.strip() for cell in cells):
             if len(uneven) < MIXED_ROWS:
                 uneven.append((line, cells))
             message = f"{len(cells)} cells where the header has {len(header)}."
             findings.error(name, line, message, "Look for a stray separator or a missing cell.")
-    if header is None:
-        raise refusal("the file is empty.", "It needs a header line and one row a patient.", None, name)
-    check_size(len(rows), len(header), name)
+    rows, numbers = without_blanks(clean_rows(rows), numbers)
     _refuse_other_separator(header, uneven, len(rows), mark, name)
     if not rows and not findings.errors:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
