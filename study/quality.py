@@ -39,7 +39,7 @@ TEXTS = ("patient_id", "photo_sha256", "mark", "problem", "reason", "flags")
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in TEXTS]
     + [(name, pa.float64()) for name in MEASURES]
-    + [("fingerprint", pa.binary()), ("thumbnail", pa.binary())]
+    + [("fingerprint", pa.binary()), ("copy_of", pa.string()), ("thumbnail", pa.binary())]
 )
 MAX_ROWS = 5_000_000
 _DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)
@@ -64,7 +64,7 @@ def _mark(study: Study) -> str:
 def measure_photo(path: Path, aligned: bool) -> Row:
     """Measures, flags (a line each) and thumbnail of one photo; `problem` and `reason` where it has no face."""
     row: Row = {**dict.fromkeys(MEASURES, float("nan")), **dict.fromkeys(("problem", "reason", "flags"), "")}
-    row |= {"fingerprint": b"", "thumbnail": b""}
+    row |= {"fingerprint": b"", "copy_of": "", "thumbnail": b""}
     try:
         photo = load_photo(path)
     except FaceError as error:
@@ -108,6 +108,7 @@ class _Known:
     def __init__(self, study: Study) -> None:
         self.folder, self.mark = study.path, _mark(study)
         self.places: dict[str, tuple[Path, int, int]] = {}
+        self.prints: dict[str, bytes] = {}
         self._open: tuple[Path, int, list[Row]] | None = None
         for path in [study.path / FILE_NAME, *sorted((study.path / PARTS).glob("*.parquet"))]:
             self._take(path)
@@ -116,10 +117,11 @@ class _Known:
         try:
             file = pq.ParquetFile(path)
             for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, ["photo_sha256", "mark"]).to_pylist()
+                rows = file.read_row_group(group, ["photo_sha256", "mark", "fingerprint"]).to_pylist()
                 for i, row in enumerate(rows):
                     if row["mark"] == self.mark:
                         self.places[row["photo_sha256"]] = (path, group, i)
+                        self.prints[row["photo_sha256"]] = row["fingerprint"]
         except _DAMAGE:
             return  # made anew
 
@@ -164,9 +166,14 @@ def measure_study(study: Study, on_photo: Callable[[int, int], None] | None = No
     if waiting:
         known.put(waiting)
 
+    copies = _copies(order, known.prints)
+
     def blocks() -> Iterator[list[Row]]:
         for start in range(0, len(order), BLOCK):
-            block = [known.row(digest, patient) for patient, digest in order[start : start + BLOCK]]
+            block = [
+                {**known.row(digest, patient), "copy_of": copies.get((patient, digest), "")}
+                for patient, digest in order[start : start + BLOCK]
+            ]
             report.unusable += sum(bool(row["problem"]) for row in block)
             yield block
 
@@ -175,8 +182,17 @@ def measure_study(study: Study, on_photo: Callable[[int, int], None] | None = No
     return report
 
 
+def _copies(order: list[tuple[str, str]], prints: dict[str, bytes]) -> dict[tuple[str, str], str]:
+    """(patient, digest) -> another patient, earlier in the table, whose photo looks the same but for size or
+    compression. Compared here and not on a page: 20,000 photos take seconds."""
+    once = {digest: patient for patient, digest in reversed(order) if prints.get(digest)}
+    told = [(patient, digest) for patient, digest in order if once.get(digest) == patient]
+    pairs = near_copies([prints[digest] for _, digest in told])
+    return {told[j]: told[i][0] for i, j in pairs if told[i][0] != told[j][0]}
+
+
 def read_quality(study: Study) -> pd.DataFrame | None:
-    """One row a photo without its thumbnail: TEXTS, MEASURES, fingerprint and `place`, its number in the file. None
+    """One row a photo without its thumbnail: TEXTS, MEASURES, copy_of and `place`, its number in the file. None
     before there is one. Rows of photos that are not there any more, or were measured in another way, are left out.
 
     Raises StudyError where the file is damaged.
@@ -187,8 +203,8 @@ def read_quality(study: Study) -> pd.DataFrame | None:
     try:
         if pq.read_metadata(path).num_rows > MAX_ROWS:
             raise ValueError("too many rows")
-        # An older file has no fingerprints; its rows are of another mark and left out below.
-        there = [n for n in (*TEXTS, *MEASURES, "fingerprint") if n != "fingerprint" or n in pq.read_schema(path).names]
+        # An older file does not know copies; its rows are of another mark and left out below.
+        there = [n for n in (*TEXTS, *MEASURES, "copy_of") if n != "copy_of" or n in pq.read_schema(path).names]
         table = pq.read_table(path, columns=there).to_pandas()
     except _DAMAGE as error:
         raise StudyError(f"{FILE_NAME} is damaged: delete it and look the photos over again.") from error
@@ -229,13 +245,10 @@ def photo_findings(study: Study, table: pd.DataFrame, findings: Findings) -> Non
             f"{patient} has the same photo as {first[digest] if first[digest] != patient else 'another of theirs'}."
         )
         findings.warning(study.table_name, int(rows[patient]), message, "Check whose face it is.")
-    known = once[once["fingerprint"].map(len) > 0] if "fingerprint" in once else once.iloc[:0]
-    patients = known["patient_id"].tolist()
-    for i, j in near_copies(known["fingerprint"].tolist()) if patients else []:
-        if patients[i] != patients[j]:
-            message = f"the photo of {patients[j]} looks like that of {patients[i]}."
-            remedy = "Check whether one person is in the study twice."
-            findings.warning(study.table_name, int(rows[patients[j]]), message, remedy)
+    for patient, other in table.loc[table["copy_of"] != "", ["patient_id", "copy_of"]].to_numpy() if len(table) else ():
+        message = f"the photo of {patient} looks like that of {other}."
+        remedy = "Check whether one person is in the study twice."
+        findings.warning(study.table_name, int(rows[patient]), message, remedy)
 
 
 def add_arguments(parser: Any) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from skimage.data import astronaut
@@ -126,3 +128,37 @@ def test_every_flag_has_a_kind() -> None:
         found += [kind_of(flag) for flag in measure(pixels, pose, px, outside).flags]
     assert set(found) == set(KINDS)
     assert kind_of("Something new.") == "other"
+
+
+def test_copies_of_another_patients_photo_are_told(tmp_path: Path) -> None:
+    table = patient_table(4)
+    folder = write_study(tmp_path / "s", table, photos=4, aligned=True)
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3)).astype(np.uint8)
+    face = Image.fromarray(noise).resize((256, 256), Image.Resampling.BICUBIC)
+    for name, side in (("P0002", 256), ("P0004", 160)):
+        write_bytes(folder / "photos" / f"{name}.jpg", encode_jpeg(np.asarray(face.resize((side, side)))))
+    study = Study.open(folder)
+    quality.measure_study(study)
+    measured = quality.read_quality(study)
+    assert measured is not None
+    assert measured["copy_of"].tolist() == ["", "", "", "P0002"]
+    findings = Findings()
+    quality.photo_findings(study, measured, findings)
+    [told] = [str(f) for f in findings if "looks like" in f.message]
+    assert told.startswith("patients.csv, row 5: the photo of P0004 looks like that of P0002.")
+    assert quality.measure_study(study).new == 0, "nothing is measured twice"
+
+
+def test_a_file_of_an_earlier_kind_is_made_anew(tiny_study: Study) -> None:
+    quality.measure_study(tiny_study)
+    path = tiny_study.path / "quality.parquet"
+    old = pq.read_table(path).drop_columns(["fingerprint", "copy_of"])
+    marks = pa.array(["1 detected"] * len(old))
+    pq.write_table(old.set_column(old.column_names.index("mark"), "mark", marks), path)
+    table = quality.read_quality(tiny_study)
+    assert table is not None
+    assert table.empty
+    findings = Findings()
+    quality.photo_findings(tiny_study, table, findings)
+    assert not findings.items
+    assert quality.measure_study(tiny_study).new == 12
