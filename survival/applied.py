@@ -27,6 +27,7 @@ KIND = "applied-1"
 NO_FILE = {
     "forest": "A random survival forest",
     "boosting": "Gradient boosting",
+    "cnn": "An image network",
     "kaplan-meier": "The Kaplan-Meier control",
     "shuffled": "The shuffled control",
 }
@@ -183,7 +184,8 @@ def _from_parts(kind: type[AppliedModel], meta: dict[str, Any], arrays: dict[str
     if meta["base"] == "LinearHazard":
         base = LinearHazard.from_parts(meta["model"], own)
     elif meta["base"] == "DeepSurv":
-        base = importlib.import_module("survival.deep").DeepSurv.from_parts(meta["model"], own)
+        module, _, name = model_entry("deepsurv").place.partition(":")
+        base = getattr(importlib.import_module(module), name).from_parts(meta["model"], own)
     else:
         raise ValueError("base")
     columns = {name: arrays[f"{OWN}{name}"].astype(dtype, casting="no") for name, dtype in COHORT.items()}

@@ -26,6 +26,7 @@ MODELS: dict[str, ModelEntry] = {
     "cox-lasso": ModelEntry("survival.models.cox:PenalisedCox", "Cox, lasso", {"penalty": "lasso"}),
     "cox": ModelEntry("survival.models.cox:PlainCox", "Cox, unpenalised"),
     "deepsurv": ModelEntry("survival.deep:DeepSurv", "DeepSurv"),
+    "cnn": ModelEntry("survival.deep:ImageCox", "Image network"),
     "forest": ModelEntry("survival.models.ranked:SurvivalForest", "Random survival forest"),
     "boosting": ModelEntry("survival.models.ranked:GradientBoosting", "Gradient boosting"),
     "svm": ModelEntry("survival.models.ranked:SurvivalSVM", "Survival SVM"),

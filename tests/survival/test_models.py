@@ -29,6 +29,7 @@ QUICK = {
     "random-direction": {},
     "shuffled": {"settings": {"n_alphas": 8, "folds": 3}},
 }
+OF_PHOTOS = {"cnn"}  # test_image_network.py
 GRADIENT = ("cox-ridge", "cox-elastic-net", "cox-lasso", "cox", "late-fusion", "svm", "random-direction", "shuffled")
 
 
@@ -47,7 +48,7 @@ def fitted(request, study):
 
 
 def test_every_name_is_tested():
-    assert set(QUICK) == set(MODELS)
+    assert set(QUICK) | OF_PHOTOS == set(MODELS)
 
 
 def test_risks_and_curves_of_new_patients(fitted, study):

@@ -17,20 +17,11 @@ from torch import Tensor, nn
 
 from survival.baseline import Baseline
 from survival.blocks import Compression, encoding_from
+from survival.deep.loss import USELESS, copy_of, cox_loss, device_name, falling, scale_of
 from survival.errors import SurvivalError
 from survival.features import Reduction
-from survival.likelihood import calibration_slope
 from survival.models.base import Cancelled, CompressedModel, HazardModel, inner_folds, stop_if
 from survival.models.linear import baseline_from
-
-
-def cox_loss(log_hr: Tensor, event: Tensor, end: Tensor) -> Tensor:
-    """Mean negative partial log-likelihood of an event.
-
-    log_hr, event: (n,) in falling time. end: (n,) the last place with the same time, so that ties share a risk set.
-    """
-    log_risk = torch.logcumsumexp(log_hr, dim=0)[end]
-    return -((log_hr - log_risk) * event).sum() / event.sum()
 
 
 class DeepSurv(CompressedModel, HazardModel):
@@ -69,7 +60,7 @@ class DeepSurv(CompressedModel, HazardModel):
         self.device = device
 
     def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
-        self._device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = device_name(self.device)
         fold = inner_folds(event, copies, self.members, self.seed)
         self._compression = self._compress(flat)  # scaling sees the stopping folds' features, never their outcomes
         scores = self._compression.scores
@@ -82,10 +73,9 @@ class DeepSurv(CompressedModel, HazardModel):
             out_of_fold[~train] = lp[~train] - centres[-1]
             networks.append(network)
             epochs.append(epoch)
-        slope = calibration_slope(time, event, out_of_fold).value
-        if not np.isfinite(slope) or slope < 0:
-            slope = 0.0
-            self.notes_ += ("Out of fold the scores do not tell who dies earlier: no risk is predicted.",)
+        slope = scale_of(time, event, out_of_fold)
+        if slope == 0:
+            self.notes_ += (USELESS,)
         self._networks, self._centre, self.slope_ = networks, float(np.mean(centres)), slope
         self.epochs_ = tuple(epochs)
         self.out_of_fold_ = slope * out_of_fold
@@ -119,7 +109,7 @@ class DeepSurv(CompressedModel, HazardModel):
             )
             inside, whole = (self._batch(scores, time, event, rows) for rows in (train, np.ones_like(train)))
             added = float(event[~train].sum())
-            best, best_epoch, kept = np.inf, 0, _copy(network)
+            best, best_epoch, kept = np.inf, 0, copy_of(network)
             for epoch in range(1, self.epochs + 1):
                 stop_if(cancelled)
                 network.train()
@@ -131,7 +121,7 @@ class DeepSurv(CompressedModel, HazardModel):
                     values = [float(cox_loss(network(b[0])[:, 0], b[1], b[2]) * b[1].sum()) for b in (whole, inside)]
                 left_out = (values[0] - values[1]) / max(added, 1.0)
                 if left_out < best - 1e-5:
-                    best, best_epoch, kept = left_out, epoch, _copy(network)
+                    best, best_epoch, kept = left_out, epoch, copy_of(network)
                 elif epoch - best_epoch >= self.patience or not np.isfinite(left_out):
                     break
         network.load_state_dict(kept)
@@ -140,10 +130,7 @@ class DeepSurv(CompressedModel, HazardModel):
     def _batch(
         self, scores: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray
     ) -> tuple[Tensor, Tensor, Tensor]:
-        places = np.flatnonzero(rows)
-        places = places[np.argsort(-time[places], kind="stable")]
-        falling = -time[places]
-        end = np.searchsorted(falling, falling, side="right") - 1
+        places, end = falling(time, np.flatnonzero(rows))
         return (
             torch.as_tensor(scores[places], dtype=torch.float32, device=self._device),
             torch.as_tensor(event[places], dtype=torch.float32, device=self._device),
@@ -237,7 +224,3 @@ class DeepSurv(CompressedModel, HazardModel):
         state = {k[len(prefix) :]: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(prefix)}
         network.load_state_dict(state)
         return network.eval()
-
-
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
