@@ -96,7 +96,7 @@ def test_a_linear_model_moves_by_its_gradient_everywhere(study: dict[str, object
 
 
 def test_what_cannot_be_saved_says_why(study: dict[str, object]) -> None:
-    assert {name for name in MODELS if why_not_saved(name)} == {"forest", "boosting", "kaplan-meier", "shuffled"}
+    assert {name for name in MODELS if why_not_saved(name)} == {"forest", "boosting", "cnn", "kaplan-meier", "shuffled"}
     assert "stratified" in why_not_saved("cox", {"strata": "site"}).lower()
     assert "forest" in why_not_saved("late-fusion", {"members": {"a": {"model": "forest"}}})
     assert "network" in why_not_saved("late-fusion", {"members": {"a": {"model": "deepsurv"}}})
