@@ -47,8 +47,8 @@ def headline(result: Comparison) -> None:
                 "Shuffled outcome",
                 f"{s.value:.3f}",
                 f"Harrell's C, mean of {result.plan.shuffles}, {interval(s)}",
-                "The same model fitted to outcomes dealt to other patients. It must be near 0.5: anything else would "
-                "mean that the evaluation itself is flawed.",
+                "The same model and evaluation on outcomes that were dealt to other patients. It must be near 0.5: "
+                "anything else would mean that the evaluation itself is flawed.",
             )
         )
     slope = result.figure(best.name, SLOPE)
@@ -141,7 +141,7 @@ def models_view(result: Comparison, base_name: str) -> None:
     with right:
         base = result.candidate(base_name)
         st.markdown(f"**Differences to {base.label}**")
-        rows = _differences(result, base, [c for c in ordered if c.name != base.name], measure)
+        rows = _differences(result, base, [c for c in ordered if c.name not in (base.name, "shuffled")], measure)
         figure_block(
             paired_differences(rows, base.label, measure),
             rows.assign(compared_with=base.label, measure=measure),

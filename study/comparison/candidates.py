@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -117,7 +116,7 @@ def _short(model: str) -> str:
 
 
 def _controls(plan: Plan, cohort: Cohort, first: Judged) -> list[Judged]:
-    """Kaplan-Meier, the shuffled outcome (plan.shuffles of it) and a random direction of the photo."""
+    """Kaplan-Meier, the shuffled outcome and a random direction of the photo."""
     photo = PHOTO in cohort.blocks
     blocks = (PHOTO,) if photo else (CLINICAL,) if CLINICAL in cohort.blocks else first.blocks
     missing = "refuse" if photo else "indicator"
@@ -125,16 +124,10 @@ def _controls(plan: Plan, cohort: Cohort, first: Judged) -> list[Judged]:
     found = [
         Judged(NULL, "Kaplan-Meier, no covariates", CONTROL, "", NULL, blocks, {"missing": missing}),
     ]
-    for s in range(plan.shuffles):
-        own: Mapping[str, Any] = {
-            "model": model,
-            "settings": settings_of(model, plan, missing),
-            "missing": missing,
-            "seed": plan.seed + s,
-        }
-        name = SHUFFLED if s == 0 else f"{SHUFFLED} {s + 1}"
+    if plan.shuffles:
+        own: dict[str, Any] = {"model": model, "settings": settings_of(model, plan, missing)}
         label = f"Shuffled outcome, {'photo' if photo else 'clinical'} (mean of {plan.shuffles})"
-        found.append(Judged(name, label, CONTROL, "", SHUFFLED, blocks, own))
+        found.append(Judged(SHUFFLED, label, CONTROL, "", SHUFFLED, blocks, own))
     if plan.random_direction and photo:
         settings = {"missing": missing, "seed": plan.seed}
         found.append(Judged(RANDOM, "Random direction of W+", CONTROL, "", RANDOM, (PHOTO,), settings))

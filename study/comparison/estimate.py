@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study.comparison.candidates import PLAIN, RIDGE
+from study.comparison.candidates import PLAIN, RIDGE, SHUFFLED
 from study.comparison.plan import FEATURE_SETS, USUAL, Plan
 from study.comparison.record import CONTROL, Comparison
 
@@ -50,10 +50,10 @@ def seconds_needed(
             total += _one(known, f"{name} / {model}", model, wide, training)
     photo = any("photo" in FEATURE_SETS[name].blocks for name in sets)
     usual = RIDGE if photo else PLAIN
-    total += plan.shuffles * _one(known, "shuffled", usual, photo, training)
+    control = plan.folds * plan.shuffles * _one(known, "shuffled", usual, photo, training)  # no repeats
     total += _one(known, "random-direction", "random-direction", True, training) * (photo and plan.random_direction)
     candidates = len(sets) * len(plan.models) + plan.shuffles + 2
-    return fits * total / max(1, workers) + MEASURING * candidates * plan.repeats * patients / 600
+    return (fits * total + control) / max(1, workers) + MEASURING * candidates * plan.repeats * patients / 600
 
 
 def _one(known: dict[str, tuple[float, float]], name: str, model: str, wide: bool, training: float) -> float:
@@ -69,8 +69,9 @@ def _measured(earlier: Comparison) -> dict[str, tuple[float, float]]:
     """Candidate -> (seconds a fit, training patients)."""
     fits = earlier.plan.folds * earlier.plan.repeats
     training = len(earlier.patients) * (earlier.plan.folds - 1) / earlier.plan.folds
+    shuffled = earlier.plan.folds * max(1, earlier.plan.shuffles)
     return {
-        c.name: (c.seconds / fits, training)
+        c.name: (c.seconds / (shuffled if c.name == SHUFFLED else fits), training)
         for c in earlier.candidates
         if c.seconds > 0 and not (c.role == CONTROL and c.name == "kaplan-meier")
     }

@@ -6,7 +6,6 @@ Nothing here fits a candidate again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -16,7 +15,8 @@ import pandas as pd
 from study.comparison.candidates import NULL, SHUFFLED
 from study.comparison.features import PHOTO
 from study.comparison.plan import Plan
-from study.comparison.record import CONTROL, MODEL, Judged
+from study.comparison.record import MODEL, Judged
+from study.comparison.shuffles import Shuffled
 from study.comparison.tables import table_of
 from study.store import Study
 from survival.concordance import weighted_pairs
@@ -26,7 +26,7 @@ from survival.errors import SurvivalError
 from survival.evaluate import HARRELL, IBS, SCALED_IBS, UNO, Evaluation, added_value, evaluate
 from survival.hazard_ratios import PER_SD, hazard_ratios
 from survival.over_time import auc_over_time, brier_over_time, decision_over_thresholds
-from survival.resample import Resampled, mean_of, resampled, sample_weights
+from survival.resample import Resampled, resampled, sample_weights
 
 COX_SLOPE = "Cox slope"
 MIN_GROUP = 10  # events by a horizon, and patients followed beyond it, for a figure there
@@ -52,21 +52,12 @@ def usable_horizons(
     return kept, tuple(float(t) for t in horizons if t not in kept)
 
 
-def without(scored: Scored, names: Sequence[str]) -> Scored:
-    """The comparison without some candidates."""
-    return replace(scored, scores={name: s for name, s in scored.scores.items() if name not in names})
-
-
-def figures_of(scored: Scored, horizons: tuple[float, ...], shuffles: Sequence[str], plan: Plan) -> Evaluation:
-    """All figures; those of the shuffles are means over them, under the first one's name."""
+def figures_of(scored: Scored, horizons: tuple[float, ...], shuffled: Shuffled | None, plan: Plan) -> Evaluation:
+    """All figures; those of the shuffled control are of its own outcomes."""
     at = horizons or (float(scored.times[-1]),)
-    found = evaluate(without(scored, shuffles), at, samples=plan.samples, seed=plan.seed)
-    there = [name for name in shuffles if name in scored.scores]
-    if there:
-        others = [name for name in scored.scores if name not in there]
-        each = evaluate(without(scored, others), at, samples=plan.samples, seed=plan.seed, calibrate=False)
-        measures = each.figures[there[0]]
-        found.figures[SHUFFLED] = {m: mean_of([each.figures[name][m] for name in there]) for m in measures}
+    found = evaluate(scored, at, samples=plan.samples, seed=plan.seed)
+    if shuffled is not None and shuffled.figures:
+        found.figures[SHUFFLED] = shuffled.figures
     return found
 
 
@@ -76,7 +67,8 @@ def figure_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
     rows += [(name, COX_SLOPE, s.value, s.low, s.high, s.n) for name, s in evaluation.slopes.items()]
     paired = [HARRELL, UNO, IBS, SCALED_IBS, *(f"AUC({t:g})" for t in evaluation.horizons)]
     pairs: list[tuple[Any, ...]] = []
-    for name, other in combinations(evaluation.figures, 2):
+    # the shuffled control was judged on other outcomes: nothing pairs with it
+    for name, other in combinations([n for n in evaluation.figures if n != SHUFFLED], 2):
         for measure in paired:
             own = evaluation.figures[name]
             if measure in own and measure in evaluation.figures[other]:
@@ -125,7 +117,7 @@ def calibration_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
 
 
 def curve_tables(scored: Scored, horizons: tuple[float, ...], models: Sequence[Judged], plan: Plan) -> dict[str, Any]:
-    """over_time (every candidate but copies of shuffles) and decision (models)."""
+    """over_time (every candidate with scores) and decision (models)."""
     samples = min(plan.samples, CURVE_SAMPLES)
     rows = []
     for measure, frame in (
@@ -186,16 +178,6 @@ def _counts(scores: Any, label: str, scored: Scored) -> tuple[int, int]:
     return int(rows.sum()), int(scored.event[rows].sum())
 
 
-def shuffle_table(scored: Scored, shuffles: Sequence[str]) -> pd.DataFrame:
-    """Harrell's C of each shuffle."""
-    rows = []
-    for s, name in enumerate(shuffles):
-        if name in scored.scores:
-            each = [_c(scored, risk, np.ones((len(scored.time), 1)))[0] for risk in scored.scores[name].log_risk]
-            rows.append((s + 1, float(np.mean(each))))
-    return table_of("shuffles", rows)
-
-
 def _c(scored: Scored, risk: np.ndarray, weight: np.ndarray) -> np.ndarray:
     concordant, comparable = weighted_pairs(scored.time, scored.event, risk, weight)
     return np.divide(concordant, comparable, out=np.full(len(concordant), np.nan), where=comparable > 0)
@@ -229,8 +211,3 @@ def truth_table(
 def models_of(candidates: Sequence[Judged]) -> list[Judged]:
     """Candidates that are no controls."""
     return [c for c in candidates if c.role == MODEL]
-
-
-def shuffles_of(candidates: Sequence[Judged]) -> list[str]:
-    """Names of the shuffled controls, the first one first."""
-    return [c.name for c in candidates if c.role == CONTROL and c.model == SHUFFLED]

@@ -63,8 +63,8 @@ class Comparison:
     patients : one row a patient, m rows in the order of the scores: patient_id, time, event (bool), and the covariates
         that clinical models saw (numbers, or words with None where missing). covariates : their names.
     scores : survival.crossval.Comparison with log_risk (R, m), survival (R, m, T), quartile (R, m) of every candidate
-        that has some, and time, event, fold (R, m), times (T,), null (R, m, T), failed. Of several shuffles only the
-        first one's scores are kept; figures are means over all.
+        that has some, and time, event, fold (R, m), times (T,), null (R, m, T), failed. The
+        shuffled control has figures only: it was judged on outcomes of its own.
     tables : name -> DataFrame, columns as in `study.comparison.tables.TABLES`.
     tau : limit of Uno's C. provenance : digests of what it was made from, see `study.comparison.standing`.
     versions : package -> version. made : UTC, 2026-05-31T12:00:00Z. seconds : of work, all processes together.

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 
 from study.comparison import measure
-from study.comparison.candidates import candidates_of
+from study.comparison.candidates import SHUFFLED, candidates_of
 from study.comparison.explain import explain
 from study.comparison.features import Cohort, gather
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, Judged, comparison_folder
+from study.comparison.shuffles import Shuffled, shuffled_control
 from study.comparison.standing import provenance
 from study.comparison.tables import TABLES, empty, table_of
 from study.errors import StudyError
@@ -75,7 +76,8 @@ def compare(
         cohort = gather(study, plan, lambda d, n, s: tell.count(d, n, s, "photos described"), cancelled)
         candidates, notes = candidates_of(study, plan, cohort)
         scored = _scores(study, plan, cohort, candidates, workers, tell, cancelled)
-        result = _result(study, plan, name, cohort, candidates, scored, tell, cancelled)
+        shuffled = _shuffled(study, plan, cohort, candidates, scored, workers, tell, cancelled)
+        result = _result(study, plan, name, cohort, candidates, scored, shuffled, tell, cancelled)
     except FitCancelled:
         raise
     except SurvivalError as error:
@@ -102,7 +104,7 @@ def _scores(
     times = evaluation_times(time, event, fold, TIMES)
     kept, _ = measure.usable_horizons(study.horizons, time, event, fold)
     at = np.unique(np.concatenate([times, kept]))
-    asked = [Candidate(c.name, c.model, c.blocks, c.settings) for c in candidates]
+    asked = [Candidate(c.name, c.model, c.blocks, c.settings) for c in candidates if c.name != SHUFFLED]
     tell.stage(f"Fitting {len(asked)} candidates to {plan.repeats} x {plan.folds} folds")
     return cross_validate(
         asked,
@@ -118,6 +120,37 @@ def _scores(
     )
 
 
+def _shuffled(
+    study: Study,
+    plan: Plan,
+    cohort: Cohort,
+    candidates: tuple[Judged, ...],
+    scored: Scored,
+    workers: int,
+    tell: Tell,
+    cancelled: Cancelled,
+) -> Shuffled | None:
+    """The control with a shuffled outcome, where the plan asks for it."""
+    control = next((c for c in candidates if c.name == SHUFFLED), None)
+    if control is None:
+        return None
+    tell.stage(f"Control: the outcome dealt to other patients, {plan.shuffles} times")
+    horizons, _ = measure.usable_horizons(study.horizons, scored.time, scored.event, scored.fold)
+    return shuffled_control(
+        control,
+        cohort.blocks,
+        scored.time,
+        scored.event,
+        scored.times,
+        horizons,
+        plan,
+        cache=study.path / PARTS,
+        workers=workers,
+        on_progress=lambda done, total, left: tell.count(done, total, left, "control fits"),
+        cancelled=cancelled,
+    )
+
+
 def _result(
     study: Study,
     plan: Plan,
@@ -125,25 +158,26 @@ def _result(
     cohort: Cohort,
     candidates: tuple[Judged, ...],
     scored: Scored,
+    shuffled: Shuffled | None,
     tell: Tell,
     cancelled: Cancelled,
 ) -> Comparison:
-    models, shuffles = measure.models_of(candidates), measure.shuffles_of(candidates)
+    models = measure.models_of(candidates)
     if not any(c.name in scored.scores for c in models):
         raise StudyError(f"No model could be fitted: {next(iter(scored.failed.values()))}")
     horizons, left_out = measure.usable_horizons(study.horizons, scored.time, scored.event, scored.fold)
     clinical = cohort.patients[list(cohort.covariates)]
     tell.stage("Measuring, with bootstrap intervals")
-    evaluation = measure.figures_of(scored, horizons, shuffles, plan)
+    evaluation = measure.figures_of(scored, horizons, shuffled, plan)
     _stop_if(cancelled)
-    kept = measure.without(scored, shuffles[1:])
     tables = {**{t: empty(t) for t in TABLES}, **measure.figure_tables(evaluation)}
     tables |= measure.calibration_tables(evaluation)
     tell.stage("Curves over time and thresholds")
-    tables |= measure.curve_tables(kept, horizons, models, plan)
+    tables |= measure.curve_tables(scored, horizons, models, plan)
     tables["added_value"] = measure.added_table(scored, models)
     tables["hazards"] = measure.hazard_table(scored, models, clinical)
-    tables["shuffles"] = measure.shuffle_table(scored, shuffles)
+    if shuffled is not None:
+        tables["shuffles"] = shuffled.each
     tables["truth"] = measure.truth_table(study, scored, models, cohort.patients, plan)
     _stop_if(cancelled)
     tell.stage("Subgroups")
@@ -168,10 +202,10 @@ def _result(
         horizons=horizons,
         horizons_left_out=left_out,
         plan=plan,
-        candidates=tuple(_with_work(c, scored) for c in candidates if c.name not in shuffles[1:]),
+        candidates=tuple(_with_work(c, scored, shuffled) for c in candidates),
         patients=_patients(cohort.patients),
         covariates=cohort.covariates,
-        scores=kept,
+        scores=scored,
         tables=tables | found,
         tau=evaluation.tau,
         provenance=provenance(study, plan, cohort),
@@ -182,7 +216,9 @@ def _result(
     )
 
 
-def _with_work(judged: Judged, scored: Scored) -> Judged:
+def _with_work(judged: Judged, scored: Scored, shuffled: Shuffled | None) -> Judged:
+    if judged.name == SHUFFLED and shuffled is not None:
+        return replace(judged, seconds=shuffled.seconds, error=shuffled.error)
     if judged.name in scored.failed:
         return replace(judged, error=scored.failed[judged.name])
     own = scored.scores[judged.name]

@@ -87,7 +87,7 @@ TABLES: dict[str, dict[str, str]] = {
     "proportionality": {"candidate": "s", "name": "s", "chisq": "f", "df": "i", "p": "f"},
     # Scaled Schoenfeld residuals, coefficient added, an event a row: their mean at a time estimates log HR there.
     "schoenfeld": {"candidate": "s", "name": "s", "time": "f", "residual": "f"},
-    # Harrell C of each shuffle of the outcome, mean over repeats.
+    # Harrell C of each shuffle of the outcome (study.comparison.shuffles).
     "shuffles": {"shuffle": "i", "harrell": "f"},
     # Every measure of every model within subgroups (survival.subgroups.subgroup_table): "all patients" first. A
     # subgroup under ten events has one row with candidate and measure "" and no value.

@@ -20,7 +20,7 @@ MODEL_WORDS = {
     "svm": "survival support vector machine",
     "late-fusion": "late fusion: a Cox regression on the members' inner out-of-fold scores",
     NULL: "Kaplan-Meier curve of the training patients, the same for all",
-    "shuffled": "the same kind of model, fitted to outcomes dealt out at random among the training patients",
+    "shuffled": "the same kind of model, fitted to and judged on outcomes dealt to other patients, folds included",
     "random-direction": "a random direction of the photo's codes, whose sign and size alone are fitted",
 }
 

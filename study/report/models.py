@@ -46,7 +46,7 @@ def _intro(c: Comparison) -> str:
 
 def _ordered(c: Comparison) -> list[Judged]:
     """Models by falling C, then controls by falling C."""
-    scored = [judged for judged in c.candidates if judged.name in c.scores.scores]
+    scored = [judged for judged in c.candidates if not judged.error]
     return sorted(scored, key=lambda judged: (judged.role != "model", -c.figure(judged.name).value))
 
 

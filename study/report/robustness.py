@@ -28,13 +28,12 @@ def _controls(facts: Facts) -> Html:
     rows = [
         (judged.label, interval(c.figure(judged.name)))
         for judged in c.candidates
-        if judged.role == CONTROL and judged.name in c.scores.scores
+        if judged.role == CONTROL and not judged.error
     ]
     parts = [
         paragraph(
-            "A model fitted to shuffled outcomes cannot know anything: over enough shuffles its C must lie about 0.5; "
-            "a single one can miss it where covariates are strong, whose sign it then guesses. A random direction of "
-            "the codes, whose sign and size alone are fitted, shows what any direction reaches that was chosen without "
+            "Where outcomes are dealt to other patients there is nothing to know: the same models and evaluation on such "
+            "outcomes must give a C about 0.5, and one that leaks would lie above. A random direction of the codes, whose sign and size alone are fitted, shows what any direction reaches that was chosen without "
             "a look at the outcome: a model must do clearly better."
         )
     ]
