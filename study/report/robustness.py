@@ -32,9 +32,10 @@ def _controls(facts: Facts) -> Html:
     ]
     parts = [
         paragraph(
-            "Where outcomes are dealt to other patients there is nothing to know: the same models and evaluation on such "
-            "outcomes must give a C about 0.5, and one that leaks would lie above. A random direction of the codes, whose sign and size alone are fitted, shows what any direction reaches that was chosen without "
-            "a look at the outcome: a model must do clearly better."
+            "Where outcomes are dealt to other patients there is nothing to know: the same model and evaluation on "
+            "such outcomes must give a C about 0.5, and one that leaks would lie above. A random direction of the "
+            "codes, whose sign and size alone are fitted, shows what any direction reaches that was chosen without a "
+            "look at the outcome: a model must do clearly better."
         )
     ]
     parts += [table(("Control", "Harrell C (95 % CI)"), rows)] if rows else [paragraph("No control was run.")]
