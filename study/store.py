@@ -156,10 +156,19 @@ class Study:
     @cached_property
     def embedding(self) -> Embedding:
         """How the codes were made (checkpoint, preset, settings)."""
+        self._need_photos()
         return read_embedding(self.path)
+
+    def _need_photos(self) -> None:
+        if not self.photos and not self.has_latents:
+            raise StudyError(
+                f"{self.name} has no photos, so there is no photo model. Its clinical columns are compared by "
+                f"`python -m study compare {self.name}`."
+            )
 
     @cached_property
     def _checked_latents(self) -> Latents:
+        self._need_photos()
         latents, _ = read_latents(self.path)
         changed = [p.name for p, digest in self._to_verify(latents.index) if sha256_of(p) != digest]
         if changed:

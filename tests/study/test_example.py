@@ -120,6 +120,8 @@ def test_they_are_studies_without_photos(cohort: tuple[Study, dict]) -> None:
     _, findings = check(str(study.path))
     assert not findings.errors
     assert study.photos == {}
+    with pytest.raises(StudyError, match="has no photos, so there is no photo model"):
+        study.analysed()
     steps = flow(study)
     assert (steps[0].patients, steps[-1].name, steps[-1].patients) == (
         expected["n"],
