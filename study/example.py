@@ -115,10 +115,11 @@ def example_settings(name: str, called: str | None = None) -> tuple[Settings, pd
 def _covariate(table: pd.DataFrame, column: str, word: bool) -> Covariate:
     name = column.replace(".", "_")
     where = "" if name == column else column
+    label = column.replace("_", " ").replace(".", " ") if {"_", "."} & set(column) else ""
     if not word:
-        return Covariate(name, "numeric", where)
+        return Covariate(name, "numeric", where, label=label)
     levels = tuple(sorted(str(v) for v in table[column].dropna().unique()))
-    return Covariate(name, "categorical", where, levels)
+    return Covariate(name, "categorical", where, levels, label=label)
 
 
 def write_example(name: str, root: Path = STUDIES, called: str | None = None) -> tuple[Path, Findings]:

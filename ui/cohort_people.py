@@ -12,7 +12,7 @@ import streamlit as st
 from study.errors import StudyError
 from ui import page
 from ui.cohort_files import Opened
-from ui.figures import plot_palette, round_times
+from ui.figures import plot_palette
 from ui.keep_figure import csv_button, figure_block
 
 if TYPE_CHECKING:
@@ -113,13 +113,14 @@ def _reached(estimate: Estimate, unit: str) -> str:
 
 
 def _survival(found: Opened, people: People) -> None:
+    from study.report.cohort import axis_times
     from survival.plots import curves_frame, kaplan_meier_figure
 
     named = {"All patients": people.curve}
     figure = kaplan_meier_figure(
         named,
         people.follow.unit,
-        round_times(people.follow.longest),
+        axis_times(people.follow.longest),
         outcome="Free of the event",
         colours=[plot_palette().groups[0]],
         since="Time since photo" if found.study.photos else "Time",
