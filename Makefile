@@ -34,7 +34,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.dev
-	for name in generator finetune invert embed cox app; do $(FAST) $(BIN)/python -m bench $$name; done
+	for name in generator finetune invert embed cox cohort app; do $(FAST) $(BIN)/python -m bench $$name; done
 
 clean:
 	rm -rf $(VENV) artefacts .pytest_cache .mypy_cache .ruff_cache .hypothesis

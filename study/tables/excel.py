@@ -69,7 +69,7 @@ def read_excel(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTab
         raise
     except (zipfile.BadZipFile, zlib.error, expat.ExpatError, NotImplementedError, RuntimeError, OSError) as error:
         raise refusal("the workbook is damaged or protected.", _CSV, None, name) from error
-    except (KeyError, ValueError, IndexError, OverflowError, EOFError) as error:
+    except (LookupError, ValueError, OverflowError, EOFError) as error:
         raise refusal("the workbook is not laid out as Excel does it.", _CSV, None, name) from error
 
 
@@ -79,6 +79,8 @@ def _check_archive(archive: zipfile.ZipFile, name: str) -> None:
     if len(members) > MAX_MEMBERS or len(set(names)) < len(names):
         raise refusal("the workbook has too many parts, or one twice.", _CSV, None, name)
     for member in members:
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise refusal("the workbook is packed in a way that Excel never uses.", _CSV, None, name)
         if member.file_size > min(MAX_XML, FREE + RATIO * member.compress_size):
             raise refusal("the workbook unpacks to far more than a table does (a zip bomb).", _CSV, None, name)
 

@@ -225,6 +225,7 @@ HOSTILE = {
     "zip of something": (workbook("x", xl__other=b"")[:300] + b"", "damaged"),
     "zip bomb": (workbook(b"<worksheet>" + b" " * 30_000_000 + b"</worksheet>"), "zip bomb"),
     "entities": (workbook(BOMB), "declares a document type"),
+    "unknown encoding": (workbook(b'<?xml version="1.0" encoding="UTF-9"?><worksheet/>'), "not laid out as Excel"),
     "wide workbook": (workbook(f'<row><c r="XFD1" t="inlineStr"><is><t>x</t></is></c></row>{TABLE}'), "more than 500"),
     "endless text": (workbook(TABLE + f"<row>{cells('P1', 'x' * 9000, '1')}</row>", packed=False), "more than 2000"),
     "broken workbook": (workbook("<row><c></row>"), "damaged"),
