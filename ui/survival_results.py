@@ -47,8 +47,9 @@ def headline(result: Comparison) -> None:
                 "Shuffled outcome",
                 f"{s.value:.3f}",
                 f"Harrell's C, mean of {result.plan.shuffles}, {interval(s)}",
-                "The same model and evaluation on outcomes that were dealt to other patients. It must be near 0.5: "
-                "anything else would mean that the evaluation itself is flawed.",
+                "The same model and evaluation on outcomes that were dealt to other patients. It must be near 0.5 "
+                "(a little below is usual: of what a test fold has more, its training part has less); above it, the "
+                "evaluation itself would be flawed.",
             )
         )
     slope = result.figure(best.name, SLOPE)
@@ -112,8 +113,8 @@ def models_view(result: Comparison, base_name: str) -> None:
     _table(result, order)
     page.note(
         "All figures are out of fold: each patient was scored by models that never saw that patient. In small print: "
-        f"95 % bootstrap intervals over patients ({result.plan.samples:,} samples). Controls come last "
-        "and should tell nothing. The best of several models looks a little better here than it is, for being chosen."
+        f"95 % bootstrap intervals over patients ({result.plan.samples:,} samples). Controls come last: "
+        "chance should tell nothing, and the backdrop of a photo, where it was looked at, as good as nothing. The best of several models looks a little better here than it is, for being chosen."
     )
     shown = _wide(result, order)
     csv_button(shown, "csv-models", f"{result.study}-models", "Table as CSV")
