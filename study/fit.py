@@ -85,6 +85,7 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "latents_sha256": embedding.latents_sha256,
         "patients": len(table),
         "patients_in_table": len(study.patients),
+        "photo_rule": study.settings.photo_rule,
         "excluded": sorted(study.excluded.keys() & set(study.patients["patient_id"])),
         "events": int(event.sum()),
         "time_unit": study.time_unit,

@@ -92,6 +92,9 @@ def model_standing(study: Study, name: str = "photo") -> Standing:
     reasons = []
     if report.get("latents_sha256") != record.latents_sha256:
         reasons.append("The codes were made anew since it was fitted.")
+    rule = study.settings.photo_rule
+    if report.get("photo_rule", rule) != rule:
+        reasons.append(f"Of several photos another one counts since (rule {rule} in study.toml).")
     known = set(study.patients["patient_id"])
     now, then = study.excluded.keys() & known, set(report.get("excluded", []))
     if now - then:

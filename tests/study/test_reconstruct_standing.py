@@ -111,6 +111,10 @@ def test_a_model_is_done_until_codes_or_exclusions_change(study: Study) -> None:
     assert (changed.state, changed.reasons) == ("stale", ("1 of its patients were excluded since.",))
     include(study.path, ["P0001"])
     assert model_standing(Study.open(study.path)).state == "done"
+    text = (study.path / "study.toml").read_text()
+    (study.path / "study.toml").write_text(text + '\n[photos]\nrule = "last"\n')
+    assert "rule last in study.toml" in model_standing(Study.open(study.path)).reasons[0]
+    (study.path / "study.toml").write_text(text)
     ws, index = study.latents()
     write_latents(study.path, np.array(ws) * 2, index, study.embedding)
     assert "made anew" in model_standing(Study.open(study.path)).reasons[0]
