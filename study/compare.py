@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from study.comparison.features import unavailable_sets
-from study.comparison.plan import FEATURE_SETS, SITES, USUAL, Plan
+from study.comparison.plan import FEATURE_SETS, SITES, USUAL, USUAL_SETS, Plan
 from study.comparison.record import Comparison, comparison_folder, read_comparison
 from study.errors import StudyError
 from study.store import Study
@@ -58,15 +58,17 @@ def _names(text: str) -> tuple[str, ...]:
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study")
     parser.add_argument("--name", default="main", help="folder under comparisons/ (default main)")
-    told = f"feature sets, separated by commas (default: all the study has): {', '.join(FEATURE_SETS)}"
+    told = f"feature sets, separated by commas (default: all the study has but image): {', '.join(FEATURE_SETS)}"
     parser.add_argument("--features", default="", metavar="SETS", help=told)
-    told = "models, separated by commas (default usual: ridge Cox with a photo, plain Cox without)"
+    told = "models, separated by commas (default usual: ridge Cox with a photo, plain Cox without; cnn: of the photo)"
     parser.add_argument("--models", default=USUAL, help=told)
     parser.add_argument("--folds", type=int, default=Plan.folds)
     parser.add_argument("--repeats", type=int, default=Plan.repeats)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--samples", type=int, default=Plan.samples, help="bootstrap samples (default 1000)")
     parser.add_argument("--shuffles", type=int, default=Plan.shuffles, help="controls with a shuffled outcome")
+    told = "shortcut controls: backdrop, face, blurred and whole photo as pixels"
+    parser.add_argument("--controls", action="store_true", dest="shortcuts", help=told)
     parser.add_argument("--penalties", type=int, default=Plan.penalties, help="on a penalty path (default 50)")
     parser.add_argument("--rule", choices=("best", "1se"), default=Plan.rule, help="which penalty is taken")
     parser.add_argument("--site", choices=SITES, default=Plan.site, help="pooled, a baseline each, or one site alone")
@@ -77,7 +79,7 @@ def add_arguments(parser: Any) -> None:
 
 def plan_of(args: Any) -> Plan:
     """The plan of parsed arguments. Raises StudyError."""
-    taken = ("folds", "repeats", "seed", "samples", "shuffles", "penalties", "rule", "site", "site_name")
+    taken = ("folds", "repeats", "seed", "samples", "shuffles", "penalties", "rule", "site", "site_name", "shortcuts")
     return Plan(_names(args.features), _names(args.models), **{key: getattr(args, key) for key in taken})
 
 
@@ -93,7 +95,7 @@ def run(args: Any) -> int:
     plan = plan_of(args)
     comparison_folder(study.path, args.name)
     for name, why in unavailable_sets(study).items():
-        if not plan.features:
+        if not plan.features and name in USUAL_SETS:
             print(f"Left out: {FEATURE_SETS[name].label}. {why}", flush=True)
     stopped: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))  # finished folds are written before it ends

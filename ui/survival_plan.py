@@ -27,11 +27,16 @@ RULE_HELP = (
     "that is not clearly worse."
 )
 
+SHORTCUT_HELP = (
+    "The same ridge Cox model on parts of the photo at 32 px. A backdrop that tells something says that photos of sick "
+    "and well people were taken differently: the photo model may read that in place of the face."
+)
+
 
 def section(found: Opened, open_at_first: bool) -> None:
     """The form with its button; `python -m study compare` does the work."""
     from study.comparison.features import available_sets, unavailable_sets
-    from study.comparison.plan import FEATURE_SETS
+    from study.comparison.plan import FEATURE_SETS, USUAL_SETS
 
     with st.expander("Plan a comparison", expanded=open_at_first, icon=":material/tune:"):
         there = available_sets(found.study)
@@ -49,10 +54,11 @@ def section(found: Opened, open_at_first: bool) -> None:
             label_visibility="collapsed",
         )
         for name, why in unavailable_sets(found.study).items():
-            page.note(f"Not here: {FEATURE_SETS[name].label}. {why}")
-        models = _models()
+            if name in USUAL_SETS:
+                page.note(f"Not here: {FEATURE_SETS[name].label}. {why}")
+        models, shortcuts = _models(found)
         site, site_name = _site(found)
-        settings = _settings()
+        settings = _settings() | {"shortcuts": shortcuts}
         words = _command(found, there, tuple(sets), tuple(models), site, site_name, settings)
         problem = _problem(found, words)
         if problem:
@@ -70,26 +76,37 @@ def section(found: Opened, open_at_first: bool) -> None:
         )
 
 
-def _models() -> list[str]:
+def _models(found: Opened) -> tuple[list[str], bool]:
+    """(models, whether shortcut controls are run beside them)."""
     from study.comparison.candidates import choosable_models
+    from study.comparison.features import unavailable_sets
+    from study.comparison.plan import IMAGE, NETWORK
     from survival.models.registry import MODELS
 
     st.markdown("**Models, each tried on every set that it can take**")
-    named = {USUAL: "The usual ones", **{name: MODELS[name].label for name in choosable_models()}}
+    photos = IMAGE not in unavailable_sets(found.study)
+    there = [name for name in choosable_models() if photos or name != NETWORK]
+    named = {USUAL: "The usual ones", **{name: MODELS[name].label for name in there}}
     chosen = st.pills(
         "Models",
         list(named),
         selection_mode="multi",
         default=[USUAL],
         format_func=lambda name: named[name],
-        key="survival-models",
+        key=f"survival-models-{found.study.name}",
         label_visibility="collapsed",
     )
     page.note(
         "The usual ones: ridge Cox where a photo takes part, plain Cox for few clinical columns. Controls always run "
         "beside them: Kaplan-Meier without covariates, the outcome dealt to other patients, a random direction of W+."
+        + (" The image network learns from the aligned photos themselves, and takes by far the longest." * photos)
     )
-    return list(chosen)
+    shortcuts = photos and st.checkbox(
+        "Shortcut controls: how much do backdrop, face, blurred and whole photo tell as bare pixels?",
+        key=f"survival-shortcuts-{found.study.name}",
+        help=SHORTCUT_HELP,
+    )
+    return list(chosen), bool(shortcuts)
 
 
 def _site(found: Opened) -> tuple[str, str]:
@@ -162,8 +179,9 @@ def _command(
     ordered = [name for name in there if name in sets]
     words += ["--features", ",".join(ordered)] if len(ordered) < len(there) else []
     words += ["--models", ",".join(models)] if models != (USUAL,) else []
+    words += ["--controls"] if settings["shortcuts"] else []
     for key, value in settings.items():
-        if key != "name" and value != getattr(Plan, key):
+        if key not in ("name", "shortcuts") and value != getattr(Plan, key):
             words += [f"--{key}", str(value)]
     if site != "pooled":
         words += ["--site", site, *(["--site-name", site_name] if site == "single" else [])]

@@ -114,7 +114,8 @@ def models_view(result: Comparison, base_name: str) -> None:
     page.note(
         "All figures are out of fold: each patient was scored by models that never saw that patient. In small print: "
         f"95 % bootstrap intervals over patients ({result.plan.samples:,} samples). Controls come last: "
-        "chance should tell nothing, and the backdrop of a photo, where it was looked at, as good as nothing. The best of several models looks a little better here than it is, for being chosen."
+        "chance should tell nothing, and the backdrop of a photo, where it was looked at, as good as nothing. The best "
+        "of several models looks a little better here than it is, for being chosen."
     )
     shown = _wide(result, order)
     csv_button(shown, "csv-models", f"{result.study}-models", "Table as CSV")

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from study.comparison.features import AGE_SEX, CLINICAL, PHOTO, Cohort, chosen_sets
-from study.comparison.plan import FEATURE_SETS, PENALISED, USUAL, Plan
+from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, PENALISED, USUAL, Plan
 from study.comparison.record import CONTROL, MODEL, Judged
+from study.comparison.shortcuts import SHORTCUT_SETS
 from study.errors import StudyError
 from study.store import Study
 from survival.blocks import Block, FeatureSet
@@ -26,6 +27,7 @@ SHORT = {
     "forest": "random forest",
     "boosting": "gradient boosting",
     "svm": "survival SVM",
+    "cnn": "image network",
 }
 
 
@@ -45,7 +47,7 @@ def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[Judge
     found: dict[str, Judged] = {}
     notes = []
     for name in chosen_sets(study, plan):
-        for asked in plan.models:
+        for asked in (m for m in plan.models if takes(name, m, plan)):
             judged = _candidate(FEATURE_SETS[name], asked, plan, cohort)
             if judged is None:
                 notes.append(f"{FEATURE_SETS[name].label}: plain Cox regression cannot take a photo and was left out.")
@@ -57,7 +59,16 @@ def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[Judge
         raise StudyError(
             "Only a plain Cox model of clinical columns can have a baseline a site: choose it, or site pooled."
         )
-    return (*found.values(), *_controls(plan, cohort, next(iter(found.values())))), tuple(notes)
+    controls = [*_shortcuts(plan), *_controls(plan, cohort, next(iter(found.values())))]
+    return (*found.values(), *controls), tuple(notes)
+
+
+def takes(features: str, model: str, plan: Plan) -> bool:
+    """Whether a plan tries a model on a feature set: the network sees photos and nothing else, and where it alone
+    brought them along, nobody else sees them."""
+    if model == NETWORK:
+        return features == IMAGE
+    return features != IMAGE or IMAGE in plan.features
 
 
 def _candidate(features: FeatureSet, asked: str, plan: Plan, cohort: Cohort) -> Judged | None:
@@ -115,6 +126,17 @@ def _short(model: str) -> str:
     return SHORT.get(model) or model_entry(model).label
 
 
+def _shortcuts(plan: Plan) -> list[Judged]:
+    """Ridge Cox on parts of the photo that should not tell it all."""
+    return [
+        Judged(
+            s.name, f"{s.label}, {_short(RIDGE)}", CONTROL, s.name, RIDGE, s.blocks, settings_of(RIDGE, plan, s.missing)
+        )
+        for s in SHORTCUT_SETS.values()
+        if plan.shortcuts
+    ]
+
+
 def _controls(plan: Plan, cohort: Cohort, first: Judged) -> list[Judged]:
     """Kaplan-Meier, the shuffled outcome and a random direction of the photo."""
     photo = PHOTO in cohort.blocks
@@ -126,7 +148,8 @@ def _controls(plan: Plan, cohort: Cohort, first: Judged) -> list[Judged]:
     ]
     if plan.shuffles:
         own: dict[str, Any] = {"model": model, "settings": settings_of(model, plan, missing)}
-        label = f"Shuffled outcome, {'photo' if photo else 'clinical'} (mean of {plan.shuffles})"
+        looked_at = "photo" if _is_wide(cohort.blocks[blocks[0]]) else "clinical"
+        label = f"Shuffled outcome, {looked_at} (mean of {plan.shuffles})"
         found.append(Judged(SHUFFLED, label, CONTROL, "", SHUFFLED, blocks, own))
     if plan.random_direction and photo:
         settings = {"missing": missing, "seed": plan.seed}

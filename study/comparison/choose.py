@@ -35,7 +35,7 @@ def why_not_chosen(judged: Judged) -> str:
     if judged.error:
         return f"Not fitted: {judged.error}"
     if judged.role != MODEL:
-        return "A control is there to tell nothing."
+        return "A control is there to be compared with."
     if judged.blocks != (PHOTO,):
         return (
             "More is needed than a photo's code (clinical values or a face descriptor), which the Portrait page does "

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from study import clinical
+from study.aligned import NO_FACE, AlignedPhotos, aligned_photos
 from study.clinical import ENTRY_UNUSED, covariates_of
-from study.comparison.plan import FEATURE_SETS, Plan
+from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, USUAL_SETS, Plan
+from study.comparison.shortcuts import SHORTCUT_SETS, shortcut_blocks
 from study.descriptors import descriptors
 from study.errors import StudyError
 from study.store import Study
@@ -19,6 +22,7 @@ from survival.blocks import Block, Features
 
 PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
+OF_PHOTOS = frozenset({PHOTO, DESCRIPTOR, IMAGE, *SHORTCUT_SETS})  # blocks
 Progress = Callable[[int, int, float | None], None]
 
 
@@ -52,10 +56,10 @@ def unavailable_sets(study: Study) -> dict[str, str]:
     if not there:
         lacks[CLINICAL] = "The table has no clinical column that differs between patients."
     if not study.included_photos:
-        lacks[PHOTO] = lacks[DESCRIPTOR] = "The study has no photos."
+        lacks[PHOTO] = lacks[DESCRIPTOR] = lacks[IMAGE] = "The study has no photos."
     elif not study.has_latents:
         lacks[PHOTO] = f"The photos have no codes yet: run `python -m study embed {study.name}`."
-        lacks[DESCRIPTOR] = lacks[PHOTO]  # all models must see the same patients: those with a code
+        lacks[DESCRIPTOR] = lacks[IMAGE] = lacks[PHOTO]  # all models must see the same patients: those with a code
     return {
         name: next(lacks[block] for block in feature_set.blocks if block in lacks)
         for name, feature_set in FEATURE_SETS.items()
@@ -64,18 +68,23 @@ def unavailable_sets(study: Study) -> dict[str, str]:
 
 
 def available_sets(study: Study) -> tuple[str, ...]:
-    """Names of the feature sets that this study has, in the usual order."""
+    """Names of the usual feature sets that this study has, in order."""
     lacks = unavailable_sets(study)
-    return tuple(name for name in FEATURE_SETS if name not in lacks)
+    return tuple(name for name in USUAL_SETS if name not in lacks)
 
 
 def chosen_sets(study: Study, plan: Plan) -> tuple[str, ...]:
-    """The plan's feature sets; all that the study has where the plan names none. Raises StudyError for absent ones."""
+    """The plan's feature sets; the usual ones of the study where the plan names none, and the aligned photo for the
+    network. Raises StudyError for absent ones."""
     lacks = unavailable_sets(study)
-    for name in plan.features:
+    alone = plan.models == (NETWORK,)
+    found = () if alone else plan.features or available_sets(study)
+    found = (*found, IMAGE) if NETWORK in plan.models else found
+    for name in found:
         if name in lacks:
             raise StudyError(f"{study.name} has no feature set {name!r}: {lacks[name]}")
-    found = plan.features or available_sets(study)
+    if plan.shortcuts and PHOTO in lacks:
+        raise StudyError(f"{study.name} has no photos with codes to look for shortcuts in: {lacks[PHOTO]}")
     if not found:
         raise StudyError(f"{study.name} has nothing to predict from: neither photos with codes nor clinical columns.")
     return tuple(dict.fromkeys(found))
@@ -90,7 +99,8 @@ def gather(
     StudyError; FitCancelled where the description of photos was stopped.
     """
     names = {block for name in chosen_sets(study, plan) for block in FEATURE_SETS[name].blocks}
-    codes, table = patients_of(study, plan, with_photos=bool(names & {PHOTO, DESCRIPTOR}))
+    names |= set(SHORTCUT_SETS) if plan.shortcuts else set()
+    codes, table = patients_of(study, plan, with_photos=bool(names & OF_PHOTOS))
     covariates = covariate_names(study)
     columns = clinical_table(study, table, covariates)
     blocks: dict[str, Block] = {}
@@ -99,6 +109,12 @@ def gather(
         blocks[PHOTO] = codes
     if DESCRIPTOR in names:
         blocks[DESCRIPTOR] = _descriptors(study, table, on_progress, cancelled)
+    if IMAGE in names:
+        blocks[IMAGE] = _images(study, table, on_progress, cancelled)
+    if plan.shortcuts:
+        files, starts = _files_of(study, table)
+        pixels = shortcut_blocks(aligned_photos(study, files, on_progress, cancelled))
+        blocks |= {name: _means(each, starts) for name, each in pixels.items()}
     if AGE_SEX in names:
         blocks[AGE_SEX] = columns[[name for name in PERSON if name in covariates]]
     if CLINICAL in names:
@@ -142,10 +158,8 @@ def _descriptors(
     study: Study, table: pd.DataFrame, on_progress: Progress | None, cancelled: Callable[[], bool] | None
 ) -> np.ndarray:
     """(m, 128), of several photos of a patient the mean."""
-    files = [[f.path for f in study.photo_files[p]] for p in table["patient_id"]]
-    each = descriptors(study, [path for some in files for path in some], on_progress, cancelled)
-    starts = np.cumsum([0, *(len(some) for some in files)])
-    found = np.stack([each[a:b].mean(axis=0) for a, b in pairwise(starts)])
+    files, starts = _files_of(study, table)
+    found = _means(descriptors(study, files, on_progress, cancelled), starts)
     without = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if len(without):
         raise StudyError(
@@ -153,3 +167,29 @@ def _descriptors(
             "exclude these patients, or leave the feature set descriptor out."
         )
     return found
+
+
+def _files_of(study: Study, table: pd.DataFrame) -> tuple[list[Path], np.ndarray]:
+    """(photos of all patients one after the other, (m + 1,) where each patient's begin)."""
+    files = [[f.path for f in study.photo_files[p]] for p in table["patient_id"]]
+    return [path for some in files for path in some], np.cumsum([0, *(len(some) for some in files)])
+
+
+def _means(each: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """A row a photo -> a row a patient."""
+    return np.stack([each[a:b].mean(axis=0) for a, b in pairwise(starts)])
+
+
+def _images(
+    study: Study, table: pd.DataFrame, on_progress: Progress | None, cancelled: Callable[[], bool] | None
+) -> np.ndarray:
+    """uint8 (m, S, S, 3): the main photo of each patient, aligned. Faces are not averaged, which would blur them."""
+    files = [study.photo_files[p][0].path for p in table["patient_id"]]
+    found: AlignedPhotos = aligned_photos(study, files, on_progress, cancelled)
+    absent = np.flatnonzero(found.state == NO_FACE)
+    if len(absent):
+        raise StudyError(
+            f"{len(absent)} photos show no face to align (the first is of {table['patient_id'].iloc[absent[0]]}): "
+            "exclude these patients, or leave the model cnn out."
+        )
+    return found.pixels

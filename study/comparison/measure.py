@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.candidates import NULL, SHUFFLED
-from study.comparison.features import PHOTO
+from study.comparison.features import OF_PHOTOS, PHOTO
 from study.comparison.plan import Plan
 from study.comparison.record import MODEL, Judged
 from study.comparison.shuffles import Shuffled
@@ -153,7 +153,7 @@ def hazard_table(scored: Scored, models: Sequence[Judged], clinical: pd.DataFram
             continue
         own = scored.scores[judged.name]
         beside: list[list[str]] = [[]]
-        if set(judged.blocks) <= {PHOTO, "descriptor"}:
+        if set(judged.blocks) <= OF_PHOTOS:
             beside += [names for names in (person, [str(c) for c in clinical.columns]) if names and names not in beside]
         for names in beside:
             try:

@@ -9,9 +9,13 @@ from typing import Any
 from study.errors import StudyError
 from survival.blocks import STANDARD_SETS, FeatureSet
 
-FEATURE_SETS: dict[str, FeatureSet] = {s.name: s for s in STANDARD_SETS}
+IMAGE = "image"
+IMAGE_SET = FeatureSet(IMAGE, (IMAGE,), "Aligned photo")
+FEATURE_SETS: dict[str, FeatureSet] = {s.name: s for s in (*STANDARD_SETS, IMAGE_SET)}
+USUAL_SETS = tuple(s.name for s in STANDARD_SETS)  # what a plan that names none is about
 SITES = ("pooled", "strata", "single")
 USUAL = "usual"  # the model that is usual for a feature set: ridge Cox with a photo, plain Cox without
+NETWORK = "cnn"  # looks at the aligned photo itself, and at nothing else
 PENALISED = ("cox-ridge", "cox-elastic-net", "cox-lasso")
 
 
@@ -21,11 +25,13 @@ class Plan:
 
     Parameters
     ----------
-    features : names of feature sets (study.comparison.features says which a study has); () stands for all it has.
-    models : names of the registry, each tried on every feature set that it can take; "usual" is the usual one.
+    features : names of feature sets (study.comparison.features says which a study has); () stands for all it has but
+        the aligned photo itself. models : names of the registry, each tried on every feature set that it can take;
+        "usual" is the usual one, "cnn" brings the aligned photo along.
     folds, repeats : of the nested cross-validation by patient. seed : of folds, shuffles and bootstrap.
     samples : bootstrap samples. shuffles : controls with a shuffled outcome, 0: none; their figures are averaged.
-    random_direction : whether that control is run where there are photos.
+    random_direction : whether that control is run where there are photos. shortcuts : whether models of the backdrop,
+        the face, the blurred and the whole photo are run as further controls (study.comparison.shortcuts).
     penalties : on a penalty path. rule : "best" or "1se" (strongest penalty within one standard error of the best).
     site : "pooled": site is a covariate; "strata": plain Cox models have a baseline hazard of their own a site;
         "single": only patients of site_name.
@@ -43,6 +49,7 @@ class Plan:
     rule: str = "best"
     site: str = "pooled"
     site_name: str = ""
+    shortcuts: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.features if name not in FEATURE_SETS]
@@ -65,9 +72,9 @@ class Plan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """From as_dict, or its JSON. Raises StudyError, TypeError or KeyError."""
+        """From as_dict, or its JSON, of this version or before. Raises StudyError, TypeError or KeyError."""
         names = {f.name for f in fields(cls)}
-        if set(values) != names:
+        if not names - {"shortcuts"} <= set(values) <= names:
             raise StudyError("This is no plan of a comparison.")
         lists = {key: tuple(str(v) for v in values[key]) for key in ("features", "models")}
         return cls(**{**values, **lists})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.comparison.features import DESCRIPTOR, PHOTO, Cohort, clinical_table, covariate_names, patients_of
+from study.comparison.features import OF_PHOTOS, Cohort, clinical_table, covariate_names, patients_of
 from study.comparison.record import Comparison
 from study.errors import StudyError
 from study.latents import read_index
@@ -27,7 +27,7 @@ def provenance(study: Study, plan: Any, cohort: Cohort) -> dict[str, Any]:
         "patients_in_table": len(study.patients),
         "horizons": list(study.horizons),
     }
-    if {PHOTO, DESCRIPTOR} & set(cohort.blocks):
+    if OF_PHOTOS & set(cohort.blocks):
         record = study.embedding
         found |= {
             "latents_sha256": record.latents_sha256,

@@ -103,7 +103,7 @@ def test_a_plan_becomes_a_job_of_the_queue(open_app: Opener, studies: Path, tmp_
     assert app.button(key="survival-start").disabled
     sets = app.pills(key="survival-sets-demo")
     sets.set_value(["photo", "age-sex"]).run()
-    app.pills(key="survival-models").set_value(["usual", "forest"]).run()
+    app.pills(key="survival-models-demo").set_value(["usual", "forest"]).run()
     app.number_input(key="survival-repeats").set_value(2).run()
     app.text_input(key="survival-name").set_value("../x").run()
     assert "cannot be a comparison" in words(app)
