@@ -27,7 +27,7 @@ chosen = st.navigation(
                 "pages/survival_model.py",
                 title="Survival model",
                 icon=":material/monitoring:",
-                help="Models of the study side by side, out of fold: photo, clinical data, both; calibration, decisions.",
+                help="Models of the study side by side, out of fold: photo, clinical data, both; choose one.",
             ),
             st.Page(
                 "pages/portrait.py",
