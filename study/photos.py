@@ -94,6 +94,9 @@ def _files_in(folder: Path) -> dict[str, bool]:
 def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Photos:
     """The photos of each patient of the checked table; problems by row go to `findings`. where: the table's file."""
     files = _files_in(folder / FOLDER)
+    if files and not (folder / LIST_NAME).exists() and (plain := _one_each(folder / FOLDER, table, files)) is not None:
+        _tell_unused(len(files) - plain.listed, findings)
+        return plain
     listed = list(_listed(folder, table, settings, findings, where))
     if not listed and not files:
         findings.note(where, None, "the study has no photos.", "Models of clinical columns need none.")
@@ -109,11 +112,38 @@ def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings:
         if name is not None:
             names[name] = f"{item.where} row {item.row}" if item.where != where else f"row {item.row}"
             found.setdefault(item.patient, []).append((name, item.taken))
-    if unused := len(files) - len(names):
-        findings.note(f"{FOLDER}/", None, f"{unused} files belong to no patient.")
+    _tell_unused(len(files) - len(names), findings)
     _refuse_stems(list(names), findings)
     _tell_without(table, found, settings, findings, where)
     return _chosen(folder, table, found, settings, findings, where)
+
+
+def _one_each(folder: Path, table: pd.DataFrame, files: dict[str, bool]) -> Photos | None:
+    """The photos where every patient names one file of their own and nothing is dated, as in most studies, told by a
+    look at whole columns. None: look at every row."""
+    names = [cell.removeprefix(f"{FOLDER}/") for cell in table["photo"]]
+    joined = "".join(names)
+    stems = {name.rpartition(".")[0] for name in names}
+    kinds = {f".{name.rpartition('.')[2].lower()}" for name in names}
+    if (
+        len(stems) < len(names)
+        or not kinds.issubset(EXTENSIONS)
+        or not all(map(files.get, names))
+        or not joined.isprintable()
+        or set(joined) & set(";|\\:")
+        or {"photo_date", "baseline_date"} & set(table.columns)
+    ):
+        return None
+    root = str(folder)
+    found: dict[str, tuple[PhotoFile, ...]] = {
+        p: (PhotoFile(Path(f"{root}/{n}")),) for p, n in zip(table["patient_id"], names, strict=True)
+    }
+    return Photos(found, len(names))
+
+
+def _tell_unused(unused: int, findings: Findings) -> None:
+    if unused:
+        findings.note(f"{FOLDER}/", None, f"{unused} files belong to no patient.")
 
 
 def _listed(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Iterator[Listed]:

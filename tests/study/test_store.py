@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from study.errors import StudyError
+from study.errors import Findings, StudyError
 from study.files import csv_text, replacing, replacing_folder, safe_cell, write_bytes, write_text
 from study.latents import INDEX, LATENTS
-from study.photos import photo_name
+from study.photos import find_photos, photo_name
+from study.settings import Settings
 from study.store import Study, inspect, list_studies
 from tests.study.conftest import patient_table, write_codes, write_study
 
@@ -93,6 +96,32 @@ def test_missing_and_shared_photos(tmp_path: Path) -> None:
     write_text(folder / "patients.csv", csv_text(table))
     with pytest.raises(StudyError, match=r"row 3: photo P0001\.jpg already belongs to row 2"):
         Study.open(folder)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a.jpg", "photos/a.jpg", "b.PNG", "photos/b.PNG", "c.jpg", "c.png", "x;y.jpg", "gone.jpg", "../a.jpg", ""]
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_look_at_whole_columns_finds_what_a_look_at_each_row_does(tmp_path: Path, cells: list[str]) -> None:
+    (tmp_path / "photos").mkdir(exist_ok=True)
+    for name in ("a.jpg", "b.PNG", "c.jpg", "c.png", "x;y.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    ids = [f"P{i}" for i in range(len(cells))]
+    table = pd.DataFrame({"patient_id": ids, "photo": cells, "row": range(2, len(cells) + 2)})
+    told, plain = Findings(), Findings()
+    one = find_photos(tmp_path, table, Settings("s", "s"), told, "patients.csv")
+    closely = pd.DataFrame({**table, "baseline_date": pd.Series([pd.NaT] * len(cells), dtype="datetime64[ns]")})
+    other = find_photos(tmp_path, closely, Settings("s", "s"), plain, "patients.csv")
+    assert {p: [f.path for f in some] for p, some in one.files.items()} == {
+        p: [f.path for f in some] for p, some in other.files.items()
+    }
+    assert told.items == plain.items
 
 
 def test_latents_round_trip(tiny_study: Study) -> None:
