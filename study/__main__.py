@@ -1,4 +1,5 @@
-"""python -m study VERB: intake, example, check, simulate, quality, embed, fit, cox, compare, report, score.
+"""python -m study VERB: intake, example, check, simulate, quality, embed, fit, cox, compare, choose, robustness,
+report, score.
 
 Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped.
 """
@@ -27,6 +28,7 @@ VERBS = {
     "compare": "compare models on the same folds and keep the result (can be stopped and goes on)",
     "report": "write all that was done and found as one HTML file, with checklist and model card",
     "choose": "make a compared model the study's model, for Portrait and Health direction",
+    "robustness": "how far scores move when only the photo changes: light, blur, crop and more (goes on after a stop)",
     "score": "score a photo, or a folder of photos, against a study",
 }
 STOPPED = 130

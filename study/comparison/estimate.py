@@ -18,7 +18,7 @@ WIDE = {
     "boosting": 1.1,
     "svm": 1.0,
     "random-direction": 0.1,
-    "cnn": 30.0,
+    "cnn": 36.0,
 }
 NARROW = {
     "cox": 0.01,

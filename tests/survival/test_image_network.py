@@ -17,7 +17,14 @@ from survival.metrics import harrell_c
 from survival.models import make_model
 from survival.outcome import check_outcome
 
-QUICK: dict[str, Any] = {"widths": (8, 16), "members": 2, "epochs": 14, "batch": 32, "device": "cpu"}
+QUICK: dict[str, Any] = {
+    "widths": (8, 16),
+    "members": 2,
+    "epochs": 14,
+    "batch": 32,
+    "learning_rate": 3e-3,
+    "device": "cpu",
+}
 SIZE = 16
 
 
