@@ -18,6 +18,7 @@ from study.exclusions import FILE_NAME as EXCLUSIONS
 from study.files import sha256_of
 from study.flow import Step, flow
 from study.latents import INDEX, LATENTS
+from study.robustness.record import Robustness, has_robustness, read_robustness
 from study.settings import FILE_NAME as SETTINGS
 from study.standing import model_standing
 from study.store import MODELS, REPORT_FILE, TRUTH_FILE, Study
@@ -35,6 +36,7 @@ class Facts:
     """study: opened. rows: of the patients analysed. steps: their flow. model, fitted, fitted_report: the study's own
     model under models/, of `fit` or chosen from a comparison, None where there is none. comparison: None where none
     was made; stale: why it, or the model, is not of the study as it is now. errors: inversion error and survival.
+    robustness: scores under changes of the photo.
     digests: file of the study -> SHA-256. versions: package -> version in use. ids: of patients, to be kept out of
     every sentence.
     """
@@ -50,6 +52,7 @@ class Facts:
     comparison: Comparison | None
     stale: tuple[str, ...]
     errors: ErrorSurvival | None
+    robustness: Robustness | None
     digests: dict[str, str]
     versions: dict[str, str]
     ids: frozenset[str]
@@ -131,6 +134,7 @@ def gather(
         comparison=judged,
         stale=tuple(stale),
         errors=error_and_survival(study, rows) if study.has_latents else None,
+        robustness=read_robustness(study) if has_robustness(study) else None,
         digests=_digests(study, name if fitted is not None else None),
         versions=_versions(),
     )

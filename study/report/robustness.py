@@ -5,20 +5,15 @@ from __future__ import annotations
 from study.comparison.record import CONTROL
 from study.error_survival import ERROR, ErrorSurvival, Ratio
 from study.report.facts import Facts
-from study.report.page import Html, bullets, note, paragraph, section, subsection, table, warning
+from study.report.page import Html, bullets, paragraph, section, subsection, table, warning
+from study.report.shortcuts import changed_photos, is_shortcut, not_run, shortcuts
 from study.report.words import interval, number, p_words
-
-NOT_RUN = (
-    "Not run by this software on this study, and for the authors to judge: models of the background, the face or the "
-    "accessories alone; heavily blurred photos; brightness, colour cast, compression, pose and glasses changed one by "
-    "one; a second photo of the same person (test-retest)."
-)
 
 
 def robustness(facts: Facts) -> Html:
     """Section Robustness and shortcuts."""
-    parts = [_controls(facts), _errors(facts), _truth(facts)]
-    return section("robustness", "Robustness and shortcuts", *[part for part in parts if part], note(NOT_RUN))
+    parts = [_controls(facts), shortcuts(facts), changed_photos(facts), _errors(facts), _truth(facts), not_run(facts)]
+    return section("robustness", "Robustness and shortcuts", *[part for part in parts if part])
 
 
 def _controls(facts: Facts) -> Html:
@@ -28,7 +23,7 @@ def _controls(facts: Facts) -> Html:
     rows = [
         (judged.label, interval(c.figure(judged.name)))
         for judged in c.candidates
-        if judged.role == CONTROL and not judged.error
+        if judged.role == CONTROL and not is_shortcut(judged) and not judged.error
     ]
     parts = [
         paragraph(

@@ -41,7 +41,7 @@ def interval(e: Any, digits: int = 3) -> str:
     return f"{number(value, digits)} ({number(low, digits)} to {number(high, digits)})"
 
 
-def signed(e: Estimate, digits: int = 3) -> str:
+def signed(e: Any, digits: int = 3) -> str:
     return ("+" if e.value > 0 else "") + interval(e, digits)
 
 
