@@ -9,6 +9,7 @@ from ui import (
     survival_choice,
     survival_plan,
     survival_results,
+    survival_robustness,
     survival_subgroups,
     survival_views,
 )
@@ -24,6 +25,7 @@ VIEWS = {
     "Penalty": survival_views.penalty,
     "Proportional hazards": survival_views.proportional,
     "Subgroups": survival_subgroups.subgroups,
+    "Robustness": None,
     "Details": survival_subgroups.details,
 }
 
@@ -34,7 +36,7 @@ page.masthead(
     "and clinical data tell, and what one adds to the other.",
 )
 found = page.require(cohort_files.opened, "The study cannot be opened")
-study_jobs.section(found.words, (*survival_plan.VERBS, survival_choice.VERB), "survival")
+study_jobs.section(found.words, (*survival_plan.VERBS, survival_choice.VERB, survival_robustness.VERB), "survival")
 names = files.names(found)
 cohort_files.problem()
 if not found.usable:
@@ -73,6 +75,8 @@ if view == "Models":
     survival_results.models_view(result, base)
     st.space("small")
     survival_choice.section(found, result, bool(reasons))
+elif view == "Robustness":
+    survival_robustness.robustness(found, result)
 else:
     VIEWS[view](result)
 st.space("small")

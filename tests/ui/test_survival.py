@@ -14,6 +14,7 @@ from study.comparison.plan import Plan
 from study.comparison.record import read_comparison
 from study.comparison.run import compare
 from study.exclusions import exclude
+from study.robustness.record import read_robustness
 from study.store import Study
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
@@ -32,6 +33,7 @@ VIEWS = (
     ("Penalty", ("plot-penalty",), "effective parameters"),
     ("Proportional hazards", ("plot-schoenfeld",), "the line is level"),
     ("Subgroups", (), "All patients"),
+    ("Robustness", (), "has not been looked at"),
     ("Details", (), "bootstrap samples"),
 )
 
@@ -149,3 +151,31 @@ def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
     app.button(key="survival-usual").click().run()
     assert not app.exception
     assert Study.open(studies / "demo").chosen_model == "photo"
+
+
+def test_robustness_is_planned_as_a_job_and_shown(
+    open_app: Opener, studies: Path, places: Places, tmp_path: Path
+) -> None:
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    app.segmented_control(key="survival-view").set_value("Robustness").run()
+    assert "ran no shortcut controls" in words(app)
+    app.number_input(key="survival-robust-patients").set_value(2).run()
+    assert "24 codes, about" in words(app)
+    app.button(key="survival-robust-start").click().run()
+    [job] = Queue(tmp_path / "runs" / "queue").jobs()[0]
+    assert job.command == ("study", "robustness", str(studies / "demo"), "--patients", "2")
+    Queue(tmp_path / "runs" / "queue").stop(job.id)
+    asked = [*job.command[1:], "--changes", "grainy,mirrored", "--checkpoint", str(places.checkpoint.path)]
+    assert main(asked) == 0
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    app.segmented_control(key="survival-view").set_value("Robustness").run()
+    assert not app.exception
+    said = words(app)
+    found = read_robustness(Study.open(studies / "demo"))
+    assert f"{found.icc.value:.2f} (" in said.replace("\u2212", "-")
+    assert "Out of date" not in said
+    assert len(app.get("plotly_chart")) == 1
+    (studies / "demo" / "robustness.json").write_text("{}")
+    app.run()
+    assert not app.exception
+    assert "robustness.json is damaged" in words(app)
