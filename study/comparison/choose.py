@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.features import PHOTO, gather
+from study.comparison.plan import IMAGE
 from study.comparison.record import MODEL, Comparison, Judged
 from study.comparison.standing import stale_reasons
 from study.error_survival import error_and_survival
@@ -36,6 +37,8 @@ def why_not_chosen(judged: Judged) -> str:
         return f"Not fitted: {judged.error}"
     if judged.role != MODEL:
         return "A control is there to be compared with."
+    if IMAGE in judged.blocks:
+        return "It looks at pixels, and Portrait and Health direction know codes: choose a model of the photo's code."
     if judged.blocks != (PHOTO,):
         return (
             "More is needed than a photo's code (clinical values or a face descriptor), which the Portrait page does "

@@ -15,6 +15,7 @@ from study import aligned
 from study.aligned import FINE, NO_FACE, NO_REGIONS, SIZE, AlignedPhotos, aligned_photos
 from study.comparison import features
 from study.comparison.candidates import candidates_of
+from study.comparison.choose import why_not_chosen
 from study.comparison.estimate import seconds_needed
 from study.comparison.features import available_sets, chosen_sets, gather
 from study.comparison.plan import Plan
@@ -179,6 +180,7 @@ def test_the_image_network_brings_the_photo_along(study: Study, monkeypatch: pyt
     assert [c.name for c in found.candidates if c.role == "model"] == ["clinical / cox", "image / cnn"]
     assert found.candidate("image / cnn").label == "Aligned photo, image network"
     assert not found.candidate("image / cnn").error
+    assert "looks at pixels" in why_not_chosen(found.candidate("image / cnn"))
     assert "latents_sha256" in found.provenance
     assert stale_reasons(study, found) == ()
     alone = Plan((), ("cnn",), shuffles=1)
