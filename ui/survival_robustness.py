@@ -21,7 +21,7 @@ VERB = "robustness"
 PATIENTS = 20
 READING = (
     "each square is the mean change of the score over the patients, the line its 95 % interval, in standard deviations "
-    "of the cohort's scores. Nothing about the persons changed, so all should lie on the dashed line."
+    "of the cohort's scores. Nothing about the persons changed, so all should lie at 0."
 )
 
 

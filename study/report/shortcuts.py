@@ -10,7 +10,8 @@ from study.report.words import interval, listed, number, signed
 from study.robustness.record import Robustness, stale_reasons
 from survival.plots import interval_figure
 
-CHANGE_AXIS = "Change of the log hazard ratio, SD of the cohort (95 % CI)"
+CHANGE_AXIS = "Change of log HR, in SD (95 % CI)"  # short enough for a telephone
+FEW = 20  # patients, below which it is said that they are few
 
 
 def is_shortcut(judged: Judged) -> bool:
@@ -92,7 +93,7 @@ def changed_photos(facts: Facts) -> Html:
             "Nothing about the person changed, so a score that knows only the person would stay."
         ),
         table(heads, rows, caption),
-        figure(drawn, "Mean change of the score under each change of the photo. Dashed: no change."),
+        figure(drawn, "Mean change of the score under each change of the photo; the line at 0: no change."),
         paragraph(*agreement_words(found)),
     ]
     reasons = stale_reasons(facts.study, found)
@@ -108,6 +109,8 @@ def agreement_words(found: Robustness) -> list[str]:
         f"over the unchanged and all changed photos of {found.complete} patients: {interval(found.icc, 2)}; 1 means "
         "that the photo does not matter. It holds for simulated changes of one photo; two visits differ more."
     ]
+    if found.patients < FEW:
+        words.append(f" {found.patients} patients are few, and the intervals rough.")
     if found.aligned:
         words.append(" Photos of this study count as aligned already, so no alignment undoes a turn or another crop.")
     return words

@@ -99,7 +99,8 @@ def test_changed_photos_are_told_as_they_are_on_disk(facts: Facts) -> None:
     assert "no alignment undoes" in said
     assert "Out of date" not in said
     assert "study robustness told" not in said
-    assert "Change of the log hazard ratio" in told
+    assert "Change of log HR" in told
+    assert "5 patients are few" in said
     old = replace(looked_at(facts), model_sha256="0" * 64)
     assert "Out of date: The model was fitted anew since." in words(robustness(replace(facts, robustness=old)))
 
