@@ -29,6 +29,7 @@ SHORTCUT_SETS = {
 }
 SIDE = 32  # px at which masked photos are looked at
 BLURRED_SIDE = 8
+WIDER = 1.25  # times the head's ellipse: long hair reaches beyond it, and hair tells sex and age (docs/methods.md)
 BLUR = 1 / 8  # standard deviation of the blur, of the side: the distance of the eyes is about a quarter
 SHARE = 0.95  # of the photos in which a pixel must belong to the region to be shown in all
 
@@ -51,10 +52,10 @@ def shortcut_blocks(photos: AlignedPhotos) -> dict[str, NDArray[np.float32]]:
 
 
 def head(size: int) -> NDArray[np.bool_]:
-    """Where the head with its hair lies in the FFHQ square, (size, size): hair and ears belong to no region."""
+    """Where head and hair lie in the FFHQ square, (size, size), generously: hair and ears belong to no region."""
     place = (np.arange(size) + 0.5) / size
     x, y = np.meshgrid(place, place)
-    return ((x - HEAD[0]) / HEAD[2]) ** 2 + ((y - HEAD[1]) / HEAD[3]) ** 2 <= 1
+    return ((x - HEAD[0]) / HEAD[2]) ** 2 + ((y - HEAD[1]) / HEAD[3]) ** 2 <= WIDER**2
 
 
 def masked(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], what: str) -> NDArray[np.float32]:

@@ -37,9 +37,10 @@ def shortcuts(facts: Facts) -> Html:
     parts = [
         paragraph(
             "The same ridge Cox model on pixels of parts of the aligned photo at 32 px, on the same folds. The "
-            "backdrop (without hair, neck and clothes) knows nothing of a face: what it reaches, a photo model may "
-            "reach by how photos were taken. Blurred so that nobody is recognised, a photo still tells light, colour "
-            "and outline. Which pixels are shown is the same for all, so that no mask tells the shape of a face."
+            "backdrop (shoulders at its edge included, hair and neck not) knows nothing of a face: what it reaches, a "
+            "photo model may reach by how photos were taken. Blurred so that nobody is recognised, a photo still tells "
+            "light, colour and outline. Which pixels are shown is the same for all, so that no mask tells the shape of "
+            "a face."
         ),
         table(heads, rows),
         _verdict(c, own),
