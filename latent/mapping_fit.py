@@ -1,4 +1,4 @@
-"""Phase 2 of a warm start: a mapping network whose codes are distributed as an encoder's. No picture is computed.
+"""Phase 3 of a warm start: a mapping network whose codes are distributed as an encoder's. No picture is computed.
 
 1. *Origin.* All codes move by one vector, so that hardly any coordinate is negative; the affine layers of the synthesis
    network take it back exactly. The leaky ReLU that ends a mapping network is the identity then.

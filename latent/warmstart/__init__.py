@@ -4,10 +4,10 @@
    face-feature distance). Half of each batch uses the mean of its layers' codes for all layers, so that W means
    something; the known factors must be readable from that mean code by a linear map, so that what the portraits are
    known to differ in has a direction.
-2. *Mapping.* The mapping network is fitted to the distribution of the portraits' codes (`latent/mapping_fit.py`); no
+2. *Adversary.* A projected critic (`latent/projected.py`) on reconstructions and on free samples, whose codes are drawn
+   like the portraits'; the losses on the reconstructions go on, and hold faces in place while texture sharpens.
+3. *Mapping.* The mapping network is fitted to the distribution of the portraits' codes (`latent/mapping_fit.py`); no
    picture is computed.
-3. *Adversary.* A projected critic (`latent/projected.py`) on free samples and reconstructions; the losses on the
-   reconstructions go on, and hold faces in place while texture sharpens.
 4. *Discriminator.* The generator is done; StyleGAN2's own discriminator learns to tell its samples from portraits
    (logistic loss, lazy R1), so that a fine-tuning starts against an opponent who knows them.
 

@@ -1,4 +1,4 @@
-"""Phase 3 of a warm start: a projected critic on free samples and reconstructions."""
+"""Phase 2 of a warm start: a projected critic on free samples and reconstructions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from latent.warmstart.losses import pyramid_l1
 if TYPE_CHECKING:
     from latent.warmstart.trainer import Trainer
 
-MAPPING_SHARE = 0.1  # of the generator's rate: its inputs reach every layer at once
 CALIBRATION = 64  # portraits
 
 
 class Adversary:
     """The critic, and the optimisers of this phase (beta1 = 0, as adversarial training wants it).
 
-    A batch is part reconstructions of portraits, part free samples. Reconstructions are held to their portraits by
-    pyramid L1, the critic's own frozen features and face features; all pictures meet the critic.
+    A batch is part reconstructions of portraits, part free samples with codes drawn like the portraits' (`cloud`).
+    Reconstructions are held to their portraits by pyramid L1, the critic's own frozen features and face features; all
+    pictures meet the critic.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -36,7 +36,6 @@ class Adversary:
         encoder = [*t.e.parameters(), *t.readout.parameters()]
         groups: list[dict[str, Any]] = [
             {"params": list(t.g.synthesis.parameters()), "lr": s.adversary_rate},
-            {"params": list(t.g.mapping.parameters()), "lr": s.adversary_rate * MAPPING_SHARE},
             {"params": encoder, "lr": s.adversary_encoder_rate, "betas": (0.9, 0.99)},
         ]
         self.opt = torch.optim.Adam(groups, betas=(0.0, 0.99), eps=1e-8)
@@ -48,8 +47,7 @@ class Adversary:
         real, targets = t.data.batch(s.batch, t.rng)
         paired = s.batch - int(s.batch * s.free_share)
         codes, cost, error = t.codes(real[:paired], targets[:paired])
-        z = torch.randn(s.batch - paired, s.z_dim, generator=t.rng).to(t.device)
-        free = t.g.mapping(z, None, update_emas=True)
+        free = t.cloud.draw(s.batch - paired, t.rng)[:, None].expand(-1, t.g.num_ws, -1)
         with t.cast():
             fake = t.g.synthesis(torch.cat([codes, free]), noise_mode="random").float()
 

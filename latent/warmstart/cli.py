@@ -27,9 +27,10 @@ def sample_sheet(trainer: Trainer, path: Path, columns: int = 12) -> None:
     g, e = trainer.ema_g, trainer.ema_e
     real = trainer.data[slice(0, columns)]
     ws = e(real)
-    z = torch.randn(columns, trainer.s.z_dim, generator=torch.Generator().manual_seed(123)).to(trainer.device)
     codes = [ws, ws.mean(1, keepdim=True).expand_as(ws)]
-    codes += [g.mapping(z, None, truncation_psi=psi) for psi in (1.0, 0.7)]
+    for psi in (1.0, 0.7):
+        free = trainer.cloud.draw(columns, torch.Generator().manual_seed(123), psi)
+        codes.append(free[:, None].expand_as(ws))
     rows = [to_uint8(real)] + [to_uint8(g.synthesis(code, noise_mode="const")) for code in codes]
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     cv2.imwrite(str(path), sheet[..., ::-1])
@@ -49,7 +50,7 @@ def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
     """Run the phases "autoencoding", "adversary" and "discriminator" to the given numbers of images."""
     began, start = time.monotonic(), trainer.images_seen
     for phase, total in totals.items():
-        if phase != "autoencoding" and trainer.seen["autoencoding"] and not trainer.seen["mapping"]:
+        if phase == "discriminator" and trainer.images_seen and not trainer.seen["mapping"]:
             trainer.fit_mapping()
         sums: dict[str, float] = {}
         steps, ticked = 0, time.monotonic()

@@ -9,7 +9,7 @@ import torch
 from latent.encoder import WPlusEncoder
 from latent.stylegan2 import Discriminator, Generator
 
-PHASES = ("autoencoding", "mapping", "adversary", "discriminator")
+PHASES = ("autoencoding", "adversary", "mapping", "discriminator")
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Settings:
     """Written to the checkpoint's config.
 
     learning_rate, encoder_rate: of phase 1. feature_from: images seen before the feature loss joins (there is no face
-    to compare sooner). adversary_rate, adversary_encoder_rate, critic_rate: of phase 3; its mapping network moves at a
-    tenth of adversary_rate. pixel_weight, texture_weight, identity_weight: of pyramid L1, the critic's frozen features
-    and the face features of reconstructions in phase 3, where the critic counts 1. free_share: of a batch of phase 3
-    that is free samples. discriminator_rate: of phase 4. precision: 'fp32' or 'bf16' for generator and encoder.
+    to compare sooner). adversary_rate, adversary_encoder_rate, critic_rate: of phase 2. pixel_weight, texture_weight,
+    identity_weight: of pyramid L1, the critic's frozen features and the face features of reconstructions in phase 2,
+    where the critic counts 1. free_share: of a batch of phase 2 that is free samples. discriminator_rate: of phase 4.
+    precision: 'fp32' or 'bf16' for generator and encoder.
     """
 
     resolution: int = 128
@@ -35,12 +35,12 @@ class Settings:
     feature_from: int = 8000
     readout_weight: float = 0.2
     adversary_rate: float = 1.5e-3
-    adversary_encoder_rate: float = 5e-4
+    adversary_encoder_rate: float = 1e-3
     critic_rate: float = 1e-3
-    pixel_weight: float = 2.0
+    pixel_weight: float = 3.0
     texture_weight: float = 2.0
-    identity_weight: float = 2.0
-    free_share: float = 0.5
+    identity_weight: float = 6.0
+    free_share: float = 0.25
     discriminator_rate: float = 2e-3
     ema_kimg: float = 5.0
     precision: str = "fp32"

@@ -1,4 +1,4 @@
-"""Networks of a warm start, their averages, and the two first phases: autoencoding and the fit of the mapping."""
+"""Networks of a warm start, their averages, autoencoding and the fit of the mapping."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from latent.errors import LatentError
 from latent.growth import grow_encoder, grow_generator
 from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.warmstart.adversary import Adversary
+from latent.warmstart.cloud import CodeCloud
 from latent.warmstart.data import Portraits
 from latent.warmstart.losses import centre_weight, regression_loss
 from latent.warmstart.opponent import Opponent
@@ -45,6 +46,7 @@ class Trainer:
         self.rng = torch.Generator().manual_seed(s.seed)
         self.weight = centre_weight(s.resolution, device)
         self.seen = dict.fromkeys(PHASES, 0)
+        self.cloud = CodeCloud()
         self._adversary: Adversary | None = None
         self._opponent: Opponent | None = None
 
@@ -89,6 +91,7 @@ class Trainer:
             ws = self.e(real)
         ws = ws.float()
         common, half = ws.mean(1, keepdim=True), len(real) // 2
+        self.cloud.add(common[:, 0])
         error = ws.new_zeros(())
         if targets.shape[1]:
             error = (self.readout(common[:, 0] - self.e.w_avg) - targets).square().mean()
@@ -153,21 +156,23 @@ class Trainer:
             gram += 1e-3 * gram.diagonal().mean() * torch.eye(len(gram), device=self.device)
             self.readout.weight.copy_(torch.linalg.solve(gram, codes.T @ self.data.targets.to(self.device)).T)
             self.readout.bias.zero_()
+        self.cloud.add(self._all_codes())
 
     def fit_mapping(self) -> None:
-        """Phase 2: W gets its origin, and the mapping network mean and covariance of the training portraits' codes."""
+        """Phase 3: W gets its origin, and the mapping network mean and covariance of the training portraits' codes."""
         shift = origin_for(self._all_codes())
         shift_codes(self.g, self.e, shift)
         shift_codes(self.ema_g, self.ema_e, shift)
         w = self._all_codes()
         fit_mapping(self.g.mapping, w, self.s.seed)
+        self.cloud.add(w)
         self.seen["mapping"] = len(w)
         self.ema_g.mapping.load_state_dict(self.g.mapping.state_dict())
 
     def save(self, path: Path) -> None:
         state: dict[str, object] = {name: net.state_dict() for name, net in self.nets.items()}
         state |= {f"ema_{name}": net.state_dict() for name, net in self.ema.items()} | {"opt": self.opt.state_dict()}
-        state |= {"seen": self.seen, "rng": self.rng.get_state()}
+        state |= {"seen": self.seen, "rng": self.rng.get_state(), "cloud": self.cloud.codes}
         if self._adversary is not None:
             state["adversary"] = self._adversary.state()
         if self._opponent is not None:
@@ -185,6 +190,7 @@ class Trainer:
         self.opt.load_state_dict(state["opt"])
         self.seen = state["seen"]
         self.rng.set_state(state["rng"].cpu())
+        self.cloud.codes = state["cloud"]
         if "adversary" in state:
             self.adversary.restore(state["adversary"])
         if "opponent" in state:

@@ -20,6 +20,7 @@ from latent.factors import factor_columns, readout_targets
 from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.stylegan2.generator import MappingNetwork
 from latent.warmstart import cli as warmstart_cli
+from latent.warmstart.cloud import CAPACITY, CodeCloud
 
 PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
 
@@ -201,3 +202,21 @@ def test_a_shift_of_the_origin_changes_no_picture(tiny_checkpoint: Path) -> None
         after = g.synthesis(encoder(images), noise_mode="const")
     assert not torch.allclose(encoder.w_avg, torch.zeros(g.w_dim))
     assert torch.allclose(before, after, atol=1e-4 * float(before.abs().max()))
+
+
+def test_free_codes_have_the_mean_and_covariance_of_the_recent_ones() -> None:
+    rng = torch.Generator().manual_seed(0)
+    cloud = CodeCloud()
+    with pytest.raises(ValueError, match="no codes"):
+        cloud.draw(1, rng)
+    cloud.add(torch.full((CAPACITY, 3), 9.0))  # pushed out by what follows
+    codes = 2.0 + torch.randn(CAPACITY, 3, generator=rng) @ torch.randn(3, 3, generator=rng)
+    for part in codes.split(500):
+        cloud.add(part)
+    assert torch.equal(cloud.codes, codes)
+    free = cloud.draw(4000, rng)
+    assert torch.allclose(free.mean(0), codes.mean(0), atol=0.15)
+    gap = torch.linalg.matrix_norm(torch.cov(free.T) - torch.cov(codes.T))
+    assert float(gap / torch.linalg.matrix_norm(torch.cov(codes.T))) < 0.1
+    same = [cloud.draw(50, torch.Generator().manual_seed(1), psi) - codes.mean(0) for psi in (1.0, 0.5)]
+    assert torch.allclose(0.5 * same[0], same[1], atol=1e-4)

@@ -1,0 +1,32 @@
+"""The distribution of the portraits' codes while it moves: recent codes, and free ones drawn like them.
+
+A free code is mean + X' a / sqrt(m), X the m recent codes about their mean and a ~ N(0, I): normal, with exactly their
+covariance, and no factorisation. What the mapping network is fitted to at the end is this distribution.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CAPACITY = 4096
+
+
+class CodeCloud:
+    """codes: (m, w_dim), m at most CAPACITY, oldest first."""
+
+    def __init__(self) -> None:
+        self.codes = torch.empty(0, 0)
+
+    def add(self, codes: Tensor) -> None:
+        """Remember codes (n, w_dim) in place of the oldest."""
+        new = codes.detach().float()
+        self.codes = torch.cat([self.codes.to(new), new])[-CAPACITY:] if self.codes.numel() else new[-CAPACITY:]
+
+    def draw(self, n: int, rng: torch.Generator, psi: float = 1.0) -> Tensor:
+        """(n, w_dim): free codes, psi times as far from the mean. Raises ValueError before there are two."""
+        if len(self.codes) < 2:
+            raise ValueError("no codes to draw from")
+        mean = self.codes.mean(0)
+        weights = torch.randn(n, len(self.codes), generator=rng).to(self.codes) / (len(self.codes) - 1) ** 0.5
+        return mean + psi * (weights @ (self.codes - mean))
