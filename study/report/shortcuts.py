@@ -59,6 +59,8 @@ def _verdict(c: Comparison, own: list[Judged]) -> Html:
     if BACKDROP not in there:
         return Html("")
     e = c.figure(BACKDROP)
+    if e.high - e.low < 1e-9:
+        return paragraph("The backdrop does not predict the outcome: no penalty was better than no model at all.")
     share = ""
     if WHOLE in there and (whole := c.figure(WHOLE).value) > 0.5:
         part = max(0.0, (e.value - 0.5) / (whole - 0.5))
