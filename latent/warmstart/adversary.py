@@ -75,8 +75,8 @@ class Adversary:
     def _reconstruction_losses(
         self, image: Tensor, real: Tensor, found: list[Tensor], target: list[Tensor]
     ) -> dict[str, Tensor]:
-        """Pyramid L1; distance in the critic's frozen features; face-feature distance of every other pair (codes of both
-        kinds), for it costs as much as all else."""
+        """Pyramid L1; distance in the critic's frozen features; face-feature distance of every other pair, codes of
+        both kinds, for it costs as much as all else."""
         spread = self.critic.projection.spread
         texture = [((a - b).abs() / spread(i)).mean() for i, (a, b) in enumerate(zip(found, target, strict=True))]
         with self.t.cast():
