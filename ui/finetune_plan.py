@@ -21,9 +21,13 @@ GRACE = 300.0  # s; a stop waits for the step at hand, then writes the state and
 FEWEST = 8  # photos
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 AUGMENTATIONS = {"ada": "Adaptive", "fixed": "Fixed strength", "none": "None"}
+CRITICS = {"stylegan2": "StyleGAN2's discriminator", "projected": "Frozen features"}
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DISTANCE_SAMPLES = 200
 HELP = {
+    "critic": "Who tells real from drawn. StyleGAN2's discriminator learns from the start checkpoint on, as published. "
+    "Small judges on the frozen features of a network that knows pictures need far fewer images, have an augmentation "
+    "of their own, and are not kept in the checkpoint.",
     "batch": "Photos a step. More is steadier and slower; memory bounds it.",
     "gamma": "Weight of R1, which keeps the discriminator smooth. Higher is calmer, too high blurs. By default "
     "0.0002 × side² / batch.",
@@ -149,23 +153,21 @@ def _settings(usual: Settings) -> dict[str, Any]:
         batch = st.selectbox(
             "Batch", BATCHES, index=BATCHES.index(usual.batch), key=f"finetune-batch-{side}", help=HELP["batch"]
         )
-        usual = usual if batch == published else _automatic({"batch": batch}, side)
-        chosen["learning_rate"] = _number("Learning rate", "learning_rate", usual, 1e-6, 0.1, 0.0005, "%.4g")
-        chosen["gamma"] = _number("R1 weight (gamma)", "gamma", usual, 0.0, 1000.0, 0.01, "%.4g")
-        chosen["freeze_d"] = int(_number("Frozen layers of the discriminator", "freeze_d", usual, 0, _layers(side), 1))
     with second:
-        kind = st.selectbox(
-            "Augmentation",
-            list(AUGMENTATIONS),
-            format_func=AUGMENTATIONS.__getitem__,
-            key="finetune-augment",
-            help=HELP["augment"],
+        critic = st.selectbox(
+            "Opponent", list(CRITICS), format_func=CRITICS.__getitem__, key="finetune-critic", help=HELP["critic"]
         )
-        chosen["augment"] = kind
-        if kind == "ada":
-            chosen["target"] = _number("Target of the adaptation", "target", usual, 0.0, 1.0, 0.05, "%.2f")
-        elif kind == "fixed":
-            chosen["p"] = _number("Strength", "p", usual, 0.0, 1.0, 0.05, "%.2f")
+    asked: dict[str, Any] = {} if batch == published else {"batch": batch}
+    asked |= {} if critic == usual.critic else {"critic": critic}
+    usual = _automatic(asked, side) if asked else usual
+    with first:
+        chosen["learning_rate"] = _number("Learning rate", "learning_rate", usual, 1e-6, 0.1, 0.0005, "%.4g")
+        if critic == "stylegan2":
+            chosen["gamma"] = _number("R1 weight (gamma)", "gamma", usual, 0.0, 1000.0, 0.01, "%.4g")
+            frozen = _number("Frozen layers of the discriminator", "freeze_d", usual, 0, _layers(side), 1)
+            chosen["freeze_d"] = int(frozen)
+    with second:
+        chosen |= _augmentation(usual) if critic == "stylegan2" else {}
         chosen["mirror"] = st.checkbox("Mirror the photos", usual.mirror, key="finetune-mirror", help=HELP["mirror"])
     with third:
         precision = st.selectbox("Precision", PRECISIONS, key="finetune-precision", help=HELP["precision"])
@@ -175,7 +177,24 @@ def _settings(usual: Settings) -> dict[str, Any]:
         measure = st.checkbox("Measure the distance", key="finetune-frechet", help=HELP["frechet"], wrap=True)
         chosen["frechet"] = DISTANCE_SAMPLES if measure else 0
     told = {name: value for name, value in chosen.items() if value != getattr(usual, name)}
-    return told if batch == published else {"batch": batch, **told}
+    return asked | told
+
+
+def _augmentation(usual: Settings) -> dict[str, Any]:
+    """What the discriminator's pictures go through first."""
+    kind = st.selectbox(
+        "Augmentation",
+        list(AUGMENTATIONS),
+        format_func=AUGMENTATIONS.__getitem__,
+        key="finetune-augment",
+        help=HELP["augment"],
+    )
+    chosen: dict[str, Any] = {"augment": kind}
+    if kind == "ada":
+        chosen["target"] = _number("Target of the adaptation", "target", usual, 0.0, 1.0, 0.05, "%.2f")
+    elif kind == "fixed":
+        chosen["p"] = _number("Strength", "p", usual, 0.0, 1.0, 0.05, "%.2f")
+    return chosen
 
 
 def _number(label: str, name: str, usual: Settings, low: float, high: float, step: float, form: str = "%d") -> float:

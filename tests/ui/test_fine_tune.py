@@ -107,6 +107,20 @@ def test_the_command_is_queued_with_what_was_changed_and_nothing_else(shop: Shop
 
 
 @pytest.mark.usefixtures("idle")
+def test_another_opponent_takes_its_own_settings_along(shop: Shop) -> None:
+    tiny.write_set(shop.runs / "sets" / "noise")
+    app = shop.open()
+    app.selectbox(key="finetune-critic").select("projected").run()
+    labels = [box.label for box in (*app.selectbox, *app.number_input)]
+    assert "Augmentation" not in labels
+    assert "R1 weight (gamma)" not in labels
+    app.button(key="finetune-begin").click().run()
+    assert not app.exception
+    [job] = shop.queue.jobs()[0]
+    assert job.command[-2:] == ("--critic", "projected")
+
+
+@pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize("name", ["", "../x", "-x", "portraits", "a b"])
 def test_a_name_that_cannot_be_is_refused_in_a_sentence(shop: Shop, name: str) -> None:
     tiny.write_set(shop.runs / "sets" / "noise")
