@@ -23,7 +23,10 @@ NAMES = {
         "overallsurvival",
         "followup",
         "os",
+        "ostime",
         "timetoevent",
+        "timetodeath",
+        "followuptime",
         "survival",
         "duration",
         "futime",
@@ -41,8 +44,9 @@ NAMES = {
 }
 UNITS = {"days": ("days", "day", "d"), "weeks": ("weeks", "week", "wk"), "months": ("months", "month", "mo", "mos")}
 UNITS["years"] = ("years", "year", "yrs", "yr", "y")
-EVENT = frozenset({"1", "yes", "y", "true", "t", "dead", "died", "death", "deceased", "event", "exitus"})
-CENSORED = frozenset({"0", "no", "n", "false", "f", "alive", "living", "censored", "lost"})
+ANSWERS = (frozenset({"1", "yes", "y", "true", "t"}), frozenset({"0", "no", "n", "false", "f"}))  # to "did it happen?"
+EVENT = ANSWERS[0] | {"dead", "died", "death", "deceased", "event", "exitus"}
+CENSORED = ANSWERS[1] | {"alive", "living", "censored", "lost"}
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,16 @@ def guess_unit(column: str | None) -> str:
     return told[-1] if told and told[-1] else "months"
 
 
-def guess_coding(values: Collection[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(values of an event, values of a censoring) among those of the column; what is in neither is for the person."""
-    event = tuple(v for v in values if v.casefold() in EVENT)
-    censored = tuple(v for v in values if v.casefold() in CENSORED)
+def guess_coding(values: Collection[str], column: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(values of an event, values of a censoring) among those of the column; what is in neither is for the person.
+
+    1 and 2 are left to the person, for R's Surv reads 2 as the event and other programs 1; so is a yes or no in a
+    column named after censoring, where some tables mean "was censored" and others the event.
+    """
+    either_way = set(values) == {"1", "2"} or "".join(_words(column)).startswith("cens")
+    unclear = ANSWERS[0] | ANSWERS[1] if either_way else frozenset()
+    event = tuple(v for v in values if v.casefold() in EVENT - unclear)
+    censored = tuple(v for v in values if v.casefold() in CENSORED - unclear)
     return event, censored
 
 

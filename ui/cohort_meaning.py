@@ -119,7 +119,7 @@ def _coding(seen: Look, column: str, place: Any, turn: int) -> tuple[tuple[str, 
     if not values:
         place.error(f"{column} has too many different values, or none, to tell an event from censoring.")
         return (), ()
-    event, censored = guess_coding(values)
+    event, censored = guess_coding(values, column)
     happened = place.multiselect(
         f"Event happened when {column} is", values, default=list(event), key=f"cohort-event-{column}-{turn}"
     )

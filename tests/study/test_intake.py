@@ -178,6 +178,22 @@ def test_proposals() -> None:
     ]
     assert guess_coding(["1", "0"]) == (("1",), ("0",))
     assert guess_coding(["Dead", "alive", "?x"]) == (("Dead",), ("alive",))
+    assert guess_coding(["0", "1", "2"]) == (("1",), ("0",))
+    assert guess_columns(["subject", "os_time", "os_event"])["time"] == "os_time"
+
+
+@pytest.mark.parametrize(
+    ("values", "column"), [(["1", "2"], "status"), (["0", "1"], "censor"), (["0", "1"], "Censored")]
+)
+def test_a_coding_that_is_read_both_ways_is_left_to_the_person(values: list[str], column: str) -> None:
+    assert guess_coding(values, column) == ((), ())
+
+
+def test_words_tell_the_coding_of_a_column_called_censored() -> None:
+    assert guess_coding(["alive", "dead"], "censored") == (("dead",), ("alive",))
+
+
+def test_a_table_as_this_package_writes_it_is_understood() -> None:
     assert guess_columns(list(patient_table(1))) == {
         **{name: name for name in ("patient_id", "event", "photo", "age", "sex", "site", "stage", "ecog")},
         "time": "time_months",
