@@ -60,7 +60,7 @@ def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
             steps += 1
             if time.monotonic() - ticked > TICK_SECONDS or trainer.seen[phase] >= total:
                 speed = (trainer.images_seen - start) / (time.monotonic() - began)
-                left = (sum(totals.values()) - trainer.images_seen) / speed / 60
+                left = sum(max(0, of - trainer.seen[name]) for name, of in totals.items()) / speed / 60
                 facts = {"images_per_s": speed, "minutes_left": left} | {k: v / steps for k, v in sums.items()}
                 _tick(trainer, run, phase, facts)
                 ticked, sums, steps = time.monotonic(), {}, 0
