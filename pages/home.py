@@ -4,6 +4,39 @@ import streamlit as st
 
 from ui import overview, page, state
 
+ONWARD = (
+    (
+        "cohort",
+        "Cohort",
+        "groups",
+        "Look the study over: table, photos, codes. Or make one, from your table or an example.",
+    ),
+    (
+        "survival_model",
+        "Survival model",
+        "monitoring",
+        "What predicts: photo, clinical data and both side by side, out of fold, with the figures reviewers ask for.",
+    ),
+    (
+        "portrait",
+        "Portrait",
+        "add_a_photo",
+        "From a photo to a risk: upload one, take one, or choose a patient. See it aligned, inverted and scored.",
+    ),
+    (
+        "health_direction",
+        "Health direction",
+        "swap_horiz",
+        "Slide a face towards lower or higher modelled hazard; face, risk and survival curve move together.",
+    ),
+    (
+        "fine_tune",
+        "Fine-tune",
+        "model_training",
+        "Let the generator go on learning from photos of your own, and watch its faces change.",
+    ),
+)
+
 page.masthead(
     "Overview",
     "A face, its risk, and the way between",
@@ -34,20 +67,11 @@ overview.performance(cohort)
 
 st.space("small")
 page.section("Where to go")
-survival, portrait, direction, training = st.columns(4, gap="large")
-with survival:
-    st.page_link("pages/survival_model.py", label="**Survival model**: what predicts", icon=":material/monitoring:")
-    page.note("See photo, clinical data and both side by side, out of fold, with every figure a reviewer asks for.")
-with portrait:
-    st.page_link("pages/portrait.py", label="**Portrait**: from a photo to a risk", icon=":material/add_a_photo:")
-    page.note("Upload a photo, take one, or choose a patient of the study. See it aligned, inverted and scored.")
-with direction:
-    st.page_link("pages/health_direction.py", label="**Health direction**: move a face", icon=":material/swap_horiz:")
-    page.note("Slide a face towards lower or higher modelled hazard; face, risk and survival curve move together.")
-
-with training:
-    st.page_link("pages/fine_tune.py", label="**Fine-tune**: other faces", icon=":material/model_training:")
-    page.note("Let the generator go on learning from photos of your own, and watch its faces change.")
+grid = st.grid(3, gap=("large", "medium"), min_column_width=200)
+for script, name, icon, words in ONWARD:
+    with grid.cell():
+        st.page_link(f"pages/{script}.py", label=f"**{name}**", icon=f":material/{icon}:")
+        page.note(words)
 
 # Pictures come last: the words are on screen while they are rendered.
 with hero:

@@ -68,12 +68,13 @@ def form() -> None:
     settings = meaning(seen, turn)
     page.section("3. Photos and name")
     photos = _photos(turn)
-    settings = _name(settings, turn)
+    settings = _name(settings, turn, photos != NO_PHOTOS)
     page.section("4. Check")
     ready = settings is not None and _check(table.getvalue(), settings, photos != NO_PHOTOS)
+    included, kind = ("", "-table") if photos == NO_PHOTOS else (", photos included", "")
     allowed = st.checkbox(
-        "I may use these data for this, photos included: the people in them agreed, or the law allows it.",
-        key=f"cohort-allowed-{turn}",
+        f"I may use these data for this{included}: the people in them agreed, or the law allows it.",
+        key=f"cohort-allowed-{turn}{kind}",  # who agreed to a table has not agreed to photos
     )
     problem = _name_problem(settings)
     st.button(
@@ -85,11 +86,12 @@ def form() -> None:
         args=(settings, table, photos),
         disabled=not ready or photos is None or not allowed or bool(problem),
     )
-    page.note(
-        problem
-        or "Every photo passes the same gate as an upload on the Portrait page and is stored under its patient's "
-        "id in the study's folder on this machine. Nothing is there until all of it is."
+    stored = (
+        "The table is stored"
+        if photos == NO_PHOTOS
+        else "Every photo passes the same gate as an upload on the Portrait page and is stored under its patient's id"
     )
+    page.note(problem or f"{stored} in the study's folder on this machine. Nothing is there until all of it is.")
 
 
 def _told() -> None:
@@ -169,25 +171,28 @@ def _photos(turn: int) -> UploadedFile | Path | str | None:
     return None
 
 
-def _name(settings: Settings | None, turn: int) -> Settings | None:
+def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None:
+    """The settings with the study's name and title and, where it has photos, what their codes are made with."""
     left, right = st.columns(2, gap="large")
     name = left.text_input(
         "Name of the study", key=f"cohort-name-{turn}", max_chars=64, placeholder="my-study", help="Its folder's name."
     ).strip()
     title = right.text_input("Title", key=f"cohort-title-{turn}", max_chars=200, placeholder="What the pages call it")
-    known = resources.checkpoint_names()
-    preferred = state.pick_checkpoint()
-    checkpoint = left.selectbox(
-        "Checkpoint for the codes",
-        known,
-        index=known.index(preferred) if preferred in known else None,
-        key=f"cohort-checkpoint-{turn}",
-    )
-    aligned = right.checkbox(
-        "The photos are already aligned squares",
-        key=f"cohort-aligned-{turn}",
-        help="Only for photos cut as the generator's training photos were: then no face is searched for.",
-    )
+    checkpoint, aligned = None, False
+    if photos:
+        known = resources.checkpoint_names()
+        preferred = state.pick_checkpoint()
+        checkpoint = left.selectbox(
+            "Checkpoint for the codes",
+            known,
+            index=known.index(preferred) if preferred in known else None,
+            key=f"cohort-checkpoint-{turn}",
+        )
+        aligned = right.checkbox(
+            "The photos are already aligned squares",
+            key=f"cohort-aligned-{turn}",
+            help="Only for photos cut as the generator's training photos were: then no face is searched for.",
+        )
     simulated = right.checkbox(
         "The patients are simulated", key=f"cohort-simulated-{turn}", help="Every page will then say so."
     )

@@ -224,9 +224,14 @@ def test_a_table_without_photos_becomes_a_study(at: View, studies: Path, tmp_pat
     assert not app.exception
     assert "separated by semicolons" in words(app)
     app.multiselect(key="cohort-covariates-0-3").set_value(["BMI", "arm"]).run()
+    assert app.checkbox(key="cohort-allowed-0").label.count("photos")
     app.segmented_control(key="cohort-source-0").set_value("No photos").run()
     app.text_input(key="cohort-name-0").set_value("plain").run()
-    app.checkbox(key="cohort-allowed-0").check().run()
+    agreed = app.checkbox(key="cohort-allowed-0-table")
+    assert "photos" not in agreed.label
+    agreed.check().run()
+    assert {"cohort-checkpoint-0", "cohort-aligned-0"}.isdisjoint({w.key for w in (*app.selectbox, *app.checkbox)})
+    assert "Every photo" not in words(app)
     assert "events" in words(app)
     app.button(key="cohort-make").click().run()
     assert not app.exception

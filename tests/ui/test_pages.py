@@ -64,6 +64,8 @@ def test_home_tells_what_this_is_and_how_good_it_is(open_app: Opener, places: Pl
     assert figures["Harrell's C"] == f"{places.study.report()['harrell']['value']:.3f}"
     assert "95 % CI" in said
     assert said.count("<img src=") == 7 + 8, "seven steps along the direction, eight random faces"
+    links = [element.proto.page for element in app.main if element.type == "page_link"]
+    assert links == ["cohort", "survival_model", "portrait", "health_direction", "fine_tune"]
 
 
 def test_study_and_checkpoint_stay_chosen_from_page_to_page(open_app: Opener, places: Places, tmp_path: Path) -> None:
