@@ -62,8 +62,12 @@ faces = st.container()
 
 st.space("small")
 page.section("How well the photo model does")
-cohort = page.require(state.cohort, "There is no model to show yet")
-overview.performance(cohort)
+cohort = None
+try:
+    cohort = state.cohort()
+    overview.performance(cohort)
+except state.SENTENCES as error:  # the way on is shown all the same
+    page.unavailable("There is no photo model to show", str(error))
 
 st.space("small")
 page.section("Where to go")
@@ -74,7 +78,8 @@ for script, name, icon, words in ONWARD:
         page.note(words)
 
 # Pictures come last: the words are on screen while they are rendered.
-with hero:
-    overview.hero(cohort, checkpoint)
+if cohort is not None:
+    with hero:
+        overview.hero(cohort, checkpoint)
 with faces:
     overview.sample_faces(checkpoint)

@@ -162,8 +162,8 @@ class Study:
     def _need_photos(self) -> None:
         if not self.photos and not self.has_latents:
             raise StudyError(
-                f"{self.name} has no photos, so there is no photo model. Its clinical columns are compared by "
-                f"`python -m study compare {self.name}`."
+                f"{self.name} has no photos, so there is no photo model. Its clinical columns are compared on the page "
+                f"Survival model, or by `python -m study compare {self.name}`."
             )
 
     @cached_property

@@ -55,6 +55,9 @@ def standing(found: Opened) -> None:
     from ui import state
     from ui.cohort_files import checkpoint_of
 
+    if not found.study.photos and not found.study.has_latents:
+        page.note("The study has no photos, so there is nothing to make codes of and no photo model.")
+        return
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Codes**")

@@ -140,7 +140,8 @@ def cohort() -> resources.Cohort:
     name = pick_study()
     if name is None:
         raise StudyError(
-            f"There is no study under {resources.studies_root().name}/. Make one with `python -m study simulate`."
+            f"There is no study under {resources.studies_root().name}/. Make one on the page Cohort, or with "
+            "`python -m study example veteran`."
         )
     return resources.open_cohort(name, checkpoint())
 

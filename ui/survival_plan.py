@@ -98,7 +98,9 @@ def _models(found: Opened) -> tuple[list[str], bool]:
     )
     page.note(
         "The usual ones: ridge Cox where a photo takes part, plain Cox for few clinical columns. Controls always run "
-        "beside them: Kaplan-Meier without covariates, the outcome dealt to other patients, a random direction of W+."
+        "beside them: Kaplan-Meier without covariates, the outcome dealt to other patients"
+        + (", a random direction of W+" * photos)
+        + "."
         + (" The image network learns from the aligned photos themselves, and takes by far the longest." * photos)
     )
     shortcuts = photos and st.checkbox(

@@ -265,5 +265,8 @@ def test_an_example_of_real_patients(at: View, studies: Path) -> None:
     for view in ("Table check", "Photos", "Codes", "Reconstructions"):
         app.segmented_control(key="cohort-view").set_value(view).run()
         assert not app.exception
+        assert not [button for button in app.button if button.label.startswith("Make the codes")]
     app.switch_page("pages/home.py").run()
     assert not app.exception
+    assert "on the page Survival model" in words(app)
+    assert next(element.proto.page for element in app.main if element.type == "page_link") == "cohort"
