@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 MOST_LINES = 6
 SAYS = {
-    "curves": "each line is a quarter of the patients by predicted risk, with its 95 % band; ticks are patients who "
-    "left alive or whose follow-up ended. The further apart the lines, the better the model separates. The quarters "
-    "come from models that never saw these patients. Under the axis: who is still "
-    "followed, who left, who had the event.",
+    "curves": "each line is about a quarter of the patients by predicted risk, with its 95 % band; ticks are patients "
+    "who left alive or whose follow-up ended. The further apart the lines, the better the model separates. Scores "
+    "and limits come from models that never saw these patients, so the groups are not quite of one size. Under "
+    "the axis: who is still followed, who left, who had the event.",
     "hazards": "1 means no difference. “Per SD”: how many times as high the hazard is for a score one standard "
     "deviation higher. Quarters are compared with the lowest. The adjusted rows say what is left once the chosen "
     "covariates are known.",
