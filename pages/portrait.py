@@ -67,7 +67,7 @@ if score is None:
 
 original = results.original(portrait, checkpoint)
 st.markdown("#### How well the code fits the photo")
-results.show_fit(score, original)
+results.show_fit(score, original, cohort)
 st.space("small")
 st.markdown("#### What the model says of this code")
 results.show_risk(score, cohort, portrait.patient)

@@ -143,6 +143,16 @@ def _notes(report: dict[str, Any], encoder: str, inversion: Inversion) -> tuple[
     return tuple(notes)
 
 
+def share_closer(study: Study, inversion: Inversion) -> float | None:
+    """Share, 0 to 1, of the cohort's photos whose codes draw them more closely than this one's does, by perceptual
+    distance; None where the cohort was measured with another distance."""
+    _, index = study.latents()
+    distances = index["perceptual"].to_numpy(float)
+    if distances.size == 0 or (index["perceptual_name"] != inversion.metrics["perceptual_name"]).any():
+        return None
+    return float((distances < inversion.metrics["perceptual"]).mean())
+
+
 def score_photo(
     study: Study,
     checkpoint: Checkpoint,

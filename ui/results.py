@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ui.resources import Cohort
 
 LOSS_NAME = "Loss"
+POOR_FIT = 0.95  # share of the cohort that is drawn more closely, from which on the page warns
 
 
 def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: InversionSettings, guard: Any) -> None:
@@ -70,8 +71,10 @@ def original(portrait: Portrait, checkpoint: Checkpoint) -> np.ndarray:
     return pixels_for(checkpoint, portrait.aligned)
 
 
-def show_fit(score: Score, original: np.ndarray) -> None:
+def show_fit(score: Score, original: np.ndarray, cohort: Cohort) -> None:
     """Original, reconstruction and difference, and how close they are. original: uint8 at the model's resolution."""
+    from study.score import share_closer
+
     inversion = score.inversion
     made = inversion.reconstruction
     side = made.shape[0]
@@ -93,13 +96,20 @@ def show_fit(score: Score, original: np.ndarray) -> None:
             (name, number(m["perceptual"]), "no unit, 0 is identical", GLOSSARY.get(name, "")),
             ("PSNR", f"{number(m['psnr'], 1)} dB", "of the pixels", GLOSSARY["PSNR"]),
             ("SSIM", number(m["ssim"], 2), "of the pixels, 1 is identical", GLOSSARY["SSIM"]),
-            ("Identity distance", number(m["identity"], 2), _identity(m["identity"]), GLOSSARY["identity"]),
+            ("Identity distance", number(m["identity"], 2), "0 is identical", GLOSSARY["identity"]),
         ],
     )
-
-
-def _identity(distance: float) -> str:
-    return "below 0.6: the same person" if distance < 0.6 else "0.6 or more: someone else"
+    share = share_closer(cohort.study, inversion)
+    if share is None:
+        return
+    placed = f"{percent(share)} of the cohort's photos are drawn more closely by their codes than this one is."
+    if share < POOR_FIT:
+        note(placed)
+    else:
+        st.warning(
+            f"{placed} The code has missed much of this face, and the score knows nothing but the code.",
+            icon=":material/warning:",
+        )
 
 
 def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
@@ -130,6 +140,12 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
     )
     if patient:
         st.info(_in_cohort(cohort, patient), icon=":material/group:")
+    elif study.simulated:
+        st.warning(
+            "The model has learned from rendered portraits and survival times drawn from a formula. For a photo of a "
+            "real person these figures show how the method works, and nothing about the person.",
+            icon=":material/science:",
+        )
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.markdown("**Survival of people with this score, over the cohort's quarters of risk**")

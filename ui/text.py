@@ -36,8 +36,8 @@ GLOSSARY = {
     "PSNR": "Peak signal-to-noise ratio of the pixels, in decibel. Higher is closer; above about 30 dB the "
     "difference is hard to see.",
     "SSIM": "Structural similarity of the pixels, 0 to 1. 1 is identical.",
-    "identity": "Distance between the two faces in dlib's recognition space. Below 0.6 the recogniser takes them for "
-    "one person; 0 is identical.",
+    "identity": "Distance between the two faces in dlib's recognition space; 0 is identical. Below 0.6 the recogniser "
+    "takes two sharp photos for one person; soft pictures of different people lie below it too.",
     "coefficients": "The shortest way through W+ that changes the modelled hazard by the step: the model's own "
     "coefficients, carried back through scaling and principal components.",
     "pattern": "What differs, on average, between faces of the cohort whose modelled risk differs by the step: the "

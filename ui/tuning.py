@@ -104,7 +104,7 @@ def _show(tuning: Pivotal, original: np.ndarray) -> None:
         (f"{name}, 0 is identical", "perceptual", 3, ""),
         ("PSNR, more is closer", "psnr", 1, " dB"),
         ("SSIM, 1 is identical", "ssim", 2, ""),
-        ("Identity distance, below 0.6 the same person", "identity", 2, ""),
+        ("Identity distance, 0 is identical", "identity", 2, ""),
     )
     body = "".join(
         f"<tr><th>{html.escape(label)}</th>"

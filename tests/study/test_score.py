@@ -20,7 +20,7 @@ from study.errors import StudyError
 from study.files import write_bytes, write_text
 from study.fit import fit
 from study.prepare import prepare, study_checkpoint
-from study.score import Refused, Score, natural_key, photos_in, score_files, score_photo, score_table
+from study.score import Refused, Score, natural_key, photos_in, score_files, score_photo, score_table, share_closer
 from study.settings import Settings, settings_text
 from study.simulate import encode_jpeg
 from study.store import Study
@@ -77,6 +77,20 @@ def test_one_photo(scored: Scored) -> None:
     )
     with pytest.raises(Cancelled):
         score_photo(study, checkpoint, photo, cancelled=lambda: True)
+
+
+def test_a_fit_is_placed_among_those_of_the_cohort(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, checkpoint = scored
+    inversion = score_photo(study, checkpoint, load_photo(encode_jpeg(face_like(5)), "me.jpg")).inversion
+    assert share_closer(study, inversion) is None, "the cohort was measured otherwise"
+    ws, index = study.latents()
+    distance = float(inversion.metrics["perceptual"])
+    known = index.assign(
+        perceptual_name=inversion.metrics["perceptual_name"],
+        perceptual=np.where(np.arange(len(index)) < 45, distance / 2, distance * 2),
+    )
+    monkeypatch.setattr(Study, "latents", lambda *_: (ws, known))
+    assert share_closer(study, inversion) == 0.75
 
 
 def test_notes_on_other_ways_of_inverting(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:

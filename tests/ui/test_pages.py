@@ -106,6 +106,7 @@ def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest) -> None:
     assert state.score.inversion.metrics["perceptual_name"] in labels, "the distance is called what it is"
     said = words(app)
     assert "out-of-fold C" in said
+    assert "nothing about the person" in said, "a real photo against a simulated study"
     assert len(app.get("plotly_chart")) == 2
     assert len(app.get("download_button")) == 3
     app.button(key="onward").click().run()
