@@ -32,3 +32,4 @@ if editing.shown is None or editing.shown.wish != wish:
 journey.scrub(editing, cohort)
 st.space("small")
 journey.reading(editing, cohort)
+page.research_notice(cohort.study)

@@ -87,3 +87,4 @@ st.markdown("#### Take away")
 results.show_downloads(score, cohort, checkpoint, original)
 with st.expander("Settings and provenance"):
     results.show_details(score, checkpoint)
+page.research_notice(cohort.study)

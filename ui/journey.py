@@ -35,6 +35,7 @@ TUNED_HELP = (
     "start looks like the photo. It changes the pictures and nothing else: hazard, percentile and survival are the "
     "code's."
 )
+IN_SAMPLE = "The model was fitted with this patient, so the start's score is in-sample. "
 TUNED_NOTE = (
     "The frames are drawn by a copy of the generator tuned to this photo; the figures are the code's, the same with "
     "either generator. The further from the start, the less of the photo is left in the picture. "
@@ -227,7 +228,8 @@ def scrub(editing: Editing, cohort: Cohort) -> None:
         _download("Animation (GIF)", lambda: pictures.animation(strip.frames), "health_direction.gif", "image/gif")
         _download("Numbers (CSV)", lambda: strips.table(strip, cohort), "health_direction.csv", "text/csv")
     page.note(
-        f"At rest at HR {strips.hr_text(strip, at)} to the start. {TUNED_NOTE if shown.wish.tuned else ''}"
+        f"At rest at HR {strips.hr_text(strip, at)} to the start. {strips.beyond(strip, cohort, at)}"
+        f"{TUNED_NOTE if shown.wish.tuned else ''}{IN_SAMPLE if shown.wish.source == PATIENT else ''}"
         "Pictures are drawn by a generator: they show what the model reads from faces, not how this person would look."
     )
 
@@ -293,7 +295,8 @@ def reading(editing: Editing, cohort: Cohort) -> None:
     direction = editing.shown.direction
     with st.expander("How to read this"):
         st.markdown(
-            f"- **Step**: {GLOSSARY['log-HR']}\n"
+            f"- **Step**: {GLOSSARY['step']}\n"
+            f"- **Log-HR to the cohort's median**: {GLOSSARY['log-HR']}\n"
             f"- **W+**: {GLOSSARY['W+']}\n"
             f"- **{direction.name}**: {GLOSSARY[direction.kind]}\n"
             f"- **Survival**: {GLOSSARY['survival']}\n"

@@ -159,8 +159,16 @@ def rounded(values: NDArray[np.float64] | Sequence[float], digits: int) -> list[
 def sheet(strip: Strip) -> bytes:
     """One frame a doubling, side by side with their labels, as a PNG."""
     marks = ticks(len(strip.steps))
-    labels = [str(mark["label"]).replace(THIN, " ") for mark in marks]
+    labels = [str(mark["label"]).replace(THIN, " ").replace("\u00d7", "x") for mark in marks]  # Pillow's font has no ×
     return pictures.encode(pictures.strip(strip.frames[[mark["index"] for mark in marks]], labels))
+
+
+def beyond(strip: Strip, cohort: Cohort, index: int) -> str:
+    """A sentence where no patient of the cohort has a score like that of a frame, else nothing."""
+    scores = cohort.model.cohort_["log_hr"]
+    if scores.min() <= strip.log_hr[index] <= scores.max():
+        return ""
+    return "No patient of the cohort has such a score: hazard and survival are extrapolated here. "
 
 
 def hr_text(strip: Strip, index: int) -> str:

@@ -13,6 +13,8 @@ GLOSSARY = {
     "inversion": "Inversion searches the code in W+ whose rendered face comes closest to the photo.",
     "log-HR": "Natural logarithm of the hazard ratio between this face and the cohort's median face. "
     "0 is the median; +0.69 doubles the modelled hazard; \u22120.69 halves it.",
+    "step": "Hazard ratio between the face drawn and the face at the start. A step of ×\u20092 doubles the hazard that "
+    "the model gives, whatever it was at the start.",
     "HR": "Hazard ratio: how many times as high the modelled rate of the event is, at any time, as for the cohort's "
     "median face.",
     "percentile": "Share of the cohort's patients whose out-of-fold score is lower. Out-of-fold: each patient was "

@@ -222,6 +222,7 @@ def test_a_patient_can_be_moved_and_moves_back(open_app: Opener, places: Places)
     assert not app.exception
     editing = app.session_state["editing"]
     first = editing.shown
+    assert "in-sample" in words(app)
     app.segmented_control(key="kind").set_value("Pattern").run()
     finish(app, "editing")
     assert editing.shown.direction.kind == "pattern"

@@ -1,14 +1,16 @@
 """The slider's steps, bands of layers, and everything sent to the scrubber."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from latent.edit import synthesize
 from study.direction import health_direction
 from tests.ui.conftest import Places
-from ui import strips
+from ui import pictures, strips
 from ui.jobs import Job
 from ui.journey import Wish
 from ui.resources import Cohort
@@ -81,6 +83,23 @@ def test_what_the_browser_gets_fits_together(shown: strips.Shown, cohort: Cohort
 
 def test_numbers_beyond_the_follow_up_are_left_out_and_not_made_up() -> None:
     assert strips.rounded([0.25, float("nan")], 2) == [0.25, None]
+
+
+def test_the_strip_to_take_away_has_readable_labels(shown: strips.Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    drawn = pictures.strip
+    monkeypatch.setattr(pictures, "strip", lambda frames, labels: written.extend(labels) or drawn(frames, labels))
+    strips.sheet(shown.strip)
+    font = ImageFont.load_default(size=21)
+    missing = bytes(font.getmask("\uffff"))
+    assert len(written) == 7
+    assert all(bytes(font.getmask(letter)) != missing for letter in set("".join(written)) - {" "})
+
+
+def test_scores_that_no_patient_has_are_said_to_be_extrapolated(shown: strips.Shown, cohort: Cohort) -> None:
+    scores = np.sort(cohort.model.cohort_["log_hr"].to_numpy())
+    strip = replace(shown.strip, log_hr=np.array([scores[0] - 0.01, scores[0], 0.0, scores[-1], scores[-1] + 0.01]))
+    assert ["extrapolated" in strips.beyond(strip, cohort, i) for i in range(5)] == [True, False, False, False, True]
 
 
 def test_downloads(shown: strips.Shown, cohort: Cohort) -> None:
