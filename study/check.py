@@ -45,7 +45,8 @@ def summary(study: Study, findings: Findings) -> str:
     if study.excluded:
         lines.append(f"{len(study.excluded)} patients are excluded ({EXCLUSIONS_FILE}).")
     counts = findings.counts
-    lines.append(f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes.")
+    told = (f"{counts[kind]} {kind}{'' if counts[kind] == 1 else 's'}" for kind in ("error", "warning", "note"))
+    lines.append(f"{', '.join(told)}.")
     return "\n".join(lines)
 
 

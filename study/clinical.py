@@ -85,6 +85,12 @@ def design(clinical: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return np.column_stack(columns) if columns else np.empty((len(clinical), 0)), names
 
 
+def references(clinical: pd.DataFrame) -> dict[str, str]:
+    """Covariate of words -> the level that the others are compared with in `design`."""
+    words = {name: column for name, column in clinical.items() if isinstance(column.dtype, pd.CategoricalDtype)}
+    return {str(name): str(column.cat.categories[0]) for name, column in words.items() if len(column.cat.categories)}
+
+
 def clinical_cox(
     study: Study, names: Sequence[str] | None = None, strata: str | None = None, ties: str = "efron"
 ) -> tuple[CoxFit, pd.DataFrame]:
