@@ -48,12 +48,12 @@ def calibration_words(figures: Mapping[str, Estimate], mean_predicted: float, ho
     if "slope" in figures:
         e = figures["slope"]
         verdict = _side(e, 1, "predicted risks are too extreme", "predicted risks are too alike")
-        verdict = verdict or "no sign that risks are too extreme or too alike"
+        verdict = verdict or "predicted risks are not shown to be too extreme or too alike"
         said.append(f"Slope {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is perfect): {verdict}.")
     if "intercept" in figures:
         e = figures["intercept"]
         verdict = _side(e, 0, "risks are too high on the whole", "risks are too low on the whole")
-        verdict = verdict or "no sign that risks are too high or too low on the whole"
+        verdict = verdict or "risks are not shown to be too high or too low on the whole"
         words = interval_words(e.value, e.low, e.high, 2)
         said.append(f"Intercept {words.removesuffix(')')}; 0 is perfect): {verdict}.")
     if "ici" in figures:
