@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,8 @@ def show_fit(score: Score, original: np.ndarray, cohort: Cohort) -> None:
     share = share_closer(cohort.study, inversion)
     if share is None:
         return
-    placed = f"{percent(share)} of the cohort's photos are drawn more closely by their codes than this one is."
+    below = math.floor(100 * share)  # rounded down: 100 only where it is all of them
+    placed = f"{below} % of the cohort's photos are drawn more closely by their codes than this one is."
     if share < POOR_FIT:
         note(placed)
     else:
