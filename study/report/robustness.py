@@ -13,7 +13,8 @@ from study.report.words import interval, number, p_words
 def robustness(facts: Facts) -> Html:
     """Section Robustness and shortcuts."""
     parts = [_controls(facts), shortcuts(facts), changed_photos(facts), _errors(facts), _truth(facts), not_run(facts)]
-    return section("robustness", "Robustness and shortcuts", *[part for part in parts if part])
+    told = [part for part in parts if part]
+    return section("robustness", "Robustness and shortcuts", *told) if told else Html("")
 
 
 def _controls(facts: Facts) -> Html:

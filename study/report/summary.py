@@ -99,5 +99,5 @@ def _cautions(facts: Facts) -> list[str]:
     if facts.follow.entry:
         found.append("Some patients came under observation late (left truncation).")
     if not math.isfinite(facts.follow.median.value):
-        found.append("Median follow-up is not reached: fewer than half of the patients were seen to the end of it.")
+        found.append("Median follow-up is not reached: too few patients left without the event for it to be told.")
     return found

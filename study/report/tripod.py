@@ -16,6 +16,7 @@ from survival.subgroups import ALL
 
 AUTHORS = "For the authors."
 Answer = Callable[[Facts], str]
+NO_MODEL = "No model was fitted or compared yet."
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ def _split(f: Facts) -> str:
         return "No models were compared."
     plan = f.comparison.plan
     return f"Repeated nested cross-validation by patient, {plan.repeats} × {plan.folds} folds. No external patients."
+
+
+def _of_a_model(answer: Answer) -> Answer:
+    """The answer where a model was fitted or compared; without one it would claim what nobody did."""
+    return lambda f: answer(f) if f.comparison is not None or f.fitted is not None else NO_MODEL
 
 
 def _models(f: Facts) -> str:
@@ -118,7 +124,7 @@ ITEMS = (
         "4",
         "Introduction",
         "Aims, and whether development or evaluation",
-        lambda f: "Development with internal validation.",
+        _of_a_model(lambda f: "Development with internal validation."),
     ),
     Item("5a", "Methods", "Sources of the data and why they suit", lambda f: _source(f)),
     Item("5b", "Methods", "Dates of recruitment and of the end of follow-up"),
@@ -140,7 +146,10 @@ ITEMS = (
     Item("8b", "Methods", "Who judged the outcome, where judgement is needed"),
     Item("8c", "Methods", "Whether they were blind to predictors"),
     Item(
-        "9a", "Methods", "How predictors were chosen beforehand", lambda f: f"Feature sets fixed by the plan{_sets(f)}."
+        "9a",
+        "Methods",
+        "How predictors were chosen beforehand",
+        _of_a_model(lambda f: f"Feature sets fixed by the plan{_sets(f)}."),
     ),
     Item(
         "9b",
@@ -156,7 +165,7 @@ ITEMS = (
         "12b",
         "Methods",
         "How predictors enter the model",
-        lambda f: "Scaled, principal components, levels, all learned in the fold (Methods, Models).",
+        _of_a_model(lambda f: "Scaled, principal components, levels, all learned in the fold (Methods, Models)."),
     ),
     Item("12c", "Methods", "Type of model, building, tuning, internal validation", _models),
     Item("12d", "Methods", "Differences between clusters", _sites),
@@ -166,20 +175,22 @@ ITEMS = (
         "12g",
         "Methods",
         "How predictions are calculated",
-        lambda f: "From the fold's own fit; for new patients by the study's model file (Reproducibility).",
+        _of_a_model(lambda f: "From the fold's own fit; for new patients by the study's model file (Reproducibility)."),
     ),
     Item(
         "13",
         "Methods",
         "Class imbalance",
-        lambda f: "Censored times are modelled as such; nothing was re-weighted or re-sampled.",
+        _of_a_model(lambda f: "Censored times are modelled as such; nothing was re-weighted or re-sampled."),
     ),
     Item("14", "Methods", "Fairness: what was done", _groups),
     Item(
         "15",
         "Methods",
         "What the model puts out, and thresholds",
-        lambda f: f"Log hazard ratio and survival at {times(f.study.horizons, f.unit)}; no threshold is set.",
+        _of_a_model(
+            lambda f: f"Log hazard ratio and survival at {times(f.study.horizons, f.unit)}; no threshold is set."
+        ),
     ),
     Item("16", "Methods", "Differences between development and evaluation data", _evaluated),
     Item(

@@ -170,6 +170,9 @@ def test_texts_of_a_study_are_texts(tmp_path: Path) -> None:
     assert "No model has been fitted or compared yet" in said
     assert "Simulated" not in said
     assert '<section id="models">' not in report
+    assert said.count("No model was fitted or compared yet.") == 6, "the checklist claims nothing of a model"
+    assert "internal validation." not in said
+    assert not re.search(r"<section[^>]*>\s*<h2[^>]*>[^<]*</h2>\s*</section>", report), "a heading without a word"
 
 
 @given(st.text())
