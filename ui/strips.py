@@ -123,9 +123,9 @@ def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:
         "time_unit": unit,
         "time_title": f"{unit} since the photo",
         "track": {
-            "low_end": "healthier: lower modelled hazard",
+            "low_end": "lower modelled hazard",
             "middle": "hazard ratio to the start",
-            "high_end": "more ill: higher modelled hazard",
+            "high_end": "higher modelled hazard",
         },
         "caption": shown.caption,
         "alt": shown.caption,
