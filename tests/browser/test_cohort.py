@@ -168,7 +168,7 @@ def test_a_new_study(page: Page, screenshots: Path) -> None:
     field = page.get_by_placeholder("my-study")
     field.fill("fresh")
     field.press("Enter")
-    page.get_by_text("I may use these data and photos").click()
+    page.get_by_text("I may use these data for this, photos included").click()
     shoot(page, screenshots, "cohort-new")
     page.get_by_role("button", name="Make the study").click()
     page.get_by_role("button", name="Choose it in the sidebar").click(timeout=WORK)
