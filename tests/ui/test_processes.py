@@ -176,7 +176,7 @@ def test_a_taken_over_job_can_be_stopped(queue: Queue) -> None:
 def test_an_interrupted_job_is_recognised_and_resumed(queue: Queue) -> None:
     job = add(queue, "quick", "a")
     with queue.turn():  # as a machine leaves it that went down: numbers that now belong to other processes
-        queue.change(job.id, state="running", pid=os.getpid(), born="before", runner=os.getppid(), runner_born="before")
+        queue.change(job.id, state="running", pid=os.getpid(), born="before", runner=os.getpid(), runner_born="before")
     assert state(queue, job) == "interrupted"
     queue.wake()
     idle(queue)
