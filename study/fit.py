@@ -53,28 +53,33 @@ def recovered_share(
     return Estimate(float(share[0]), float(low), float(high), len(time))
 
 
-def _against_truth(study: Study, model: CoxModel, table: pd.DataFrame) -> dict[str, Any]:
-    """Figures that only a simulated study can give."""
+def against_truth(
+    study: Study,
+    patients: pd.Series,
+    time: NDArray[np.float64],
+    event: NDArray[np.bool_],
+    score: NDArray[np.float64],
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Figures that only a simulated study can give of out-of-fold scores (m,), one a patient; {} for other studies.
+
+    Raises StudyError where truth.csv lacks the hazard of the face.
+    """
     if study.truth is None:
         return {}
     if "face_log_hazard" not in study.truth:
         raise StudyError("truth.csv has no column face_log_hazard. Run `python -m study simulate` again.")
-    rows = study.truth.set_index("patient_id").loc[table["patient_id"]]
-    time, event = table["time"].to_numpy(float), table["event"].to_numpy(bool)
-    face, oof = rows["face_log_hazard"].to_numpy(float), model.oof_log_hr_
-    true = concordance_ci(time, event, face, n=BOOTSTRAP, seed=model.seed)
-    share = recovered_share(time, event, oof, face, seed=model.seed)
-    correlation = float(np.corrcoef(oof, face)[0, 1]) if oof.std() > 0 else 0.0
+    face = study.truth.set_index("patient_id").loc[patients, "face_log_hazard"].to_numpy(float)
+    true = concordance_ci(time, event, face, n=BOOTSTRAP, seed=seed)
+    share = recovered_share(time, event, score, face, seed=seed)
+    correlation = float(np.corrcoef(score, face)[0, 1]) if score.std() > 0 else 0.0
     return {"harrell_face": asdict(true), "recovered_share": asdict(share), "correlation_with_face": correlation}
 
 
-def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -> dict[str, Any]:
-    """Provenance and out-of-fold figures of a fitted model, ready for JSON."""
-    time, event, oof = table["time"].to_numpy(float), table["event"].to_numpy(bool), model.oof_log_hr_
-    tau = min(study.horizons[-1], float(time.max()))
+def provenance(study: Study, table: pd.DataFrame) -> dict[str, Any]:
+    """What every report of a model of the codes says of its origin; table: the patients it was fitted to."""
     embedding = study.embedding
     return {
-        "model": name,
         "study": study.name,
         "simulated": study.simulated,
         "checkpoint": embedding.checkpoint,
@@ -87,9 +92,20 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "patients_in_table": len(study.patients),
         "photo_rule": study.settings.photo_rule,
         "excluded": sorted(study.excluded.keys() & set(study.patients["patient_id"])),
-        "events": int(event.sum()),
+        "events": int(table["event"].sum()),
         "time_unit": study.time_unit,
         "horizons": list(study.horizons),
+        "inversion_and_survival": error_and_survival(study, table).as_dict(),
+    }
+
+
+def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -> dict[str, Any]:
+    """Provenance and out-of-fold figures of a fitted model, ready for JSON."""
+    time, event, oof = table["time"].to_numpy(float), table["event"].to_numpy(bool), model.oof_log_hr_
+    tau = min(study.horizons[-1], float(time.max()))
+    return {
+        "model": name,
+        **provenance(study, table),
         "penalty": model.penalty,
         "alpha": float(model.alpha_),
         "components": int(model.n_components_),
@@ -100,8 +116,7 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "uno_tau": tau,
         "calibration_slope": asdict(model.calibration_slope_),
         "fold_cosine": float(model.fold_cosine_),
-        "inversion_and_survival": error_and_survival(study, table).as_dict(),
-        "truth": _against_truth(study, model, table),
+        "truth": against_truth(study, table["patient_id"], time, event, oof, model.seed),
         "notes": list(model.notes_),
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
     }

@@ -179,7 +179,7 @@ class CoxModel:
         )
         self._set(choice, outcome, cohort, np.shape(X)[1:])
         self.oof_log_hr_, self.fold_alphas_ = oof, nested.alphas
-        self.fold_cosine_ = _mean_cosine(nested.gradients)
+        self.fold_cosine_ = mean_cosine(nested.gradients)
         self.notes_ = self._notes(choice)
         return self
 
@@ -281,7 +281,7 @@ class CoxModel:
             raise SurvivalError("The Cox model has not been fitted yet: fit or load it first.")
 
 
-def _mean_cosine(gradients: np.ndarray) -> float:
+def mean_cosine(gradients: np.ndarray) -> float:
     """Mean cosine between all pairs of rows; a row of zeros (the null model) agrees with nothing and counts 0."""
     length = np.linalg.norm(gradients, axis=1, keepdims=True)
     unit = np.divide(gradients, length, out=np.zeros_like(gradients), where=length > 0)

@@ -14,17 +14,17 @@ from study.comparison.features import PHOTO, gather
 from study.comparison.plan import IMAGE
 from study.comparison.record import MODEL, Comparison, Judged
 from study.comparison.standing import stale_reasons
-from study.error_survival import error_and_survival
 from study.errors import StudyError
 from study.files import csv_text, replacing_folder, write_json, write_text
-from study.fit import recovered_share
+from study.fit import against_truth, provenance
 from study.settings import SAFE_NAME
 from study.store import CHOSEN_FILE, MODELS, OUT_OF_FOLD_FILE, REPORT_FILE, USUAL_MODEL, Study
 from survival.applied import AppliedModel, applicable, why_not_saved
+from survival.cox import mean_cosine
 from survival.errors import FitCancelled, SurvivalError
 from survival.evaluate import HARRELL, UNO
 from survival.likelihood import calibration_slope
-from survival.metrics import Estimate, concordance_ci
+from survival.metrics import Estimate
 from survival.models import make_model
 
 Told = Callable[[str], None]
@@ -115,9 +115,7 @@ def _fold_cosine(judged: Judged, codes: np.ndarray, comparison: Comparison, canc
         except SurvivalError:
             return float("nan")
         gradients.append(np.asarray(found).ravel())
-    length = np.linalg.norm(gradients, axis=1, keepdims=True)
-    unit = np.divide(gradients, length, out=np.zeros_like(gradients), where=length > 0)
-    return float((unit @ unit.T)[np.triu_indices(len(unit), 1)].mean())
+    return mean_cosine(np.array(gradients))
 
 
 def _applied(judged: Judged, base: Any, comparison: Comparison, cosine: float, notes: tuple[str, ...]) -> AppliedModel:
@@ -152,26 +150,14 @@ def _write(study: Study, comparison: Comparison, judged: Judged, model: AppliedM
 
 def _report(study: Study, comparison: Comparison, judged: Judged, model: AppliedModel, name: str) -> dict[str, Any]:
     """What `fit` writes of a model, from the comparison."""
-    embedding, table = study.embedding, study.analysed()[1]
+    cohort = model.cohort_
+    time, event, score = (cohort[key].to_numpy() for key in ("time", "event", "log_hr"))
     return {
         "model": name,
         "label": judged.label,
         "comparison": comparison.name,
         "candidate": judged.name,
-        "study": study.name,
-        "simulated": study.simulated,
-        "checkpoint": embedding.checkpoint,
-        "checkpoint_sha256": embedding.checkpoint_sha256,
-        "preset": embedding.preset,
-        "perceptual_name": embedding.settings.get("perceptual_name", ""),
-        "encoder_sha256": embedding.settings.get("encoder_sha256", ""),
-        "latents_sha256": embedding.latents_sha256,
-        "patients": model.n_patients_,
-        "patients_in_table": len(study.patients),
-        "excluded": sorted(study.excluded.keys() & set(study.patients["patient_id"])),
-        "events": model.n_events_,
-        "time_unit": study.time_unit,
-        "horizons": list(study.horizons),
+        **provenance(study, study.analysed()[1]),
         "folds": comparison.plan.folds,
         "repeats": comparison.plan.repeats,
         "seed": comparison.plan.seed,
@@ -180,8 +166,7 @@ def _report(study: Study, comparison: Comparison, judged: Judged, model: Applied
         "uno_tau": model.uno_tau_,
         "calibration_slope": _plain(model.calibration_slope_),
         "fold_cosine": None if np.isnan(model.fold_cosine_) else model.fold_cosine_,
-        "inversion_and_survival": error_and_survival(study, table).as_dict(),
-        "truth": _truth(study, model),
+        "truth": against_truth(study, cohort["patient"], time, event, score),
         "notes": list(model.notes_),
         "versions": comparison.versions,
     }
@@ -189,19 +174,3 @@ def _report(study: Study, comparison: Comparison, judged: Judged, model: Applied
 
 def _plain(e: Estimate) -> dict[str, Any]:
     return {key: None if isinstance(v, float) and np.isnan(v) else v for key, v in asdict(e).items()}
-
-
-def _truth(study: Study, model: AppliedModel) -> dict[str, Any]:
-    """Figures that only a simulated study can give, as `fit` has them."""
-    if study.truth is None or "face_log_hazard" not in study.truth:
-        return {}
-    rows = study.truth.set_index("patient_id").loc[model.cohort_["patient"]]
-    face = rows["face_log_hazard"].to_numpy(float)
-    time, event = model.cohort_["time"].to_numpy(), model.cohort_["event"].to_numpy()
-    share = recovered_share(time, event, model.oof_log_hr_, face)
-    spread = model.oof_log_hr_.std() > 0
-    return {
-        "harrell_face": asdict(concordance_ci(time, event, face)),
-        "recovered_share": asdict(share),
-        "correlation_with_face": float(np.corrcoef(model.oof_log_hr_, face)[0, 1]) if spread else 0.0,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from study.errors import StudyError
 from study.exclusions import exclude, include
 from study.fit import fit
 from study.score import risk_of
+from study.standing import model_standing
 from study.store import Study
 from survival.applied import AppliedModel
 from survival.cox import CoxModel
@@ -63,6 +65,8 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     report = study.report(name)
     assert report["harrell"]["value"] == pytest.approx(result.figure("photo / cox-ridge").value)
     assert report["truth"]["recovered_share"]["value"] > 0.7
+    changed = replace(study, settings=replace(study.settings, photo_rule="last"))
+    assert any("another one counts" in reason for reason in model_standing(changed, name).reasons)
     use(study, "photo")
     assert Study.open(study.path).chosen_model == "photo"
     assert isinstance(study.model("photo"), CoxModel)
