@@ -101,7 +101,8 @@ def open_plan(
     record: dict[str, Any] | None = None
     if source is not None and start is not None:
         copied = networks.fill_from(source, *networks.build(plan, 0))
-        words += networks.in_words(source.name, copied)
+        used = networks.in_words(source.name, copied)
+        words += used[:1] if settings.critic == "projected" else used
         kept: dict[str, Any] = {name: source.config[name] for name in ("source", "licence") if name in source.config}
         record = {"path": str(start.resolve()), "name": source.name, "digests": digests(source), **kept, **copied}
         record["half_precision"] = bool(source.config.get("half_precision", False))

@@ -322,11 +322,14 @@ def test_a_status_nobody_stands_behind_is_killed(tmp_path: Path) -> None:
     assert read_status(tmp_path)["state"] == "killed"
 
 
-def test_a_run_against_frozen_features_goes_on_bit_for_bit(data: Path, start: Path, tmp_path: Path) -> None:
+def test_a_run_against_frozen_features_goes_on_bit_for_bit(
+    data: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ("--start", start, "--critic", "projected", "--batch", 4, "--tick-kimg", 0.008, "--mirror")
     for name, lengths in (("straight", (0.016,)), ("broken", (0.008, 0.016))):
         for kimg in lengths:
             assert cli.run(arguments(data, "--run", tmp_path / name, *words, "--kimg", kimg)) == 0
+    assert "discriminator" not in capsys.readouterr().err, "the start's is not used"
     first, second = weights(tmp_path / "straight"), weights(tmp_path / "broken")
     assert all(torch.equal(first[name], second[name]) for name in first)
     moved = load_checkpoint(start).generator.synthesis.b16.conv1.weight
