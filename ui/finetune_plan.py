@@ -80,7 +80,7 @@ def plan(chosen: TrainingSet | None) -> None:
         page.note("What is shown is chosen for this resolution and machine. Leave it unless you know why not.")
         given = _settings(defaults)
     problem = _problem(start, chosen, result, {**given, "kimg": kimg})
-    _facts(start, chosen, kimg)
+    _facts(start, chosen, kimg, given.get("critic") == "projected")
     busy = any(job.active for job in resources.queue().jobs()[0])
     # Not a callback: its arguments would be those of the last run, without a number typed just before the click.
     if (
@@ -234,14 +234,18 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, given: dict[st
     return ""
 
 
-def _facts(start: Start, chosen: TrainingSet | None, kimg: float) -> None:
+def _facts(start: Start, chosen: TrainingSet | None, kimg: float, projected: bool) -> None:
+    if projected:
+        beginning = "the generator goes on from where it is; the judges begin anew, and no discriminator is kept"
+    elif start.discriminator:
+        beginning = "generator and discriminator go on from where they are"
+    else:
+        beginning = "it has no discriminator, so that one starts from random weights: expect a rougher beginning"
     rows: list[tuple[str, str] | tuple[str, str, str]] = [
         (
             "Start",
             f"{start.name}, {start.resolution} × {start.resolution} px",
-            "generator and discriminator go on from where they are"
-            if start.discriminator
-            else "it has no discriminator, so that one starts from random weights: expect a rougher beginning",
+            beginning,
         )
     ]
     if chosen is not None and chosen.to_train_on:

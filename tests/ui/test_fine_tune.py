@@ -114,6 +114,7 @@ def test_another_opponent_takes_its_own_settings_along(shop: Shop) -> None:
     labels = [box.label for box in (*app.selectbox, *app.number_input)]
     assert "Augmentation" not in labels
     assert "R1 weight (gamma)" not in labels
+    assert "the judges begin anew" in words(app)
     app.button(key="finetune-begin").click().run()
     assert not app.exception
     [job] = shop.queue.jobs()[0]
