@@ -17,8 +17,7 @@ class Group:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         local = int(os.environ.get("LOCAL_RANK", "0"))
-        several_gpus = device == "cuda" and self.size > 1
-        self.device = torch.device(f"cuda:{local}" if several_gpus else device)
+        self.device = torch.device(f"cuda:{local}" if device == "cuda" else device)  # set_device wants a number
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
         if self.size > 1:

@@ -41,9 +41,14 @@ class Adversary:
         self.opt = torch.optim.Adam(groups, betas=(0.0, 0.99), eps=1e-8)
         self.critic_opt = torch.optim.Adam(self.heads, lr=s.critic_rate, betas=(0.0, 0.99), eps=1e-8)
 
-    def step(self) -> dict[str, float]:
-        """One update of generator and encoder, then one of the critic on the same pictures."""
+    def step(self, rate: float) -> dict[str, Tensor]:
+        """One update of generator and encoder, then one of the critic on the same pictures; rate: share of the
+        learning rates."""
         t, s = self.t, self.t.s
+        groups = [*self.opt.param_groups, *self.critic_opt.param_groups]
+        peaks = (s.adversary_rate, s.adversary_encoder_rate, s.critic_rate)
+        for group, peak in zip(groups, peaks, strict=True):
+            group["lr"] = peak * rate
         real, targets = t.data.batch(s.batch, t.rng)
         paired = s.batch - int(s.batch * s.free_share)
         codes, cost, error = t.codes(real[:paired], targets[:paired])
@@ -69,8 +74,8 @@ class Adversary:
         self.critic_opt.zero_grad(set_to_none=True)
         loss.backward()
         self.critic_opt.step()
-        measured = {name: float(value.detach()) for name, value in losses.items()}
-        return measured | {"critic_loss": float(loss.detach()), "readout": float(error)}
+        measured = losses | {"critic_loss": loss, "readout": error}
+        return {name: value.detach() for name, value in measured.items()}
 
     def _reconstruction_losses(
         self, image: Tensor, real: Tensor, found: list[Tensor], target: list[Tensor]

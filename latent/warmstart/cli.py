@@ -11,8 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from latent.checkpoints import PARTS, load_checkpoint, save_checkpoint
+from latent.errors import LatentError
 from latent.images import to_uint8
 from latent.warmstart.data import Portraits
 from latent.warmstart.settings import PHASES, Settings
@@ -47,22 +49,29 @@ def _tick(trainer: Trainer, run: Path, phase: str, facts: dict[str, float]) -> N
 
 
 def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
-    """Run the phases "autoencoding", "adversary" and "discriminator" to the given numbers of images."""
+    """Run the phases "autoencoding", "adversary" and "discriminator" to the given numbers of images.
+
+    Raises LatentError where a loss is no number.
+    """
     began, start = time.monotonic(), trainer.images_seen
     for phase, total in totals.items():
         if phase == "discriminator" and trainer.images_seen and not trainer.seen["mapping"]:
             trainer.fit_mapping()
-        sums: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}
         steps, ticked = 0, time.monotonic()
         while trainer.seen[phase] < total:
             for name, value in trainer.step(phase, trainer.seen[phase] / total).items():
-                sums[name] = sums.get(name, 0.0) + value
+                sums[name] = sums[name] + value if name in sums else value
             steps += 1
             if time.monotonic() - ticked > TICK_SECONDS or trainer.seen[phase] >= total:
+                means = {name: float(value) / steps for name, value in sums.items()}
+                if any(value != value for value in means.values()):
+                    raise LatentError(
+                        f"A loss is not a number after {trainer.images_seen} images; the last state is kept."
+                    )
                 speed = (trainer.images_seen - start) / (time.monotonic() - began)
                 left = sum(max(0, of - trainer.seen[name]) for name, of in totals.items()) / speed / 60
-                facts = {"images_per_s": speed, "minutes_left": left} | {k: v / steps for k, v in sums.items()}
-                _tick(trainer, run, phase, facts)
+                _tick(trainer, run, phase, {"images_per_s": speed, "minutes_left": left} | means)
                 ticked, sums, steps = time.monotonic(), {}, 0
 
 

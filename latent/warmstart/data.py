@@ -11,6 +11,8 @@ from latent.dataset import load
 from latent.factors import readout_targets
 from latent.warmstart.settings import Settings
 
+RESIDENT = 8 * 2**30  # bytes of portraits that are kept on the device; more are copied a batch at a time
+
 
 class Portraits:
     """Images (N, 3, R, R) uint8 with readout targets (N, t); draws batches, half of them mirrored, without repeating
@@ -19,8 +21,10 @@ class Portraits:
     def __init__(self, folder: Path, settings: Settings, device: torch.device) -> None:
         images, table = load(folder, settings.resolution)
         targets, signs = readout_targets(table)
-        self.targets, self.signs = torch.from_numpy(targets), torch.from_numpy(signs)
+        self.targets, self.signs = torch.from_numpy(targets).to(device), torch.from_numpy(signs).to(device)
         self.images = torch.from_numpy(images).permute(0, 3, 1, 2)
+        if self.images.nbytes <= RESIDENT:
+            self.images = self.images.to(device)
         self.device = device
         self._order: list[int] = []
 
@@ -33,8 +37,8 @@ class Portraits:
         if len(self._order) < size:
             self._order = torch.randperm(len(self.images), generator=rng).tolist()
         rows, self._order = self._order[:size], self._order[size:]
-        mirror = torch.rand(size, generator=rng) < 0.5
+        mirror = (torch.rand(size, generator=rng) < 0.5).to(self.device)
         images, targets = self[rows], self.targets[rows]
-        images = torch.where(mirror.to(self.device)[:, None, None, None], images.flip(3), images)
+        images = torch.where(mirror[:, None, None, None], images.flip(3), images)
         targets = torch.where(mirror[:, None], targets * self.signs, targets)
-        return images.contiguous(memory_format=torch.channels_last), targets.to(self.device)
+        return images.contiguous(memory_format=torch.channels_last), targets

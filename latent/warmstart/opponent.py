@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Opponent:
         rate = trainer.s.discriminator_rate * share
         self.opt = torch.optim.Adam(trainer.d.parameters(), lr=rate, betas=(0.0, 0.99**share), eps=1e-8)
 
-    def step(self) -> dict[str, float]:
+    def step(self) -> dict[str, Tensor]:
         """Logistic loss, and R1 every 16th step."""
         t, s = self.t, self.t.s
         penalise = (t.seen["discriminator"] // s.batch) % R1_EVERY == 0
@@ -41,7 +42,7 @@ class Opponent:
         self.opt.zero_grad(set_to_none=True)
         total.backward()
         self.opt.step()
-        return {"d_loss": float(loss.detach()), "d_sign": float(on_real.detach().sign().mean())}
+        return {"d_loss": loss.detach(), "d_sign": on_real.detach().sign().mean()}
 
     def state(self) -> dict[str, Any]:
         return {"opt": self.opt.state_dict()}
