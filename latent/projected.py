@@ -28,7 +28,7 @@ def augment(images: Tensor, rng: torch.Generator | None = None) -> Tensor:
     device = images.device
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=rng).to(device)
+        return torch.rand(*shape, generator=rng, device=device if rng is None else rng.device).to(device)
 
     x = images + (draw(n, 1, 1, 1) - 0.5) * 0.6
     grey = x.mean(1, keepdim=True)

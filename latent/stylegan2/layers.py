@@ -168,7 +168,7 @@ class SynthesisLayer(nn.Module):
         """x (N, i, H, W), w (N, w_dim) -> (N, o, R, R), scaled by `gain`."""
         act_gain = ops.ROOT2 * gain
         styles = self.affine(w)  # [N, i]
-        norms = torch.addmm(styles.new_tensor(1e-8), styles.square(), self._squared(self.weight).t())
+        norms = torch.addmm(styles.new_full((), 1e-8), styles.square(), self._squared(self.weight).t())
         scale = (norms.rsqrt() * (act_gain * self.up**2))[:, :, None, None]  # [N, o, 1, 1]
         x = x * styles[:, :, None, None]
         x = ops.upsample2_conv(x, self._swapped(self.weight)) if self.up == 2 else ops.conv2d(x, self.weight, padding=1)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -41,9 +42,16 @@ def resample_filter() -> torch.Tensor:
     return torch.tensor([[a * b / total for b in TAPS] for a in TAPS])
 
 
+@lru_cache(maxsize=16)
+def _filter(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """The filter where it is used: a copy for every convolution would hold up a GPU's queue."""
+    with torch.inference_mode(False):
+        return resample_filter().to(device, dtype)
+
+
 def _depthwise(x: torch.Tensor) -> torch.Tensor:
     """The filter as weights of a depthwise convolution over x's channels, (C, 1, 4, 4)."""
-    return resample_filter().to(x).expand(x.shape[1], 1, 4, 4)
+    return _filter(x.device, x.dtype).expand(x.shape[1], 1, 4, 4)
 
 
 # The filter is symmetric, so each operation's adjoint is another of the three. Written out as functions of autograd

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from latent.graphs import adam, load_optimiser, set_rates
 from latent.perceptual import face_feature_distance
 from latent.projected import ProjectedCritic, augment, critic_loss, generator_loss
 from latent.warmstart.losses import pyramid_l1
@@ -38,18 +39,20 @@ class Adversary:
             {"params": list(t.g.synthesis.parameters()), "lr": s.adversary_rate},
             {"params": encoder, "lr": s.adversary_encoder_rate, "betas": (0.9, 0.99)},
         ]
-        self.opt = torch.optim.Adam(groups, betas=(0.0, 0.99), eps=1e-8)
-        self.critic_opt = torch.optim.Adam(self.heads, lr=s.critic_rate, betas=(0.0, 0.99), eps=1e-8)
+        self.opt = adam(groups, t.device, betas=(0.0, 0.99), eps=1e-8)
+        heads = {"params": self.heads, "lr": s.critic_rate}
+        self.critic_opt = adam([heads], t.device, betas=(0.0, 0.99), eps=1e-8)
 
-    def step(self, rate: float) -> dict[str, Tensor]:
-        """One update of generator and encoder, then one of the critic on the same pictures; rate: share of the
-        learning rates."""
+    def set_rate(self, rate: float) -> None:
+        """rate: share of the learning rates."""
+        s = self.t.s
+        set_rates(self.opt, [s.adversary_rate * rate, s.adversary_encoder_rate * rate])
+        set_rates(self.critic_opt, [s.critic_rate * rate])
+
+    def step(self, rows: Tensor) -> dict[str, Tensor]:
+        """One update of generator and encoder, then one of the critic on the same pictures."""
         t, s = self.t, self.t.s
-        groups = [*self.opt.param_groups, *self.critic_opt.param_groups]
-        peaks = (s.adversary_rate, s.adversary_encoder_rate, s.critic_rate)
-        for group, peak in zip(groups, peaks, strict=True):
-            group["lr"] = peak * rate
-        real, targets = t.data.batch(s.batch, t.rng)
+        real, targets = t.data.take(rows, t.rng)
         paired = s.batch - int(s.batch * s.free_share)
         codes, cost, error = t.codes(real[:paired], targets[:paired])
         free = t.cloud.draw(s.batch - paired, t.rng)[:, None].expand(-1, t.g.num_ws, -1)
@@ -67,7 +70,6 @@ class Adversary:
         self.opt.zero_grad(set_to_none=True)
         torch.autograd.backward([fake, cost], [gradient, None])
         self.opt.step()
-        t.average()
 
         on_real, on_fake = self.critic.judge(real_taps), self.critic.judge([x.detach() for x in fake_taps])
         loss = critic_loss(on_real, on_fake)
@@ -93,7 +95,9 @@ class Adversary:
         """Frozen features of all images, augmented, and of the first `paired` as they are, in one pass."""
         with torch.set_grad_enabled(grad):
             both = torch.cat([augment(images, self.t.rng), images[:paired]])
-            taps = self.critic.taps(both.contiguous(memory_format=torch.channels_last))
+            with self.t.cast():
+                taps = self.critic.taps(both.contiguous(memory_format=torch.channels_last))
+            taps = [x.float() for x in taps]
         return [x[: len(images)] for x in taps], [x[len(images) :] for x in taps]
 
     def _judged(self, taps: list[Tensor]) -> list[Tensor]:
@@ -114,5 +118,5 @@ class Adversary:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.critic.load_state_dict(state["critic"])
-        self.opt.load_state_dict(state["opt"])
-        self.critic_opt.load_state_dict(state["critic_opt"])
+        load_optimiser(self.opt, state["opt"])
+        load_optimiser(self.critic_opt, state["critic_opt"])

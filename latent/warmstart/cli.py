@@ -31,7 +31,7 @@ def sample_sheet(trainer: Trainer, path: Path, columns: int = 12) -> None:
     ws = e(real)
     codes = [ws, ws.mean(1, keepdim=True).expand_as(ws)]
     for psi in (1.0, 0.7):
-        free = trainer.cloud.draw(columns, torch.Generator().manual_seed(123), psi)
+        free = trainer.cloud.draw(columns, torch.Generator(trainer.device).manual_seed(123), psi)
         codes.append(free[:, None].expand_as(ws))
     rows = [to_uint8(real)] + [to_uint8(g.synthesis(code, noise_mode="const")) for code in codes]
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
@@ -61,7 +61,7 @@ def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
         steps, ticked = 0, time.monotonic()
         while trainer.seen[phase] < total:
             for name, value in trainer.step(phase, trainer.seen[phase] / total).items():
-                sums[name] = sums[name] + value if name in sums else value
+                sums[name] = value + sums.get(name, 0.0)
             steps += 1
             if time.monotonic() - ticked > TICK_SECONDS or trainer.seen[phase] >= total:
                 means = {name: float(value) / steps for name, value in sums.items()}

@@ -18,15 +18,23 @@ class CodeCloud:
     def __init__(self) -> None:
         self.codes = torch.empty(0, 0)
 
+    @property
+    def full(self) -> bool:
+        return len(self.codes) == CAPACITY
+
     def add(self, codes: Tensor) -> None:
         """Remember codes (n, w_dim) in place of the oldest."""
-        new = codes.detach().float()
-        self.codes = torch.cat([self.codes.to(new), new])[-CAPACITY:] if self.codes.numel() else new[-CAPACITY:]
+        new = codes.detach().float()[-CAPACITY:]
+        if self.full:  # in place: a recorded step writes where it wrote when it was recorded
+            self.codes.copy_(torch.cat([self.codes[len(new) :], new]))
+        else:
+            self.codes = torch.cat([self.codes.to(new), new])[-CAPACITY:] if self.codes.numel() else new.clone()
 
     def draw(self, n: int, rng: torch.Generator, psi: float = 1.0) -> Tensor:
         """(n, w_dim): free codes, psi times as far from the mean. Raises ValueError before there are two."""
         if len(self.codes) < 2:
             raise ValueError("no codes to draw from")
         mean = self.codes.mean(0)
-        weights = torch.randn(n, len(self.codes), generator=rng).to(self.codes) / (len(self.codes) - 1) ** 0.5
+        weights = torch.randn(n, len(self.codes), generator=rng, device=rng.device).to(self.codes)
+        weights = weights / (len(self.codes) - 1) ** 0.5
         return mean + psi * (weights @ (self.codes - mean))

@@ -26,19 +26,28 @@ class Portraits:
         if self.images.nbytes <= RESIDENT:
             self.images = self.images.to(device)
         self.device = device
-        self._order: list[int] = []
+        self._order = torch.empty(0, dtype=torch.int64)
 
-    def __getitem__(self, rows: Tensor | slice | list[int]) -> Tensor:
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
         pixels = self.images[rows].to(self.device).float() / 127.5 - 1
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def batch(self, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Images (size, 3, R, R) in [-1, 1] and their targets (size, t)."""
+    @property
+    def resident(self) -> bool:
+        """Whether the images lie where they are used."""
+        return self.images.device.type == self.device.type
+
+    def rows(self, size: int, rng: torch.Generator) -> Tensor:
+        """(size,) int64 on the CPU: the next images of an endless walk."""
         if len(self._order) < size:
-            self._order = torch.randperm(len(self.images), generator=rng).tolist()
+            self._order = torch.randperm(len(self.images), generator=rng)
         rows, self._order = self._order[:size], self._order[size:]
-        mirror = (torch.rand(size, generator=rng) < 0.5).to(self.device)
-        images, targets = self[rows], self.targets[rows]
+        return rows
+
+    def take(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Images (size, 3, R, R) in [-1, 1] and their targets (size, t), half of them mirrored; rng: on the device."""
+        mirror = torch.rand(len(rows), generator=rng, device=self.device) < 0.5
+        images, targets = self[rows.to(self.images.device)], self.targets[rows.to(self.device)]
         images = torch.where(mirror[:, None, None, None], images.flip(3), images)
         targets = torch.where(mirror[:, None], targets * self.signs, targets)
         return images.contiguous(memory_format=torch.channels_last), targets

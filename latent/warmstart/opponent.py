@@ -30,9 +30,9 @@ class Opponent:
         """Logistic loss, and R1 every 16th step."""
         t, s = self.t, self.t.s
         penalise = (t.seen["discriminator"] // s.batch) % R1_EVERY == 0
-        real = t.data.batch(s.batch, t.rng)[0].requires_grad_(penalise)
+        real = t.data.take(t.data.rows(s.batch, t.order), t.rng)[0].requires_grad_(penalise)
         with torch.no_grad(), t.cast():
-            z = torch.randn(s.batch, s.z_dim, generator=t.rng).to(t.device)
+            z = torch.randn(s.batch, s.z_dim, generator=t.rng, device=t.device)
             fake = t.ema_g.synthesis(t.ema_g.mapping(z, None), noise_mode="random").float()
         on_real, on_fake = t.d(real, None), t.d(fake, None)
         loss = total = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()

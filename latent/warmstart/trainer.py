@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from latent.checkpoints import Checkpoint
 from latent.encoder import WPlusEncoder
 from latent.errors import LatentError
+from latent.graphs import Graphed, Step, adam, load_optimiser, set_rates
 from latent.growth import grow_encoder, grow_generator
 from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.warmstart.adversary import Adversary
@@ -42,13 +43,15 @@ class Trainer:
             {"params": self.g.synthesis.parameters(), "lr": s.learning_rate},
             {"params": [*self.e.parameters(), *self.readout.parameters()], "lr": s.encoder_rate},
         ]
-        self.opt = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-8)
-        self.rng = torch.Generator().manual_seed(s.seed)
+        self.opt = adam(groups, device, betas=(0.9, 0.99), eps=1e-8)
+        self.rng = torch.Generator(device).manual_seed(s.seed)
+        self.order = torch.Generator().manual_seed(s.seed)  # of the portraits
         self.weight = centre_weight(s.resolution, device)
         self.seen = dict.fromkeys(PHASES, 0)
         self.cloud = CodeCloud()
         self._adversary: Adversary | None = None
         self._opponent: Opponent | None = None
+        self._recorded: dict[str, Graphed] = {}
 
     @property
     def images_seen(self) -> int:
@@ -70,14 +73,26 @@ class Trainer:
     def step(self, phase: str, done: float) -> dict[str, Tensor]:
         """One step; done: share of the phase that lies behind. What it measured stays on the device, for reading it
         would hold up the queue."""
-        if phase == "autoencoding":
-            measured = self._autoencoding_step(min(1.0, 1.6 - 1.4 * done))
-        elif phase == "adversary":
-            measured = self.adversary.step(min(1.0, 3 * (1 - done) + 0.02))
-        else:
+        if phase == "discriminator":
             measured = self.opponent.step()
+        else:
+            if phase == "autoencoding":
+                rate = min(1.0, 1.6 - 1.4 * done)
+                set_rates(self.opt, [self.s.learning_rate * rate, self.s.encoder_rate * rate])
+            else:
+                self.adversary.set_rate(min(1.0, 3 * (1 - done) + 0.02))
+            measured = self._step_of(phase)(self.data.rows(self.s.batch, self.order))
+            self.average()
         self.seen[phase] += self.s.batch
         return measured
+
+    def _step_of(self, phase: str) -> Step:
+        """The step of phase 1 or 2; on a GPU recorded, as soon as no size and no weight of a loss changes any more."""
+        step = self._autoencoding_step if phase == "autoencoding" else self.adversary.step
+        features = phase != "autoencoding" or self.images_seen >= self.s.feature_from
+        if not (self.cloud.full and self.data.resident and features):
+            return step
+        return self._recorded.setdefault(phase, Graphed(step, self.rng))
 
     def cast(self) -> contextlib.AbstractContextManager[object]:
         """Generator and encoder in the precision asked for."""
@@ -98,10 +113,8 @@ class Trainer:
         cost = cost + self.s.readout_weight * error
         return torch.cat([ws[:half], common[half:].expand_as(ws[half:])]), cost, error.detach()
 
-    def _autoencoding_step(self, rate: float) -> dict[str, Tensor]:
-        for group, peak in zip(self.opt.param_groups, (self.s.learning_rate, self.s.encoder_rate), strict=True):
-            group["lr"] = peak * rate
-        real, targets = self.data.batch(self.s.batch, self.rng)
+    def _autoencoding_step(self, rows: Tensor) -> dict[str, Tensor]:
+        real, targets = self.data.take(rows, self.rng)
         codes, cost, error = self.codes(real, targets)
         with self.cast():
             fake = self.g.synthesis(codes, noise_mode="none")
@@ -110,7 +123,6 @@ class Trainer:
         self.opt.zero_grad(set_to_none=True)
         (losses["total"] + cost).backward()
         self.opt.step()
-        self.average()
         return {name: value.detach() for name, value in losses.items()} | {"readout": error}
 
     @torch.no_grad()
@@ -119,10 +131,9 @@ class Trainer:
         half_life = min(self.s.ema_kimg * 1000, self.images_seen * 0.05 + 1)
         beta = 0.5 ** (self.s.batch / half_life)
         for name, average_net in self.ema.items():
-            for average, now in zip(average_net.parameters(), self.nets[name].parameters(), strict=True):
-                average.lerp_(now, 1 - beta)
-            for kept, fresh in zip(average_net.buffers(), self.nets[name].buffers(), strict=True):
-                kept.copy_(fresh)
+            net = self.nets[name]
+            torch._foreach_lerp_(list(average_net.parameters()), list(net.parameters()), 1 - beta)
+            torch._foreach_copy_(list(average_net.buffers()), list(net.buffers()))
 
     @torch.no_grad()
     def _all_codes(self) -> Tensor:
@@ -171,7 +182,8 @@ class Trainer:
     def save(self, path: Path) -> None:
         state: dict[str, object] = {name: net.state_dict() for name, net in self.nets.items()}
         state |= {f"ema_{name}": net.state_dict() for name, net in self.ema.items()} | {"opt": self.opt.state_dict()}
-        state |= {"seen": self.seen, "rng": self.rng.get_state(), "cloud": self.cloud.codes}
+        state |= {"seen": self.seen, "rng": self.rng.get_state(), "order": self.order.get_state()}
+        state |= {"cloud": self.cloud.codes}
         if self._adversary is not None:
             state["adversary"] = self._adversary.state()
         if self._opponent is not None:
@@ -186,10 +198,13 @@ class Trainer:
             net.load_state_dict(state[name])
         for name, net in self.ema.items():
             net.load_state_dict(state[f"ema_{name}"])
-        self.opt.load_state_dict(state["opt"])
+        load_optimiser(self.opt, state["opt"])
         self.seen = state["seen"]
-        self.rng.set_state(state["rng"].cpu())
+        if state["rng"].shape == self.rng.get_state().shape:  # a run may go on on another kind of device
+            self.rng.set_state(state["rng"].cpu())
+        self.order.set_state(state["order"].cpu())
         self.cloud.codes = state["cloud"]
+        self._recorded.clear()
         if "adversary" in state:
             self.adversary.restore(state["adversary"])
         if "opponent" in state:
