@@ -21,6 +21,7 @@ from torch import Tensor
 from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.dataset import load
 from latent.encoder import WPlusEncoder
+from latent.errors import LatentError
 from latent.warmstart.losses import centre_weight, regression_loss
 
 TICK_SECONDS = 60.0
@@ -42,7 +43,16 @@ def sample(checkpoint: Checkpoint, n: int, rng: torch.Generator) -> tuple[Tensor
 class Trainer:
     """One encoder, its optimiser, and where it is in its schedule."""
 
-    def __init__(self, checkpoint: Checkpoint, data: Path | None, batch: int, rate: float, seed: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        data: Path | None,
+        batch: int,
+        rate: float,
+        seed: int,
+        start: WPlusEncoder | None = None,
+    ) -> None:
+        """start: an encoder to begin with. Raises LatentError for one that was built for other codes."""
         self.checkpoint, self.batch, self.rate = checkpoint, batch, rate
         torch.manual_seed(seed)
         statistics = checkpoint.statistics
@@ -50,6 +60,10 @@ class Trainer:
         self.scale = torch.as_tensor(statistics.std, dtype=torch.float32, device=checkpoint.device).clamp_min(1e-3)
         self.encoder = WPlusEncoder(checkpoint.resolution, checkpoint.num_ws, checkpoint.w_dim)
         self.encoder.set_w_avg(self.mean, self.scale)
+        if start is not None:
+            if start.settings() != self.encoder.settings():
+                raise LatentError("The encoder to start from was built for other pictures or codes.")
+            self.encoder.load_state_dict(start.state_dict())
         self.encoder.to(checkpoint.device).train()
         self.opt = torch.optim.Adam(self.encoder.parameters(), lr=rate, betas=(0.9, 0.99))
         self.rng = torch.Generator().manual_seed(seed)
@@ -63,8 +77,8 @@ class Trainer:
         x = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
         return x.to(self.checkpoint.device)
 
-    def step(self, total: int) -> dict[str, float]:
-        """One update; learning rate falls to zero over the last half of `total` images."""
+    def step(self, total: int) -> dict[str, Tensor]:
+        """One update; learning rate falls to zero over the last half of `total` images. Losses stay on the device."""
         rate = self.rate * min(1.0, 2 * (1 - self.seen / total) + 0.02)
         for group in self.opt.param_groups:
             group["lr"] = rate
@@ -87,7 +101,7 @@ class Trainer:
         loss.backward()
         self.opt.step()
         self.seen += self.batch
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return {name: value.detach() for name, value in losses.items()}
 
     def save(self, path: Path) -> None:
         temporary = path.with_suffix(".tmp")
@@ -106,16 +120,16 @@ class Trainer:
 def train(trainer: Trainer, total: int, state: Path) -> None:
     """Train to `total` images seen, printing one JSON line a minute and keeping `state` to go on from."""
     began, ticked, start, steps = time.monotonic(), time.monotonic(), trainer.seen, 0
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}
     while trainer.seen < total:
         for name, value in trainer.step(total).items():
-            sums[name] = sums.get(name, 0.0) + value
+            sums[name] = value + sums.get(name, 0.0)
         steps += 1
         if time.monotonic() - ticked > TICK_SECONDS or trainer.seen >= total:
             speed = (trainer.seen - start) / (time.monotonic() - began)
             line = {"kimg": round(trainer.seen / 1000, 2), "images_per_s": round(speed, 2)}
             line |= {"minutes_left": round((total - trainer.seen) / speed / 60, 1)}
-            print(json.dumps(line | {k: round(v / steps, 4) for k, v in sums.items()}), flush=True)
+            print(json.dumps(line | {k: round(float(v) / steps, 4) for k, v in sums.items()}), flush=True)
             trainer.save(state)
             ticked, sums, steps = time.monotonic(), {}, 0
 
@@ -125,6 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, help="training set of aligned portraits made by `python -m latent dataset`"
     )
+    parser.add_argument("--start", type=Path, help="checkpoint whose encoder to begin with, as before a fine-tuning")
     parser.add_argument("--run", required=True, type=Path, help="folder for the state to go on from")
     parser.add_argument("--kimg", type=float, default=30.0)
     parser.add_argument("--batch", type=int, default=16)
@@ -138,7 +153,13 @@ def run(args: argparse.Namespace) -> int:
     checkpoint.generator.requires_grad_(False)
     args.run.mkdir(parents=True, exist_ok=True)
     state = args.run / "encoder_state.pt"
-    trainer = Trainer(checkpoint, args.data, args.batch, args.learning_rate, args.seed)
+    start: WPlusEncoder | None = None
+    if args.start is not None:
+        found = load_checkpoint(args.start, args.device).encoder
+        if not isinstance(found, WPlusEncoder):
+            raise LatentError(f"{args.start} has no encoder of our kind to start from.")
+        start = found
+    trainer = Trainer(checkpoint, args.data, args.batch, args.learning_rate, args.seed, start)
     if state.exists():
         trainer.load(state)
     train(trainer, int(args.kimg * 1000), state)

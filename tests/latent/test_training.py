@@ -131,6 +131,18 @@ def test_warmstart_learns_resumes_and_writes_a_checkpoint(small_set: Path, tmp_p
     assert gone_on.config["start"] == checkpoint.sha256
 
 
+def test_warmstart_stops_at_a_loss_that_is_no_number(small_set: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    warmstart_cli.run(warmstart_arguments(small_set, run, tmp_path / "out", (0.08, 0.0, 0.0)))
+    kept = (run / "state.pt").read_bytes()
+    options = warmstart_arguments(small_set, run, tmp_path / "other", (0.16, 0.0, 0.0))
+    options.learning_rate = float("nan")
+    with pytest.raises(LatentError, match="not a number"):
+        warmstart_cli.run(options)
+    assert (run / "state.pt").read_bytes() == kept
+    assert not (tmp_path / "other").exists()
+
+
 def test_readout_targets_are_standardised_and_know_their_mirror() -> None:
     table = factor_table(50).assign(yaw=np.linspace(-1, 1, 50), identity_000=1.5, age_years=40.0)
     targets, signs = readout_targets(table)
@@ -161,6 +173,11 @@ def test_encoder_training_lowers_the_error_and_resumes(tiny_checkpoint: Path, tm
     for _ in range(60):
         again.step(400)
     assert error(again) < 0.95 * before
+    later = train_encoder.Trainer(checkpoint, None, batch=4, rate=2e-3, seed=2, start=again.encoder)
+    assert error(later) == pytest.approx(error(again), abs=1e-6)
+    other = WPlusEncoder(again.encoder.resolution, again.encoder.num_ws, again.encoder.w_dim, width=16)
+    with pytest.raises(LatentError, match="other pictures or codes"):
+        train_encoder.Trainer(checkpoint, None, batch=4, rate=2e-3, seed=2, start=other)
 
 
 def test_mapping_fit_gives_codes_the_mean_and_covariance_asked_for() -> None:
