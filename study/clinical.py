@@ -6,7 +6,7 @@ alphabet. A study without photos is analysed by these columns alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,10 +85,21 @@ def design(clinical: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return np.column_stack(columns) if columns else np.empty((len(clinical), 0)), names
 
 
-def references(clinical: pd.DataFrame) -> dict[str, str]:
-    """Covariate of words -> the level that the others are compared with in `design`."""
-    words = {name: column for name, column in clinical.items() if isinstance(column.dtype, pd.CategoricalDtype)}
-    return {str(name): str(column.cat.categories[0]) for name, column in words.items() if len(column.cat.categories)}
+def compared_with(names: Collection[str], table: pd.DataFrame) -> str:
+    """Which levels the coefficients of words ("sex male") are compared with, as one sentence; "" without any.
+
+    names: of the coefficients. table: covariates of the patients. Whoever encoded the levels, the reference is what has
+    no coefficient of its own; there are several where rare levels were counted with it.
+    """
+    told = []
+    for name, column in table.items():
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            continue
+        levels = sorted({str(value) for value in column.dropna()} - {""})
+        without = [level for level in levels if f"{name} {level}" not in names]
+        if len(without) < len(levels):
+            told.append(f"{name} {' or '.join(without)}")
+    return f"Levels are compared with: {', '.join(told)}." if told else ""
 
 
 def clinical_cox(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from study.clinical import clinical_cox, clinical_table, references
+from study.clinical import clinical_cox, clinical_table, compared_with
 from study.errors import StudyError
 from study.store import Study
 from survival.curves import Curve, kaplan_meier
@@ -65,14 +65,8 @@ def model_text(study: Study, model: ClinicalModel) -> str:
             f"  {str(row['name'])[:33]:<34}{row['hr']:>8.3f}   {interval:<19}{row['z']:>7.2f}{_p(row['p']):>10}"
             f"{_p(changing[row['name']]):>10}"
         )
-    named = set(fit.table()["name"])
-    compared = [
-        f"{name} {level}"
-        for name, level in references(clinical_table(study.included, study.settings)).items()
-        if any(str(row).startswith(f"{name} ") for row in named)
-    ]
-    if compared:
-        lines.append(f"  compared with: {', '.join(compared)}")
+    if told := compared_with(fit.names, clinical_table(model.rows, study.settings)):
+        lines.append(f"  {told}")
     lines.append("")
     for test in fit.tests().to_dict("records"):
         lines.append(f"  {test['test']:<20}chi-square {test['chisq']:8.2f} on {test['df']} df, p {_p(test['p'], '= ')}")

@@ -139,6 +139,7 @@ def hazards(result: Comparison) -> None:
 
 
 def _coefficients(result: Comparison) -> None:
+    from study.clinical import compared_with
     from survival.plots import forest
 
     table = result.tables["coefficients"]
@@ -156,8 +157,11 @@ def _coefficients(result: Comparison) -> None:
         f"{result.study}-coefficients",
         "Hazard ratios of each covariate",
         "the hazard ratio of each covariate while the others stay the same: of a number for one unit more, of a level "
-        "against the commonest one. Fitted to all patients: what goes along with risk here, not how well it predicts.",
+        "against the one without a row. Fitted to all patients: what goes along with risk here, not how well it "
+        "predicts.",
     )
+    if told := compared_with(set(own["name"]), result.patients[list(result.covariates)]):
+        page.note(told)
 
 
 def calibration(result: Comparison) -> None:

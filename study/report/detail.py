@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from study.clinical import compared_with
 from study.comparison.record import Comparison, Judged
 from study.report.cohort import OUTCOME, axis_times, since
 from study.report.facts import Facts
@@ -169,7 +170,11 @@ def _coefficients(c: Comparison, judged: Judged) -> Html:
         for r in own.to_dict("records")
     ]
     caption = "Coefficients of the Cox regression fitted to all patients (in-sample; no measure of worth)."
-    return table(("Covariate", "Coefficient", "Hazard ratio (95 % CI)", "p"), rows, caption)
+    told = compared_with(set(own["name"]), c.patients[list(c.covariates)])
+    return Html(
+        table(("Covariate", "Coefficient", "Hazard ratio (95 % CI)", "p"), rows, caption)
+        + (note(told) if told else Html(""))
+    )
 
 
 def _fitted(facts: Facts) -> list[Html]:

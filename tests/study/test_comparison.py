@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from study.__main__ import main
+from study.clinical import compared_with
 from study.comparison import run as running
 from study.comparison.candidates import candidates_of
 from study.comparison.estimate import seconds_needed
@@ -67,6 +68,24 @@ def test_the_result_holds_all_that_page_and_report_show(study: Study, result: Co
     assert own["effective"].iloc[-1] <= 12
     share = read.tables["truth"].set_index("measure").loc["share recovered", "value"]
     assert 0.5 < share <= 1.01
+
+
+def test_levels_without_a_coefficient_are_named_as_what_the_others_are_compared_with(result: Comparison) -> None:
+    table = result.tables["coefficients"]
+    names = set(table.loc[table["candidate"] == "clinical / cox", "name"])
+    covariates = result.patients[list(result.covariates)]
+    told = compared_with(names, covariates)
+    for name in ("sex", "site", "stage"):
+        commonest = covariates[name].value_counts().index[0]
+        assert f"{name} {commonest}" not in names
+        assert f"{name} {commonest}" in told
+    assert told.startswith("Levels are compared with: ")
+    assert "ecog" not in told, "numbers have no levels"
+    assert compared_with({"age"}, covariates) == ""
+    rare = pd.DataFrame({"site": ["lung"] * 9 + ["skin", ""]})
+    assert compared_with({"site bone"}, rare.assign(site=[*["bone"] * 5, *rare["site"][5:]])) == (
+        "Levels are compared with: site lung or skin."
+    )
 
 
 def test_controls_tell_nothing(result: Comparison) -> None:

@@ -183,7 +183,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out
     assert "137 patients, 128 events, efron ties" in said
     assert "Median survival in days: 80 (95 % CI 52 to 100)." in said
-    assert "compared with: celltype adeno, prior_therapy no, treatment standard" in said
+    assert "Levels are compared with: celltype adeno, prior_therapy no, treatment standard." in said
     assert main(["cox", str(tmp_path / "lung"), "--covariates", "karnofsky_score"]) == 0
     assert "compared with" not in capsys.readouterr().out
     assert main(["cox", str(tmp_path / "lung"), "--covariates", "nothing"]) == 1

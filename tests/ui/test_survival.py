@@ -28,7 +28,7 @@ PLAN = Plan(("age-sex", "clinical", "photo"), folds=3, repeats=1, samples=40, sh
 VIEWS = (
     ("Models", ("plot-dots", "plot-differences"), "What the others tell beside"),
     ("Risk groups", ("plot-curves",), "quarter of the patients"),
-    ("Hazard ratios", ("plot-forest", "plot-coefficients"), "Coefficients of the plain Cox models"),
+    ("Hazard ratios", ("plot-forest", "plot-coefficients"), "Levels are compared with: "),
     ("Calibration", ("plot-calibration",), "mean predicted risk"),
     ("Over time", ("plot-auc", "plot-brier"), "0.5 is guessing"),
     ("Decision", ("plot-decision",), "Net benefit"),
