@@ -43,14 +43,20 @@ def _axes(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean, vectors.T.flip(0).to(w), values.flip(0).clamp_min(0).to(w)
 
 
+def can_be_fitted(mapping: MappingNetwork) -> bool:
+    """Two layers, the hidden one at least twice as wide as z."""
+    hidden = mapping.get_submodule("fc0").get_parameter("weight").shape[0]
+    return mapping.num_layers == 2 and hidden >= 2 * mapping.z_dim
+
+
 def fit_mapping(mapping: MappingNetwork, w: Tensor, seed: int = 0) -> None:
     """Set `mapping` so that its codes have mean and leading covariance of w (N, w_dim). Raises LatentError for one that
     has not two layers, or a hidden layer narrower than twice z."""
-    first, last = (getattr(mapping, name, None) for name in ("fc0", f"fc{mapping.num_layers - 1}"))
+    if not can_be_fitted(mapping):
+        raise LatentError("A mapping network is fitted with two layers, the hidden one at least twice as wide as z.")
+    first, last = mapping.get_submodule("fc0"), mapping.get_submodule("fc1")
     assert isinstance(first, FullyConnectedLayer)
     assert isinstance(last, FullyConnectedLayer)
-    if mapping.num_layers != 2 or first.weight.shape[0] < 2 * mapping.z_dim:
-        raise LatentError("A mapping network is fitted with two layers, the hidden one at least twice as wide as z.")
     mean, axes, variances = _axes(w)
     k = mapping.z_dim
     rng = torch.Generator().manual_seed(seed)

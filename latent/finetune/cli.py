@@ -52,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pl-weight", type=float, help="weight of path-length regularisation (2); 0: none")
     add("--mixing", type=float, help="share of style-mixed samples (0.9)")
     add("--mirror", action="store_const", const=True, help="mirror half of the real images")
+    add(
+        "--fit-mapping",
+        action="store_const",
+        const=True,
+        help="first give the mapping network the distribution of the data's codes, read by the start's encoder",
+    )
     add("--freeze-d", type=int, help="convolutions of the discriminator that stay as they are, from the image side")
     add(
         "--critic",

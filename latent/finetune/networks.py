@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from latent.checkpoints import Checkpoint
+from latent.encoder import WPlusEncoder
 from latent.errors import FinetuneError
 from latent.finetune.settings import Settings
+from latent.images import to_tensor
+from latent.mapping_fit import can_be_fitted, fit_mapping
 from latent.stylegan2 import Discriminator, Generator
 from latent.stylegan2.building import check_discriminator_kwargs, check_generator_kwargs
 
 SCRATCH_DIM = 512  # of z and w
+CODED_AT_ONCE = 64  # images
+NEGATIVE = 0.01  # share of coordinates
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,31 @@ def fill_from(start: Checkpoint, generator: Generator, discriminator: Discrimina
     source = {} if start.discriminator is None else start.discriminator.state_dict()
     copied, fresh = copy_fitting(discriminator, source)
     return report | {"discriminator_copied": len(copied), "discriminator_fresh": fresh}
+
+
+def check_mapping_fit(start: Checkpoint | None) -> WPlusEncoder:
+    """The start's encoder. Raises FinetuneError where its mapping network cannot be fitted to codes."""
+    encoder = None if start is None else start.encoder
+    if start is None or not isinstance(encoder, WPlusEncoder) or not can_be_fitted(start.generator.mapping):
+        raise FinetuneError(
+            "--fit-mapping needs a start with a mapping network of two layers (the hidden one wide) and an encoder of "
+            "our kind, as the checkpoints have that come with this software."
+        )
+    return encoder
+
+
+@torch.no_grad()
+def fit_to_images(generator: Generator, encoder: WPlusEncoder, images: np.ndarray) -> None:
+    """Give the mapping network mean and leading covariance of the codes that the start's encoder finds in the new
+    images (N, R, R, 3) uint8, R the encoder's: free samples are like them before the first step.
+
+    Raises FinetuneError where codes are negative, which the rectifier that ends a mapping network would bend.
+    """
+    parts = (images[first : first + CODED_AT_ONCE] for first in range(0, len(images), CODED_AT_ONCE))
+    codes = torch.cat([encoder(to_tensor(np.asarray(part), "cpu")).mean(1) for part in parts])
+    if float((codes < 0).float().mean()) > NEGATIVE:
+        raise FinetuneError("--fit-mapping: this checkpoint's W lies around zero, so no mapping can be fitted in it.")
+    fit_mapping(generator.mapping, codes)
 
 
 def in_words(name: str, report: Mapping[str, Any]) -> list[str]:

@@ -96,6 +96,8 @@ def open_plan(
     resolution = given.get("resolution") or (source.resolution if source else int(facts["shape"][1]))
     settings = automatic(given, resolution, device, processes, source is not None)
     check_hardware(settings, device, processes)
+    if settings.fit_mapping:
+        networks.check_mapping_fit(source)
     plan = networks.layout(settings, source)
     words = [f"{settings.resolution} px, batch {settings.batch}, R1 weight {settings.gamma:g}, {settings.precision}"]
     record: dict[str, Any] | None = None
@@ -103,6 +105,7 @@ def open_plan(
         copied = networks.fill_from(source, *networks.build(plan, 0))
         used = networks.in_words(source.name, copied)
         words += used[:1] if settings.critic == "projected" else used
+        words += ["mapping network: fitted to the codes of the training images"] if settings.fit_mapping else []
         kept: dict[str, Any] = {name: source.config[name] for name in ("source", "licence") if name in source.config}
         record = {"path": str(start.resolve()), "name": source.name, "digests": digests(source), **kept, **copied}
         record["half_precision"] = bool(source.config.get("half_precision", False))
@@ -110,7 +113,7 @@ def open_plan(
 
 
 def _source(path: Path) -> Checkpoint:
-    return load_checkpoint(path, parts=("discriminator",))
+    return load_checkpoint(path, parts=("discriminator", "encoder"))
 
 
 def digests(checkpoint: Checkpoint) -> dict[str, str]:
@@ -129,7 +132,11 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     generator, discriminator = networks.build(plan.layout, Streams(s.seed).number("weights"))
     state = folder.load_state(group.device)
     if state is None and plan.start is not None:
-        networks.fill_from(_unchanged(plan.start), generator, discriminator)
+        source = _unchanged(plan.start)
+        networks.fill_from(source, generator, discriminator)
+        if s.fit_mapping:
+            seen = load(data, source.resolution)[0]
+            networks.fit_to_images(generator, networks.check_mapping_fit(source), seen)
     opponent = discriminator
     if s.critic == "projected":
         opponent = projected_critic(s.resolution, images, group.device, Streams(s.seed).number("critic"))

@@ -59,6 +59,7 @@ class Settings:
     mirror: bool = False
     channel_base: int | None = None  # None: as the start checkpoint has them
     channel_max: int | None = None
+    fit_mapping: bool = False  # before the first step, give W the distribution of the training images' codes
     checkpoint_ticks: int = 4
     frechet: int = 0  # samples for the Frechet distance on face descriptors at each tick; 0: none
     seed: int = 0

@@ -17,11 +17,13 @@ import pytest
 import torch
 
 from latent import __main__ as command
-from latent.checkpoints import file_sha256, load_checkpoint
+from latent.checkpoints import file_sha256, load_checkpoint, save_checkpoint
+from latent.encoder import WPlusEncoder
 from latent.errors import CheckpointError, FinetuneError
 from latent.finetune import cli, files
 from latent.finetune.files import RunFolder, read_status
 from latent.finetune.trainer import Trainer
+from latent.stylegan2 import Generator
 from tests.latent.finetune.helpers import (
     arguments,
     dying_after,
@@ -341,3 +343,41 @@ def test_a_run_against_frozen_features_goes_on_bit_for_bit(
     assert checkpoint.discriminator is None
     with pytest.raises(FinetuneError, match="--augment must be none"):
         cli.run(arguments(data, "--run", tmp_path / "no", *words, "--augment", "ada"))
+
+
+def write_start_with_encoder(folder: Path, origin: float = 9.0) -> Path:
+    """Its codes: 64 long, around `origin`; z: 16."""
+    torch.manual_seed(5)
+    generator = Generator(16, 0, 64, 16, 3, {"num_layers": 2}, {"channel_base": 128, "channel_max": 16})
+    encoder = WPlusEncoder(16, generator.num_ws, 64, width=8)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        encoder.w_avg.fill_(origin)
+    config = {"source": "random weights", "licence": "none: made by a test"}
+    return save_checkpoint(folder, generator.eval(), None, encoder.eval(), config, samples=200)
+
+
+def test_a_mapping_is_fitted_to_the_codes_of_the_new_images(data: Path, tmp_path: Path) -> None:
+    start = write_start_with_encoder(tmp_path / "start")
+    run = tmp_path / "run"
+    words = ("--start", start, *SHORT, "--kimg", 0.004, "--tick-kimg", 0.004, "--g-rate", 1e-9, "--fit-mapping")
+    assert cli.run(arguments(data, "--run", run, *words)) == 0
+    source, made = load_checkpoint(start), load_checkpoint(run / "checkpoint")
+    images = torch.from_numpy(np.load(data / "images.npy")).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        codes = source.encoder(images).mean(1)
+        free = made.generator.mapping(torch.randn(4000, 16), None, update_emas=False)[:, 0]
+        before = source.generator.mapping(torch.randn(4000, 16), None, update_emas=False)[:, 0]
+    away = [float((w.mean(0) - codes.mean(0)).norm() / codes.std(0).norm()) for w in (free, before)]
+    assert away[0] < 0.3 < away[1]
+    assert made.config["training"]["settings"]["fit_mapping"] is True
+
+
+def test_a_mapping_is_not_fitted_without_an_encoder(data: Path, start: Path, tmp_path: Path) -> None:
+    around_zero = write_start_with_encoder(tmp_path / "zero", origin=0.0)
+    with pytest.raises(FinetuneError, match="lies around zero"):
+        cli.run(arguments(data, "--run", tmp_path / "zero_run", "--start", around_zero, *SHORT, "--fit-mapping"))
+    for words in ((), ("--start", start)):
+        with pytest.raises(FinetuneError, match="--fit-mapping needs a start"):
+            cli.run(arguments(data, "--run", tmp_path / "run", *words, *SHORT, "--fit-mapping"))
