@@ -115,6 +115,7 @@ class Start:
     folder: Path
     resolution: int
     discriminator: bool
+    fittable: bool  # whether its mapping network can be fitted to the codes of new photos
     licence: str
 
 
@@ -125,7 +126,19 @@ def start_from(name: str) -> Start:
     resolution, files = config.get("resolution"), config.get("files")
     if type(resolution) is not int or not 4 <= resolution <= 4096 or not isinstance(files, dict):
         raise LatentError(f"Checkpoint {name} cannot be used: its config.json is damaged; restore its folder.")
-    return Start(name, folder, resolution, "discriminator.safetensors" in files, str(config.get("licence") or ""))
+    discriminator = "discriminator.safetensors" in files
+    return Start(name, folder, resolution, discriminator, _fittable(config), str(config.get("licence") or ""))
+
+
+def _fittable(config: dict[str, Any]) -> bool:
+    """As `latent.finetune.networks.check_mapping_fit` asks, as far as config.json tells."""
+    encoder, generator = config.get("encoder"), config.get("generator")
+    if not isinstance(encoder, dict) or not isinstance(generator, dict) or encoder.get("kind", "ours") != "ours":
+        return False
+    mapping, z, w = generator.get("mapping_kwargs"), generator.get("z_dim"), generator.get("w_dim")
+    if not isinstance(mapping, dict) or type(z) is not int or type(w) is not int:
+        return False
+    return mapping.get("num_layers") == 2 and (mapping.get("layer_features") or w) >= 2 * z
 
 
 @dataclass(frozen=True)

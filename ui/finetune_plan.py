@@ -38,6 +38,8 @@ HELP = {
     "rises above it and falls below.",
     "p": "Probability of each augmentation.",
     "mirror": "Also shows each photo mirrored: twice the data, if left and right do not matter.",
+    "fit_mapping": "Before the first step the start's encoder reads the photos' codes, and the mapping network is "
+    "fitted to them in closed form: samples begin with the photos' kind of face; training has the pictures to learn.",
     "freeze_d": "Layers of the discriminator, from the picture's side, that stay as they are. A few (4) help on small "
     "sets.",
     "precision": "Numbers of the convolutions; automatic takes bf16 where the hardware multiplies it.",
@@ -78,7 +80,7 @@ def plan(chosen: TrainingSet | None) -> None:
         kimg, result = _length_and_name(start, chosen, float(defaults.kimg))
     with st.expander("Settings", icon=":material/tune:"):
         page.note("What is shown is chosen for this resolution and machine. Leave it unless you know why not.")
-        given = _settings(defaults)
+        given = _settings(defaults, start.fittable)
     problem = _problem(start, chosen, result, {**given, "kimg": kimg})
     _facts(start, chosen, kimg, given.get("critic") == "projected")
     busy = any(job.active for job in resources.queue().jobs()[0])
@@ -144,7 +146,7 @@ def _taken(name: str) -> bool:
     return queued or any(path.exists() for path in places)
 
 
-def _settings(usual: Settings) -> dict[str, Any]:
+def _settings(usual: Settings, fittable: bool) -> dict[str, Any]:
     """Settings that differ from what the command would choose."""
     side, published = usual.resolution, usual.batch
     chosen: dict[str, Any] = {}
@@ -169,6 +171,10 @@ def _settings(usual: Settings) -> dict[str, Any]:
     with second:
         chosen |= _augmentation(usual) if critic == "stylegan2" else {}
         chosen["mirror"] = st.checkbox("Mirror the photos", usual.mirror, key="finetune-mirror", help=HELP["mirror"])
+        if fittable:
+            chosen["fit_mapping"] = st.checkbox(
+                "Begin with the photos' codes", usual.fit_mapping, key="finetune-mapping", help=HELP["fit_mapping"]
+            )
     with third:
         precision = st.selectbox("Precision", PRECISIONS, key="finetune-precision", help=HELP["precision"])
         chosen["precision"] = usual.precision if precision == "auto" else precision

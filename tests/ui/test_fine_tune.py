@@ -107,6 +107,22 @@ def test_the_command_is_queued_with_what_was_changed_and_nothing_else(shop: Shop
 
 
 @pytest.mark.usefixtures("idle")
+def test_codes_can_be_fitted_where_the_start_allows_it(shop: Shop) -> None:
+    tiny.write_set(shop.runs / "sets" / "noise")
+    app = shop.open()
+    assert "finetune-mapping" not in [box.key for box in app.checkbox], "no encoder, and too long a z"
+    path = shop.checkpoints / "portraits" / "config.json"
+    config = json.loads(path.read_text())
+    config["generator"]["z_dim"] = config["generator"]["w_dim"] // 2
+    config["encoder"] = {"kind": "ours"}
+    path.write_text(json.dumps(config))
+    app.run()
+    app.checkbox(key="finetune-mapping").check().run()
+    app.button(key="finetune-begin").click().run()
+    assert "--fit-mapping" in shop.queue.jobs()[0][0].command
+
+
+@pytest.mark.usefixtures("idle")
 def test_another_opponent_takes_its_own_settings_along(shop: Shop) -> None:
     tiny.write_set(shop.runs / "sets" / "noise")
     app = shop.open()
