@@ -65,15 +65,30 @@ def against_truth(
 
     Raises StudyError where truth.csv lacks the hazard of the face.
     """
-    if study.truth is None:
+    face = face_hazard(study, patients)
+    if face is None:
         return {}
-    if "face_log_hazard" not in study.truth:
-        raise StudyError("truth.csv has no column face_log_hazard. Run `python -m study simulate` again.")
-    face = study.truth.set_index("patient_id").loc[patients, "face_log_hazard"].to_numpy(float)
     true = concordance_ci(time, event, face, n=BOOTSTRAP, seed=seed)
     share = recovered_share(time, event, score, face, seed=seed)
+    return truth_record(true, share, score, face)
+
+
+def face_hazard(study: Study, patients: pd.Series) -> NDArray[np.float64] | None:
+    """(m,) true log-hazard of the patients' faces, None for a study that is not simulated. Raises StudyError where
+    truth.csv lacks it."""
+    if study.truth is None:
+        return None
+    if "face_log_hazard" not in study.truth:
+        raise StudyError("truth.csv has no column face_log_hazard. Run `python -m study simulate` again.")
+    return study.truth.set_index("patient_id").loc[patients, "face_log_hazard"].to_numpy(float)
+
+
+def truth_record(
+    ceiling: Estimate, share: Estimate, score: NDArray[np.float64], face: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Ready for JSON: C of the true hazard, the share of it that was recovered, correlation of the score with it."""
     correlation = float(np.corrcoef(score, face)[0, 1]) if score.std() > 0 else 0.0
-    return {"harrell_face": asdict(true), "recovered_share": asdict(share), "correlation_with_face": correlation}
+    return {"harrell_face": asdict(ceiling), "recovered_share": asdict(share), "correlation_with_face": correlation}
 
 
 def provenance(study: Study, table: pd.DataFrame) -> dict[str, Any]:
@@ -102,7 +117,6 @@ def provenance(study: Study, table: pd.DataFrame) -> dict[str, Any]:
 def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -> dict[str, Any]:
     """Provenance and out-of-fold figures of a fitted model, ready for JSON."""
     time, event, oof = table["time"].to_numpy(float), table["event"].to_numpy(bool), model.oof_log_hr_
-    tau = min(study.horizons[-1], float(time.max()))
     return {
         "model": name,
         **provenance(study, table),
@@ -111,9 +125,9 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "components": int(model.n_components_),
         "folds": model.folds,
         "seed": model.seed,
-        "harrell": asdict(concordance_ci(time, event, oof, n=BOOTSTRAP, seed=model.seed)),
-        "uno": asdict(concordance_ci(time, event, oof, "uno", tau, BOOTSTRAP, model.seed)),
-        "uno_tau": tau,
+        "harrell": asdict(model.oof_c_),
+        "uno": asdict(model.oof_uno_),
+        "uno_tau": float(model.uno_tau_),
         "calibration_slope": asdict(model.calibration_slope_),
         "fold_cosine": float(model.fold_cosine_),
         "truth": against_truth(study, table["patient_id"], time, event, oof, model.seed),

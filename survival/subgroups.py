@@ -17,7 +17,7 @@ import pandas as pd
 
 from survival.crossval import Comparison, Scores
 from survival.errors import FitCancelled, SurvivalError
-from survival.evaluate import evaluate
+from survival.evaluate import Evaluation, evaluate
 from survival.metrics import Estimate
 from survival.probability import survival_at
 from survival.resample import mean_of, resampled, sample_weights
@@ -111,6 +111,7 @@ def subgroup_table(
     horizons: Sequence[float],
     *,
     names: Sequence[str] | None = None,
+    whole: Evaluation | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
@@ -121,6 +122,7 @@ def subgroup_table(
     Parameters
     ----------
     table : (m,) rows of the columns to group by. horizons : times of the comparison. names : candidates; None: all.
+    whole : figures of all patients that are there already: a figure is bootstrapped once and is the same everywhere.
     samples, seed : of the bootstrap over the subgroup's patients.
 
     A subgroup under MIN_EVENTS events has one row, without a model and figures. Measures: those of `evaluate`, the Cox
@@ -130,34 +132,36 @@ def subgroup_table(
         raise SurvivalError(f"The table has {len(table)} rows for {len(comparison.time)} patients.")
     chosen = list(comparison.scores) if names is None else list(names)
     scores: Mapping[str, Scores] = {name: comparison.scores[name] for name in chosen if name in comparison.scores}
-    whole = replace(comparison, scores=dict(scores))
+    judged = replace(comparison, scores=dict(scores))
     everyone = Subgroup(ALL, "", np.ones(len(table), dtype=bool))
     groups, rows = [everyone, *subgroups_of(table)], list[tuple[Any, ...]]()
     for done, group in enumerate(groups):
         if cancelled is not None and cancelled():
             raise FitCancelled("The subgroups were stopped; nothing was changed.")
-        own = restrict(whole, group.rows)
+        own = restrict(judged, group.rows)
         head = (group.variable, group.level, len(own.time), int(own.event.sum()))
         if own.event.sum() < MIN_EVENTS:
             rows.append((*head, "", "", np.nan, np.nan, np.nan))
         else:
-            rows += [(*head, *figure) for figure in _figures(own, horizons, samples, seed)]
+            known = whole if group is everyone else None
+            rows += [(*head, *figure) for figure in _figures(own, horizons, samples, seed, known)]
         if on_progress is not None:
             on_progress(done + 1, len(groups))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _figures(
-    own: Comparison, horizons: Sequence[float], samples: int, seed: int
+    own: Comparison, horizons: Sequence[float], samples: int, seed: int, known: Evaluation | None
 ) -> list[tuple[str, str, float, float, float]]:
     """(model, measure, value, low, high)."""
     last = float(own.time.max())
     carried = tuple(h for h in horizons if h < last)
     at = carried or (float(own.times[own.times < last][-1] if (own.times < last).any() else own.times[0]),)
-    found = evaluate(own, at, samples=samples, seed=seed, calibrate=False)
+    found = known or evaluate(own, at, samples=samples, seed=seed, calibrate=False)
     rows = [
         (str(r["model"]), str(r["measure"]), float(r["value"]), float(r["low"]), float(r["high"]))
         for r in found.table().to_dict("records")
+        if r["model"] in own.scores
     ]
     weight = sample_weights(len(own.time), samples, seed)
     for name, scores in own.scores.items():

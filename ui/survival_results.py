@@ -231,6 +231,7 @@ def _wide(result: Comparison, order: list[Judged]) -> pd.DataFrame:
 
 def _added(result: Comparison, base: Judged) -> None:
     """Whether the others' scores tell anything beside the base model's."""
+    from study.comparison.caveats import wrong_way
     from survival.plots.style import p_words
 
     table = result.tables["added_value"]
@@ -251,19 +252,10 @@ def _added(result: Comparison, base: Judged) -> None:
     )
     page.note(
         "Each row adds one model's out-of-fold score to a Cox regression that has the other's already (first repeat). "
-        "A small p says that it tells something the other does not; how much is in the paired difference above."
-        + backwards(result, [str(name) for name in own["added"]])
+        "A small p says that it tells something the other does not; how much is in the paired difference above. "
+        + wrong_way(result, [str(name) for name in own["added"]])
     )
     csv_button(own, "csv-added", f"{result.study}-added-value")
-
-
-def backwards(result: Comparison, names: list[str]) -> str:
-    """A sentence on models that rank worse than guessing: the test has no side, so their p may be small too."""
-    called = files.labels(result)
-    worse = [called[name] for name in names if result.figure(name).value < 0.5]
-    if not worse:
-        return ""
-    return f" Of {' and '.join(worse)}, with a C below 0.5, it says only that the score points the wrong way."
 
 
 def _slug(text: str) -> str:

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.features import PHOTO, gather
+from study.comparison.measure import SHARE, TRUTHS
 from study.comparison.plan import IMAGE
 from study.comparison.record import MODEL, Comparison, Judged
 from study.comparison.standing import stale_reasons
 from study.errors import StudyError
 from study.files import csv_text, replacing_folder, write_json, write_text
-from study.fit import against_truth, provenance
+from study.fit import face_hazard, provenance, truth_record
 from study.settings import SAFE_NAME
 from study.store import CHOSEN_FILE, MODELS, OUT_OF_FOLD_FILE, REPORT_FILE, USUAL_MODEL, Study
 from survival.applied import AppliedModel, applicable, why_not_saved
@@ -150,8 +151,6 @@ def _write(study: Study, comparison: Comparison, judged: Judged, model: AppliedM
 
 def _report(study: Study, comparison: Comparison, judged: Judged, model: AppliedModel, name: str) -> dict[str, Any]:
     """What `fit` writes of a model, from the comparison."""
-    cohort = model.cohort_
-    time, event, score = (cohort[key].to_numpy() for key in ("time", "event", "log_hr"))
     return {
         "model": name,
         "label": judged.label,
@@ -166,10 +165,24 @@ def _report(study: Study, comparison: Comparison, judged: Judged, model: Applied
         "uno_tau": model.uno_tau_,
         "calibration_slope": _plain(model.calibration_slope_),
         "fold_cosine": None if np.isnan(model.fold_cosine_) else model.fold_cosine_,
-        "truth": against_truth(study, cohort["patient"], time, event, score),
+        "truth": _truth(study, comparison, judged, model.cohort_),
         "notes": list(model.notes_),
         "versions": comparison.versions,
     }
+
+
+def _truth(study: Study, comparison: Comparison, judged: Judged, cohort: pd.DataFrame) -> dict[str, Any]:
+    """Of a simulated study: the comparison's own figures against the true hazard of the face."""
+    face = face_hazard(study, cohort["patient"])
+    if face is None:
+        return {}
+    rows = {(row["candidate"], row["measure"]): row for row in comparison.tables["truth"].to_dict("records")}
+    ceiling, share = (
+        Estimate(*(float(rows[key][name]) for name in ("value", "low", "high")), len(cohort))
+        for key in (("", TRUTHS["face_log_hazard"]), (judged.name, SHARE))
+    )
+    found = truth_record(ceiling, share, cohort["log_hr"].to_numpy(float), face)
+    return found | {"harrell_face": _plain(ceiling), "recovered_share": _plain(share)}
 
 
 def _plain(e: Estimate) -> dict[str, Any]:

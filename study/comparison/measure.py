@@ -116,15 +116,21 @@ def calibration_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
     }
 
 
-def curve_tables(scored: Scored, horizons: tuple[float, ...], models: Sequence[Judged], plan: Plan) -> dict[str, Any]:
-    """over_time (every candidate with scores) and decision (models)."""
+def curve_tables(
+    scored: Scored, evaluation: Evaluation, horizons: tuple[float, ...], models: Sequence[Judged], plan: Plan
+) -> dict[str, Any]:
+    """over_time (every candidate with scores) and decision (models). Bands are of fewer bootstrap samples; where a
+    horizon has a figure with an interval already, the curve passes through that one."""
     samples = min(plan.samples, CURVE_SAMPLES)
+    known = {(r.model, r.measure): (r.value, r.low, r.high) for r in evaluation.table().itertuples(index=False)}
     rows = []
     for measure, frame in (
         ("AUC", auc_over_time(scored, samples=samples, seed=plan.seed)),
         ("Brier", brier_over_time(scored, [n for n in scored.scores if n != NULL], samples=samples, seed=plan.seed)),
     ):
-        rows += [(r.model, measure, r.time, r.value, r.low, r.high) for r in frame.itertuples(index=False)]
+        for r in frame.itertuples(index=False):
+            figure = known.get((r.model, f"{measure}({r.time:g})"), (r.value, r.low, r.high))
+            rows.append((r.model, measure, r.time, *figure))
     names = [c.name for c in models if c.name in scored.scores]
     decisions: list[tuple[Any, ...]] = []
     for horizon in horizons if names else ():

@@ -173,7 +173,7 @@ def _result(
     tables = {**{t: empty(t) for t in TABLES}, **measure.figure_tables(evaluation)}
     tables |= measure.calibration_tables(evaluation)
     tell.stage("Curves over time and thresholds")
-    tables |= measure.curve_tables(scored, horizons, models, plan)
+    tables |= measure.curve_tables(scored, evaluation, horizons, models, plan)
     tables["added_value"] = measure.added_table(scored, models)
     tables["hazards"] = measure.hazard_table(scored, models, clinical)
     if shuffled is not None:
@@ -186,6 +186,7 @@ def _result(
         clinical,
         horizons,
         names=[c.name for c in models],
+        whole=evaluation,
         samples=min(plan.samples, SUBGROUP_SAMPLES),
         seed=plan.seed,
         on_progress=lambda done, total: tell.count(done, total, None, "subgroups"),

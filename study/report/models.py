@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from study.comparison.caveats import wrong_way
 from study.comparison.record import Comparison, Judged
 from study.report.facts import Facts
 from study.report.page import Html, figure, join, note, paragraph, section, subsection, table, tag
@@ -108,8 +109,10 @@ def _differences(c: Comparison) -> list[Html]:
         f"Table 3. Each model less {base.label}. The last two columns: likelihood-ratio test of the model's "
         "out-of-fold score beside that of the other (1 degree of freedom, first repeat)."
     )
+    caveat = wrong_way(c, [judged.name for judged in others])
     return [
         table(("", HARRELL, "Scaled IBS", "χ²", "p"), rows, caption),
+        *([note(caveat)] if caveat else []),
         figure(paired_differences(frame, base.label), "Differences of Harrell's C on the same bootstrap samples."),
     ]
 

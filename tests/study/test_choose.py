@@ -10,6 +10,7 @@ import pytest
 
 from study.__main__ import main
 from study.comparison.choose import choose, name_of, use, why_not_chosen
+from study.comparison.measure import SHARE, TRUTHS
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, Judged
 from study.comparison.run import compare
@@ -64,6 +65,13 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     assert 0.8 < model.fold_cosine_ <= 1
     report = study.report(name)
     assert report["harrell"]["value"] == pytest.approx(result.figure("photo / cox-ridge").value)
+    told = result.tables["truth"].set_index(["candidate", "measure"])
+    for key, row in (
+        ("harrell_face", ("", TRUTHS["face_log_hazard"])),
+        ("recovered_share", ("photo / cox-ridge", SHARE)),
+    ):
+        own = report["truth"][key]
+        assert [own[k] for k in ("value", "low", "high")] == list(told.loc[row, ["value", "low", "high"]]), key
     assert report["truth"]["recovered_share"]["value"] > 0.7
     changed = replace(study, settings=replace(study.settings, photo_rule="last"))
     assert any("another one counts" in reason for reason in model_standing(changed, name).reasons)

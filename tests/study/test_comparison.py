@@ -13,6 +13,7 @@ from study.__main__ import main
 from study.clinical import compared_with
 from study.comparison import run as running
 from study.comparison.candidates import candidates_of
+from study.comparison.caveats import wrong_way
 from study.comparison.estimate import seconds_needed
 from study.comparison.features import available_sets, covariate_names, gather
 from study.comparison.plan import Plan
@@ -26,6 +27,7 @@ from study.latents import read_latents, write_latents
 from study.store import Study
 from survival.errors import FitCancelled
 from survival.metrics import harrell_c
+from survival.subgroups import ALL
 from tests.study.conftest import make_cohort, patient_table, write_study
 
 SETS = ("age-sex", "clinical", "photo", "photo-clinical-late")
@@ -86,6 +88,41 @@ def test_levels_without_a_coefficient_are_named_as_what_the_others_are_compared_
     assert compared_with({"site bone"}, rare.assign(site=[*["bone"] * 5, *rare["site"][5:]])) == (
         "Levels are compared with: site lung or skin."
     )
+
+
+def test_a_score_that_ranks_worse_than_guessing_is_named_beside_its_p(result: Comparison) -> None:
+    figures = result.tables["figures"].copy()
+    backwards = (figures["candidate"] == "age-sex / cox") & (figures["measure"] == "Harrell C")
+    figures.loc[backwards, "value"] = 0.477
+    changed = replace(result, tables=result.tables | {"figures": figures})
+    said = wrong_way(changed, ["age-sex / cox", "photo / cox-ridge"])
+    assert said == "Of Age and sex, Cox, with a C below 0.5, the test says only that the score points the wrong way."
+    assert wrong_way(changed, ["photo / cox-ridge"]) == ""
+
+
+def test_a_figure_is_the_same_wherever_it_stands(study: Study) -> None:
+    """More samples than subgroups and curves take for themselves."""
+    plan = Plan(("photo",), folds=3, repeats=1, samples=400, shuffles=0, penalties=8)
+    found = compare(study, plan, "same")
+    figures = found.tables["figures"].set_index(["candidate", "measure"])
+    whole = found.tables["subgroups"]
+    whole = whole[whole["variable"] == ALL]
+    shared = [row for row in whole.to_dict("records") if (row["candidate"], row["measure"]) in figures.index]
+    assert {"Harrell C", "Uno C", "scaled IBS", "Cox slope"} <= {row["measure"] for row in shared}
+    for row in shared:
+        expected = figures.loc[(row["candidate"], row["measure"])]
+        assert [row[key] for key in ("value", "low", "high")] == list(expected[["value", "low", "high"]]), row[
+            "measure"
+        ]
+    over = found.tables["over_time"]
+    assert found.horizons
+    for horizon in found.horizons:
+        for measure in ("AUC", "Brier"):
+            row = over[
+                (over["candidate"] == "photo / cox-ridge") & (over["measure"] == measure) & (over["time"] == horizon)
+            ]
+            expected = figures.loc[("photo / cox-ridge", f"{measure}({horizon:g})")]
+            assert row[["value", "low", "high"]].iloc[0].tolist() == list(expected[["value", "low", "high"]])
 
 
 def test_controls_tell_nothing(result: Comparison) -> None:

@@ -98,6 +98,10 @@ def test_what_is_on_disk(fitted: Cohort) -> None:
     time, event = study.patients["time"].to_numpy(), study.patients["event"].to_numpy()
     report = study.report()
     assert report["harrell"]["value"] == pytest.approx(harrell_c(time, event, scores["log_hr"]), abs=1e-6)
+    model = study.model()
+    for name, own in (("harrell", model.oof_c_), ("uno", model.oof_uno_)):
+        assert [report[name][k] for k in ("value", "low", "high")] == [own.value, own.low, own.high], "told once"
+    assert report["uno_tau"] == model.uno_tau_
     assert report["checkpoint_sha256"] == study.embedding.checkpoint_sha256
     assert report["latents_sha256"] == study.embedding.latents_sha256
     assert "share of it recovered" in report_text(report)

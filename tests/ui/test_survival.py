@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -20,7 +19,6 @@ from study.store import Study
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
 from ui.processes import Queue
-from ui.survival_results import backwards
 
 Opener = Callable[..., AppTest]
 PAGE = "pages/survival_model.py"
@@ -181,16 +179,3 @@ def test_robustness_is_planned_as_a_job_and_shown(
     app.run()
     assert not app.exception
     assert "robustness.json is damaged" in words(app)
-
-
-def test_a_score_that_ranks_worse_than_guessing_is_named_beside_its_p() -> None:
-    found = {"age": 0.477, "photo": 0.668}
-    result = SimpleNamespace(
-        candidates=[SimpleNamespace(name="age", label="Age, Cox"), SimpleNamespace(name="photo", label="Photo, Cox")],
-        figure=lambda name: SimpleNamespace(value=found[name]),
-    )
-    said = backwards(result, ["age", "photo"])  # type: ignore[arg-type]
-    assert "Age, Cox" in said
-    assert "wrong way" in said
-    assert "Photo" not in said
-    assert backwards(result, ["photo"]) == ""  # type: ignore[arg-type]
