@@ -19,8 +19,10 @@ from study.store import Study
 from survival.curves import kaplan_meier
 from survival.metrics import Estimate
 
-COLUMNS = ["variable", "level", "n", "share", "median", "q1", "q3", "least", "most"]
+COLUMNS = ["variable", "level", "n", "share", "share_of", "median", "q1", "q3", "least", "most"]
 MISSING = "missing"
+KNOWN, EVERYONE = "patients with a known value", "all patients"
+SHARES = "Percentages of levels are shares of the patients whose value is known; those of missing values, of all."
 MOST_LEVELS = 30
 FEW_VALUES = 6  # grades such as ECOG are listed one by one
 PER = 100  # patient-times of the event rate
@@ -56,7 +58,7 @@ def table_one(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row a number, or a level of a word: COLUMNS; n: patients of the level, or with a known number.
 
     rows: of study.patients, None: analysed_rows. share: of the patients with a known value, and, of the level
-    "missing", of all.
+    "missing", of all; share_of says which.
     """
     rows = analysed_rows(study) if rows is None else rows
     if rows.empty:
@@ -68,12 +70,12 @@ def table_one(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
         known, gone = column.dropna(), int(column.isna().sum())
         if column.dtype.kind == "f" and known.nunique() > FEW_VALUES:
             q1, median, q3 = np.percentile(known, (25, 50, 75))
-            out.append((name, "", len(known), np.nan, median, q1, q3, known.min(), known.max()))
+            out.append((name, "", len(known), np.nan, "", median, q1, q3, known.min(), known.max()))
         else:
             words = known.map(lambda v: f"{v:g}") if column.dtype.kind == "f" else known.astype(str)
-            out += [_level(name, level, n, len(known)) for level, n in _counts(words)]
+            out += [_level(name, level, n, len(known), KNOWN) for level, n in _counts(words)]
         if gone:
-            out.append(_level(name, MISSING, gone, len(column)))
+            out.append(_level(name, MISSING, gone, len(column), EVERYONE))
     return pd.DataFrame(out, columns=COLUMNS)
 
 
@@ -90,8 +92,8 @@ def _counts(words: pd.Series) -> list[tuple[str, int]]:
     return [(str(level), int(counts[level])) for level in order]
 
 
-def _level(name: str, level: str, n: int, of: int) -> tuple[object, ...]:
-    return (name, level, n, n / of if of else np.nan, *[np.nan] * 5)
+def _level(name: str, level: str, n: int, of: int, share_of: str) -> tuple[object, ...]:
+    return (name, level, n, n / of if of else np.nan, share_of, *[np.nan] * 5)
 
 
 def follow_up(study: Study, rows: pd.DataFrame | None = None) -> FollowUp:

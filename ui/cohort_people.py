@@ -69,7 +69,7 @@ def _people(key: str, _found: Opened) -> People:
 
 
 def _table_one(found: Opened, people: People) -> None:
-    from study.table_one import table_one_rows
+    from study.table_one import SHARES, table_one_rows
 
     labels = {c.name: c.label for c in found.study.settings.covariates if c.label}
     rows = table_one_rows(people.table)
@@ -84,6 +84,7 @@ def _table_one(found: Opened, people: People) -> None:
     heads = ("Variable", "Level", f"All (n = {people.follow.patients:,})")
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)
     st.html(f'<table class="lh-report"><thead><tr>{head}</tr></thead><tbody>{"".join(cells)}</tbody></table>')
+    page.note(SHARES)
     csv_button(people.table, "cohort-table-one", f"{found.study.name}-table-1")
 
 

@@ -8,7 +8,7 @@ from study.report.facts import Facts
 from study.report.page import Html, figure, note, section, subsection, table
 from study.report.page import facts as fact_list
 from study.report.words import count, interval, percent, reached
-from study.table_one import MISSING, table_one_rows
+from study.table_one import MISSING, SHARES, table_one_rows
 from survival.curves import kaplan_meier
 from survival.plots import flow_figure, kaplan_meier_figure
 
@@ -42,19 +42,15 @@ def cohort(facts: Facts) -> Html:
 def _table_one(facts: Facts) -> Html:
     labels = {c.name: c.label for c in facts.study.settings.covariates if c.label}
     rows, before = [], None
-    for variable, level, words in table_one_rows(facts.table):
+    for variable, level, told in table_one_rows(facts.table):
         shown = labels.get(variable, variable) if variable != before else ""
-        rows.append((shown, level, words))
+        rows.append((shown, level, told))
         before = variable
-    gone = facts.table[facts.table["level"] == MISSING]
-    missing = (
-        "No value is missing."
-        if gone.empty
-        else "Shares of levels are of the patients whose value is known; of missing values, of all."
-    )
+    whole = not (facts.table["level"] == MISSING).any()
+    words = f"{SHARES} No value is missing." if whole else SHARES
     n = facts.follow.patients
     caption = f"Table 1. Characteristics of the {count(n, 'patient')} analysed."
-    return Html(table(("Variable", "Level", f"All (n = {n:,})"), rows, caption, numbers=2) + note(missing))
+    return Html(table(("Variable", "Level", f"All (n = {n:,})"), rows, caption, numbers=2) + note(words))
 
 
 def _follow_up(facts: Facts) -> Html:

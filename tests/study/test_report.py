@@ -28,6 +28,7 @@ from study.report.page import Html, figure, page, paragraph, tag, text
 from study.report.tripod import AUTHORS, ITEMS
 from study.settings import settings_text
 from study.store import Study
+from study.table_one import SHARES
 from survival.cox import CoxModel
 from tests.study.conftest import make_cohort, patient_table, write_study
 
@@ -81,6 +82,12 @@ def test_all_parts_are_there_with_the_figures_of_the_comparison(report: str, com
     assert "2 left out" in report
     assert "These patients are simulated" in said
     assert "nested cross-validation by patient" in said
+
+
+def test_levels_of_coefficients_and_shares_of_table_1_say_what_they_refer_to(report: str) -> None:
+    said = html.unescape(words(report))
+    assert "Levels are compared with: " in said
+    assert SHARES in said
 
 
 def test_every_kind_of_figure_is_drawn(report: str) -> None:

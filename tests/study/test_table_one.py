@@ -9,7 +9,7 @@ from scipy import stats
 from study.errors import StudyError
 from study.exclusions import Exclusion
 from study.store import Study
-from study.table_one import MISSING, analysed_rows, follow_up, table_one, table_one_rows
+from study.table_one import EVERYONE, KNOWN, MISSING, analysed_rows, follow_up, table_one, table_one_rows
 from tests.study.conftest import patient_table, write_study
 
 
@@ -32,6 +32,8 @@ def test_numbers_and_words(study):
     assert gone.loc["age", "n"] == 5
     assert gone.loc["stage", "n"] == 10
     assert gone.loc["stage", "share"] == pytest.approx(10 / 80)
+    assert set(gone["share_of"]) == {EVERYONE}
+    assert set(table.loc[(table["variable"] == "stage") & (table["level"] != MISSING), "share_of"]) == {KNOWN}
     for name, known in (("sex", 80), ("stage", 70), ("ecog", 80)):
         levels = table[(table["variable"] == name) & (table["level"] != MISSING)]
         assert levels["n"].sum() == known

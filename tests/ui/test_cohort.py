@@ -16,6 +16,7 @@ from study.exclusions import exclude
 from study.files import csv_text, write_bytes, write_text
 from study.quality import measure_study
 from study.store import Study
+from study.table_one import SHARES
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
 from ui.processes import Queue
@@ -69,6 +70,7 @@ def test_it_shows_who_is_analysed_and_why_not_everyone(at: View, studies: Path) 
     assert "<b>−1</b> Photo file not in the folder" in said
     assert ">57</b>" in said, "60 less two excluded and one without a photo"
     assert "excluded since" in said, "the model was fitted before"
+    assert SHARES in said
 
 
 def test_without_a_study_it_offers_to_make_one(open_app: Opener, tmp_path: Path) -> None:
