@@ -32,9 +32,10 @@ from study.embedding.job import EmbedProgress
 from study.embedding.local import Processes
 from study.files import write_text
 from study.latents import read_latents
+from study.places import resolve
 from study.prepare import study_checkpoint
 from study.settings import settings_text
-from study.store import Study, resolve
+from study.store import Study
 
 AGREEMENT = 1e-5
 PORT = 6391

@@ -15,8 +15,9 @@ import pandas as pd
 from study.errors import Findings, StudyError
 from study.files import csv_text
 from study.intake import intake
+from study.places import ROOT_HELP, studies_root
 from study.settings import Columns, Covariate, Settings
-from study.store import STUDIES, inspect
+from study.store import inspect
 
 PACKAGE = "scikit-survival, sksurv.datasets"
 
@@ -122,7 +123,7 @@ def _covariate(table: pd.DataFrame, column: str, word: bool) -> Covariate:
     return Covariate(name, "categorical", where, levels, label=label)
 
 
-def write_example(name: str, root: Path = STUDIES, called: str | None = None) -> tuple[Path, Findings]:
+def write_example(name: str, root: Path, called: str | None = None) -> tuple[Path, Findings]:
     """Makes a study of the example under `root`; returns its folder and what was found. Raises StudyError, and leaves
     nothing, where the name is taken."""
     settings, table = example_settings(name, called)
@@ -133,7 +134,7 @@ def add_arguments(parser: Any) -> None:
     told = "; ".join(f"{name}: {e.about.split('.')[0]}" for name, e in EXAMPLES.items())
     parser.add_argument("name", choices=tuple(EXAMPLES), help=told)
     parser.add_argument("--called", help="name of the study (default: the example's)")
-    parser.add_argument("--root", type=Path, default=STUDIES, help="folder of the studies (default studies)")
+    parser.add_argument("--root", type=Path, default=studies_root(), help=ROOT_HELP)
 
 
 def run(args: Any) -> int:

@@ -29,11 +29,12 @@ from study.errors import Findings, StudyError
 from study.files import read_limited, safe_cell, write_bytes, write_json, write_text
 from study.intake_photos import Match, keep_photos, match_photos, wishes_of_column, wishes_of_list
 from study.photos import EXTENSIONS, LIST_COLUMNS, LIST_NAME
+from study.places import ROOT_HELP, studies_root
 from study.plausible import plausible
 from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
 from study.settings import SAFE_NAME, Settings, parse_settings, settings_text
-from study.store import STUDIES, inspect
+from study.store import inspect
 from study.table import FILE_NAME as PATIENTS_FILE
 from study.table import MAX_BYTES, is_formula, patients_of, point_for_comma
 from study.tables.raw import RawTable
@@ -235,7 +236,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--plan", type=Path, required=True, help="study.toml of the study to come: name, columns, coding"
     )
-    parser.add_argument("--root", type=Path, default=STUDIES, help="folder of the studies (default studies)")
+    parser.add_argument("--root", type=Path, default=studies_root(), help=ROOT_HELP)
 
 
 def run(args: Any) -> int:

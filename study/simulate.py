@@ -24,10 +24,11 @@ from faces.photo import load_photo
 from study.errors import StudyError
 from study.files import csv_text, read_limited, replacing_folder, sha256_of, write_bytes, write_text
 from study.photos import FOLDER, photo_name
+from study.places import studies_root
 from study.recipe import COMMENTS, simulate_tables, study_settings
 from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import SAFE_NAME, Scalar, settings_text
-from study.store import STUDIES, TRUTH_FILE, inspect
+from study.store import TRUTH_FILE, inspect
 from study.table import FILE_NAME as PATIENTS_FILE
 from study.table import MAX_BYTES
 
@@ -191,7 +192,7 @@ def add_arguments(parser: Any) -> None:
 def run(args: Any) -> int:
     from study.console import progress_line
 
-    folder = STUDIES / args.study if SAFE_NAME.fullmatch(args.study) else Path(args.study)
+    folder = studies_root() / args.study if SAFE_NAME.fullmatch(args.study) else Path(args.study)
     if args.seed < 0 or (args.patients is not None and args.patients < 1):
         raise StudyError("--seed must be 0 or more, and --patients 1 or more.")
     _check_target(folder, args.overwrite)

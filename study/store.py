@@ -27,6 +27,7 @@ from study.exclusions import Exclusion, read_exclusions
 from study.files import read_limited, sha256_of
 from study.latents import AGAIN, INDEX, Embedding, Latents, has_latents, read_embedding, read_latents
 from study.photos import FOLDER, PhotoFile, find_photos
+from study.places import resolve
 from study.plausible import plausible
 from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import SAFE_NAME, Settings, read_settings
@@ -45,7 +46,6 @@ MODELS = "models"
 CHOSEN_FILE, USUAL_MODEL = "chosen.json", "photo"
 REPORT_FILE = "report.json"
 OUT_OF_FOLD_FILE = "out_of_fold.csv"
-STUDIES = Path("studies")
 VERIFY_BYTES = 2**29  # photos are all hashed up to this size together, about a second's work
 
 
@@ -300,14 +300,6 @@ class Study:
             raise StudyError(f"Model {name!r} of {self.name}: {error}") from error
 
 
-def resolve(path: Path | str) -> Path:
-    """A study's folder from what a person typed: a folder, or a name under studies/."""
-    folder = Path(path)
-    if not folder.exists() and SAFE_NAME.fullmatch(str(path)) and (STUDIES / folder).is_dir():
-        return STUDIES / folder
-    return folder
-
-
 def inspect(path: Path | str, limit: int = 200) -> tuple[Study, Findings]:
     """Opens a study and returns it with everything found, errors included: then it is only fit for showing them.
 
@@ -350,10 +342,3 @@ def _inspect(path: Path | str, limit: int) -> tuple[Study, Findings]:
     excluded = read_exclusions(folder, findings, set(table["patient_id"]))
     plausible(table, settings, findings, path.name)
     return Study(folder, settings, table, photos, tuple(findings), excluded, found.files, path.name), findings
-
-
-def list_studies(root: Path = STUDIES) -> list[str]:
-    """Names of the folders under `root` that hold a study.toml, sorted."""
-    if not root.is_dir():
-        return []
-    return sorted(p.name for p in root.iterdir() if (p / SETTINGS_FILE).is_file())

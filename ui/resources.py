@@ -19,6 +19,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from study import places
 from ui.processes import Queue
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ HEAVY = ("torch", "plotly.graph_objects", "study.score", "faces.landmarks", "lat
 
 
 def studies_root() -> Path:
-    """Folder of the studies; LATENT_HEALTH_STUDIES where it is set."""
-    return Path(os.environ.get("LATENT_HEALTH_STUDIES") or ROOT / "studies")
+    """Folder of the studies, by the same rule as on the command line."""
+    return places.studies_root(ROOT)
 
 
 def checkpoints_root() -> Path:

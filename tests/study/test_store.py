@@ -12,13 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from study.__main__ import main
 from study.errors import Findings, StudyError
 from study.files import csv_text, replacing, replacing_folder, safe_cell, write_bytes, write_text
 from study.latents import INDEX, LATENTS
 from study.photos import find_photos, photo_name
+from study.places import resolve, studies_root
 from study.settings import Settings
-from study.store import Study, inspect, list_studies
+from study.store import Study, inspect
 from tests.study.conftest import patient_table, write_codes, write_study
+from ui import resources
 
 
 def codes(n: int = 12) -> np.ndarray:
@@ -31,7 +34,6 @@ def test_open(tiny_study: Study) -> None:
     assert tiny_study.horizons == (12, 24, 60)
     assert tiny_study.truth is None
     assert not tiny_study.has_latents
-    assert list_studies(tiny_study.path.parent) == ["tiny"]
     with pytest.raises(StudyError, match=r"is not in patients\.csv"):
         tiny_study.photo_path("nobody")
     with pytest.raises(StudyError, match=r"no W\+ codes yet"):
@@ -40,6 +42,21 @@ def test_open(tiny_study: Study) -> None:
         tiny_study.model()
     with pytest.raises(StudyError, match="cannot be a model's name"):
         tiny_study.model("../photo")
+
+
+def test_command_line_and_app_look_in_the_same_folder(
+    tiny_study: Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LATENT_HEALTH_STUDIES", str(tiny_study.path.parent))
+    assert resolve("tiny") == tiny_study.path
+    assert main(["check", "tiny"]) == 0
+    assert "12 patients" in capsys.readouterr().out
+    assert resources.studies_root() == studies_root() == tiny_study.path.parent
+    assert main(["example", "veteran"]) == 0
+    assert (tiny_study.path.parent / "veteran" / "study.toml").is_file()
+    monkeypatch.delenv("LATENT_HEALTH_STUDIES")
+    assert studies_root() == Path("studies")
+    assert resources.studies_root() == resources.ROOT / "studies"
 
 
 def test_nothing_there(tmp_path: Path) -> None:
