@@ -70,6 +70,19 @@ class _Column:
         values = {cell: value for cell, (value, _, _) in told.items()}
         return [values[cell] for cell in self.cells]
 
+    def tell_commas(self, commas: set[str], read: bool, mixed: bool) -> None:
+        """One sentence on the decimal commas of a column of numbers. read: whether they are taken for points; mixed:
+        whether other cells have points."""
+        rows = [number for cell, number in zip(self.cells, self.numbers, strict=True) if cell in commas]
+        first = next(cell for cell in self.cells if cell in commas)
+        if read:
+            message = f"{self.name}: decimal commas are read as points, {first} as {point_for_comma(first)}."
+            self.findings.note(self.where, None, message)
+            return
+        message = f"{self.name} has decimal commas in {len(rows)} rows, the first {first[:40]!r}."
+        other = ", as other rows have" if mixed else ", or save the table with semicolons between the columns"
+        self.findings.error(self.where, rows[0], message, f"Use a point for decimals{other}.")
+
     def look(self) -> None:
         """Tells cells that no table should hold, and formulas."""
         different = set(self.cells)
@@ -119,17 +132,23 @@ def _numbers(
 ) -> np.ndarray:
     """(n,) float64 of a column; missing is NaN (an error if required); outside [low, high] is an error.
 
-    comma: decimal commas are read as points where the column has no decimal point.
+    comma: decimal commas are read as points where the column has no decimal point, and said. Else one sentence refuses
+    all of a column's.
     """
-    comma = comma and not any("." in cell and _PLAIN.fullmatch(cell) for cell in set(column.cells))
+    commas = {cell for cell in set(column.cells) if _COMMA.fullmatch(cell)}
+    mixed = any("." in cell and _PLAIN.fullmatch(cell) for cell in set(column.cells))
+    comma = comma and not mixed
+    if commas:
+        column.tell_commas(commas, comma, mixed)
 
     def judge(cell: str) -> tuple[float, str, str]:
         if cell.lower() in MISSING:
             return math.nan, "is missing." if required else "", "Fill it in or remove the row."
+        if cell in commas and not comma:
+            return math.nan, "", ""  # told for the whole column
         value = _number(point_for_comma(cell) if comma else cell)
         if value is None:
-            hint = "Use a point for decimals." if _COMMA.fullmatch(cell) else "It must be a number."
-            return math.nan, f"is {cell[:40]!r}.", hint
+            return math.nan, f"is {cell[:40]!r}.", "It must be a number."
         if value < low:
             what = "negative" if low == 0 else f"below {low:g}"
             return math.nan, f"is {what} ({cell[:40]}).", "Correct it or remove the row."

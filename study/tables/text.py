@@ -30,6 +30,7 @@ LOOKED_AT = 4096  # bytes that tell UTF-16 without a mark
 MIXED_ROWS = 20  # of the wrong width, that are looked at for another separator
 _MULTIBYTE = re.compile(rb"[\xc3-\xf4][\x80-\xbf]{1,3}")
 _AS_CSV = 'Save the table as "CSV UTF-8".'
+_WHOLE, _DIGITS = re.compile(r"[+-]?\d{1,15}", re.ASCII), re.compile(r"\d{1,15}", re.ASCII)
 _HINT = re.compile(r"sep=([,;|\t])", re.IGNORECASE)  # Excel's own first line
 
 
@@ -129,9 +130,12 @@ def _table(
             if len(uneven) < MIXED_ROWS:
                 uneven.append((line, cells))
             message = f"{len(cells)} cells where the header has {len(header)}."
-            findings.error(name, line, message, "Look for a stray separator or a missing cell.")
+            torn = mark == "," and _torn_by_commas(cells, len(header))
+            remedy = f"Look for a stray separator{', a decimal comma (3,5)' if torn else ''} or a missing cell."
+            findings.error(name, line, message, remedy)
     rows, numbers = without_blanks(clean_rows(rows), numbers)
     _refuse_other_separator(header, uneven, len(rows), mark, name)
+    _refuse_torn(header, uneven, len(rows), mark, name)
     if not rows and not findings.errors:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
     return RawTable(header, rows, numbers, mark != ",", said)
@@ -148,3 +152,20 @@ def _refuse_other_separator(
         if other != mark and len(header) > 1 and fits == len(uneven):
             words = f"the header is separated by {SEPARATORS[mark]} and the rows by {SEPARATORS[other]}."
             raise refusal(words, "Save the table with one separator.", uneven[0][0], name)
+
+
+def _torn_by_commas(cells: list[str], width: int) -> bool:
+    """Whether a row is too wide by no more than its numbers with a decimal comma (3,5) would be in two cells each."""
+    pairs, place = 0, 0
+    while place < len(cells) - 1:
+        torn = bool(_WHOLE.fullmatch(cells[place].strip()) and _DIGITS.fullmatch(cells[place + 1].strip()))
+        pairs, place = pairs + torn, place + 1 + torn
+    return 0 < len(cells) - width <= pairs
+
+
+def _refuse_torn(header: list[str], uneven: list[tuple[int, list[str]]], good: int, mark: str, name: str) -> None:
+    """One sentence, not one a row, where most rows have numbers with a comma between columns separated by commas."""
+    if mark == "," and max(good, 1) < len(uneven) and all(_torn_by_commas(c, len(header)) for _, c in uneven):
+        words = "the rows have more cells than the header, as numbers with a decimal comma (3,5) would make them."
+        remedy = "Save the table with semicolons between the columns, or with decimal points."
+        raise refusal(words, remedy, uneven[0][0], name)

@@ -59,9 +59,35 @@ def test_decimal_commas_are_read_where_the_separator_is_another() -> None:
     assert frame["time"].tolist() == [12.5, 3.0]
     assert frame["age"].tolist() == [61.25, 70.0]
     assert sum("Windows-1252" in str(f) or "semicolons" in str(f) for f in findings) == 2
+    said = [f.message for f in findings if "decimal commas" in f.message]
+    assert said == [
+        "time_months: decimal commas are read as points, 12,5 as 12.5.",
+        "age: decimal commas are read as points, 61,25 as 61.25.",
+    ]
     mixed = LOCAL.replace("P2;3;", "P2;3.5;")
     parse_patients(mixed.encode(), PLAIN, findings)
-    assert [(f.row, f.remedy) for f in findings.errors] == [(2, "Use a point for decimals.")]
+    assert [(f.row, f.remedy) for f in findings.errors] == [(2, "Use a point for decimals, as other rows have.")]
+
+
+def test_decimal_commas_between_commas_are_told_once_a_column() -> None:
+    findings = Findings()
+    rows = "".join(f'P{i},"{i},5",1,{40 + i}\n' for i in range(1, 31))
+    parse_patients(f"patient_id,time_months,event,age\n{rows}".encode(), PLAIN, findings)
+    [error] = findings.errors
+    assert error.row == 2
+    assert error.message == "time_months has decimal commas in 30 rows, the first '1,5'."
+    assert "semicolons between the columns" in error.remedy
+
+
+def test_rows_torn_by_decimal_commas_are_told_in_one_sentence() -> None:
+    header, torn = "patient_id,time_months,event,age\n", "P{0},{0},5,1,4{0}\n"
+    with pytest.raises(StudyError, match=r"row 2: .*decimal comma \(3,5\).* semicolons"):
+        read((header + "".join(torn.format(i) for i in range(1, 9)) + "P9,3,1,49\n").encode())
+    whole = "".join(f"P{i},{i},1,4{i}\n" for i in range(1, 9))
+    _, findings = read((header + whole + torn.format(9)).encode())
+    assert [(f.row, "decimal comma" in f.remedy) for f in findings.errors] == [(10, True)]
+    _, findings = read((header + whole + "P9,3,dead,49,lung\n").encode())
+    assert [(f.row, "decimal comma" in f.remedy) for f in findings.errors] == [(10, False)]
 
 
 def test_a_study_made_from_it_has_commas_and_points(tmp_path: Path) -> None:
