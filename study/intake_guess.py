@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import pandas as pd
 
 from study.errors import Findings
 from study.settings import KINDS, OPTIONAL_COLUMNS, SAFE_NAME, TAKEN, TIME_UNITS, Columns, Covariate
@@ -44,6 +47,10 @@ NAMES = {
 }
 UNITS = {"days": ("days", "day", "d"), "weeks": ("weeks", "week", "wk"), "months": ("months", "month", "mo", "mos")}
 UNITS["years"] = ("years", "year", "yrs", "yr", "y")
+# Times at which survival is usually reported; where follow-up is too short for all of them, earlier ones.
+USUAL = {"days": (365, 730, 1825), "weeks": (52, 104, 260), "months": (12, 24, 60), "years": (1, 2, 5)}
+EARLY = {"days": (7, 30, 90, 180), "weeks": (4, 13, 26), "months": (1, 3, 6), "years": (0.25, 0.5)}
+LEAST_FOLLOWED, SHARE_FOLLOWED = 10, 0.1  # patients still at risk beyond a proposed time: a number, and a share of all
 ANSWERS = (frozenset({"1", "yes", "y", "true", "t"}), frozenset({"0", "no", "n", "false", "f"}))  # to "did it happen?"
 EVENT = ANSWERS[0] | {"dead", "died", "death", "deceased", "event", "exitus"}
 CENSORED = ANSWERS[1] | {"alive", "living", "censored", "lost"}
@@ -52,7 +59,7 @@ CENSORED = ANSWERS[1] | {"alive", "living", "censored", "lost"}
 @dataclass(frozen=True)
 class Look:
     """A table before anyone has said what it means. values: the different texts of each column that has few. numeric:
-    columns that hold numbers alone. said: what was detected about the file."""
+    columns that hold numbers alone. cells: of every column. said: what was detected about the file."""
 
     header: list[str]
     patients: int
@@ -60,19 +67,25 @@ class Look:
     values: dict[str, list[str]]
     numeric: frozenset[str] = frozenset()
     said: tuple[str, ...] = ()
+    cells: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def numbers(self, column: str) -> np.ndarray:
+        """The numbers of a column, nan where a cell holds none. A decimal comma counts as a point here."""
+        texts = pd.Series([cell.replace(",", ".") for cell in self.cells.get(column, [])], dtype=object)
+        return pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
 
 
 def look(data: bytes) -> Look:
     """What stands in a table. Raises StudyError where it is none; rows of the wrong width are left to the check."""
     raw = read_table(data, Findings())
-    values, numeric = {}, set()
-    for name, cells in raw.columns().items():
+    values, numeric, columns = {}, set(), raw.columns()
+    for name, cells in columns.items():
         found = {cell[:60] for cell in dict.fromkeys(cells) if cell.lower() not in MISSING}
         if len(found) <= MAX_VALUES:
             values[name] = sorted(found)
         if found and all(NUMBER.fullmatch(cell) for cell in found):
             numeric.add(name)
-    return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, frozenset(numeric), raw.said)
+    return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, frozenset(numeric), raw.said, columns)
 
 
 def guess_covariate(column: str, seen: Look, taken: Collection[str] = ()) -> Covariate | None:
@@ -111,6 +124,16 @@ def guess_unit(column: str | None) -> str:
     """The unit that a column's name tells, months where it tells none."""
     told = [unit for word in _words(column or "") if (unit := _unit(word)) in TIME_UNITS]
     return told[-1] if told and told[-1] else "months"
+
+
+def guess_horizons(unit: str, time: np.ndarray) -> tuple[float, ...]:
+    """Times to report survival at: the usual ones that follow-up carries, where it carries none earlier ones; () where
+    not even these. time: (n,) of all patients; at a time, at least 10 of them and a tenth must be followed beyond it:
+    farther out a curve is a few patients' fate."""
+    known = time[np.isfinite(time)]
+    enough = max(LEAST_FOLLOWED, SHARE_FOLLOWED * len(known))
+    carried = [tuple(t for t in times[unit] if (known > t).sum() >= enough) for times in (USUAL, EARLY)]
+    return tuple(float(t) for t in carried[0] or carried[1])
 
 
 def guess_coding(values: Collection[str], column: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:

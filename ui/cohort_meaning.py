@@ -32,12 +32,11 @@ RARER = {
     "photo_date": ("Date of the photo", "As 2026-05-31."),
     "baseline_date": ("Baseline date", "From which time counts; with the photo's date it gives their interval."),
 }
-HORIZONS = {"days": "365, 730, 1825", "weeks": "52, 104, 260", "months": "12, 24, 60", "years": "1, 2, 5"}
 
 
 def meaning(seen: Look, turn: int) -> Settings | None:
     """Columns, covariates, unit, coding and horizons as the person has them; None while something is missing."""
-    from study.intake_guess import columns_of, guess_columns, guess_unit
+    from study.intake_guess import columns_of, guess_columns, guess_horizons, guess_unit
 
     proposed = guess_columns(seen.header)
     chosen = _columns(LABELS, seen, proposed, turn)
@@ -56,13 +55,17 @@ def meaning(seen: Look, turn: int) -> Settings | None:
         "Unit of the time", TIME_UNITS, index=TIME_UNITS.index(guess_unit(chosen["time"])), key=f"cohort-unit-{turn}"
     )
     event, censored = _coding(seen, str(chosen["event"]), middle, turn)
+    usual = ", ".join(f"{t:g}" for t in guess_horizons(unit, seen.numbers(str(chosen["time"]))))
     told = right.text_input(
         f"Report survival at ({unit})",
-        HORIZONS[unit],
-        key=f"cohort-horizons-{unit}-{turn}",
-        help="Fixed before any model is fitted.",
+        usual,
+        key=f"cohort-horizons-{unit}-{usual}-{turn}",  # another table, or time, proposes anew
+        help="Fixed before any model is fitted. Proposed are usual times at which at least 10 patients, and a tenth of "
+        "all, are still followed: later ones would rest on a few patients.",
     )
     horizons = _numbers(told)
+    if not usual:
+        page.note("No time is proposed for reporting survival: too few patients are followed beyond any usual one.")
     if not event or not censored or not horizons:
         page.note("Say which values mean an event and which censoring, and give one to twelve times, with commas.")
         return None

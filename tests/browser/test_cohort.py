@@ -145,18 +145,26 @@ def test_reconstructions_worst_first(page: Page, screenshots: Path) -> None:
     shoot(page, screenshots, "cohort-reconstructions")
 
 
+def offer(page: Page, csv: dict[str, object]) -> None:
+    """A table, and when survival is to be reported: of seven patients no time is proposed."""
+    page.locator("input[type=file]").first.set_input_files(csv)  # type: ignore[arg-type]
+    times = page.get_by_label("Report survival at (months)")
+    times.fill("12")
+    times.press("Enter")
+
+
 def test_a_new_study(page: Page, screenshots: Path) -> None:
     view(page, "New study")
     rows = "".join(f"N{i},{10 + i},{'dead' if i % 2 else 'alive'},{50 + i},P{i:04d}.jpg\n" for i in range(1, 7))
     table = ("Patient,OS months,Status,Age,Image\n" + rows + "N7,-3,dead,60,x.jpg\n").encode()
     csv = {"name": "patients.csv", "mimeType": "text/csv", "buffer": table}
-    page.locator("input[type=file]").first.set_input_files(csv)  # type: ignore[arg-type]
+    offer(page, csv)
     expect(page.get_by_text("The table has errors.")).to_be_visible()
     shoot(page, screenshots, "cohort-new-errors")
     page.get_by_role("button", name="Remove patients.csv").click()
     expect(page.get_by_text("2. What the columns mean")).to_have_count(0)
     csv["buffer"] = table.replace(b"-3", b"3")
-    page.locator("input[type=file]").first.set_input_files(csv)  # type: ignore[arg-type]
+    offer(page, csv)
     expect(page.get_by_text("7 patients, 4 events, in months.")).to_be_visible()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from study.__main__ import main
 from study.errors import Findings, StudyError
 from study.files import csv_text, write_bytes, write_text
 from study.intake import IntakeRefused, check_table, intake
-from study.intake_guess import columns_of, guess_coding, guess_columns, guess_unit, look
+from study.intake_guess import columns_of, guess_coding, guess_columns, guess_horizons, guess_unit, look
 from study.intake_photos import Finder
 from study.settings import Columns, Settings, settings_text
 from study.simulate import encode_jpeg
@@ -180,6 +181,31 @@ def test_proposals() -> None:
     assert guess_coding(["Dead", "alive", "?x"]) == (("Dead",), ("alive",))
     assert guess_coding(["0", "1", "2"]) == (("1",), ("0",))
     assert guess_columns(["subject", "os_time", "os_event"])["time"] == "os_time"
+
+
+def test_horizons_are_proposed_as_far_as_follow_up_carries_them() -> None:
+    evenly = np.linspace(0.5, 100, 200)
+    assert guess_horizons("months", evenly) == (12, 24, 60)
+    assert guess_horizons("months", evenly / 2) == (12, 24), "at 60 nobody is left"
+    assert guess_horizons("months", evenly * 0.66) == (12, 24), "at 60 a twelfth is left"
+    assert guess_horizons("months", evenly[::8]) == (12, 24, 60), "ten patients, of 25"
+    assert guess_horizons("months", evenly[::9]) == (12, 24), "nine are too few of any number"
+    assert guess_horizons("months", evenly / 20) == (1, 3)
+    assert guess_horizons("years", evenly / 12) == (1, 2, 5)
+    assert guess_horizons("days", np.array([3.0, np.nan])) == ()
+
+
+@given(st.lists(st.floats(0.01, 5000), min_size=1, max_size=80), st.sampled_from(("days", "weeks", "months", "years")))
+def test_a_proposed_horizon_leaves_enough_patients(times: list[float], unit: str) -> None:
+    followed = np.array(times)
+    for horizon in guess_horizons(unit, followed):
+        assert (followed > horizon).sum() >= max(10, len(times) / 10)
+
+
+def test_times_of_a_column_are_numbers_with_points_or_commas() -> None:
+    table = look(b"id;time;event\nA;3,5;1\nB;.;0\nC;7.25;1\nD;late;1\n")
+    np.testing.assert_array_equal(table.numbers("time"), [3.5, np.nan, 7.25, np.nan])
+    assert len(table.numbers("nothing")) == 0
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,8 @@ def test_a_new_study_is_proposed_checked_and_queued(at: View, studies: Path, tmp
     assert app.selectbox(key="cohort-column-time-0").value == "os_days"
     assert app.selectbox(key="cohort-unit-0").value == "days"
     assert app.multiselect(key="cohort-event-status-0").value == ["dead"]
+    assert "No time is proposed for reporting survival" in words(app)
+    app.text_input(key="cohort-horizons-days--0").set_value("50").run()
     app.text_input(key="cohort-name-0").set_value("demo").run()
     assert "nothing is overwritten" in words(app)
     app.text_input(key="cohort-name-0").set_value("fresh").run()
@@ -225,6 +227,7 @@ def test_a_table_without_photos_becomes_a_study(at: View, studies: Path, tmp_pat
     app.file_uploader(key="cohort-csv-0").set_value(("t.csv", table, "text/csv")).run()
     assert not app.exception
     assert "separated by semicolons" in words(app)
+    app.text_input(key="cohort-horizons-months--0").set_value("6").run()
     app.multiselect(key="cohort-covariates-0-3").set_value(["BMI", "arm"]).run()
     assert app.checkbox(key="cohort-allowed-0").label.count("photos")
     app.segmented_control(key="cohort-source-0").set_value("No photos").run()
