@@ -178,8 +178,8 @@ def _truth(study: Study, comparison: Comparison, judged: Judged, cohort: pd.Data
         return {}
     rows = {(row["candidate"], row["measure"]): row for row in comparison.tables["truth"].to_dict("records")}
     ceiling, share = (
-        Estimate(*(float(rows[key][name]) for name in ("value", "low", "high")), len(cohort))
-        for key in (("", TRUTHS["face_log_hazard"]), (judged.name, SHARE))
+        Estimate(float(row["value"]), float(row["low"]), float(row["high"]), len(cohort))
+        for row in (rows["", TRUTHS["face_log_hazard"]], rows[judged.name, SHARE])
     )
     found = truth_record(ceiling, share, cohort["log_hr"].to_numpy(float), face)
     return found | {"harrell_face": _plain(ceiling), "recovered_share": _plain(share)}
