@@ -148,7 +148,7 @@ def test_reconstructions_worst_first(page: Page, screenshots: Path) -> None:
 def offer(page: Page, csv: dict[str, object]) -> None:
     """A table, and when survival is to be reported: of seven patients no time is proposed."""
     page.locator("input[type=file]").first.set_input_files(csv)  # type: ignore[arg-type]
-    times = page.get_by_label("Report survival at (months)")
+    times = page.get_by_role("textbox", name="Report survival at (months)")
     times.fill("12")
     times.press("Enter")
 
