@@ -8,15 +8,13 @@ from pathlib import Path
 
 from bench.common import write_json
 
+SHARED = {"__init__", "__main__", "common", "cox_nested", "identity_file", "projector", "readers", "readout_data"}
+
 
 def available() -> list[str]:
-    """Names of the benchmarks: every module here but this one and what they share."""
+    """Names of the benchmarks: every module here but this one and their parts."""
     here = Path(__file__).parent
-    return sorted(
-        file.stem
-        for file in here.glob("*.py")
-        if file.stem not in {"__init__", "__main__", "common", "cox_nested", "projector"}
-    )
+    return sorted(file.stem for file in here.glob("*.py") if file.stem not in SHARED)
 
 
 def main(arguments: list[str] | None = None) -> int:

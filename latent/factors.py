@@ -25,16 +25,24 @@ def factor_columns(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def readout_targets(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Numeric factors (N, k) float32 with mean 0 and deviation 1, and each one's sign in the mirror (k,).
+def readout_names(table: pd.DataFrame) -> list[str]:
+    """Names of the numeric factors, in the order of `readout_targets`.
 
     Coefficients of identity are left out: a hundred of them, each nearly invisible.
     """
+    return [
+        name
+        for name in factor_columns(table)
+        if pd.api.types.is_numeric_dtype(table[name]) and not name.startswith("identity_")
+    ]
+
+
+def readout_targets(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The factors of `readout_names` (N, k) float32, mean 0 and deviation 1, and each one's sign in the mirror (k,)."""
     columns, signs = [], []
-    for name in factor_columns(table):
-        if pd.api.types.is_numeric_dtype(table[name]) and not name.startswith("identity_"):
-            values = table[name].to_numpy(float)
-            columns.append((values - values.mean()) / values.std())
-            signs.append(-1.0 if name in MIRRORED else 1.0)
+    for name in readout_names(table):
+        values = table[name].to_numpy(float)
+        columns.append((values - values.mean()) / values.std())
+        signs.append(-1.0 if name in MIRRORED else 1.0)
     stacked = np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
     return stacked.astype(np.float32), np.array(signs, dtype=np.float32)
