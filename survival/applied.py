@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from survival.baseline import Baseline
+from survival.cox_file import cohort_arrays, cohort_of
 from survival.errors import SurvivalError
 from survival.metrics import Estimate
 from survival.models.base import SurvivalModel
@@ -144,7 +145,7 @@ class AppliedModel:
         """Write folder/model.json and folder/model.npz, each replaced at once or not at all. Raises SurvivalError."""
         meta, arrays = self.base.to_parts()  # type: ignore[attr-defined]
         kept = {f"{BASE}{name}": array for name, array in arrays.items()}
-        kept |= {f"{OWN}{name}": self.cohort_[name].to_numpy().astype(kind) for name, kind in COHORT.items()}
+        kept |= {f"{OWN}{name}": column for name, column in cohort_arrays(self.cohort_, COHORT).items()}
         document = {
             "base": type(self.base).__name__,
             "model": meta,
@@ -188,15 +189,12 @@ def _from_parts(kind: type[AppliedModel], meta: dict[str, Any], arrays: dict[str
         base = getattr(importlib.import_module(module), name).from_parts(meta["model"], own)
     else:
         raise ValueError("base")
-    columns = {name: arrays[f"{OWN}{name}"].astype(dtype, casting="no") for name, dtype in COHORT.items()}
-    patients = [str(name) for name in meta["patients"]]
-    if any(column.shape != (len(patients),) for column in columns.values()) or not patients:
-        raise ValueError("cohort")
+    cohort = cohort_of([str(name) for name in meta["patients"]], arrays, OWN, COHORT)
     estimates = {name: _estimate(meta["estimates"][name]) for name in ESTIMATES}
     return kind(
         base,
         str(meta["label"]),
-        pd.DataFrame({"patient": patients, **columns}),
+        cohort,
         estimates,
         _number(meta["uno_tau"]),
         _number(meta["fold_cosine"]),

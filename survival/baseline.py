@@ -46,7 +46,7 @@ class Baseline:
         return at, np.exp(-product)
 
 
-def fit_baseline(time: np.ndarray, event: np.ndarray, log_hr: np.ndarray) -> Baseline:
+def fit_baseline(time: np.ndarray, event: np.ndarray, log_hr: np.ndarray, entry: np.ndarray | None = None) -> Baseline:
     """Breslow's estimate. With out-of-fold log_hr the curves of new people are right on average: see docs/methods."""
-    times, hazard = breslow_hazard(time, event, log_hr)
+    times, hazard = breslow_hazard(time, event, log_hr, entry)
     return Baseline(times, hazard, float(time.max()))

@@ -12,18 +12,27 @@ from __future__ import annotations
 
 import numpy as np
 
+from survival.risk_sets import ALL_AT_RISK, AtRisk
+
 BLOCK = 4_000_000  # comparisons held at a time
 COLUMNS = 256  # bootstrap samples counted at a time
 
 
-def harrell_columns(time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> np.ndarray:
-    """Harrell's C of each column of risk. time, event: (n,); risk: (n, a) -> (a,), nan without a comparable pair."""
+def harrell_columns(time: np.ndarray, event: np.ndarray, risk: np.ndarray, at_risk: AtRisk = ALL_AT_RISK) -> np.ndarray:
+    """Harrell's C of each column of risk. time, event: (n,); risk: (n, a) -> (a,), nan without a comparable pair.
+
+    Pairs are of one stratum, and of patients under observation together.
+    """
     concordant, comparable = np.zeros(risk.shape[1]), 0
     rows = np.flatnonzero(event)
     step = max(1, BLOCK // (len(time) * risk.shape[1]))
     for start in range(0, len(rows), step):
         i = rows[start : start + step]
         later = (time[None, :] > time[i, None]) | ((time[None, :] == time[i, None]) & ~event[None, :])
+        if at_risk.entry is not None:
+            later &= at_risk.entry[None, :] < time[i, None]
+        if at_risk.stratum is not None:
+            later &= at_risk.stratum[None, :] == at_risk.stratum[i, None]
         first, second = np.nonzero(later)
         high, low = risk[i[first]], risk[second]
         concordant += (high > low).sum(axis=0) + 0.5 * (high == low).sum(axis=0)
@@ -52,21 +61,27 @@ def weighted_pairs(
     return concordant, comparable
 
 
-def pairs_before_entry(time: np.ndarray, event: np.ndarray, risk: np.ndarray, entry: np.ndarray) -> tuple[float, float]:
-    """(concordant, all) pairs of an event i and a patient j who came only then or later (entry_j >= t_i).
+def harrell_pairs(
+    time: np.ndarray, event: np.ndarray, risk: np.ndarray, weight: np.ndarray, entry: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Concordant and comparable weight, (b,) each, as `weighted_pairs`, of patients under observation together.
 
-    Such pairs are counted by `weighted_pairs`, which knows no entries, and are to be taken off. (n,) each.
+    entry: (n,) when each came; pairs of an event i and a patient j who came only then or later are taken off.
     """
-    concordant, pairs = 0.0, 0
+    concordant, comparable = weighted_pairs(time, event, risk, weight)
+    if entry is None:
+        return concordant, comparable
     rows = np.flatnonzero(event)
     step = max(1, BLOCK // len(time))
     for start in range(0, len(rows), step):
         i = rows[start : start + step]
         absent = entry[None, :] >= time[i, None]
-        concordant += float(((risk[i, None] > risk[None, :]) & absent).sum())
-        concordant += 0.5 * float(((risk[i, None] == risk[None, :]) & absent).sum())
-        pairs += int(absent.sum())
-    return concordant, pairs
+        who = np.flatnonzero(absent.any(axis=0))
+        absent, later = absent[:, who], weight[who]
+        order = np.where(risk[i, None] > risk[None, who], 1.0, np.where(risk[i, None] == risk[None, who], 0.5, 0.0))
+        concordant = concordant - (weight[i] * ((absent * order) @ later)).sum(axis=0)
+        comparable = comparable - (weight[i] * (absent.astype(np.float64) @ later)).sum(axis=0)
+    return concordant, comparable
 
 
 def _steps(time: np.ndarray, event: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

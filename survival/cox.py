@@ -18,8 +18,9 @@ from survival.errors import SurvivalError
 from survival.features import flatten, mean_by_patient
 from survival.likelihood import calibration_slope
 from survival.metrics import Estimate, concordance_ci
-from survival.outcome import Outcome, check_outcome, patient_folds, require_events
+from survival.outcome import Outcome, check_outcome, entry_by_patient, patient_folds, require_events
 from survival.path import is_flat
+from survival.risk_sets import AtRisk
 from survival.storage import read_model, write_model
 from survival.validate import (
     CRITERIA,
@@ -65,7 +66,7 @@ class CoxModel:
     oof_c_, oof_uno_ : Estimate, Harrell's C and Uno's C up to uno_tau_, by patient.
     calibration_slope_ : Estimate: Cox slope of the outcome on oof_log_hr_.
     cohort_ : DataFrame, one row a patient: patient, time, event, log_hr (out of fold, mean over photos), fold,
-        quartile (0 lowest risk to 3).
+        quartile (0 lowest risk to 3), and entry where some came under observation late.
     cuts_ : (3,) quartiles of the cohort's out-of-fold scores, for new faces.
     baseline : Baseline at log_hr 0. fold_cosine_ : mean cosine between the outer folds' gradients.
     n_patients_, n_events_, n_components_, feature_shape_, notes_ (sentences for people).
@@ -133,6 +134,7 @@ class CoxModel:
         groups: Any = None,
         on_progress: Callable[[float, str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        entry: Any = None,
     ) -> CoxModel:
         """Fit, with nested cross-validation.
 
@@ -141,6 +143,8 @@ class CoxModel:
         X : (n, ...) features, flattened inside. Several rows of one patient are averaged for fitting.
         time, event : (n,) outcomes in the study's unit. groups : (n,) patient ids, None: every row is a patient.
         on_progress : called with the fraction done and a message. cancelled : asked after every path.
+        entry : (n,) when each patient came under observation (left truncation), None: all at 0. Likelihood, baseline
+            hazard, Harrell's C and slope count each from then on; there is no Uno's C (nan) then.
 
         Raises
         ------
@@ -154,13 +158,14 @@ class CoxModel:
             )
         require_events(outcome, self.folds)
         people = flat if outcome.rows_are_patients else mean_by_patient(flat, outcome.patient, len(outcome))
+        at_risk = AtRisk(None if entry is None else entry_by_patient(entry, outcome))
         ticker = Ticker(paths_needed(self.folds), on_progress, cancelled)
         rng = np.random.default_rng(self.seed)
         fold = patient_folds(outcome.event, self.folds, rng)
         settings = self._settings(wide=people.shape[1] >= len(people))
-        nested = nested_cross_validation(people, outcome.time, outcome.event, fold, settings, rng, ticker)
+        nested = nested_cross_validation(people, outcome.time, outcome.event, fold, settings, rng, ticker, at_risk)
         ticker.message = "Fitting the final model"
-        choice = choose_penalty(people, outcome.time, outcome.event, fold, settings, ticker)
+        choice = choose_penalty(people, outcome.time, outcome.event, fold, settings, ticker, at_risk)
         rows_fold = fold[outcome.patient]
         oof = np.empty(len(flat))
         for k in range(self.folds):
@@ -175,6 +180,7 @@ class CoxModel:
                 "log_hr": nested.log_hr,
                 "fold": fold,
                 "quartile": nested.quartile,
+                **({} if at_risk.entry is None else {"entry": at_risk.entry}),
             }
         )
         self._set(choice, outcome, cohort, np.shape(X)[1:])
@@ -204,11 +210,16 @@ class CoxModel:
         self.path_.insert(0, "alpha", choice.alphas)
         self._gradient, self._offset = choice.gradient, choice.offset
         self.cohort_, self.cuts_ = cohort, np.percentile(log_hr, QUARTILES)
-        self.oof_c_ = concordance_ci(time, event, log_hr, seed=self.seed)
+        entry = cohort["entry"].to_numpy() if "entry" in cohort else None
+        self.oof_c_ = concordance_ci(time, event, log_hr, seed=self.seed, entry=entry)
         self.uno_tau_ = uno_horizon(time)
-        self.oof_uno_ = concordance_ci(time, event, log_hr, metric="uno", tau=self.uno_tau_, seed=self.seed)
-        self.calibration_slope_ = calibration_slope(time, event, log_hr)
-        self.baseline = fit_baseline(time, event, log_hr)
+        self.oof_uno_ = (
+            concordance_ci(time, event, log_hr, metric="uno", tau=self.uno_tau_, seed=self.seed)
+            if entry is None
+            else Estimate(float("nan"), float("nan"), float("nan"), len(outcome))
+        )
+        self.calibration_slope_ = calibration_slope(time, event, log_hr, entry)
+        self.baseline = fit_baseline(time, event, log_hr, entry)
         self.n_patients_, self.n_events_ = len(outcome), int(event.sum())
         self.n_components_, self.feature_shape_ = choice.components, tuple(int(s) for s in shape)
 

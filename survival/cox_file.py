@@ -21,6 +21,7 @@ FLOATS = ("alpha_", "fold_cosine_", "uno_tau_", "_offset")
 COUNTS = ("n_patients_", "n_events_", "n_components_")
 PATH = ("alpha", "score", "score_se", "concordance", "deviance_ratio")
 COHORT = {"time": "<f8", "event": "|b1", "log_hr": "<f8", "fold": "<i8", "quartile": "<i8"}
+LATE = {"entry": "<f8"}  # only where patients came under observation late
 DAMAGED = "model.json does not describe a Cox model that fits its arrays; fit the model again."
 
 
@@ -34,7 +35,7 @@ def to_parts(model: CoxModel) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "baseline_times": model.baseline.times,
         "baseline_hazard": model.baseline.cumulative_hazard,
         **{f"path_{name}": model.path_[name].to_numpy() for name in PATH},
-        **{f"cohort_{name}": model.cohort_[name].to_numpy().astype(dtype) for name, dtype in COHORT.items()},
+        **{f"cohort_{name}": column for name, column in cohort_arrays(model.cohort_, COHORT).items()},
     }
     meta = {
         "settings": {name: getattr(model, name) for name in SETTINGS},
@@ -67,7 +68,7 @@ def _fill(model: CoxModel, meta: dict[str, Any], arrays: dict[str, np.ndarray]) 
         "fold_alphas": model.folds,
         "baseline_hazard": arrays["baseline_times"].size,
         **{f"path_{name}": arrays["path_alpha"].size for name in PATH},
-        **{f"cohort_{name}": len(patients) for name in COHORT},
+        **{f"cohort_{name}": len(patients) for name in (*COHORT, *LATE)},
     }
     for name, array in arrays.items():
         if array.ndim != 1 or array.size != expected.get(name, array.size) or array.size == 0:
@@ -82,13 +83,27 @@ def _fill(model: CoxModel, meta: dict[str, Any], arrays: dict[str, np.ndarray]) 
     model.oof_log_hr_, model.cuts_ = arrays["oof_log_hr"], arrays["cuts"]
     model.path_ = pd.DataFrame({name: arrays[f"path_{name}"] for name in PATH})
     model.alphas_ = arrays["path_alpha"]
-    columns = {name: arrays[f"cohort_{name}"].astype(dtype, casting="no") for name, dtype in COHORT.items()}
-    model.cohort_ = pd.DataFrame({"patient": patients, **columns})
+    model.cohort_ = cohort_of(patients, arrays, "cohort_", COHORT)
     times, hazard = arrays["baseline_times"], arrays["baseline_hazard"]
     if (np.diff(times) <= 0).any() or (np.diff(hazard) < 0).any() or times[0] <= 0 or hazard[0] < 0:
         raise ValueError("baseline")
     model.baseline = Baseline(times, hazard, _float(meta["floats"]["last_time"]))
     model.notes_ = tuple(str(note) for note in meta["notes"])
+
+
+def cohort_arrays(cohort: pd.DataFrame, columns: dict[str, str]) -> dict[str, np.ndarray]:
+    """The columns of a model's cohort_ as arrays of these types, entry times among them where there are some."""
+    wanted = columns | (LATE if "entry" in cohort else {})
+    return {name: cohort[name].to_numpy().astype(dtype) for name, dtype in wanted.items()}
+
+
+def cohort_of(patients: list[str], arrays: dict[str, np.ndarray], before: str, columns: dict[str, str]) -> pd.DataFrame:
+    """cohort_ from arrays whose names begin with `before`. Raises KeyError, TypeError or ValueError."""
+    wanted = columns | (LATE if f"{before}entry" in arrays else {})
+    found = {name: arrays[f"{before}{name}"].astype(dtype, casting="no") for name, dtype in wanted.items()}
+    if any(column.shape != (len(patients),) for column in found.values()) or not patients:
+        raise ValueError("cohort")
+    return pd.DataFrame({"patient": patients, **found})
 
 
 def _to_json(estimate: Estimate) -> dict[str, float | int | None]:

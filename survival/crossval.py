@@ -21,7 +21,7 @@ from survival.curves import kaplan_meier
 from survival.errors import FitCancelled, SurvivalError
 from survival.job_cache import Digest, JobCache
 from survival.models.registry import model_entry
-from survival.outcome import Outcome, check_outcome, patient_folds, require_events
+from survival.outcome import Outcome, check_entry, check_outcome, patient_folds, require_events
 from survival.workers import Job, JobResult, Pool, run_job
 
 Progress = Callable[[int, int, float | None], None]
@@ -74,7 +74,8 @@ class Comparison:
     """Out-of-fold (or external) scores of all candidates on the same m patients.
 
     time, event: (m,). fold: (R, m), -1 for an external set. times: (T,). null: (R, m, T) the training patients'
-    Kaplan-Meier curve at the times. failed: candidate -> the sentence that says why it has no scores.
+    Kaplan-Meier curve at the times. failed: candidate -> the sentence that says why it has no scores. entry: (m,) when
+    each came under observation, where some came after time 0, else None.
     """
 
     time: np.ndarray
@@ -84,6 +85,7 @@ class Comparison:
     null: np.ndarray
     scores: dict[str, Scores]
     failed: dict[str, str]
+    entry: np.ndarray | None = None
 
 
 def deal_folds(outcome: Outcome, folds: int, repeats: int, seed: int = 0) -> np.ndarray:
@@ -102,6 +104,7 @@ def cross_validate(
     times: np.ndarray,
     fold: np.ndarray,
     *,
+    entry: Any = None,
     cache: Path | str | None = None,
     workers: int = 1,
     on_progress: Progress | None = None,
@@ -113,7 +116,7 @@ def cross_validate(
     ----------
     candidates : with names of their own. X : named blocks, one row a patient. time, event : (m,).
     times : (T,) at which survival is wanted, inside every training part's follow-up (probability.evaluation_times).
-    fold : (repeats, m), of deal_folds.
+    fold : (repeats, m), of deal_folds. entry : (m,) when each came under observation, None: all at 0.
     cache : folder for finished jobs; None: none are kept. workers : processes; 1: in this one.
     on_progress : called with jobs done, jobs in all, and seconds left (None: not known yet).
     cancelled : asked often; True stops with FitCancelled. Finished jobs stay in the cache.
@@ -136,12 +139,14 @@ def cross_validate(
         for c in candidates
         for part in parts
     }
-    done = _run(jobs, features, outcome, cache, workers, on_progress, cancelled)
+    late = None if entry is None else check_entry(entry, outcome.time)
+    done = _run(jobs, features, outcome, late, cache, workers, on_progress, cancelled)
     null = np.empty((*table.shape, len(at)))
     for (r, k), rows in train.items():
-        null[r, test[r, k]] = kaplan_meier(outcome.time[rows], outcome.event[rows]).at(at)
+        came = None if late is None else late[rows]
+        null[r, test[r, k]] = kaplan_meier(outcome.time[rows], outcome.event[rows], came).at(at)
     scores, failed = _collect(candidates, parts, test, done, null.shape)
-    return Comparison(outcome.time, outcome.event, table, at, null, scores, failed)
+    return Comparison(outcome.time, outcome.event, table, at, null, scores, failed, late)
 
 
 def external_test(
@@ -170,7 +175,7 @@ def external_test(
         for c in candidates
     }
     options = {"cache": None, "workers": 1, "on_progress": None, "cancelled": None, **work}
-    done = _run(jobs, features, both, **options)
+    done = _run(jobs, features, both, None, **options)
     null = np.tile(kaplan_meier(outcome.time, outcome.event).at(at), (1, m, 1))
     scores, failed = _collect(candidates, [part], {part: np.arange(m)}, done, null.shape)
     return Comparison(outcome_new.time, outcome_new.event, np.full((1, m), -1), at, null, scores, failed)
@@ -203,6 +208,7 @@ def _run(
     jobs: Mapping[Any, Job],
     features: Features,
     outcome: Outcome,
+    entry: np.ndarray | None,
     cache: Path | str | None,
     workers: int,
     on_progress: Progress | None,
@@ -210,7 +216,7 @@ def _run(
 ) -> dict[Any, JobResult]:
     """Results of all jobs, from the cache where it has them."""
     store = JobCache(Path(cache)) if cache is not None else None
-    digest = Digest(features, outcome) if store is not None else None
+    digest = Digest(features, outcome, entry) if store is not None else None
     keys = {name: digest.of(job) for name, job in jobs.items()} if digest is not None else {}
     done: dict[Any, JobResult] = {}
     for name, key in keys.items():
@@ -221,7 +227,7 @@ def _run(
     if on_progress is not None:
         on_progress(len(done), len(jobs), estimate.seconds(done))
     open_jobs = {name: job for name, job in jobs.items() if name not in done}
-    for name, result in _results(open_jobs, features, outcome, workers, cancelled):
+    for name, result in _results(open_jobs, features, outcome, entry, workers, cancelled):
         done[name] = result
         if store is not None:
             store.write(keys[name], result)
@@ -234,6 +240,7 @@ def _results(
     jobs: Mapping[Any, Job],
     features: Features,
     outcome: Outcome,
+    entry: np.ndarray | None,
     workers: int,
     cancelled: Callable[[], bool] | None,
 ) -> Iterator[tuple[Any, JobResult]]:
@@ -243,11 +250,11 @@ def _results(
         for name, job in jobs.items():
             if cancelled is not None and cancelled():
                 raise FitCancelled("The comparison was stopped; finished folds are kept.")
-            yield name, run_job(job, features, outcome.time, outcome.event, cancelled)
+            yield name, run_job(job, features, outcome.time, outcome.event, cancelled, entry)
         return
     if cancelled is not None and cancelled():
         raise FitCancelled("The comparison was stopped before it began.")
-    with Pool(features, outcome.time, outcome.event, min(workers, len(jobs))) as pool:
+    with Pool(features, outcome.time, outcome.event, min(workers, len(jobs)), entry) as pool:
         yield from pool.results(jobs, cancelled)
 
 

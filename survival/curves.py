@@ -131,15 +131,21 @@ def _half(times: np.ndarray, survival: np.ndarray) -> float:
     return float(times[first])
 
 
-def quartile_curves(time: Any, event: Any, quartile: Any) -> dict[int, Curve]:
+def quartile_curves(time: Any, event: Any, quartile: Any, entry: Any = None) -> dict[int, Curve]:
     """One curve for each risk quartile 0 (lowest) to 3 that has patients. (n,) each, rows are patients.
 
     The quartile is the model's (cohort_["quartile"]): cut-points from the training patients of each fold.
+    entry: as of `kaplan_meier`.
     """
     t, e, q = np.asarray(time), np.asarray(event), np.asarray(quartile)
     if not (t.shape == e.shape == q.shape and t.ndim == 1):
         raise SurvivalError("Give one time, one event and one quartile a patient.")
-    return {int(k): kaplan_meier(t[q == k], e[q == k]) for k in np.unique(q)}
+    start = None if entry is None else np.asarray(entry)
+    return {
+        int(k): kaplan_meier(t[own], e[own], None if start is None else start[own])
+        for k in np.unique(q)
+        for own in [q == k]
+    }
 
 
 def logrank(time: Any, event: Any, group: Any, entry: Any = None) -> LogRank:

@@ -10,16 +10,20 @@ from __future__ import annotations
 import numpy as np
 
 from survival.path import PenaltyPath
-from survival.risk_sets import event_weight, information_matrix, risk_sums, stratum_of
+from survival.risk_sets import ALL_AT_RISK, AtRisk, event_weight, information_matrix, parts_of, risk_sums
 
 
 def effective_parameters(
-    scores: np.ndarray, time: np.ndarray, event: np.ndarray, path: PenaltyPath, l1_ratio: float
+    scores: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    path: PenaltyPath,
+    l1_ratio: float,
+    at_risk: AtRisk = ALL_AT_RISK,
 ) -> np.ndarray:
     """(a,) of each penalty of a path that was fitted to these scores (n, k). Breslow ties, as the path has."""
     n = len(time)
-    part, weight = stratum_of(np.arange(n), time, event, "breslow"), np.ones(n)
-    factor = event_weight(part, weight)
+    parts, weight = parts_of(time, event, "breslow", at_risk), np.ones(n)
     found = np.empty(len(path.alphas))
     for a, alpha in enumerate(path.alphas):
         kept = np.flatnonzero(path.coef[:, a])
@@ -28,7 +32,10 @@ def effective_parameters(
             continue
         x = scores[:, kept]
         lp = x @ path.coef[kept, a]
-        information = information_matrix(part, risk_sums(part, x, weight, lp, float(lp.max())), x, factor)
+        information = np.zeros((len(kept), len(kept)))
+        for part in parts:
+            sums = risk_sums(part, x, weight, lp, float(lp.max()))
+            information += information_matrix(part, sums, x, event_weight(part, weight))
         values = np.maximum(np.linalg.eigvalsh(information), 0.0)
         ridge = n * alpha * (1 - l1_ratio)
         found[a] = float((values / (values + ridge)).sum()) if ridge > 0 else float(len(kept))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from survival.calibration import Calibration, calibration
-from survival.concordance import weighted_pairs
+from survival.concordance import harrell_pairs, weighted_pairs
 from survival.crossval import Comparison
 from survival.errors import SurvivalError
 from survival.likelihood import calibration_slope
@@ -27,8 +27,9 @@ HARRELL, UNO, IBS, SCALED_IBS = "Harrell C", "Uno C", "IBS", "scaled IBS"
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """figures: candidate -> measure -> Resampled. Measures: Harrell C, Uno C, AUC(t) and Brier(t) at each horizon, IBS,
-    scaled IBS. tau: of Uno's C. horizons: (H,). calibrations: candidate -> one Calibration a horizon, of the first
-    repeat. slopes: candidate -> Cox slope of the outcome on the log risk, first repeat. failed: candidate -> sentence.
+    scaled IBS; of patients some of whom came late, Harrell C alone. tau: of Uno's C. horizons: (H,). calibrations:
+    candidate -> one Calibration a horizon, of the first repeat. slopes: candidate -> Cox slope of the outcome on the
+    log risk, first repeat. failed: candidate -> sentence.
     """
 
     figures: dict[str, dict[str, Resampled]]
@@ -75,9 +76,11 @@ def _numbers(figure: Resampled) -> tuple[float, float, float, int]:
     return e.value, e.low, e.high, e.n
 
 
-def harrell_resampled(time: np.ndarray, event: np.ndarray, risk: np.ndarray, weight: np.ndarray) -> Resampled:
+def harrell_resampled(
+    time: np.ndarray, event: np.ndarray, risk: np.ndarray, weight: np.ndarray, entry: np.ndarray | None = None
+) -> Resampled:
     """Harrell's C under the columns of sample_weights."""
-    return resampled(_share(*weighted_pairs(time, event, risk, weight)), len(time))
+    return resampled(_share(*harrell_pairs(time, event, risk, weight, entry)), len(time))
 
 
 def uno_resampled(
@@ -106,6 +109,9 @@ def evaluate(
 
     horizons : times of the comparison at which AUC, Brier and calibration are reported. tau : of Uno's C, None: the
     last of the comparison's times. samples, seed : of the bootstrap. calibrate : also calibration (the slowest part).
+
+    Where patients came under observation late, Harrell's C and the slopes count each from then on. The other figures
+    weigh by a censoring that starts at time 0, or ask who of all has died by t, so there are none.
     """
     at = comparison.times
     places = [int(np.argmin(np.abs(at - h))) for h in horizons]
@@ -116,8 +122,8 @@ def evaluate(
     figures = {name: _figures(comparison, name, places, limit, weight) for name in comparison.scores}
     calibrations, slopes = {}, {}
     for name, scores in comparison.scores.items():
-        slopes[name] = calibration_slope(comparison.time, comparison.event, scores.log_risk[0])
-        if calibrate:
+        slopes[name] = calibration_slope(comparison.time, comparison.event, scores.log_risk[0], comparison.entry)
+        if calibrate and comparison.entry is None:
             calibrations[name] = tuple(
                 calibration(
                     comparison.time, comparison.event, scores.survival[0, :, p], at[p], samples=samples, seed=seed
@@ -136,10 +142,11 @@ def _figures(
     scores = comparison.scores[name]
     for r in range(len(comparison.fold)):
         risk, n = scores.log_risk[r], len(time)
-        found = {
-            HARRELL: harrell_resampled(time, event, risk, weight),
-            UNO: uno_resampled(time, event, risk, tau, weight),
-        }
+        found = {HARRELL: harrell_resampled(time, event, risk, weight, comparison.entry)}
+        if comparison.entry is not None:
+            each.setdefault(HARRELL, []).append(found[HARRELL])
+            continue
+        found[UNO] = uno_resampled(time, event, risk, tau, weight)
         for p in places:
             # of the log risk: a predicted risk by t carries its fold's baseline hazard, and a fold held out with
             # many events leaves a training part with few, so that folds would rank against each other the wrong way
@@ -162,6 +169,8 @@ def added_value(comparison: Comparison, base: str, added: str) -> ChiSquare:
         if name not in comparison.scores:
             raise SurvivalError(comparison.failed.get(name, f"There is no candidate called {name!r}."))
         scores[name] = comparison.scores[name].log_risk[0]
-    small = cox_regression(scores[base], comparison.time, comparison.event, names=[base])
+    outcome = (comparison.time, comparison.event)
+    small = cox_regression(scores[base], *outcome, names=[base], entry=comparison.entry)
     both = np.column_stack([scores[base], scores[added]])
-    return likelihood_ratio(small, cox_regression(both, comparison.time, comparison.event, names=[base, added]))
+    large = cox_regression(both, *outcome, names=[base, added], entry=comparison.entry)
+    return likelihood_ratio(small, large)

@@ -22,7 +22,7 @@ PER_SD = "per SD of the score"
 
 
 def hazard_ratios(
-    score: Any, quartile: Any, time: Any, event: Any, adjust: pd.DataFrame | None = None
+    score: Any, quartile: Any, time: Any, event: Any, adjust: pd.DataFrame | None = None, entry: Any = None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """(table, notes). Table: group (alone or adjusted), label, hr, low, high, p; a reference has hr 1 and nan.
 
@@ -30,6 +30,7 @@ def hazard_ratios(
     ----------
     score : (m,) log risks. quartile : (m,) 0 (lowest) to 3, -1 where there is none. time, event : (m,).
     adjust : (m,) rows of covariates, or None; missing values count as the mean or commonest level with an indicator.
+    entry : (m,) when each patient came under observation; None: all at 0.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def hazard_ratios(
     """
     z, notes = _standardised(np.asarray(score, dtype=np.float64)), list[str]()
     q, seen = np.asarray(quartile), np.asarray(event, dtype=bool)
-    rows = _fits(z, q, time, seen, None, "Alone", notes)
+    rows = _fits(z, q, time, seen, None, "Alone", notes, entry)
     if adjust is not None and adjust.shape[1]:
         encoding = fit_encoding(adjust, "indicator")
         columns = encoding.transform(adjust)
@@ -48,7 +49,7 @@ def hazard_ratios(
         else:
             heading = f"Adjusted for {', '.join(map(str, adjust.columns))}"
             try:
-                rows += _fits(z, q, time, seen, columns, heading, notes)
+                rows += _fits(z, q, time, seen, columns, heading, notes, entry)
             except SurvivalError as problem:
                 notes.append(f"There is no adjusted hazard ratio: {problem}")
     return pd.DataFrame(rows, columns=COLUMNS), tuple(notes)
@@ -69,13 +70,14 @@ def _fits(
     beside: np.ndarray | None,
     heading: str,
     notes: list[str],
+    entry: Any,
 ) -> list[tuple[str, str, float, float, float, float]]:
-    rows = [(heading, PER_SD, *_ratios(z[:, None], time, event, beside)[0])]
+    rows = [(heading, PER_SD, *_ratios(z[:, None], time, event, beside, entry)[0])]
     groups = [k for k in range(4) if (quartile == k).any()]
     if len(groups) < 2 or (quartile < 0).any():
         return rows
     try:
-        found = _ratios(np.column_stack([quartile == k for k in groups[1:]]), time, event, beside)
+        found = _ratios(np.column_stack([quartile == k for k in groups[1:]]), time, event, beside, entry)
     except SurvivalError as problem:
         notes.append(f"There are no hazard ratios of the quartiles ({heading.lower()}): {problem}")
         return rows
@@ -85,11 +87,11 @@ def _fits(
 
 
 def _ratios(
-    x: np.ndarray, time: Any, event: np.ndarray, beside: np.ndarray | None
+    x: np.ndarray, time: Any, event: np.ndarray, beside: np.ndarray | None, entry: Any
 ) -> list[tuple[float, float, float, float]]:
     """(hr, low, high, p) of each column of x, with the columns of beside in the model."""
     whole = x.astype(np.float64) if beside is None else np.column_stack([x, beside])
-    table = cox_regression(whole, time, event).table()
+    table = cox_regression(whole, time, event, entry=entry).table()
     return [(float(r["hr"]), float(r["low"]), float(r["high"]), float(r["p"])) for r in table.to_dict("records")][
         : x.shape[1]
     ]

@@ -28,9 +28,11 @@ ARRAYS = ("log_risk", "survival", "quartile")
 class Digest:
     """Keys of jobs on one data set: content of blocks and outcome, rows, model, settings, times, package versions."""
 
-    def __init__(self, features: Features, outcome: Outcome) -> None:
+    def __init__(self, features: Features, outcome: Outcome, entry: np.ndarray | None = None) -> None:
         self._blocks = {name: _block_digest(block) for name, block in features.items()}
-        self._outcome = _digest(outcome.time.tobytes(), outcome.event.tobytes())
+        self._outcome = _digest(
+            outcome.time.tobytes(), outcome.event.tobytes(), *([] if entry is None else [entry.tobytes()])
+        )
         self._versions = {name: version(name) for name in PACKAGES}
 
     def of(self, job: Job) -> str:

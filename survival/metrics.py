@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from survival.concordance import pairs_before_entry, weighted_pairs
+from survival.concordance import harrell_pairs, weighted_pairs
 from survival.errors import SurvivalError
 from survival.outcome import check_entry
 
@@ -42,11 +42,8 @@ def harrell_c(time: Any, event: Any, risk: Any, entry: Any = None) -> float:
     the event. Raises SurvivalError without a comparable pair.
     """
     t, e, r = _checked(time, event, risk)
-    if entry is not None:
-        start = check_entry(entry, t)
-        first, second = weighted_pairs(t, e, r, np.ones((len(t), 1))), pairs_before_entry(t, e, r, start)
-        return _ratio(*(np.atleast_1d(a - b) for a, b in zip(first, second, strict=True)))
-    return _ratio(*weighted_pairs(t, e, r, np.ones((len(t), 1))))
+    start = None if entry is None else check_entry(entry, t)
+    return _ratio(*harrell_pairs(t, e, r, np.ones((len(t), 1)), start))
 
 
 def uno_c(time: Any, event: Any, risk: Any, tau: float | None = None) -> float:
@@ -69,14 +66,23 @@ def concordance_ci(
     tau: float | None = None,
     n: int = 1000,
     seed: int = 0,
+    entry: Any = None,
 ) -> Estimate:
-    """C of patient-level risks with its bootstrap interval; rows are patients. G is estimated anew in every sample."""
+    """C of patient-level risks with its bootstrap interval; rows are patients. G is estimated anew in every sample.
+
+    entry: as of `harrell_c`; Uno's C has none, for its weights need everyone to be followed from time 0.
+    """
     t, e, r = _checked(time, event, risk)
     if metric not in METRICS:
         raise SurvivalError(f"There is no concordance called {metric!r}: choose one of {', '.join(METRICS)}.")
     weight = np.column_stack([np.ones(len(t)), bootstrap_weights(len(t), n, seed)])
-    lead = _uno_weights(t, e, weight, tau) if metric == "uno" else None
-    concordant, comparable = weighted_pairs(t, e, r, weight, lead)
+    start = None if entry is None else check_entry(entry, t)
+    if metric == "uno" and start is not None:
+        raise SurvivalError("Uno's C is not defined for patients who came under observation late: take Harrell's.")
+    if metric == "uno":
+        concordant, comparable = weighted_pairs(t, e, r, weight, _uno_weights(t, e, weight, tau))
+    else:
+        concordant, comparable = harrell_pairs(t, e, r, weight, start)
     values = np.divide(concordant, comparable, out=np.full(n + 1, np.nan), where=comparable > 0)
     return _estimate(_ratio(concordant, comparable), values[1:], len(t))
 

@@ -94,6 +94,19 @@ def check_entry(entry: Any, time: np.ndarray) -> np.ndarray:
     return start
 
 
+def entry_by_patient(entry: Any, outcome: Outcome) -> np.ndarray:
+    """(m,) entry times of patients from those of their rows (n,), which must agree. Raises SurvivalError."""
+    rows = check_entry(entry, outcome.time[outcome.patient])
+    own = np.empty(len(outcome))
+    own[outcome.patient[::-1]] = rows[::-1]  # the first row of each patient
+    differs = np.flatnonzero(own[outcome.patient] != rows)
+    if len(differs):
+        raise SurvivalError(
+            f"Row {differs[0] + 1}: the patient has another entry time in another row; a patient came once."
+        )
+    return own
+
+
 def _numbers(values: Any, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1:

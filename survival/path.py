@@ -18,6 +18,8 @@ from sksurv.util import Surv
 
 from survival.errors import SurvivalError
 from survival.likelihood import deviance_ratio, null_gradient
+from survival.penalised import penalised
+from survival.risk_sets import ALL_AT_RISK, AtRisk
 
 FLAT = 0.999  # four penalties that explain no more than this ratio of each other: the path is at its end
 # largest change left in a coefficient's weighted square, as a share of the null deviance
@@ -37,13 +39,19 @@ class PenaltyPath:
 
 
 def penalty_grid(
-    scores: np.ndarray, time: np.ndarray, event: np.ndarray, l1_ratio: float, n_alphas: int, min_ratio: float
+    scores: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    l1_ratio: float,
+    n_alphas: int,
+    min_ratio: float,
+    at_risk: AtRisk = ALL_AT_RISK,
 ) -> np.ndarray:
     """n_alphas penalties, falling evenly in log from the smallest one that leaves every coefficient at 0.
 
     scores: (n, k). alpha_max = max_j |scores_j' r| / (n l1_ratio), r the null model's residuals.
     """
-    largest = float(np.abs(scores.T @ null_gradient(time, event)).max()) / (len(time) * l1_ratio)
+    largest = float(np.abs(scores.T @ null_gradient(time, event, at_risk)).max()) / (len(time) * l1_ratio)
     if not largest > 0:
         raise SurvivalError("No feature varies with the outcome at all: check that the rows of both belong together.")
     return largest * np.geomspace(1.0, min_ratio, n_alphas)
@@ -56,12 +64,14 @@ def fit_path(
     alphas: np.ndarray,
     l1_ratio: float,
     tolerance: float = EXACT,
+    at_risk: AtRisk = ALL_AT_RISK,
 ) -> PenaltyPath:
     """Fit the penalties from the largest down, as far as the fits are sound; at least the first two.
 
     The path ends before the first penalty whose fit is not finite, explains a share of deviance outside [0, 1], or
     explains less than a larger penalty did. The solver gives up by itself once the explained deviance is flat; it
-    reckons that without ties, which stops it at once where many times are equal, so it is sent on from there.
+    reckons that without ties, which stops it at once where many times are equal, so it is sent on from there. With late
+    entries or strata the solver is `penalised`.
 
     Raises
     ------
@@ -69,6 +79,8 @@ def fit_path(
         when not even two penalties can be fitted.
     """
     alphas = np.sort(alphas)[::-1]
+    if not at_risk.plain:
+        return _checked(*_penalised(scores, time, event, alphas, l1_ratio, tolerance, at_risk))
     coef = np.empty((scores.shape[1], 0))
     ratio = np.empty(0)
     while coef.shape[1] < len(alphas):
@@ -79,6 +91,31 @@ def fit_path(
         if failed or sound < len(ratio) or is_flat(ratio):
             coef, ratio = coef[:, :sound], ratio[:sound]
             break
+    return _checked(alphas, coef, ratio)
+
+
+def _penalised(
+    scores: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    alphas: np.ndarray,
+    l1_ratio: float,
+    tolerance: float,
+    at_risk: AtRisk,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Penalties, coefficients and explained deviance as far as they are sound, or to where the deviance is flat."""
+    solver = penalised(scores, time, event, alphas, l1_ratio, np.sqrt(tolerance), at_risk)
+    coef, ratio = np.empty((scores.shape[1], 0)), np.empty(0)
+    for new in solver:
+        coef = np.column_stack([coef, new])
+        ratio = np.concatenate([ratio, _ratio(time, event, scores, new[:, None], at_risk)])
+        sound = _sound(ratio)
+        if sound < len(ratio) or is_flat(ratio):
+            return alphas, coef[:, :sound], ratio[:sound]
+    return alphas, coef, ratio
+
+
+def _checked(alphas: np.ndarray, coef: np.ndarray, ratio: np.ndarray) -> PenaltyPath:
     if len(ratio) < 2:
         raise SurvivalError(
             "The Cox model could not be fitted even under strong penalties: look for extreme values or copies of the "
@@ -87,10 +124,12 @@ def fit_path(
     return PenaltyPath(alphas[: len(ratio)], coef, ratio)
 
 
-def _ratio(time: np.ndarray, event: np.ndarray, scores: np.ndarray, coef: np.ndarray) -> np.ndarray:
+def _ratio(
+    time: np.ndarray, event: np.ndarray, scores: np.ndarray, coef: np.ndarray, at_risk: AtRisk = ALL_AT_RISK
+) -> np.ndarray:
     finite = np.isfinite(coef).all(axis=0)
     ratio = np.full(coef.shape[1], np.nan)
-    ratio[finite] = deviance_ratio(time, event, scores @ coef[:, finite])
+    ratio[finite] = deviance_ratio(time, event, scores @ coef[:, finite], at_risk)
     return ratio
 
 

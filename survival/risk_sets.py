@@ -15,6 +15,27 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
+class AtRisk:
+    """Who is compared with whom, beyond time and event. entry: (n,) when each came under observation, None: all at 0.
+    stratum: (n,) labels, each with a baseline hazard of its own, None: one for all."""
+
+    entry: np.ndarray | None = None
+    stratum: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> AtRisk:
+        """Of some rows, given as places or as a mask."""
+        return AtRisk(*(None if own is None else own[rows] for own in (self.entry, self.stratum)))
+
+    @property
+    def plain(self) -> bool:
+        """Whether everyone is at risk from time 0, and compared with everyone."""
+        return self.entry is None and self.stratum is None
+
+
+ALL_AT_RISK = AtRisk()
+
+
+@dataclass(frozen=True, eq=False)
 class Stratum:
     """Risk sets of one stratum. Rows in falling time, E events in the same order, the d events of a time together.
 
@@ -60,6 +81,15 @@ def stratum_of(
     )
 
 
+def parts_of(time: np.ndarray, event: np.ndarray, ties: str, at_risk: AtRisk) -> tuple[Stratum, ...]:
+    """Strata that have an event; the others have no part in the likelihood. time, event: (n,)."""
+    everyone = np.arange(len(time))
+    groups = [everyone]
+    if at_risk.stratum is not None:
+        groups = [everyone[at_risk.stratum == label] for label in np.unique(at_risk.stratum)]
+    return tuple(stratum_of(rows, time, event, ties, at_risk.entry) for rows in groups if event[rows].any())
+
+
 def _entries(rows: np.ndarray, at: np.ndarray, entry: np.ndarray | None) -> dict[str, np.ndarray]:
     """The part of a stratum that late entries need; at: (E,) event times with a minus, rising."""
     if entry is None:
@@ -99,6 +129,13 @@ def event_weight(part: Stratum, weight: np.ndarray) -> np.ndarray:
     return (total[part.last + 1] - total[part.first]) / (part.last - part.first + 1)
 
 
+def while_at_risk(part: Stratum, values: np.ndarray) -> np.ndarray:
+    """(m,) of each row, in the stratum's order, the sum of values (E,) over the events that it is at risk for."""
+    after = np.concatenate([np.cumsum(values[::-1])[::-1], [0.0]])  # from event e (falling time) to the earliest
+    total = after[part.reach]
+    return total if part.before is None else total - after[part.before]
+
+
 def information_matrix(part: Stratum, sums: RiskSums, x: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Sum over events of factor times the covariance of x in the risk set, (p, p), without an (n, p, p) array.
 
@@ -106,10 +143,7 @@ def information_matrix(part: Stratum, sums: RiskSums, x: np.ndarray, factor: np.
     Efron's share for the events at j's own time.
     """
     rate = factor / sums.s0
-    after = np.concatenate([np.cumsum(rate[::-1])[::-1], [0.0]])  # from event e (falling time) to the earliest
-    total = after[part.reach]
-    if part.before is not None:
-        total = total - after[part.before]
+    total = while_at_risk(part, rate)
     shared = np.concatenate([[0.0], np.cumsum(rate * part.share)])
     total[part.dies] -= shared[part.last + 1] - shared[part.first]
     rows = x[part.rows]

@@ -102,6 +102,7 @@ def restrict(comparison: Comparison, rows: np.ndarray) -> Comparison:
         fold=comparison.fold[:, rows],
         null=comparison.null[:, rows],
         scores=scores,
+        entry=None if comparison.entry is None else comparison.entry[rows],
     )
 
 
@@ -168,7 +169,7 @@ def _figures(
         slope = found.slopes[name]  # of the first repeat; not a number where all scores are alike
         if np.isfinite(slope.value):
             rows.append((name, COX_SLOPE, slope.value, slope.low, slope.high))
-        for horizon in carried:
+        for horizon in carried if own.entry is None else ():
             ratio = _observed_expected(own, scores, horizon, weight)
             if ratio is not None:
                 rows.append((name, f"O/E({horizon:g})", ratio.value, ratio.low, ratio.high))

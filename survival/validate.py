@@ -20,6 +20,7 @@ from survival.features import Reduction, fit_reduction
 from survival.likelihood import log_likelihood
 from survival.outcome import patient_folds
 from survival.path import QUICK, fit_path, penalty_grid
+from survival.risk_sets import ALL_AT_RISK, AtRisk
 
 CRITERIA = ("partial-likelihood", "harrell")
 RULES = ("best", "1se")
@@ -120,23 +121,30 @@ def paths_needed(folds: int) -> int:
 
 
 def choose_penalty(
-    flat: np.ndarray, time: np.ndarray, event: np.ndarray, fold: np.ndarray, settings: PathSettings, ticker: Ticker
+    flat: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    fold: np.ndarray,
+    settings: PathSettings,
+    ticker: Ticker,
+    at_risk: AtRisk = ALL_AT_RISK,
 ) -> Choice:
     """Choose the penalty over the given folds and refit on everyone. flat: (m, p); the rest (m,)."""
     reduction = settings.reduction(flat)
-    grid = penalty_grid(reduction.scores, time, event, settings.l1_ratio, settings.n_alphas, settings.alpha_min_ratio)
-    whole = fit_path(reduction.scores, time, event, grid, settings.l1_ratio)
+    layout = (settings.l1_ratio, settings.n_alphas, settings.alpha_min_ratio)
+    grid = penalty_grid(reduction.scores, time, event, *layout, at_risk)
+    whole = fit_path(reduction.scores, time, event, grid, settings.l1_ratio, at_risk=at_risk)
     ticker.tick()
     reached = len(whole.alphas)
     lps = []
     for k in range(int(fold.max()) + 1):
-        lp = _fold_lp(flat, time, event, fold != k, whole.alphas, settings)
+        lp = _fold_lp(flat, time, event, fold != k, whole.alphas, settings, at_risk)
         reached = min(reached, lp.shape[1])
         lps.append(lp)
         ticker.tick()
     # only penalties that every fold reached can be compared; a shorter path would lend its last coefficients
     lps = [lp[:, :reached] for lp in lps]
-    score, score_se, concordance = _judge(time, event, fold, lps, settings.choose_by)
+    score, score_se, concordance = _judge(time, event, fold, lps, settings.choose_by, at_risk)
     best = _pick(score, score_se, settings.rule)
     out_of_fold = np.empty(len(time))
     for k, lp in enumerate(lps):
@@ -157,11 +165,17 @@ def choose_penalty(
 
 
 def _fold_lp(
-    flat: np.ndarray, time: np.ndarray, event: np.ndarray, train: np.ndarray, alphas: np.ndarray, settings: PathSettings
+    flat: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    train: np.ndarray,
+    alphas: np.ndarray,
+    settings: PathSettings,
+    at_risk: AtRisk,
 ) -> np.ndarray:
     """Linear predictors (m, a') of all patients under the path fitted to the training patients alone."""
     reduction = settings.reduction(flat[train])
-    path = fit_path(reduction.scores, time[train], event[train], alphas, settings.l1_ratio, QUICK)
+    path = fit_path(reduction.scores, time[train], event[train], alphas, settings.l1_ratio, QUICK, at_risk.take(train))
     lp = np.empty((len(flat), len(path.alphas)))
     lp[train] = reduction.scores @ path.coef
     lp[~train] = reduction.transform(flat[~train]) @ path.coef
@@ -169,7 +183,7 @@ def _fold_lp(
 
 
 def _judge(
-    time: np.ndarray, event: np.ndarray, fold: np.ndarray, lps: list[np.ndarray], choose_by: str
+    time: np.ndarray, event: np.ndarray, fold: np.ndarray, lps: list[np.ndarray], choose_by: str, at_risk: AtRisk
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Criterion, its standard error over folds, and mean C, for each penalty.
 
@@ -177,7 +191,11 @@ def _judge(
     left-out event (Verweij and van Houwelingen, Stat Med 1993;12:2305). harrell: C within the left-out part.
     """
     concordance = np.array(
-        [harrell_columns(time[fold == k], event[fold == k], lp[fold == k]) for k, lp in enumerate(lps)]
+        [
+            harrell_columns(time[own], event[own], lp[own], at_risk.take(own))
+            for k, lp in enumerate(lps)
+            for own in [fold == k]
+        ]
     )
     weight = np.array([event[fold == k].sum() for k in range(len(lps))], dtype=float)
     if choose_by == "harrell":
@@ -185,9 +203,13 @@ def _judge(
     else:
         each = np.array(
             [
-                (log_likelihood(time, event, lp) - log_likelihood(time[fold != k], event[fold != k], lp[fold != k]))
+                (
+                    log_likelihood(time, event, lp, at_risk)
+                    - log_likelihood(time[train], event[train], lp[train], at_risk.take(train))
+                )
                 / weight[k]
                 for k, lp in enumerate(lps)
+                for train in [fold != k]
             ]
         )
     if not (np.isfinite(each).all() and np.isfinite(concordance).all()):
@@ -212,6 +234,7 @@ def nested_cross_validation(
     settings: PathSettings,
     rng: np.random.Generator,
     ticker: Ticker,
+    at_risk: AtRisk = ALL_AT_RISK,
 ) -> Nested:
     """Outer loop over the given folds; the inner folds are dealt afresh within each training part."""
     folds = int(fold.max()) + 1
@@ -222,7 +245,7 @@ def nested_cross_validation(
         train = fold != k
         ticker.message = f"Outer fold {k + 1} of {folds}"
         inner = patient_folds(event[train], settings.folds, rng)
-        choice = choose_penalty(flat[train], time[train], event[train], inner, settings, ticker)
+        choice = choose_penalty(flat[train], time[train], event[train], inner, settings, ticker, at_risk.take(train))
         log_hr[~train] = flat[~train] @ choice.gradient - choice.offset
         cuts[k] = np.percentile(choice.out_of_fold, QUARTILES)
         quartile[~train] = np.searchsorted(cuts[k], log_hr[~train], side="right")

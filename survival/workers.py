@@ -57,14 +57,20 @@ class JobResult:
 
 
 def run_job(
-    job: Job, features: Features, time: np.ndarray, event: np.ndarray, cancelled: Callable[[], bool] | None = None
+    job: Job,
+    features: Features,
+    time: np.ndarray,
+    event: np.ndarray,
+    cancelled: Callable[[], bool] | None = None,
+    entry: np.ndarray | None = None,
 ) -> JobResult:
     """Do one job here. A model that cannot be fitted gives a result with its sentence; FitCancelled passes through."""
     start = clock.perf_counter()
     own = {name: features[name] for name in job.blocks}
     try:
         model = build(job.entry, job.model, job.settings)
-        model.fit(take_rows(own, job.train), time[job.train], event[job.train], None, cancelled)
+        late = None if entry is None else entry[job.train]
+        model.fit(take_rows(own, job.train), time[job.train], event[job.train], None, cancelled, late)
         new = take_rows(own, job.test)
         log_risk = np.asarray(model.predict(new), dtype=np.float64)
         survival = np.asarray(model.predict_survival_function(new, job.times)[1], dtype=np.float64)
@@ -99,18 +105,20 @@ def _start_worker(
     tables: dict[str, pd.DataFrame],
     time: np.ndarray,
     event: np.ndarray,
+    entry: np.ndarray | None,
     stop: Any,
 ) -> None:
     threadpool_limits(limits=1)
     features: dict[str, Block] = dict(tables)
     for place, name in enumerate(arrays):
         features[name] = np.load(Path(folder) / f"{place}.npy", mmap_mode="r", allow_pickle=False)
-    _shared.update(features=features, time=time, event=event, stop=stop)
+    _shared.update(features=features, time=time, event=event, entry=entry, stop=stop)
 
 
 def _work(job: Job) -> JobResult | None:
     try:
-        return run_job(job, _shared["features"], _shared["time"], _shared["event"], _shared["stop"].is_set)
+        own = (_shared["features"], _shared["time"], _shared["event"])
+        return run_job(job, *own, _shared["stop"].is_set, _shared["entry"])
     except FitCancelled:
         return None
 
@@ -118,7 +126,9 @@ def _work(job: Job) -> JobResult | None:
 class Pool:
     """Worker processes over one data set; a context."""
 
-    def __init__(self, features: Features, time: np.ndarray, event: np.ndarray, workers: int) -> None:
+    def __init__(
+        self, features: Features, time: np.ndarray, event: np.ndarray, workers: int, entry: np.ndarray | None = None
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="survival-")
         arrays = tuple(name for name, block in features.items() if not isinstance(block, pd.DataFrame))
         for place, name in enumerate(arrays):
@@ -128,7 +138,7 @@ class Pool:
         self._stop = context.Event()
         self._workers = workers
         self._executor = ProcessPoolExecutor(
-            workers, context, _start_worker, (self._folder.name, arrays, tables, time, event, self._stop)
+            workers, context, _start_worker, (self._folder.name, arrays, tables, time, event, entry, self._stop)
         )
 
     def __enter__(self) -> Pool:

@@ -21,7 +21,7 @@ from survival.baseline import Baseline, fit_baseline
 from survival.blocks import as_features
 from survival.deep.loss import USELESS, copy_of, cox_loss, device_name, falling, scale_of
 from survival.errors import SurvivalError
-from survival.models.base import Cancelled, SurvivalModel, check_rows, inner_folds, stop_if
+from survival.models.base import Cancelled, SurvivalModel, check_rows, checked_entry, inner_folds, stop_if
 
 GROUPS = 8  # of the normalisation
 BETTER = 1e-4  # a left-out loss must fall by as much to count
@@ -77,8 +77,11 @@ class ImageCox(SurvivalModel):
         self.members, self.shift, self.jitter, self.mirror = members, shift, jitter, mirror
         self.missing, self.seed, self.device = missing, seed, device
 
-    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+    def fit(
+        self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
+    ) -> Self:
         features, time, event = check_rows(X, time, event)
+        checked_entry(entry, time, self.label, False)
         photos = self._photos(features)
         self._size, self._device = photos.shape[1], device_name(self.device)
         self._colours = _colours(photos, self._device)

@@ -15,7 +15,7 @@ import numpy as np
 from survival.baseline import Baseline, fit_baseline
 from survival.blocks import Compression, Encoding, Features, as_features, fit_compression, fit_encoding, rows_of
 from survival.errors import FitCancelled, SurvivalError
-from survival.outcome import check_outcome, patient_folds
+from survival.outcome import check_entry, check_outcome, patient_folds
 
 Cancelled = Callable[[], bool] | None
 
@@ -34,7 +34,9 @@ class SurvivalModel(ABC):
     notes_: tuple[str, ...] = ()
 
     @abstractmethod
-    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+    def fit(
+        self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
+    ) -> Self:
         """Learn from n training patients.
 
         Parameters
@@ -42,6 +44,8 @@ class SurvivalModel(ABC):
         X : an array (n, ...), a table, or named blocks of them. time, event : (n,).
         copies : (n,) ids where rows are drawn with repeats: copies of a patient stay in one inner fold.
         cancelled : asked now and then; True stops with FitCancelled.
+        entry : (n,) when each came under observation (left truncation), None: all at 0. A model that cannot take it in
+            raises SurvivalError: fitted as if all had been there from the start, it would be wrong without a sign.
         """
 
     @abstractmethod
@@ -67,6 +71,17 @@ def check_rows(X: Any, time: Any, event: Any) -> tuple[Features, np.ndarray, np.
     return features, outcome.time, outcome.event
 
 
+def checked_entry(entry: Any, time: np.ndarray, label: str, taken: bool) -> np.ndarray | None:
+    """Entry times (n,) for a model that takes them in. Raises SurvivalError for one that does not."""
+    if entry is None:
+        return None
+    if not taken:
+        raise SurvivalError(
+            f"{label} cannot take in that patients came under observation after time 0: choose Cox models."
+        )
+    return check_entry(entry, time)
+
+
 def inner_folds(event: np.ndarray, copies: Any, folds: int, seed: int) -> np.ndarray:
     """(n,) folds, stratified on the event, all copies of a patient in one."""
     rng = np.random.default_rng(seed)
@@ -85,16 +100,22 @@ class EncodedModel(SurvivalModel):
     """A model on one matrix: blocks are encoded, then _fit sees (n, p) numbers.
 
     Parameters common to all: missing ("refuse" or "indicator"), block_weights (block -> factor on its standard
-    deviation where several blocks are fused), seed.
+    deviation where several blocks are fused), seed. takes_entry: whether `fit` takes entry times in.
     """
+
+    takes_entry: ClassVar[bool] = False
+    _entry: np.ndarray | None = None
 
     def __init__(
         self, *, missing: str = "refuse", block_weights: Mapping[str, float] | None = None, seed: int = 0
     ) -> None:
         self.missing, self.block_weights, self.seed = missing, block_weights, seed
 
-    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+    def fit(
+        self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
+    ) -> Self:
         features, t, e = check_rows(X, time, event)
+        self._entry = checked_entry(entry, t, self.label, self.takes_entry)
         encoding = fit_encoding(features, self.missing)
         self._encoding = encoding
         self.notes_ = encoding.notes
@@ -132,7 +153,7 @@ class HazardModel(EncodedModel):
 
     def _set_baseline(self, time: np.ndarray, event: np.ndarray, log_hr: np.ndarray) -> None:
         """On out-of-fold scores where there are some: a fitted model's own are spread too widely."""
-        self._baseline = fit_baseline(time, event, log_hr)
+        self._baseline = fit_baseline(time, event, log_hr, self._entry)
 
 
 class CompressedModel(EncodedModel):

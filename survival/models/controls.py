@@ -22,9 +22,11 @@ class KaplanMeierNull(SurvivalModel):
         """missing : taken as other models take it; no feature is read."""
         self.missing = missing
 
-    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+    def fit(
+        self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
+    ) -> Self:
         _, t, e = check_rows(X, time, event)
-        self._curve = kaplan_meier(t, e)
+        self._curve = kaplan_meier(t, e, entry)
         self.out_of_fold_ = np.zeros(len(t))
         return self
 
@@ -46,6 +48,7 @@ class RandomDirection(CompressedModel, HazardModel):
     """
 
     label = "Random direction"
+    takes_entry = True
 
     def __init__(self, *, n_components: int | None = None, **common: Any) -> None:
         super().__init__(n_components=n_components, **common)
@@ -54,7 +57,7 @@ class RandomDirection(CompressedModel, HazardModel):
         compression = self._compress(flat)
         draw = np.random.default_rng(self.seed).normal(size=(compression.scores.shape[1],))
         score = compression.scores @ draw
-        coef = float(cox_regression(score, time, event, ties="breslow").coef[0])
+        coef = float(cox_regression(score, time, event, ties="breslow", entry=self._entry).coef[0])
         self._gradient = coef * compression.carry_back(draw)
         self._offset = float(np.median(flat @ self._gradient))
         self._set_baseline(time, event, self._risk(flat))
@@ -88,10 +91,13 @@ class ShuffledOutcome(SurvivalModel):
 
         self.inner, self.seed = make_model(model, **{"missing": missing, **(settings or {})}), seed
 
-    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+    def fit(
+        self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
+    ) -> Self:
         features, t, e = check_rows(X, time, event)
         order = np.random.default_rng(self.seed).permutation(len(t))
-        self.inner.fit(features, t[order], e[order], copies, cancelled)
+        late = None if entry is None else np.asarray(entry)[order]
+        self.inner.fit(features, t[order], e[order], copies, cancelled, late)
         self.out_of_fold_, self.notes_ = self.inner.out_of_fold_, self.inner.notes_
         return self
 

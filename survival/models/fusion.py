@@ -10,7 +10,7 @@ import numpy as np
 from survival.baseline import Baseline, fit_baseline
 from survival.blocks import Features, as_features, take_rows
 from survival.errors import SurvivalError
-from survival.models.base import Cancelled, SurvivalModel, check_rows, inner_folds, stop_if
+from survival.models.base import Cancelled, SurvivalModel, check_rows, checked_entry, inner_folds, stop_if
 from survival.regression import CoxFit, cox_regression
 
 FLAT = 1e-9  # a score with a smaller spread tells nothing and is left out of the join
@@ -46,14 +46,17 @@ class LateFusion(SurvivalModel):
     ) -> None:
         self.members, self.folds, self.afresh, self.missing, self.seed = members, folds, afresh, missing, seed
 
-    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+    def fit(
+        self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
+    ) -> Self:
         features, t, e = check_rows(X, time, event)
+        late = checked_entry(entry, t, self.label, True)
         plan = self.members or {name: {"blocks": name} for name in features}
         fold = inner_folds(e, copies, self.folds, self.seed)
         scores, fitted, notes = np.empty((len(t), len(plan))), {}, list[str]()
         for j, (name, member) in enumerate(plan.items()):
             own = _blocks(features, name, member)
-            fitted[name] = self._make(member).fit(own, t, e, copies, cancelled)
+            fitted[name] = self._make(member).fit(own, t, e, copies, cancelled, late)
             notes += [f"{name}: {note}" for note in fitted[name].notes_]
             honest = fitted[name].out_of_fold_
             if honest is not None and not self.afresh:
@@ -64,19 +67,20 @@ class LateFusion(SurvivalModel):
                 train = fold != k
                 model = self._make(member)
                 inside = None if copies is None else np.asarray(copies)[train]
-                model.fit(take_rows(own, train), t[train], e[train], inside, cancelled)
+                came = None if late is None else late[train]
+                model.fit(take_rows(own, train), t[train], e[train], inside, cancelled, came)
                 scores[~train, j] = model.predict(take_rows(own, ~train))
         varies = scores.std(axis=0) > FLAT
         names = [name for name, used in zip(plan, varies, strict=True) if used]
         if not names:
             raise SurvivalError("No member of the fusion tells anything about survival: there is nothing to join.")
-        self.join_ = cox_regression(scores[:, varies], t, e, names=names, ties="breslow")
+        self.join_ = cox_regression(scores[:, varies], t, e, names=names, ties="breslow", entry=late)
         self.used_, self.notes_ = tuple(names), tuple(notes)
         self._fitted, self._plan = fitted, plan
         joined = scores[:, varies] @ self.join_.coef
         self._offset = float(np.median(joined))
         self.out_of_fold_ = joined - self._offset
-        self._baseline: Baseline = fit_baseline(t, e, self.out_of_fold_)
+        self._baseline: Baseline = fit_baseline(t, e, self.out_of_fold_, late)
         return self
 
     def _make(self, member: Mapping[str, Any]) -> SurvivalModel:

@@ -15,7 +15,7 @@ from survival.blocks import Encoding, encoding_from
 from survival.errors import SurvivalError
 from survival.models.base import Cancelled, EncodedModel, HazardModel, SurvivalModel
 from survival.models.controls import RandomDirection
-from survival.models.cox import PenalisedCox, PlainCox
+from survival.models.cox import PenalisedCox, PlainCox, StratifiedCox
 from survival.models.fusion import LateFusion
 from survival.models.ranked import SurvivalSVM
 
@@ -35,7 +35,9 @@ class LinearHazard(HazardModel):
         self._encoding, self._gradient, self._offset, self._baseline = encoding, gradient, offset, baseline
         self.notes_ = encoding.notes
 
-    def fit(self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None) -> Self:
+    def fit(
+        self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
+    ) -> Self:
         raise SurvivalError("A saved model is not fitted again: compare models of the study and choose one.")
 
     def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
@@ -94,14 +96,14 @@ def linear_of(model: SurvivalModel) -> LinearHazard:
     """The linear form of a fitted model; SurvivalError, one sentence, where it has none."""
     if isinstance(model, LateFusion):
         return _joined(model)
-    if isinstance(model, PlainCox) and model.strata is not None:
+    if isinstance(model, StratifiedCox) and model.strata is not None:
         raise SurvivalError(
             "A stratified Cox model has a baseline hazard for each site and cannot be saved: compare with sites pooled."
         )
     if not isinstance(model, LINEAR):
         raise SurvivalError(f"{model.label} has no linear form.")
     encoding = model._fitted()
-    baseline = model._baselines[None] if isinstance(model, PlainCox) else model._baseline
+    baseline = model._baselines[None] if isinstance(model, StratifiedCox) else model._baseline
     return LinearHazard(encoding, _flat_gradient(model, encoding), _offset(model, encoding), baseline)
 
 
