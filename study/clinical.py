@@ -26,10 +26,17 @@ FIXED = (
     Covariate("stage", "categorical"),
     Covariate("ecog"),
 )
-ENTRY_UNUSED = (
-    "Patients of this study came under observation after time 0; this model cannot take that in and would count them "
-    "as if they had been followed from the start."
+LATE_ENTRY = (
+    "Patients came under observation after time 0 (left truncation): each counts from then on in Cox models, Harrell's "
+    "C, Cox slopes, hazard ratios, survival curves and log-rank tests. Uno's C, AUC, Brier scores, calibration and "
+    "decision curves at a time need everyone followed from time 0 and are not given; models other than Cox cannot take "
+    "entry times in and are not fitted."
 )
+
+
+def entry_of(study: Study, rows: pd.DataFrame) -> np.ndarray | None:
+    """(n,) when the patients of some rows of the table came under observation; None where all came at time 0."""
+    return rows["entry"].to_numpy(np.float64) if study.left_truncated else None
 
 
 def covariates_of(table: pd.DataFrame, settings: Settings) -> list[Covariate]:
@@ -127,7 +134,7 @@ def clinical_cox(
     rows = study.included[whole].reset_index(drop=True)
     if rows.empty:
         raise StudyError(f"No patient of {study.name} has all of {', '.join(map(str, clinical))}.")
-    entry = rows["entry"].to_numpy(float) if study.left_truncated else None
+    entry = entry_of(study, rows)
     group = rows[strata].to_numpy() if strata is not None else None
     fit = cox_regression(x[whole], rows["time"], rows["event"], names=labels, ties=ties, strata=group, entry=entry)
     return fit, rows

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.clinical import entry_of
 from study.errors import StudyError
 from study.latents import AGAIN, by_patient
 from study.store import Study
@@ -122,8 +123,10 @@ def _tellable(flags: pd.DataFrame, event: np.ndarray) -> list[str]:
     return names
 
 
-def _ratios(x: pd.DataFrame, names: list[str], table: pd.DataFrame, flags: pd.DataFrame) -> tuple[Ratio, ...]:
-    fit = cox_regression(x.to_numpy(float), table["time"], table["event"], names=[str(c) for c in x])
+def _ratios(
+    x: pd.DataFrame, names: list[str], table: pd.DataFrame, flags: pd.DataFrame, entry: np.ndarray | None
+) -> tuple[Ratio, ...]:
+    fit = cox_regression(x.to_numpy(float), table["time"], table["event"], names=[str(c) for c in x], entry=entry)
     rows = {row["name"]: row for row in fit.table().to_dict("records")}
     found = []
     for name in names:
@@ -182,15 +185,15 @@ def error_and_survival(
         why = "whose inversions differ in nothing" if not names else f"with {events} events"
         note = f"{patients} patients {why} cannot tell whether inversion error predicts survival."
         return ErrorSurvival(patients, events, notes=(note,))
-    notes = []
+    notes, entry = [], entry_of(study, table)
     try:
-        alone = tuple(r for name in names for r in _ratios(x[[name]], [name], table, flags))
+        alone = tuple(r for name in names for r in _ratios(x[[name]], [name], table, flags, entry))
         together: tuple[Ratio, ...] = ()
         used: list[str] = []
         clinical, columns = _clinical(table)
         both = pd.concat([x, clinical], axis=1)
         if events >= EVENTS_A_COVARIATE * both.shape[1]:
-            together, used = _ratios(both, names, table, flags), columns
+            together, used = _ratios(both, names, table, flags, entry), columns
         else:
             notes.append(f"{events} events are too few to adjust for {both.shape[1]} covariates.")
     except SurvivalError as problem:

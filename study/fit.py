@@ -17,17 +17,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from study.clinical import entry_of
 from study.error_survival import ErrorSurvival, error_and_survival, error_text
 from study.errors import StudyError
 from study.files import csv_text, replacing_folder, write_json, write_text
 from study.settings import SAFE_NAME
 from study.store import OUT_OF_FOLD_FILE, REPORT_FILE, Study
-from survival.concordance import weighted_pairs
+from survival.concordance import harrell_pairs
 from survival.cox import CoxModel
 from survival.errors import SurvivalError
 from survival.metrics import Estimate, bootstrap_weights, concordance_ci
 
 BOOTSTRAP = 1000
+LATE_FIT = (
+    "Patients came under observation after time 0 (left truncation): each counts from then on in the fit, its baseline "
+    "hazard, Harrell's C and the slope; Uno's C needs everyone followed from time 0 and is not given."
+)
 PACKAGES = ("numpy", "scikit-learn", "scikit-survival")
 
 
@@ -38,12 +43,13 @@ def recovered_share(
     truth: NDArray[np.float64],
     n: int = BOOTSTRAP,
     seed: int = 0,
+    entry: NDArray[np.float64] | None = None,
 ) -> Estimate:
     """(C(score) - 0.5) / (C(truth) - 0.5) with a 95 % interval; both C from the same resampled patients. (m,) each."""
     weights = np.column_stack([np.ones(len(time)), bootstrap_weights(len(time), n, seed)])
     gains = []
     for risk in (score, truth):
-        concordant, comparable = weighted_pairs(time, event, risk, weights)
+        concordant, comparable = harrell_pairs(time, event, risk, weights, entry)
         gains.append(np.divide(concordant, comparable, out=np.full(n + 1, np.nan), where=comparable > 0) - 0.5)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = gains[0] / gains[1]
@@ -60,6 +66,7 @@ def against_truth(
     event: NDArray[np.bool_],
     score: NDArray[np.float64],
     seed: int = 0,
+    entry: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
     """Figures that only a simulated study can give of out-of-fold scores (m,), one a patient; {} for other studies.
 
@@ -68,8 +75,8 @@ def against_truth(
     face = face_hazard(study, patients)
     if face is None:
         return {}
-    true = concordance_ci(time, event, face, n=BOOTSTRAP, seed=seed)
-    share = recovered_share(time, event, score, face, seed=seed)
+    true = concordance_ci(time, event, face, n=BOOTSTRAP, seed=seed, entry=entry)
+    share = recovered_share(time, event, score, face, seed=seed, entry=entry)
     return truth_record(true, share, score, face)
 
 
@@ -126,12 +133,12 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "folds": model.folds,
         "seed": model.seed,
         "harrell": asdict(model.oof_c_),
-        "uno": asdict(model.oof_uno_),
+        "uno": None if np.isnan(model.oof_uno_.value) else asdict(model.oof_uno_),
         "uno_tau": float(model.uno_tau_),
         "calibration_slope": asdict(model.calibration_slope_),
         "fold_cosine": float(model.fold_cosine_),
-        "truth": against_truth(study, table["patient_id"], time, event, oof, model.seed),
-        "notes": list(model.notes_),
+        "truth": against_truth(study, table["patient_id"], time, event, oof, model.seed, entry_of(study, table)),
+        "notes": [*model.notes_, *([LATE_FIT] if study.left_truncated else [])],
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
     }
 
@@ -153,7 +160,9 @@ def fit(
     model = CoxModel("ridge") if model is None else model
     time, event, ids = (table[key].to_numpy() for key in ("time", "event", "patient_id"))
     try:
-        model.fit(ws, time, event, groups=ids, on_progress=on_progress, cancelled=cancelled)
+        model.fit(
+            ws, time, event, groups=ids, on_progress=on_progress, cancelled=cancelled, entry=entry_of(study, table)
+        )
         report = make_report(study, model, table, name)
     except SurvivalError as error:
         if type(error) is not SurvivalError:
@@ -184,7 +193,7 @@ def report_text(report: dict[str, Any]) -> str:
         "",
         f"  {'out of fold':<42}{'value':>7}   95 % CI",
         _line("Harrell C", report["harrell"]),
-        _line(f"Uno C (to {report['uno_tau']:g} {report['time_unit']})", report["uno"]),
+        *([_line(f"Uno C (to {report['uno_tau']:g} {report['time_unit']})", report["uno"])] if report["uno"] else []),
         _line("calibration slope", report["calibration_slope"]),
     ]
     if report["truth"]:

@@ -17,7 +17,7 @@ from survival.cox_file import from_parts, to_parts
 from survival.errors import SurvivalError
 from survival.features import flatten, mean_by_patient
 from survival.likelihood import calibration_slope
-from survival.metrics import Estimate, concordance_ci
+from survival.metrics import Estimate, concordance_ci, unknown
 from survival.outcome import Outcome, check_outcome, entry_by_patient, patient_folds, require_events
 from survival.path import is_flat
 from survival.risk_sets import AtRisk
@@ -216,7 +216,7 @@ class CoxModel:
         self.oof_uno_ = (
             concordance_ci(time, event, log_hr, metric="uno", tau=self.uno_tau_, seed=self.seed)
             if entry is None
-            else Estimate(float("nan"), float("nan"), float("nan"), len(outcome))
+            else unknown(len(outcome))
         )
         self.calibration_slope_ = calibration_slope(time, event, log_hr, entry)
         self.baseline = fit_baseline(time, event, log_hr, entry)

@@ -35,6 +35,11 @@ class Estimate:
         return f"{self.value:.3f} (95 % CI {self.low:.3f} to {self.high:.3f}, n = {self.n})"
 
 
+def unknown(n: int) -> Estimate:
+    """A figure of n patients that is not defined for them."""
+    return Estimate(float("nan"), float("nan"), float("nan"), n)
+
+
 def harrell_c(time: Any, event: Any, risk: Any, entry: Any = None) -> float:
     """Harrell's C: share of comparable pairs in which the higher risk had the earlier event. (n,) each.
 

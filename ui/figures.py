@@ -22,7 +22,8 @@ QUARTER_NAMES = ("lowest quarter", "second", "third", "highest quarter")
 def quarters(cohort: Cohort) -> dict[int, Curve]:
     """Kaplan-Meier curves of the cohort's quarters by out-of-fold risk, 0 (lowest) to 3."""
     rows = cohort.model.cohort_
-    return quartile_curves(rows["time"].to_numpy(), rows["event"].to_numpy(), rows["quartile"].to_numpy())
+    entry = rows["entry"].to_numpy() if "entry" in rows else None
+    return quartile_curves(rows["time"].to_numpy(), rows["event"].to_numpy(), rows["quartile"].to_numpy(), entry)
 
 
 def quarters_on(cohort: Cohort, grid: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:

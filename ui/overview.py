@@ -77,7 +77,18 @@ def performance(cohort: Cohort) -> None:
     unit = report["time_unit"]
     shown = [
         ("Harrell's C", f"{harrell['value']:.3f}", _interval(harrell), GLOSSARY["C"]),
-        (f"Uno's C to {plain_time(report['uno_tau'])} {unit}", f"{uno['value']:.3f}", _interval(uno), GLOSSARY["Uno"]),
+        *(
+            [
+                (
+                    f"Uno's C to {plain_time(report['uno_tau'])} {unit}",
+                    f"{uno['value']:.3f}",
+                    _interval(uno),
+                    GLOSSARY["Uno"],
+                )
+            ]
+            if uno
+            else []
+        ),
         ("Calibration slope", f"{slope['value']:.2f}", _interval(slope, 2), GLOSSARY["slope"]),
     ]
     figure_row("performance", shown, columns=3)
@@ -98,6 +109,8 @@ def performance(cohort: Cohort) -> None:
         f"Intervals are 95 % bootstrap intervals over patients. Score spread over the cohort: standard deviation "
         f"{np.std(cohort.model.oof_log_hr_):.2f} in log-HR."
     )
+    for sentence in report.get("notes", []):
+        page.note(str(sentence))
 
 
 def _interval(figure: dict[str, float], digits: int = 3) -> str:

@@ -19,8 +19,8 @@ SITES = {
 }
 USUAL = "usual"
 SITE_HELP = (
-    "A baseline a site (stratified Cox) is for plain Cox models of clinical columns; their scores then rank within a "
-    "site. One site alone leaves everyone else out of the comparison."
+    "A baseline a site (stratified Cox) is for Cox models, penalised or not, without late fusion; their scores then "
+    "rank within a site. One site alone leaves everyone else out of the comparison."
 )
 RULE_HELP = (
     "Best: the penalty that predicts left-out patients best. Simplest within one standard error: the strongest penalty "

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from study.clinical import LATE_ENTRY
 from ui import page
 from ui import survival_files as files
 from ui.keep_figure import csv_button, figure_block
@@ -118,6 +119,8 @@ def models_view(result: Comparison, base_name: str) -> None:
         "of several models looks a little better here than it is, for being chosen."
     )
     shown = _wide(result, order)
+    if result.scores.entry is not None:
+        page.note(LATE_ENTRY)
     csv_button(shown, "csv-models", f"{result.study}-models", "Table as CSV")
     st.space("small")
     measure = str(

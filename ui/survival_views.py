@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from study.clinical import LATE_ENTRY, compared_with
 from ui import page, state
 from ui import survival_files as files
 from ui.figures import plot_palette, round_times
@@ -51,6 +52,9 @@ def _choose(result: Comparison, key: str, label: str = "Model", names: list[str]
 
 
 def _horizon(result: Comparison, key: str) -> float | None:
+    if result.scores.entry is not None:
+        page.note(LATE_ENTRY)
+        return None
     if not result.horizons:
         page.note(
             f"None of the study's times ({', '.join(plain_time(t) for t in result.horizons_left_out)} "
@@ -81,13 +85,14 @@ def risk_groups(result: Comparison) -> None:
         page.note("This model gives everyone the same risk, so there are no groups.")
         return
     time, event = result.scores.time[known], result.scores.event[known]
-    curves = quartile_curves(time, event, quarter[known])
+    entry = None if result.scores.entry is None else result.scores.entry[known]
+    curves = quartile_curves(time, event, quarter[known], entry)
     named = {QUARTILE_NAMES[k]: curve for k, curve in curves.items()}
     figure = kaplan_meier_figure(
         named,
         result.time_unit,
         round_times(float(time.max())),
-        logrank(time, event, quarter[known]),
+        logrank(time, event, quarter[known], entry),
         outcome="Free of the event",
         colours=[plot_palette().groups[k] for k in curves],
         since="Time since photo" if "photo" in " ".join(c.features for c in result.models) else "Time",
@@ -119,7 +124,12 @@ def hazards(result: Comparison) -> None:
     adjust = result.patients[list(chosen)] if chosen else None
     try:
         table, notes = hazard_ratios(
-            scores.log_risk[0], scores.quartile[0], result.scores.time, result.scores.event, adjust
+            scores.log_risk[0],
+            scores.quartile[0],
+            result.scores.time,
+            result.scores.event,
+            adjust,
+            result.scores.entry,
         )
     except SurvivalError as error:
         page.note(str(error))
@@ -139,7 +149,6 @@ def hazards(result: Comparison) -> None:
 
 
 def _coefficients(result: Comparison) -> None:
-    from study.clinical import compared_with
     from survival.plots import forest
 
     table = result.tables["coefficients"]
@@ -194,6 +203,9 @@ def over_time(result: Comparison) -> None:
     """AUC and Brier score of chosen models along time."""
     from survival.plots import auc_figure, brier_figure
 
+    if result.scores.entry is not None:
+        page.note(LATE_ENTRY)
+        return
     chosen = _several(result, "survival-time-models")
     if not chosen:
         return

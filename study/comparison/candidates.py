@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from study.comparison.features import AGE_SEX, CLINICAL, PHOTO, Cohort, chosen_sets
+from study.comparison.features import AGE_SEX, CLINICAL, PHOTO, STRATA, Cohort, chosen_sets
 from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, PENALISED, USUAL, Plan
 from study.comparison.record import CONTROL, MODEL, Judged
 from study.comparison.shortcuts import SHORTCUT_SETS
@@ -56,9 +56,7 @@ def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[Judge
     if not found:
         raise StudyError("None of these models can take any of these feature sets: add ridge Cox.")
     if plan.site == "strata" and not any(c.settings.get("strata") for c in found.values()):
-        raise StudyError(
-            "Only a plain Cox model of clinical columns can have a baseline a site: choose it, or site pooled."
-        )
+        raise StudyError("Only Cox models can have a baseline a site: choose one, or site pooled.")
     controls = [*_shortcuts(plan), *_controls(plan, cohort, next(iter(found.values())))]
     return (*found.values(), *controls), tuple(notes)
 
@@ -83,11 +81,11 @@ def _candidate(features: FeatureSet, asked: str, plan: Plan, cohort: Cohort) -> 
         settings: dict[str, Any] = {"members": members, "folds": plan.folds, "seed": plan.seed}
         label = f"{features.label}, {_short(model)}"
         return Judged(f"{features.name} / {model}", label, MODEL, features.name, LATE, features.blocks, settings)
-    settings = settings_of(model, plan, features.missing)
-    if model == PLAIN and plan.site == "strata" and _has_site(cohort, features):
-        settings["strata"] = "site"
-    label = f"{features.label}, {_short(model)}" + (", stratified by site" if "strata" in settings else "")
-    return Judged(f"{features.name} / {model}", label, MODEL, features.name, model, features.blocks, settings)
+    settings, blocks, label = settings_of(model, plan, features.missing), features.blocks, features.label
+    label = f"{label}, {_short(model)}"
+    if plan.site == "strata" and model in (PLAIN, *PENALISED) and (looked_at := _with_site(cohort, blocks)):
+        settings["strata"], label, blocks = "site", f"{label}, stratified by site", looked_at
+    return Judged(f"{features.name} / {model}", label, MODEL, features.name, model, blocks, settings)
 
 
 def _label(features: FeatureSet, cohort: Cohort) -> str:
@@ -116,9 +114,13 @@ def _is_wide(block: Block) -> bool:
     return not isinstance(block, pd.DataFrame)
 
 
-def _has_site(cohort: Cohort, features: FeatureSet) -> bool:
-    tables = [cohort.blocks[block] for block in features.blocks]
-    return any(isinstance(t, pd.DataFrame) and "site" in t and t.shape[1] > 1 for t in tables)
+def _with_site(cohort: Cohort, blocks: tuple[str, ...]) -> tuple[str, ...]:
+    """The blocks with the site among them, to stratify by; () where nothing else would be left."""
+    tables = [cohort.blocks[block] for block in blocks]
+    own = [table for table in tables if isinstance(table, pd.DataFrame) and "site" in table]
+    if not own:
+        return (*blocks, STRATA)
+    return blocks if len(blocks) > 1 or own[0].shape[1] > 1 else ()
 
 
 def _short(model: str) -> str:

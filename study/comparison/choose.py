@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.comparison.features import PHOTO, gather
+from study.comparison.features import PHOTO, STRATA, gather
 from study.comparison.measure import SHARE, TRUTHS
 from study.comparison.plan import IMAGE
 from study.comparison.record import MODEL, Comparison, Judged
@@ -25,7 +25,7 @@ from survival.cox import mean_cosine
 from survival.errors import FitCancelled, SurvivalError
 from survival.evaluate import HARRELL, UNO
 from survival.likelihood import calibration_slope
-from survival.metrics import Estimate
+from survival.metrics import Estimate, unknown
 from survival.models import make_model
 
 Told = Callable[[str], None]
@@ -40,7 +40,7 @@ def why_not_chosen(judged: Judged) -> str:
         return "A control is there to be compared with."
     if IMAGE in judged.blocks:
         return "It looks at pixels, and Portrait and Health direction know codes: choose a model of the photo's code."
-    if judged.blocks != (PHOTO,):
+    if set(judged.blocks) - {STRATA} != {PHOTO}:
         return (
             "More is needed than a photo's code (clinical values or a face descriptor), which the Portrait page does "
             "not have of a new face: choose a model of the photo alone."
@@ -74,7 +74,7 @@ def choose(
     own = {PHOTO: np.asarray(cohort.blocks[PHOTO])}
     try:
         told("Fitting to all patients")
-        model = make_model(judged.model, **judged.settings).fit(own, time, event, None, cancelled)
+        model = make_model(judged.model, **judged.settings).fit(own, time, event, None, cancelled, cohort.entry)
         told("Comparing the directions of the folds")
         cosine = _fold_cosine(judged, own[PHOTO], comparison, cancelled)
         applied = _applied(judged, applicable(model), comparison, cosine, tuple(model.notes_))
@@ -105,12 +105,14 @@ def use(study: Study, name: str) -> None:
 def _fold_cosine(judged: Judged, codes: np.ndarray, comparison: Comparison, cancelled: Cancelled) -> float:
     """Mean cosine between the gradients of models fitted without each fold (first repeat); nan where there are none."""
     fold, gradients = comparison.scores.fold[0], []
-    time, event = comparison.scores.time, comparison.scores.event
+    time, event, entry = comparison.scores.time, comparison.scores.event, comparison.scores.entry
     for k in np.unique(fold):
         rows = fold != k
         model = make_model(judged.model, **judged.settings)
         try:
-            found = model.fit({PHOTO: codes[rows]}, time[rows], event[rows], None, cancelled).log_hr_gradient()[PHOTO]
+            late = None if entry is None else entry[rows]
+            model.fit({PHOTO: codes[rows]}, time[rows], event[rows], None, cancelled, late)
+            found = model.log_hr_gradient()[PHOTO]
         except FitCancelled:
             raise
         except SurvivalError:
@@ -131,12 +133,19 @@ def _applied(judged: Judged, base: Any, comparison: Comparison, cosine: float, n
             "quartile": scores.quartile[0],
         }
     )
+    late = comparison.scores.entry
+    if late is not None:
+        cohort["entry"] = late
     figures: dict[str, Estimate] = {
         "oof_c_": comparison.figure(judged.name, HARRELL),
-        "oof_uno_": comparison.figure(judged.name, UNO),
-        "calibration_slope_": calibration_slope(comparison.scores.time, comparison.scores.event, scores.log_risk[0]),
+        "oof_uno_": comparison.figure(judged.name, UNO) if late is None else unknown(len(cohort)),
+        "calibration_slope_": calibration_slope(*_outcome(comparison), scores.log_risk[0], late),
     }
     return AppliedModel(base, judged.label, cohort, figures, comparison.tau, cosine, notes)
+
+
+def _outcome(comparison: Comparison) -> tuple[np.ndarray, np.ndarray]:
+    return comparison.scores.time, comparison.scores.event
 
 
 def _write(study: Study, comparison: Comparison, judged: Judged, model: AppliedModel, name: str) -> None:
@@ -161,7 +170,7 @@ def _report(study: Study, comparison: Comparison, judged: Judged, model: Applied
         "repeats": comparison.plan.repeats,
         "seed": comparison.plan.seed,
         "harrell": _plain(model.oof_c_),
-        "uno": _plain(model.oof_uno_),
+        "uno": None if np.isnan(model.oof_uno_.value) else _plain(model.oof_uno_),
         "uno_tau": model.uno_tau_,
         "calibration_slope": _plain(model.calibration_slope_),
         "fold_cosine": None if np.isnan(model.fold_cosine_) else model.fold_cosine_,

@@ -58,7 +58,7 @@ def explain(
                 _proportional(judged.name, fit, rows)
             score = scored.scores[judged.name].log_risk[0]
             if np.ptp(score) > 0:
-                alone = cox_regression(score, scored.time, scored.event, names=[SCORE])
+                alone = cox_regression(score, scored.time, scored.event, names=[SCORE], entry=scored.entry)
                 _proportional(judged.name, alone, rows)
         except FitCancelled:
             raise
@@ -68,7 +68,9 @@ def explain(
 
 
 def _path(judged: Judged, own: Features, scored: Scored, cancelled: Cancelled) -> list[tuple[Any, ...]]:
-    model = make_model(judged.model, **judged.settings).fit(own, scored.time, scored.event, None, cancelled)
+    model = make_model(judged.model, **judged.settings).fit(
+        own, scored.time, scored.event, None, cancelled, scored.entry
+    )
     assert isinstance(model, PenalisedCox)
     effective = model.effective_parameters(own, scored.time, scored.event)
     columns = [model.path_[name] for name in ("alphas", "score", "score_se", "concordance", "deviance_ratio")]
@@ -77,7 +79,7 @@ def _path(judged: Judged, own: Features, scored: Scored, cancelled: Cancelled) -
 
 
 def _plain(judged: Judged, own: Features, scored: Scored) -> CoxFit:
-    model = make_model(judged.model, **judged.settings).fit(own, scored.time, scored.event)
+    model = make_model(judged.model, **judged.settings).fit(own, scored.time, scored.event, entry=scored.entry)
     assert isinstance(model, PlainCox)
     return model.fit_
 

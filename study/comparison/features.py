@@ -12,7 +12,7 @@ import pandas as pd
 
 from study import clinical
 from study.aligned import NO_FACE, AlignedPhotos, aligned_photos
-from study.clinical import ENTRY_UNUSED, covariates_of
+from study.clinical import LATE_ENTRY, covariates_of
 from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, USUAL_SETS, Plan
 from study.comparison.shortcuts import SHORTCUT_SETS, shortcut_blocks
 from study.descriptors import descriptors
@@ -22,18 +22,30 @@ from survival.blocks import Block, Features
 
 PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
+STRATA = "strata"  # the site alone, beside features without it
 OF_PHOTOS = frozenset({PHOTO, DESCRIPTOR, IMAGE, *SHORTCUT_SETS})  # blocks
 Progress = Callable[[int, int, float | None], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """The patients of a comparison. blocks: by name. patients: patient_id, time, event and the covariates, m rows."""
+    """The patients of a comparison. blocks: by name. patients: patient_id, time, event, entry where some came late, and
+    the covariates, m rows."""
 
     blocks: Features
     patients: pd.DataFrame
     covariates: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def entry(self) -> np.ndarray | None:
+        """(m,) when each came under observation; None where all came at time 0."""
+        return self.patients["entry"].to_numpy(np.float64) if "entry" in self.patients else None
+
+
+def outcome_columns(study: Study) -> list[str]:
+    """Columns of the table that say what happened to whom."""
+    return ["patient_id", "time", "event", *(["entry"] if study.left_truncated else [])]
 
 
 def covariate_names(study: Study) -> tuple[str, ...]:
@@ -122,8 +134,10 @@ def gather(
         if not own:
             raise StudyError("Within one site there is no clinical column left: choose other feature sets.")
         blocks[CLINICAL] = columns[own]
-    patients = table[["patient_id", "time", "event"]].reset_index(drop=True)
-    notes = [ENTRY_UNUSED] if study.left_truncated else []
+    if plan.site == "strata":
+        blocks[STRATA] = columns[["site"]]
+    patients = table[outcome_columns(study)].reset_index(drop=True)
+    notes = [LATE_ENTRY] if study.left_truncated else []
     return Cohort(blocks, pd.concat([patients, columns], axis=1), covariates, tuple(notes))
 
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.candidates import NULL, SHUFFLED
-from study.comparison.features import OF_PHOTOS, PHOTO
+from study.comparison.features import OF_PHOTOS, PHOTO, STRATA
 from study.comparison.plan import Plan
 from study.comparison.record import MODEL, Judged
 from study.comparison.shuffles import Shuffled
 from study.comparison.tables import table_of
 from study.store import Study
-from survival.concordance import weighted_pairs
+from survival.concordance import harrell_pairs
 from survival.crossval import Comparison as Scored
 from survival.curves import QUARTILE_NAMES
 from survival.errors import SurvivalError
@@ -37,9 +37,14 @@ SHARE = "share recovered"
 
 
 def usable_horizons(
-    horizons: Sequence[float], time: np.ndarray, event: np.ndarray, fold: np.ndarray
+    horizons: Sequence[float], time: np.ndarray, event: np.ndarray, fold: np.ndarray, late: bool = False
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(those that follow-up carries, the others): enough events by then, enough patients beyond, in every part."""
+    """(those that follow-up carries, the others): enough events by then, enough patients beyond, in every part.
+
+    late: some came under observation after time 0; then there is no figure at any time, whatever the follow-up.
+    """
+    if late:
+        return (), ()
     last = min(
         float(time[rows].max()) for labels in fold for k in np.unique(labels) for rows in (labels == k, labels != k)
     )
@@ -50,6 +55,11 @@ def usable_horizons(
 
     kept = tuple(float(t) for t in horizons if carried(t))
     return kept, tuple(float(t) for t in horizons if t not in kept)
+
+
+def horizons_of(study: Study, scored: Scored) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """usable_horizons of the study."""
+    return usable_horizons(study.horizons, scored.time, scored.event, scored.fold, scored.entry is not None)
 
 
 def figures_of(scored: Scored, horizons: tuple[float, ...], shuffled: Shuffled | None, plan: Plan) -> Evaluation:
@@ -121,6 +131,8 @@ def curve_tables(
 ) -> dict[str, Any]:
     """over_time (every candidate with scores) and decision (models). Bands are of fewer bootstrap samples; where a
     horizon has a figure with an interval already, the curve passes through that one."""
+    if scored.entry is not None:
+        return {"over_time": table_of("over_time", []), "decision": table_of("decision", [])}
     samples = min(plan.samples, CURVE_SAMPLES)
     known = {(r.model, r.measure): (r.value, r.low, r.high) for r in evaluation.table().itertuples(index=False)}
     rows = []
@@ -159,12 +171,17 @@ def hazard_table(scored: Scored, models: Sequence[Judged], clinical: pd.DataFram
             continue
         own = scored.scores[judged.name]
         beside: list[list[str]] = [[]]
-        if set(judged.blocks) <= OF_PHOTOS:
+        if set(judged.blocks) <= OF_PHOTOS | {STRATA}:
             beside += [names for names in (person, [str(c) for c in clinical.columns]) if names and names not in beside]
         for names in beside:
             try:
                 found, _ = hazard_ratios(
-                    own.log_risk[0], own.quartile[0], scored.time, scored.event, clinical[names] if names else None
+                    own.log_risk[0],
+                    own.quartile[0],
+                    scored.time,
+                    scored.event,
+                    clinical[names] if names else None,
+                    scored.entry,
                 )
             except SurvivalError:
                 continue
@@ -185,7 +202,7 @@ def _counts(scores: Any, label: str, scored: Scored) -> tuple[int, int]:
 
 
 def _c(scored: Scored, risk: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    concordant, comparable = weighted_pairs(scored.time, scored.event, risk, weight)
+    concordant, comparable = harrell_pairs(scored.time, scored.event, risk, weight, scored.entry)
     return np.divide(concordant, comparable, out=np.full(len(concordant), np.nan), where=comparable > 0)
 
 
@@ -205,7 +222,7 @@ def truth_table(
             ceiling = values if column == "face_log_hazard" else ceiling
             rows.append(("", measure, *_limits(resampled(values, len(patients)))))
     for judged in models:
-        if ceiling is None or judged.name not in scored.scores or judged.blocks != (PHOTO,):
+        if ceiling is None or judged.name not in scored.scores or set(judged.blocks) - {STRATA} != {PHOTO}:
             continue
         each = [_c(scored, risk, weight) for risk in scored.scores[judged.name].log_risk]
         with np.errstate(divide="ignore", invalid="ignore"):

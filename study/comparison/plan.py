@@ -33,8 +33,8 @@ class Plan:
     random_direction : whether that control is run where there are photos. shortcuts : whether models of the backdrop,
         the face, the blurred and the whole photo are run as further controls (study.comparison.shortcuts).
     penalties : on a penalty path. rule : "best" or "1se" (strongest penalty within one standard error of the best).
-    site : "pooled": site is a covariate; "strata": plain Cox models have a baseline hazard of their own a site;
-        "single": only patients of site_name.
+    site : "pooled": site is a covariate; "strata": Cox models, penalised or not, have a baseline hazard of their own
+        a site; "single": only patients of site_name.
     """
 
     features: tuple[str, ...] = ()

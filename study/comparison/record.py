@@ -147,6 +147,8 @@ class Comparison:
             "times": self.scores.times,
             "null": self.scores.null.astype(np.float32),
         }
+        if self.scores.entry is not None:
+            arrays["entry"] = self.scores.entry
         if kept:
             arrays["log_risk"] = np.stack([s.log_risk for s in kept.values()])
             arrays["survival"] = np.stack([s.survival for s in kept.values()]).astype(np.float32)
@@ -204,6 +206,7 @@ def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, 
         "quartile": (len(scored), repeats, m),
         "survival": (len(scored), repeats, m, times),
     }
+    shapes |= {"entry": (m,)} if "entry" in arrays else {}
     if any(arrays[name].shape != shape for name, shape in shapes.items() if scored or name in arrays):
         raise ValueError("shapes")
     candidates = tuple(_judged(entry) for entry in meta["candidates"])
@@ -226,6 +229,7 @@ def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, 
         arrays["null"].astype(np.float64),
         scores,
         {str(k): str(v) for k, v in meta["failed"].items()},
+        arrays.get("entry"),
     )
     return kind(
         **{key: str(meta[key]) for key in _TEXTS},

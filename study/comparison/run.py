@@ -102,7 +102,7 @@ def _scores(
     time, event = cohort.patients["time"].to_numpy(np.float64), cohort.patients["event"].to_numpy(bool)
     fold = deal_folds(check_outcome(time, event), plan.folds, plan.repeats, plan.seed)
     times = evaluation_times(time, event, fold, TIMES)
-    kept, _ = measure.usable_horizons(study.horizons, time, event, fold)
+    kept, _ = measure.usable_horizons(study.horizons, time, event, fold, cohort.entry is not None)
     at = np.unique(np.concatenate([times, kept]))
     asked = [Candidate(c.name, c.model, c.blocks, c.settings) for c in candidates if c.name != SHUFFLED]
     tell.stage(f"Fitting {len(asked)} candidates to {plan.repeats} x {plan.folds} folds")
@@ -113,6 +113,7 @@ def _scores(
         event,
         at,
         fold,
+        entry=cohort.entry,
         cache=study.path / PARTS,
         workers=workers,
         on_progress=lambda done, total, left: tell.count(done, total, left, "fits"),
@@ -135,14 +136,11 @@ def _shuffled(
     if control is None:
         return None
     tell.stage(f"Control: the outcome dealt to other patients, {plan.shuffles} times")
-    horizons, _ = measure.usable_horizons(study.horizons, scored.time, scored.event, scored.fold)
     return shuffled_control(
         control,
         cohort.blocks,
-        scored.time,
-        scored.event,
-        scored.times,
-        horizons,
+        scored,
+        measure.horizons_of(study, scored)[0],
         plan,
         cache=study.path / PARTS,
         workers=workers,
@@ -165,7 +163,7 @@ def _result(
     models = measure.models_of(candidates)
     if not any(c.name in scored.scores for c in models):
         raise StudyError(f"No model could be fitted: {next(iter(scored.failed.values()))}")
-    horizons, left_out = measure.usable_horizons(study.horizons, scored.time, scored.event, scored.fold)
+    horizons, left_out = measure.horizons_of(study, scored)
     clinical = cohort.patients[list(cohort.covariates)]
     tell.stage("Measuring, with bootstrap intervals")
     evaluation = measure.figures_of(scored, horizons, shuffled, plan)

@@ -20,6 +20,7 @@ from study.comparison.record import Judged
 from study.comparison.tables import table_of
 from survival.blocks import Features
 from survival.crossval import Candidate, cross_validate, deal_folds
+from survival.crossval import Comparison as Scored
 from survival.evaluate import HARRELL, evaluate
 from survival.outcome import check_outcome
 from survival.resample import Resampled, mean_of
@@ -41,9 +42,7 @@ class Shuffled:
 def shuffled_control(
     judged: Judged,
     blocks: Features,
-    time: np.ndarray,
-    event: np.ndarray,
-    times: np.ndarray,
+    true: Scored,
     horizons: tuple[float, ...],
     plan: Plan,
     *,
@@ -54,7 +53,8 @@ def shuffled_control(
 ) -> Shuffled:
     """plan.shuffles times: deal outcomes and folds, cross-validate once, measure; then the mean.
 
-    judged : the control; its settings name the model. Raises FitCancelled.
+    judged : the control; its settings name the model. true : the comparison with the outcomes as they are. Raises
+    FitCancelled.
     """
     rows, parts, seconds = [], list[Mapping[str, Resampled]](), 0.0
     settings: dict[str, Any] = dict(judged.settings)
@@ -62,8 +62,8 @@ def shuffled_control(
     own = {name: blocks[name] for name in judged.blocks}
     fits = plan.folds * plan.shuffles
     for s in range(plan.shuffles):
-        order = np.random.default_rng([plan.seed, s, 1]).permutation(len(time))
-        t, e = time[order], event[order]
+        order = np.random.default_rng([plan.seed, s, 1]).permutation(len(true.time))
+        t, e = true.time[order], true.event[order]
         fold = deal_folds(check_outcome(t, e), plan.folds, 1, plan.seed + 1 + s)
         last = min(float(t[fold[0] != k].max()) for k in range(plan.folds))
 
@@ -76,8 +76,9 @@ def shuffled_control(
             own,
             t,
             e,
-            times[times < last],
+            true.times[true.times < last],
             fold,
+            entry=None if true.entry is None else true.entry[order],
             cache=cache,
             workers=workers,
             on_progress=told,

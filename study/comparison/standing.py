@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.comparison.features import OF_PHOTOS, Cohort, clinical_table, covariate_names, patients_of
+from study.comparison.features import OF_PHOTOS, Cohort, clinical_table, covariate_names, outcome_columns, patients_of
 from study.comparison.record import Comparison
 from study.errors import StudyError
 from study.latents import read_index
@@ -86,7 +86,7 @@ def _table_changed(study: Study, comparison: Comparison, photos: bool) -> bool:
     except StudyError:
         return True
     clinical = clinical_table(study, table, comparison.covariates)
-    patients = table[["patient_id", "time", "event"]].reset_index(drop=True)
+    patients = table[outcome_columns(study)].reset_index(drop=True)
     return table_digest(pd.concat([patients, clinical], axis=1)) != comparison.provenance.get("table_sha256")
 
 

@@ -45,7 +45,7 @@ def detail(facts: Facts) -> Html:
 def _candidate(facts: Facts, c: Comparison, judged: Judged) -> list[Html]:
     scores = c.scores.scores[judged.name]
     parts = [
-        _quartiles(facts, c.scores.time, c.scores.event, scores.quartile[0]),
+        _quartiles(facts, c.scores.time, c.scores.event, scores.quartile[0], c.scores.entry),
         _forest(c, judged),
         *_calibrations(c, judged),
         *_schoenfeld(c, judged),
@@ -56,15 +56,17 @@ def _candidate(facts: Facts, c: Comparison, judged: Judged) -> list[Html]:
     return [part for part in (*parts, *notes) if part]
 
 
-def _quartiles(facts: Facts, time: np.ndarray, event: np.ndarray, quartile: np.ndarray) -> Html:
+def _quartiles(
+    facts: Facts, time: np.ndarray, event: np.ndarray, quartile: np.ndarray, entry: np.ndarray | None
+) -> Html:
     if (quartile < 0).any() or len(np.unique(quartile)) < 2:
         return note("The score does not part the patients into quartiles.")
-    curves = {QUARTILE_NAMES[k]: curve for k, curve in quartile_curves(time, event, quartile).items()}
+    curves = {QUARTILE_NAMES[k]: curve for k, curve in quartile_curves(time, event, quartile, entry).items()}
     drawn = kaplan_meier_figure(
         curves,
         facts.unit,
         axis_times(float(time.max())),
-        logrank(time, event, quartile),
+        logrank(time, event, quartile, entry),
         outcome=OUTCOME,
         since=since(facts),
     )
@@ -205,7 +207,8 @@ def _fitted(facts: Facts) -> list[Html]:
     ]
     if facts.chosen_from[1] not in shown:
         quartile = rows["quartile"].to_numpy()
-        parts.append(_quartiles(facts, rows["time"].to_numpy(), rows["event"].to_numpy(bool), quartile))
+        late = rows["entry"].to_numpy() if "entry" in rows else None
+        parts.append(_quartiles(facts, rows["time"].to_numpy(), rows["event"].to_numpy(bool), quartile, late))
     if not from_comparison and not any(judged.features == "photo" for judged in facts.featured):
         parts.append(_path_figure(model.path_, float(model.alpha_)))
     return parts

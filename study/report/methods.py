@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from study.clinical import LATE_ENTRY
+from study.comparison.record import Comparison
 from study.report.facts import Facts
 from study.report.page import Html, bullets, section, subsection
 from study.report.words import count, listed, times
@@ -69,7 +71,7 @@ def _validation(facts: Facts) -> list[str]:
     plan = c.plan
     site = {
         "pooled": "Site is a covariate like others.",
-        "strata": "Plain Cox models have a baseline hazard of their own for each site.",
+        "strata": "Cox models, penalised or not, have a baseline hazard of their own for each site.",
         "single": f"Only patients of the site {plan.site_name} take part.",
     }[plan.site]
     return [
@@ -116,6 +118,18 @@ def _measures(facts: Facts) -> list[str]:
         "All figures are of out-of-fold predictions, means over repeats. Intervals: 95 %, percentile bootstrap over "
         f"patients, {c.plan.samples:,} samples, the same for all models; models are not refitted in them, so they tell "
         "the uncertainty of the evaluation.",
+        *([LATE_ENTRY] if c.scores.entry is not None else _at_times(c, unit)),
+        "Cox slope: coefficient of a Cox regression of the outcome on the out-of-fold log risk (1 is perfect).",
+        "Risk quartiles of a fold are cut at the quartiles of its training patients' own inner out-of-fold scores, so "
+        "the four groups are only about equal in size.",
+        "Hazard ratios of scores come from Cox regressions without penalty, whose only photo covariate is the "
+        "out-of-fold score. Proportional hazards: score test of Grambsch and Therneau (transform km).",
+    ]
+
+
+def _at_times(c: Comparison, unit: str) -> list[str]:
+    """On the figures that there are where everyone is followed from time 0."""
+    return [
         f"Harrell's C; Uno's C up to {c.tau:.3g} {unit}, with inverse weights of the chance to stay uncensored.",
         "AUC(t) cumulative/dynamic with the same weights; Brier score and its integral (IBS), scaled by the "
         "Kaplan-Meier curve of the training patients (0: no better than it; 1: perfect).",
@@ -123,11 +137,6 @@ def _measures(facts: Facts) -> list[str]:
         "spline of the predicted risk, its mean distance (ICI), slope and intercept by weighted binomial regression."
         if c.horizons
         else "No horizon of the study has enough events by then and patients beyond: there is no calibration.",
-        "Cox slope: coefficient of a Cox regression of the outcome on the out-of-fold log risk (1 is perfect).",
-        "Risk quartiles of a fold are cut at the quartiles of its training patients' own inner out-of-fold scores, so "
-        "the four groups are only about equal in size.",
-        "Hazard ratios of scores come from Cox regressions without penalty, whose only photo covariate is the "
-        "out-of-fold score. Proportional hazards: score test of Grambsch and Therneau (transform km).",
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from study.clinical import LATE_ENTRY
 from study.comparison.caveats import wrong_way
 from study.comparison.record import Comparison, Judged
 from study.report.facts import Facts
@@ -32,7 +33,8 @@ def models(facts: Facts) -> Html:
     ]
     if c.horizons:
         parts.append(subsection("At the horizons", _at_horizons(c), _calibration(c)))
-    parts.append(subsection("Along time", *_along_time(facts, c)))
+    if c.scores.entry is None:
+        parts.append(subsection("Along time", *_along_time(facts, c)))
     if c.horizons:
         parts.append(subsection("Decision curves", *_decisions(facts, c)))
     return section("models", "Models compared", paragraph(_intro(c)), *parts)
@@ -68,7 +70,8 @@ def _figures(c: Comparison) -> Html:
         concordance_dots(labelled(c, _frame(c, HARRELL))),
         "Harrell's C of each model and control. A shuffled outcome must lie about 0.5.",
     )
-    return Html(table(("", HARRELL, UNO, "Scaled IBS", SLOPE), rows, caption) + shown + "".join(failed))
+    late = note(LATE_ENTRY) if c.scores.entry is not None else ""
+    return Html(table(("", HARRELL, UNO, "Scaled IBS", SLOPE), rows, caption) + late + shown + "".join(failed))
 
 
 def _frame(c: Comparison, measure: str) -> pd.DataFrame:
@@ -102,7 +105,8 @@ def _differences(c: Comparison) -> list[Html]:
         d = c.difference(judged.name, base.name)
         own = tests[(tests["base"] == base.name) & (tests["added"] == judged.name)]
         test = ("–", "–") if own.empty else (number(own["chisq"].iloc[0], 1), p_words(own["p"].iloc[0]))
-        rows.append((judged.label, interval(d), interval(c.difference(judged.name, base.name, SCALED_IBS)), *test))
+        scaled = interval(c.difference(judged.name, base.name, SCALED_IBS)) if c.scores.entry is None else "–"
+        rows.append((judged.label, interval(d), scaled, *test))
         drawn.append((judged.label, d.value, d.low, d.high))
     frame = pd.DataFrame(drawn, columns=["model", "value", "low", "high"])
     caption = (

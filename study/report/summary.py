@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from study.clinical import LATE_ENTRY
 from study.report.facts import Facts
 from study.report.page import Html, bullets, paragraph, section, tag, warning
 from study.report.words import count, interval, percent, reached, signed, times
@@ -96,8 +97,8 @@ def _cautions(facts: Facts) -> list[str]:
             found.append(f"There is no figure at {times(c.horizons_left_out, facts.unit)}: follow-up carries none.")
     if facts.errors is not None:
         found += list(facts.errors.warnings)
-    if facts.follow.entry:
-        found.append("Some patients came under observation late (left truncation).")
+    if facts.follow.entry and LATE_ENTRY not in found:
+        found.append("Some patients came under observation late (left truncation): each counts from then on.")
     if not math.isfinite(facts.follow.median.value):
         found.append("Median follow-up is not reached: too few patients left without the event for it to be told.")
     return found

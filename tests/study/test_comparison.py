@@ -14,6 +14,7 @@ from study.clinical import compared_with
 from study.comparison import run as running
 from study.comparison.candidates import candidates_of
 from study.comparison.caveats import wrong_way
+from study.comparison.choose import why_not_chosen
 from study.comparison.estimate import seconds_needed
 from study.comparison.features import available_sets, covariate_names, gather
 from study.comparison.plan import Plan
@@ -217,15 +218,23 @@ def test_sites_pooled_stratified_or_one_alone(study: Study) -> None:
     found, _ = candidates_of(study, plan, gather(study, plan))
     assert found[0].settings["strata"] == "site"
     assert "stratified by site" in found[0].label
-    assert "strata" not in found[1].settings
-    photo = Plan(("photo",), site="strata")
-    cohort = gather(study, photo)
-    with pytest.raises(StudyError, match="Only a plain Cox model"):
-        candidates_of(study, photo, cohort)
+    assert (found[1].settings["strata"], found[1].blocks) == ("site", ("photo", "strata"))
+    forest = Plan(("photo",), ("forest",), site="strata")
+    cohort = gather(study, forest)
+    with pytest.raises(StudyError, match="Only Cox models can have a baseline a site"):
+        candidates_of(study, forest, cohort)
     with pytest.raises(StudyError, match="No patient"):
         gather(study, Plan(("clinical",), site="single", site_name="moon"))
-    strata = compare(study, Plan(("clinical",), folds=3, repeats=1, samples=30, shuffles=0, site="strata"), "strata")
+    sets = ("clinical", "photo", "photo-clinical-early")
+    plan = Plan(sets, folds=3, repeats=1, samples=30, shuffles=0, penalties=8, site="strata")
+    strata = compare(study, plan, "strata")
     assert not strata.scores.failed
+    assert all(c.label.endswith("stratified by site") for c in strata.models)
+    assert not strata.tables["coefficients"]["name"].str.startswith("site").any()
+    assert set(strata.tables["paths"]["candidate"]) == {"photo / cox-ridge", "photo-clinical-early / cox-ridge"}
+    assert "photo / cox-ridge" in set(strata.tables["truth"]["candidate"])
+    assert "stratified Cox model" in why_not_chosen(strata.candidate("photo / cox-ridge"))
+    assert stale_reasons(study, strata) == ()
 
 
 def test_models_that_cannot_be_asked_for_are_refused(study: Study) -> None:
