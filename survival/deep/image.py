@@ -19,7 +19,8 @@ from torch.nn import functional
 
 from survival.baseline import Baseline, fit_baseline
 from survival.blocks import as_features
-from survival.deep.loss import USELESS, copy_of, cox_loss, device_name, falling, scale_of
+from survival.deep.loss import copy_of, cox_loss, device_name, falling
+from survival.deep.members import fit_members, mean_score
 from survival.errors import SurvivalError
 from survival.models.base import Cancelled, SurvivalModel, check_rows, checked_entry, inner_folds, stop_if
 
@@ -86,19 +87,13 @@ class ImageCox(SurvivalModel):
         self._size, self._device = photos.shape[1], device_name(self.device)
         self._colours = _colours(photos, self._device)
         fold = inner_folds(event, copies, self.members, self.seed)
-        networks, epochs, centres, out_of_fold = [], [], [], np.empty(len(time))
-        for k in range(self.members):
-            train = np.flatnonzero(fold != k)
-            network, epoch = self._train(photos, time, event, train, self.seed + 1000 * k, cancelled)
-            scores = self._apply(network, photos)
-            centres.append(float(np.median(scores[train])))
-            out_of_fold[fold == k] = scores[fold == k] - centres[-1]
-            networks.append(network)
-            epochs.append(epoch)
-        self._networks, self._centre, self.epochs_ = networks, float(np.mean(centres)), tuple(epochs)
-        self.slope_ = scale_of(time, event, out_of_fold)
-        self.notes_ = (USELESS,) if self.slope_ == 0 else ()
-        self.out_of_fold_ = self.slope_ * out_of_fold
+
+        def train(inside: np.ndarray, seed: int) -> tuple[nn.Sequential, int]:
+            return self._train(photos, time, event, np.flatnonzero(inside), seed, cancelled)
+
+        found = fit_members(fold, time, event, train, lambda network: self._apply(network, photos), self.seed)
+        self._networks, self._centre, self.slope_ = found.networks, found.centre, found.slope
+        self.epochs_, self.notes_, self.out_of_fold_ = found.epochs, found.notes, found.out_of_fold
         self._baseline: Baseline = fit_baseline(time, event, self.out_of_fold_)
         return self
 
@@ -108,7 +103,7 @@ class ImageCox(SurvivalModel):
         photos = self._photos(as_features(X))
         if photos.shape[1] != self._size:
             raise SurvivalError(f"The network was fitted to photos of {self._size} px, not {photos.shape[1]} px.")
-        mean = np.mean([self._apply(network, photos) for network in self._networks], axis=0)
+        mean = mean_score(self._networks, lambda network: self._apply(network, photos))
         return self.slope_ * (mean - self._centre)
 
     def predict_survival_function(self, X: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from survival.likelihood import calibration_slope
 
-USELESS = "Out of fold the scores do not tell who dies earlier: no risk is predicted."
-
 
 def cox_loss(log_hr: Tensor, event: Tensor, end: Tensor) -> Tensor:
     """Mean negative partial log-likelihood of an event.

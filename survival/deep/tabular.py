@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from survival.baseline import Baseline
 from survival.blocks import Compression, encoding_from
-from survival.deep.loss import USELESS, copy_of, cox_loss, device_name, falling, scale_of
+from survival.deep.loss import copy_of, cox_loss, device_name, falling
+from survival.deep.members import fit_members, mean_score
 from survival.errors import SurvivalError
 from survival.features import Reduction
 from survival.models.base import Cancelled, CompressedModel, HazardModel, inner_folds, stop_if
@@ -64,21 +65,14 @@ class DeepSurv(CompressedModel, HazardModel):
         fold = inner_folds(event, copies, self.members, self.seed)
         self._compression = self._compress(flat)  # scaling sees the stopping folds' features, never their outcomes
         scores = self._compression.scores
-        networks, epochs, out_of_fold, centres = [], [], np.empty(len(time)), []
-        for k in range(self.members):
-            train = fold != k
-            network, epoch = self._train(scores, time, event, train, self.seed + 1000 * k, cancelled)
-            lp = self._apply(network, scores)
-            centres.append(float(np.median(lp[train])))
-            out_of_fold[~train] = lp[~train] - centres[-1]
-            networks.append(network)
-            epochs.append(epoch)
-        slope = scale_of(time, event, out_of_fold)
-        if slope == 0:
-            self.notes_ += (USELESS,)
-        self._networks, self._centre, self.slope_ = networks, float(np.mean(centres)), slope
-        self.epochs_ = tuple(epochs)
-        self.out_of_fold_ = slope * out_of_fold
+
+        def train(inside: np.ndarray, seed: int) -> tuple[nn.Sequential, int]:
+            return self._train(scores, time, event, inside, seed, cancelled)
+
+        found = fit_members(fold, time, event, train, lambda network: self._apply(network, scores), self.seed)
+        self._networks, self._centre, self.slope_ = found.networks, found.centre, found.slope
+        self.epochs_, self.out_of_fold_ = found.epochs, found.out_of_fold
+        self.notes_ += found.notes
         self._set_baseline(time, event, self.out_of_fold_)
         self._middle = flat.mean(axis=0, dtype=np.float64)[None]
 
@@ -144,7 +138,7 @@ class DeepSurv(CompressedModel, HazardModel):
 
     def _risk(self, flat: np.ndarray) -> np.ndarray:
         scores = self._compression.transform(flat)
-        mean = np.mean([self._apply(network, scores) for network in self._networks], axis=0)
+        mean = mean_score(self._networks, lambda network: self._apply(network, scores))
         return self.slope_ * (mean - self._centre)
 
     def log_hr_gradient(self) -> dict[str, np.ndarray]:
