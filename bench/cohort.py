@@ -29,8 +29,10 @@ from study.files import csv_text, safe_cell, write_text
 from study.flow import flow
 from study.settings import Covariate, Settings, settings_text
 from study.store import Study, inspect
-from study.table import LONGEST, MISSING, SAFE_ID
+from study.table import LONGEST
 from study.table_one import follow_up, table_one
+from study.tables.column import SAFE_ID
+from study.tables.raw import MISSING
 from survival.curves import kaplan_meier
 from survival.plots import kaplan_meier_figure
 

@@ -8,8 +8,9 @@ from typing import Any
 from study.errors import Findings, StudyError
 from study.exclusions import FILE_NAME as EXCLUSIONS_FILE
 from study.latents import INDEX
+from study.models import MODELS
 from study.photos import check_photos
-from study.store import MODELS, Study, inspect
+from study.store import Study, inspect
 
 
 def check(path: str, quick: bool = False) -> tuple[Study, Findings]:

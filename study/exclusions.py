@@ -19,7 +19,7 @@ from pathlib import Path
 
 from study.errors import Findings, StudyError
 from study.files import read_limited, safe_cell, write_text
-from study.table import SAFE_ID
+from study.tables.column import SAFE_ID
 
 FILE_NAME = "exclusions.csv"
 COLUMNS = ("patient_id", "reason", "when")

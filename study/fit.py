@@ -21,8 +21,9 @@ from study.clinical import entry_of
 from study.error_survival import ErrorSurvival, error_and_survival, error_text
 from study.errors import StudyError
 from study.files import csv_text, replacing_folder, write_json, write_text
+from study.models import OUT_OF_FOLD_FILE, REPORT_FILE
 from study.settings import SAFE_NAME
-from study.store import OUT_OF_FOLD_FILE, REPORT_FILE, Study
+from study.store import Study
 from survival.concordance import harrell_pairs
 from survival.cox import CoxModel
 from survival.errors import SurvivalError

@@ -12,7 +12,7 @@ from study.files import read_limited
 from study.latents import read_index
 from study.photos import photo_name
 from study.store import Study
-from study.table import MISSING
+from study.tables.raw import MISSING
 
 MAX_REPORT_BYTES = 256 * 2**20
 

@@ -35,9 +35,10 @@ from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
 from study.settings import SAFE_NAME, Settings, parse_settings, settings_text
 from study.store import inspect
-from study.table import FILE_NAME as PATIENTS_FILE
-from study.table import MAX_BYTES, is_formula, patients_of, point_for_comma
-from study.tables.raw import RawTable
+from study.table import patients_of
+from study.tables.column import is_formula, point_for_comma
+from study.tables.raw import FILE_NAME as PATIENTS_FILE
+from study.tables.raw import MAX_BYTES, RawTable
 from study.tables.read import read_table
 
 REPORT = "intake.json"

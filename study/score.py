@@ -27,7 +27,7 @@ from study.prepare import invert_faces, prepare
 from study.store import Study
 
 if TYPE_CHECKING:
-    from study.store import StudyModel
+    from study.models import StudyModel
 
 MAX_PHOTOS = 100_000
 

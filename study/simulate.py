@@ -29,8 +29,8 @@ from study.recipe import COMMENTS, simulate_tables, study_settings
 from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import SAFE_NAME, Scalar, settings_text
 from study.store import TRUTH_FILE, inspect
-from study.table import FILE_NAME as PATIENTS_FILE
-from study.table import MAX_BYTES
+from study.tables.raw import FILE_NAME as PATIENTS_FILE
+from study.tables.raw import MAX_BYTES
 
 PHOTO_SIZE = 256
 JPEG_QUALITY = 92

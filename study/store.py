@@ -10,7 +10,6 @@ when a photo changed since it was embedded.
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from study import models
 from study.errors import Finding, Findings, StudyError
 from study.exclusions import Exclusion, read_exclusions
 from study.files import read_limited, sha256_of
@@ -30,22 +30,16 @@ from study.photos import FOLDER, PhotoFile, find_photos
 from study.places import resolve
 from study.plausible import plausible
 from study.settings import FILE_NAME as SETTINGS_FILE
-from study.settings import SAFE_NAME, Settings, read_settings
-from study.table import FILE_NAME as PATIENTS_FILE
-from study.table import MAX_BYTES, parse_patients
+from study.settings import Settings, read_settings
+from study.table import parse_patients
+from study.tables.raw import FILE_NAME as PATIENTS_FILE
+from study.tables.raw import MAX_BYTES
 from study.tables.read import table_file
 
 if TYPE_CHECKING:
-    from survival.applied import AppliedModel
-    from survival.cox import CoxModel
-
-    StudyModel = CoxModel | AppliedModel
+    from study.models import StudyModel
 
 TRUTH_FILE = "truth.csv"
-MODELS = "models"
-CHOSEN_FILE, USUAL_MODEL = "chosen.json", "photo"
-REPORT_FILE = "report.json"
-OUT_OF_FOLD_FILE = "out_of_fold.csv"
 VERIFY_BYTES = 2**29  # photos are all hashed up to this size together, about a second's work
 
 
@@ -200,7 +194,7 @@ class Study:
         table order. Of several photos of a patient the codes are averaged."""
         return self._codes_of(self.included_photos)
 
-    def fitted(self, name: str = "photo") -> tuple[NDArray[np.float32], pd.DataFrame]:
+    def fitted(self, name: str = models.USUAL_MODEL) -> tuple[NDArray[np.float32], pd.DataFrame]:
         """As `analysed`, of the patients that model `name` was fitted on, whoever was excluded or taken back since.
 
         Raises StudyError where a code of theirs is gone.
@@ -249,43 +243,18 @@ class Study:
 
     @property
     def chosen_model(self) -> str:
-        """Name of the model that scores faces and gives the health direction: `choose` writes it; else "photo"."""
-        path = self.path / MODELS / CHOSEN_FILE
-        if not path.is_file():
-            return USUAL_MODEL
-        try:
-            name = json.loads(read_limited(path, 2**16, "The choice of the model"))["model"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyError(f"{MODELS}/{CHOSEN_FILE} is damaged: choose the study's model again.") from error
-        if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
-            raise StudyError(f"{MODELS}/{CHOSEN_FILE} names no model: choose the study's model again.")
-        return name
+        """Name of the model that scores faces and gives the health direction."""
+        return models.chosen_name(self.path)
 
-    def model_folder(self, name: str = "photo") -> Path:
-        if not SAFE_NAME.fullmatch(name):
-            raise StudyError(f"{name[:64]!r} cannot be a model's name.")
-        return self.path / MODELS / name
+    def model_folder(self, name: str = models.USUAL_MODEL) -> Path:
+        return models.model_folder(self.path, name)
 
-    def report(self, name: str = "photo") -> dict[str, Any]:
-        """What `fit` wrote about model `name`: provenance and out-of-fold figures."""
-        path = self.model_folder(name) / REPORT_FILE
-        if not path.exists():
-            raise StudyError(f"{self.name} has no model {name!r} yet. Run `python -m study fit {self.name}`.")
-        try:
-            report = json.loads(read_limited(path, 2**24, "The model's report"))
-            return dict(report)
-        except (ValueError, TypeError) as error:
-            raise StudyError(f"The report of model {name!r} is damaged. Run `python -m study fit` again.") from error
+    def report(self, name: str = models.USUAL_MODEL) -> dict[str, Any]:
+        """What `fit` or `choose` wrote about model `name`: provenance and out-of-fold figures."""
+        return models.read_report(self.path, self.name, name)
 
-    def model(self, name: str = "photo") -> StudyModel:
+    def model(self, name: str = models.USUAL_MODEL) -> StudyModel:
         """The fitted model; StudyError when there is none, it is damaged, or it was fitted on other codes."""
-        # Imported here: the statistics stack takes seconds to import, and opening a study needs none of it.
-        from survival.applied import KIND as APPLIED
-        from survival.applied import AppliedModel
-        from survival.cox import CoxModel
-        from survival.errors import SurvivalError
-        from survival.storage import stored_kind
-
         report = self.report(name)
         if self.has_latents:
             mine = (self.embedding.checkpoint_sha256, self.embedding.preset)
@@ -293,11 +262,7 @@ class Study:
                 raise StudyError(
                     f"Model {name!r} was fitted on other codes. Run `python -m study fit {self.name}` again."
                 )
-        try:
-            folder = self.model_folder(name)
-            return AppliedModel.load(folder) if stored_kind(folder) == APPLIED else CoxModel.load(folder)
-        except SurvivalError as error:
-            raise StudyError(f"Model {name!r} of {self.name}: {error}") from error
+        return models.read_model(self.path, self.name, name)
 
 
 def inspect(path: Path | str, limit: int = 200) -> tuple[Study, Findings]:

@@ -25,7 +25,8 @@ from ui.processes import Queue
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
     from study.errors import Findings
-    from study.store import Study, StudyModel
+    from study.models import StudyModel
+    from study.store import Study
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_WORK = frozenset({"embedding.parts", "quality.parts", "comparisons.parts"})

@@ -18,8 +18,9 @@ from study.comparison.standing import stale_reasons
 from study.errors import StudyError
 from study.files import csv_text, replacing_folder, write_json, write_text
 from study.fit import face_hazard, provenance, truth_record
+from study.models import CHOSEN_FILE, MODELS, OUT_OF_FOLD_FILE, REPORT_FILE, USUAL_MODEL
 from study.settings import SAFE_NAME
-from study.store import CHOSEN_FILE, MODELS, OUT_OF_FOLD_FILE, REPORT_FILE, USUAL_MODEL, Study
+from study.store import Study
 from survival.applied import AppliedModel, applicable, why_not_saved
 from survival.cox import mean_cosine
 from survival.errors import FitCancelled, SurvivalError

@@ -18,16 +18,17 @@ from study.exclusions import FILE_NAME as EXCLUSIONS
 from study.files import sha256_of
 from study.flow import Step, flow
 from study.latents import INDEX, LATENTS
+from study.models import MODELS, REPORT_FILE
 from study.robustness.record import Robustness, has_robustness, read_robustness
 from study.settings import FILE_NAME as SETTINGS
 from study.standing import model_standing
-from study.store import MODELS, REPORT_FILE, TRUTH_FILE, Study
+from study.store import TRUTH_FILE, Study
 from study.table_one import FollowUp, analysed_rows, follow_up, table_one
 
 PHOTO_LIST = "photos.csv"
 USUAL_COMPARISON = "main"
 PACKAGES = ("numpy", "scipy", "pandas", "plotly", "scikit-learn", "scikit-survival", "torch")
-TOKEN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # as ids are written (study.table.SAFE_ID)
+TOKEN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # as ids are written (study.tables.column.SAFE_ID)
 Progress = Callable[[str], None]
 
 

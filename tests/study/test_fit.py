@@ -15,8 +15,9 @@ from latent.directions import Direction
 from study.direction import edit_strip, health_direction, log_hr_steps
 from study.errors import StudyError
 from study.fit import fit, recovered_share, report_text
+from study.models import OUT_OF_FOLD_FILE
 from study.score import risk_of
-from study.store import OUT_OF_FOLD_FILE, Study
+from study.store import Study
 from survival.cox import CoxModel
 from survival.errors import FitCancelled
 from survival.metrics import harrell_c

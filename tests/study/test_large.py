@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bench.cohort import SETTINGS, row_by_row, write_large
-from study import table as patient_table
 from study.check import check
 from study.flow import flow
 from study.store import Study
 from study.table_one import follow_up, table_one
+from study.tables import column
 from survival.curves import kaplan_meier
 
 N = 20_000
@@ -36,8 +36,8 @@ def test_it_opens_validates_and_is_described(folder: Path) -> None:
 
 def test_each_different_text_is_judged_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    number = patient_table._number
-    monkeypatch.setattr(patient_table, "_number", lambda text: asked.append(text) or number(text))
+    number = column._number
+    monkeypatch.setattr(column, "_number", lambda text: asked.append(text) or number(text))
     study = Study.open(folder)
     numeric = study.patients[["time", "age", "ecog", "bmi"]]
     assert len(asked) <= int(numeric.nunique().sum()) < len(numeric.to_numpy().ravel()) / 5

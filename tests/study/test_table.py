@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from study.errors import Findings, StudyError
 from study.settings import Settings
-from study.table import MAX_BYTES, parse_patients
+from study.table import parse_patients
+from study.tables.raw import MAX_BYTES
 from tests.study.conftest import HEADER, patient_table
 
 SETTINGS = Settings(name="x", title="x")
