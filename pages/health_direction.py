@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui import journey, page, state, watch
+from ui.wish import controls
 
 page.masthead(
     "From the risk back to the face",
@@ -15,7 +16,7 @@ cohort = page.require(state.cohort, "There is no model, so there is no health di
 editing = state.editing()
 
 with st.container(key="journey-controls"):
-    wish = journey.controls(cohort, checkpoint)
+    wish = controls(cohort, checkpoint)
 if wish is None:
     st.stop()
 journey.prepare(editing, wish, cohort, checkpoint)

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from latent.inversion import PRESETS
-from ui import intake, journey, page, resources, results, state, tuning, watch
+from ui import intake, page, resources, results, state, tuning, watch
 from ui.text import GLOSSARY
+from ui.wish import choose_my_photo
 
 page.masthead(
     "From a photo to a risk",
@@ -76,7 +77,7 @@ if st.button(
     key="onward",
     type="primary",
     icon=":material/swap_horiz:",
-    on_click=journey.choose_my_photo,
+    on_click=choose_my_photo,
 ):
     st.switch_page("pages/health_direction.py")
 st.space("small")

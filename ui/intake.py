@@ -10,9 +10,9 @@ import streamlit as st
 from faces.errors import FaceError
 from faces.photo import MAX_BYTES, load_photo
 from ui import pictures, state
-from ui.journey import UPLOADED
 from ui.page import facts, note
 from ui.text import number
+from ui.wish import UPLOADED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""The Health direction page's parts: which face, which way, the frames, the slider, undo, files."""
+"""The Health direction page's parts: the frames of what is wished for, the slider, undo, files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,137 +13,22 @@ from ui import page, pictures, resources, state, strips, tuning
 from ui.jobs import Job
 from ui.scrubber import scrubber
 from ui.text import GLOSSARY
+from ui.wish import PATIENT, Wish, code_of, reachable, set_controls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
     from latent.checkpoints import Checkpoint
-    from study.direction import Kind
     from ui.jobs import Reporter
     from ui.resources import Cohort
     from ui.state import Editing
 
-UPLOADED, PATIENT, RANDOM = "My photo", "Patient", "Random"
-KINDS: dict[str, Kind] = {"Coefficients": "coefficients", "Pattern": "pattern"}
-RANDOM_PSI = 0.7
-RANDOM_HELP = f"Each whole number is another face, truncated at {RANDOM_PSI}. {GLOSSARY['psi']}"
 UNDO_KEPT = 50
-TUNED_HELP = (
-    "Draw the frames with the copy of the generator that was tuned to this photo on the Portrait page, so that the "
-    "start looks like the photo. It changes the pictures and nothing else: hazard, percentile and survival are the "
-    "code's."
-)
 IN_SAMPLE = "The model was fitted with this patient, so the start's score is in-sample. "
 TUNED_NOTE = (
     "The frames are drawn by a copy of the generator tuned to this photo; the figures are the code's, the same with "
     "either generator. The further from the start, the less of the photo is left in the picture. "
 )
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the controls ask for: whose face, moved how, in which study and checkpoint.
-
-    tuned: digest of the tuned generator that draws it, "" for the checkpoint's own.
-    """
-
-    source: str
-    face: str
-    kind: Kind
-    band: str
-    basis: str
-    tuned: str = ""
-
-
-def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
-    """The row of choices; None where the chosen face does not exist yet."""
-    tuning.collect(state.portrait())
-    has_photo = _my_code() is not None
-    st.session_state.setdefault("face_source", UPLOADED if has_photo else PATIENT)
-    st.session_state.setdefault("kind", next(iter(KINDS)))
-    st.session_state.setdefault("band", next(iter(strips.BANDS)))
-    with st.container(horizontal=True, gap="medium"):
-        source = st.segmented_control(
-            "Face", (UPLOADED, PATIENT, RANDOM), key="face_source", persist_state="session", required=True
-        )
-        kind = st.segmented_control(
-            "Direction",
-            list(KINDS),
-            key="kind",
-            persist_state="session",
-            required=True,
-            help=f"**Coefficients**: {GLOSSARY['coefficients']}\n\n**Pattern**: {GLOSSARY['pattern']}",
-        )
-        band = st.segmented_control(
-            "Layers that move",
-            list(strips.BANDS),
-            key="band",
-            persist_state="session",
-            required=True,
-            help=strips.BAND_HELP,
-        )
-    face = _face(source or PATIENT, cohort)
-    if face is None:
-        return None
-    tuned = _tuned_toggle() if source == UPLOADED else ""
-    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All", state.basis(), tuned)
-
-
-def _tuned_toggle() -> str:
-    """Whether the tuned generator draws the photo's face; asked only where there is one. Returns its digest or ""."""
-    tuned = tuning.current()
-    if tuned is None:
-        return ""
-    st.session_state.setdefault("tuned", True)
-    chosen = st.toggle("Tuned generator", key="tuned", persist_state="session", help=TUNED_HELP)
-    return tuned.sha256 if chosen else ""
-
-
-def choose_my_photo() -> None:
-    """Let the page open on the scored photo (runs before a page)."""
-    st.session_state["face_source"] = UPLOADED
-
-
-def _my_code() -> NDArray[np.float32] | None:
-    portrait = state.portrait()
-    return portrait.score.inversion.ws if portrait.score is not None and portrait.basis == state.basis() else None
-
-
-def _my_face() -> str:
-    """Names the scored photo: another photo, or another score of it, is another face."""
-    return str(id(state.portrait().score))
-
-
-def _face(source: str, cohort: Cohort) -> str | None:
-    if source == UPLOADED:
-        if _my_code() is None:
-            st.info("No photo has been scored with this study and checkpoint yet.", icon=":material/add_a_photo:")
-            st.page_link("pages/portrait.py", label="Score a photo first", icon=":material/arrow_forward:")
-            return None
-        return _my_face()
-    if source == PATIENT:
-        patients = cohort.table["patient_id"].tolist()
-        return str(st.selectbox("Patient", patients, key="patient", persist_state="session", width=260))
-    seed = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", persist_state="session", width=260, help=RANDOM_HELP)
-    return str(int(seed))
-
-
-def _code(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> tuple[NDArray[np.float32], str]:
-    """The code of the wished face, and a caption for its pictures."""
-    if wish.source == UPLOADED:
-        code = _my_code()
-        assert code is not None
-        by = "the generator tuned to your photo (display only)" if wish.tuned else "the generator"
-        return code, f"Your photo's code, drawn by {by}"
-    if wish.source == PATIENT:
-        row = cohort.table["patient_id"].tolist().index(wish.face)
-        kind = "Simulated patient" if cohort.study.simulated else "Patient"
-        return np.asarray(cohort.codes[row]), f"{kind} {wish.face}, drawn by the generator"
-    from latent.space import sample_ws
-
-    return sample_ws(checkpoint, int(wish.face), RANDOM_PSI), f"Random face, seed {wish.face}; nobody in it exists"
 
 
 def prepare(editing: Editing, wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> None:
@@ -183,7 +68,7 @@ def _seek(editing: Editing, cohort: Cohort, index: int) -> None:
 def _work(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> Any:
     from study.direction import health_direction
 
-    code, caption = _code(wish, cohort, checkpoint)
+    code, caption = code_of(wish, cohort, checkpoint)
     tuned = tuning.current() if wish.tuned else None
     draw = None if tuned is None else tuned.draw
 
@@ -255,7 +140,7 @@ def _undo(editing: Editing, cohort: Cohort) -> None:
     """Back to the state before the last; controls, frames and slider follow (runs before the page)."""
     # A photo that was replaced since, or a study that was left, cannot be gone back to.
     last, *earlier = reversed(editing.undo)
-    kept = [entry for entry in reversed(earlier) if _reachable(entry[1])]
+    kept = [entry for entry in reversed(earlier) if reachable(entry[1])]
     if not kept:
         editing.undo = [last]
         return
@@ -264,29 +149,9 @@ def _undo(editing: Editing, cohort: Cohort) -> None:
     if editing.shown is not None and wish == editing.shown.wish:
         _seek(editing, cohort, index)
         return
-    _set_controls(wish)
+    set_controls(wish)
     editing.wanted, editing.job, editing.at, editing.resume = None, None, None, index
     st.rerun()
-
-
-def _reachable(wish: Wish) -> bool:
-    if wish.basis != state.basis():
-        return False
-    if wish.tuned and getattr(tuning.current(), "sha256", "") != wish.tuned:
-        return False
-    return wish.source != UPLOADED or (_my_code() is not None and wish.face == _my_face())
-
-
-def _set_controls(wish: Wish) -> None:
-    st.session_state["face_source"] = wish.source
-    st.session_state["kind"] = next(name for name, kind in KINDS.items() if kind == wish.kind)
-    st.session_state["band"] = wish.band
-    if wish.source == UPLOADED:
-        st.session_state["tuned"] = bool(wish.tuned)
-    if wish.source == PATIENT:
-        st.session_state["patient"] = wish.face
-    elif wish.source == RANDOM:
-        st.session_state["seed"] = int(wish.face)
 
 
 def reading(editing: Editing, cohort: Cohort) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from latent.pivotal import Pivotal
     from study.score import Score
     from ui.jobs import Job
-    from ui.journey import Wish
     from ui.strips import Shown
+    from ui.wish import Wish
 
 SENTENCES = (StudyError, LatentError, SurvivalError, FaceError)  # their text is meant for the person at the screen
 DEFAULT_STUDY, DEFAULT_CHECKPOINT = "demo", "portraits"

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from latent.directions import Direction
     from study.direction import Draw, Strip
     from ui.jobs import Reporter
-    from ui.journey import Wish
     from ui.resources import Cohort
+    from ui.wish import Wish
 
 DOUBLINGS = 3  # the slider runs from HR x 1/8 to HR x 8
 FRAMES_A_DOUBLING = 8

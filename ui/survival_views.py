@@ -1,15 +1,14 @@
-"""The views of a comparison: risk groups, hazard ratios, calibration, curves over time, decisions, penalty, checks."""
+"""The views of a comparison: risk groups, calibration, curves over time, decisions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from study.clinical import LATE_ENTRY, compared_with
-from ui import page, state
+from study.clinical import LATE_ENTRY
+from ui import page
 from ui import survival_files as files
 from ui.figures import plot_palette, round_times
 from ui.keep_figure import figure_block
@@ -24,9 +23,6 @@ SAYS = {
     "who left alive or whose follow-up ended. The further apart the lines, the better the model separates. Scores "
     "and limits come from models that never saw these patients, so the groups are not quite of one size. Under "
     "the axis: who is still followed, who left, who had the event.",
-    "hazards": "1 means no difference. “Per SD”: how many times as high the hazard is for a score one standard "
-    "deviation higher. Quarters are compared with the lowest. The adjusted rows say what is left once the chosen "
-    "covariates are known.",
     "calibration": "on the dashed diagonal, predicted and observed risks agree; above it the model promises too little "
     "risk, below it too much. Diamonds are tenths of the patients. The bars show how many patients have which "
     "predicted risk.",
@@ -37,14 +33,10 @@ SAYS = {
     "decision": "the threshold is the risk above which one would act. A model is worth acting on where its line lies "
     "above both acting on everyone and acting on nobody. Net benefit is in true cases found per patient, after paying "
     "for needless acts at the rate that the threshold implies.",
-    "penalty": "to the right the penalty is strong and few parameters are left. The dashed line is the penalty taken. "
-    "The C on this curve explains the choice and is no result: the same folds chose it.",
-    "schoenfeld": "if the hazard ratio is the same at all times, the line is level. A slope with a small p says that "
-    "the effect grows or fades with time; the model's hazard ratio is then an average.",
 }
 
 
-def _choose(result: Comparison, key: str, label: str = "Model", names: list[str] | None = None) -> str:
+def choose_model(result: Comparison, key: str, label: str = "Model", names: list[str] | None = None) -> str:
     """One model, the best first."""
     called = files.labels(result)
     order = [c.name for c in files.best_first(result) if names is None or c.name in names]
@@ -77,7 +69,7 @@ def risk_groups(result: Comparison) -> None:
     from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
     from survival.plots import curves_frame, kaplan_meier_figure
 
-    name = _choose(result, "survival-curves-model")
+    name = choose_model(result, "survival-curves-model")
     scores = result.scores.scores[name]
     quarter = scores.quartile[0]
     known = quarter >= 0
@@ -105,81 +97,13 @@ def risk_groups(result: Comparison) -> None:
     )
 
 
-def hazards(result: Comparison) -> None:
-    """Hazard ratios of one model's score, alone and beside chosen covariates; coefficients of plain Cox models."""
-    from survival.errors import SurvivalError
-    from survival.hazard_ratios import hazard_ratios
-    from survival.plots import forest
-
-    left, right = st.columns(2)
-    with left:
-        name = _choose(result, "survival-hazards-model")
-    chosen = right.multiselect(
-        "Adjusted for",
-        result.covariates,
-        default=[c for c in ("age", "sex") if c in result.covariates],
-        key=f"survival-adjust-{result.study}",
-    )
-    scores, label = result.scores.scores[name], result.candidate(name).label
-    adjust = result.patients[list(chosen)] if chosen else None
-    try:
-        table, notes = hazard_ratios(
-            scores.log_risk[0],
-            scores.quartile[0],
-            result.scores.time,
-            result.scores.event,
-            adjust,
-            result.scores.entry,
-        )
-    except SurvivalError as error:
-        page.note(str(error))
-        return
-    figure_block(
-        forest(table),
-        table.assign(model=label),
-        "forest",
-        f"{result.study}-hazard-ratios",
-        f"Hazard ratios of the score of {label}",
-        SAYS["hazards"],
-    )
-    for sentence in notes:
-        page.note(sentence)
-    page.note("Unpenalised Cox regression on the out-of-fold score (first repeat), Efron ties; p and limits by Wald.")
-    _coefficients(result)
-
-
-def _coefficients(result: Comparison) -> None:
-    from survival.plots import forest
-
-    table = result.tables["coefficients"]
-    there = [c.name for c in result.models if c.name in set(table["candidate"])]
-    if not there:
-        return
-    st.space("small")
-    st.markdown("**Coefficients of the plain Cox models**")
-    name = _choose(result, "survival-coefficients-model", "Cox model", there)
-    own = table[table["candidate"] == name].drop(columns="candidate").reset_index(drop=True)
-    figure_block(
-        forest(own.rename(columns={"name": "label"})[["label", "hr", "low", "high"]]),
-        own,
-        "coefficients",
-        f"{result.study}-coefficients",
-        "Hazard ratios of each covariate",
-        "the hazard ratio of each covariate while the others stay the same: of a number for one unit more, of a level "
-        "against the one without a row. Fitted to all patients: what goes along with risk here, not how well it "
-        "predicts.",
-    )
-    if told := compared_with(set(own["name"]), result.patients[list(result.covariates)]):
-        page.note(told)
-
-
 def calibration(result: Comparison) -> None:
     """Predicted against observed risk at one time."""
     from survival.plots import calibration_figure, calibration_frame, calibration_words
 
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
-        name = _choose(result, "survival-calibration-model")
+        name = choose_model(result, "survival-calibration-model")
     with right:
         horizon = _horizon(result, "survival-calibration-time")
     if horizon is None:
@@ -288,78 +212,3 @@ def decision(result: Comparison) -> None:
     page.note(
         "Out of fold, first repeat, 95 % bands. What acting means, and which thresholds make sense, is not ours to say."
     )
-
-
-def penalty(result: Comparison) -> None:
-    """C and effective parameters along the penalty path of a penalised model."""
-    from survival.plots import penalty_figure
-
-    table = result.tables["paths"]
-    there = [c.name for c in result.models if c.name in set(table["candidate"])]
-    if not there:
-        page.note("No penalised model was compared.")
-        return
-    name = _choose(result, "survival-penalty-model", names=there)
-    own = table[table["candidate"] == name].drop(columns="candidate").reset_index(drop=True)
-    chosen = own[own["chosen"]].iloc[0]
-    figure_block(
-        penalty_figure(own, float(chosen["alpha"]), palette=plot_palette()),
-        own,
-        "penalty",
-        f"{result.study}-penalty-path",
-        "C out of fold and effective parameters along the penalty",
-        SAYS["penalty"],
-    )
-    page.note(
-        f"Taken: penalty {chosen['alpha']:.3g} with {chosen['effective']:.0f} effective parameters for "
-        f"{result.events:,} events. It is taken by cross-validated partial likelihood, which asks for risks of the "
-        "right size as well as the right order, so it need not lie where C is highest. Fitted to all patients; the "
-        "model's own figures are out of fold, under Models."
-    )
-
-
-def proportional(result: Comparison) -> None:
-    """Scaled Schoenfeld residuals of a score, and of the covariates of a plain Cox model."""
-    from survival.plots import schoenfeld_figure
-    from survival.schoenfeld import smooth_residuals
-
-    tests, residuals = result.tables["proportionality"], result.tables["schoenfeld"]
-    name = _choose(result, "survival-schoenfeld-model")
-    mine = tests[tests["candidate"] == name]
-    names = [str(n) for n in mine["name"] if n != "GLOBAL"]
-    if not names:
-        page.note("This model could not be tested.")
-        return
-    covariate = str(
-        st.selectbox(
-            "Of",
-            sorted(names, key=lambda n: n != "score"),
-            format_func=lambda n: "the model's out-of-fold score" if n == "score" else n,
-            key=f"survival-schoenfeld-{name}",
-            width=420,
-        )
-    )
-    own = residuals[residuals["candidate"] == name].drop(columns="candidate")
-    own = own[own["name"] == covariate].reset_index(drop=True)
-    try:
-        smooth = smooth_residuals(own)
-    except state.SENTENCES as error:
-        page.note(str(error))
-        return
-    p = float(mine[mine["name"] == covariate]["p"].iloc[0])
-    figure_block(
-        schoenfeld_figure(own, smooth, covariate, result.time_unit, p, palette=plot_palette()),
-        own,
-        "schoenfeld",
-        f"{result.study}-schoenfeld",
-        "Log hazard ratio over time with its smooth",
-        SAYS["schoenfeld"],
-    )
-    everything = mine[mine["name"] == "GLOBAL"]
-    if len(everything):
-        page.note(f"All covariates together: p = {float(everything['p'].iloc[0]):.3g} (Grambsch and Therneau).")
-
-
-def all_tests(result: Comparison) -> pd.DataFrame:
-    """Every test of proportional hazards, for download."""
-    return files.frame(result, "proportionality")

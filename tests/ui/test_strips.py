@@ -12,9 +12,9 @@ from study.direction import health_direction
 from tests.ui.conftest import Places
 from ui import pictures, strips
 from ui.jobs import Job
-from ui.journey import Wish
 from ui.resources import Cohort
 from ui.scrubber import unpack
+from ui.wish import Wish
 
 
 @pytest.fixture(scope="module")

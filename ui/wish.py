@@ -1,0 +1,155 @@
+"""Whose face is moved, which way, by which layers: the Health direction page's choices, and the codes behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from ui import state, strips, tuning
+from ui.text import GLOSSARY
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from latent.checkpoints import Checkpoint
+    from study.direction import Kind
+    from ui.resources import Cohort
+
+UPLOADED, PATIENT, RANDOM = "My photo", "Patient", "Random"
+KINDS: dict[str, Kind] = {"Coefficients": "coefficients", "Pattern": "pattern"}
+RANDOM_PSI = 0.7
+RANDOM_HELP = f"Each whole number is another face, truncated at {RANDOM_PSI}. {GLOSSARY['psi']}"
+TUNED_HELP = (
+    "Draw the frames with the copy of the generator that was tuned to this photo on the Portrait page, so that the "
+    "start looks like the photo. It changes the pictures and nothing else: hazard, percentile and survival are the "
+    "code's."
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the controls ask for: whose face, moved how, in which study and checkpoint.
+
+    tuned: digest of the tuned generator that draws it, "" for the checkpoint's own.
+    """
+
+    source: str
+    face: str
+    kind: Kind
+    band: str
+    basis: str
+    tuned: str = ""
+
+
+def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
+    """The row of choices; None where the chosen face does not exist yet."""
+    tuning.collect(state.portrait())
+    has_photo = _my_code() is not None
+    st.session_state.setdefault("face_source", UPLOADED if has_photo else PATIENT)
+    st.session_state.setdefault("kind", next(iter(KINDS)))
+    st.session_state.setdefault("band", next(iter(strips.BANDS)))
+    with st.container(horizontal=True, gap="medium"):
+        source = st.segmented_control(
+            "Face", (UPLOADED, PATIENT, RANDOM), key="face_source", persist_state="session", required=True
+        )
+        kind = st.segmented_control(
+            "Direction",
+            list(KINDS),
+            key="kind",
+            persist_state="session",
+            required=True,
+            help=f"**Coefficients**: {GLOSSARY['coefficients']}\n\n**Pattern**: {GLOSSARY['pattern']}",
+        )
+        band = st.segmented_control(
+            "Layers that move",
+            list(strips.BANDS),
+            key="band",
+            persist_state="session",
+            required=True,
+            help=strips.BAND_HELP,
+        )
+    face = _face(source or PATIENT, cohort)
+    if face is None:
+        return None
+    tuned = _tuned_toggle() if source == UPLOADED else ""
+    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All", state.basis(), tuned)
+
+
+def _tuned_toggle() -> str:
+    """Whether the tuned generator draws the photo's face; asked only where there is one. Returns its digest or ""."""
+    tuned = tuning.current()
+    if tuned is None:
+        return ""
+    st.session_state.setdefault("tuned", True)
+    chosen = st.toggle("Tuned generator", key="tuned", persist_state="session", help=TUNED_HELP)
+    return tuned.sha256 if chosen else ""
+
+
+def choose_my_photo() -> None:
+    """Let the page open on the scored photo (runs before a page)."""
+    st.session_state["face_source"] = UPLOADED
+
+
+def _my_code() -> NDArray[np.float32] | None:
+    portrait = state.portrait()
+    return portrait.score.inversion.ws if portrait.score is not None and portrait.basis == state.basis() else None
+
+
+def _my_face() -> str:
+    """Names the scored photo: another photo, or another score of it, is another face."""
+    return str(id(state.portrait().score))
+
+
+def _face(source: str, cohort: Cohort) -> str | None:
+    if source == UPLOADED:
+        if _my_code() is None:
+            st.info("No photo has been scored with this study and checkpoint yet.", icon=":material/add_a_photo:")
+            st.page_link("pages/portrait.py", label="Score a photo first", icon=":material/arrow_forward:")
+            return None
+        return _my_face()
+    if source == PATIENT:
+        patients = cohort.table["patient_id"].tolist()
+        return str(st.selectbox("Patient", patients, key="patient", persist_state="session", width=260))
+    seed = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", persist_state="session", width=260, help=RANDOM_HELP)
+    return str(int(seed))
+
+
+def code_of(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> tuple[NDArray[np.float32], str]:
+    """The code of the wished face, and a caption for its pictures."""
+    if wish.source == UPLOADED:
+        code = _my_code()
+        assert code is not None
+        by = "the generator tuned to your photo (display only)" if wish.tuned else "the generator"
+        return code, f"Your photo's code, drawn by {by}"
+    if wish.source == PATIENT:
+        row = cohort.table["patient_id"].tolist().index(wish.face)
+        kind = "Simulated patient" if cohort.study.simulated else "Patient"
+        return np.asarray(cohort.codes[row]), f"{kind} {wish.face}, drawn by the generator"
+    from latent.space import sample_ws
+
+    return sample_ws(checkpoint, int(wish.face), RANDOM_PSI), f"Random face, seed {wish.face}; nobody in it exists"
+
+
+def reachable(wish: Wish) -> bool:
+    """Whether what was wished for then can still be drawn: same study and checkpoint, photo and tuning still there."""
+    if wish.basis != state.basis():
+        return False
+    if wish.tuned and getattr(tuning.current(), "sha256", "") != wish.tuned:
+        return False
+    return wish.source != UPLOADED or (_my_code() is not None and wish.face == _my_face())
+
+
+def set_controls(wish: Wish) -> None:
+    """Let the controls ask for this (runs before they are drawn)."""
+    st.session_state["face_source"] = wish.source
+    st.session_state["kind"] = next(name for name, kind in KINDS.items() if kind == wish.kind)
+    st.session_state["band"] = wish.band
+    if wish.source == UPLOADED:
+        st.session_state["tuned"] = bool(wish.tuned)
+    if wish.source == PATIENT:
+        st.session_state["patient"] = wish.face
+    elif wish.source == RANDOM:
+        st.session_state["seed"] = int(wish.face)
