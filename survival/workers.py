@@ -75,7 +75,8 @@ def run_job(
         log_risk = np.asarray(model.predict(new), dtype=np.float64)
         survival = np.asarray(model.predict_survival_function(new, job.times)[1], dtype=np.float64)
         if not (np.isfinite(log_risk).all() and np.isfinite(survival).all()):
-            raise SurvivalError(f"Model {job.model} predicted something that is not a number.")
+            ends = " (the follow-up of a stratum ends before the times asked for)" if job.settings.get("strata") else ""
+            raise SurvivalError(f"Model {job.model} predicted something that is not a number{ends}.")
     except FitCancelled:
         raise
     except SurvivalError as error:

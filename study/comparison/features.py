@@ -23,6 +23,11 @@ from survival.blocks import Block, Features
 PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
 STRATA = "strata"  # the site alone, beside features without it
+STRATIFIED = (
+    "Stratified Cox models compare patients within a site. Their figures here are over all patients, as those of other "
+    "models: the ranking of patients of different sites is in them, which such a model does not claim to tell; the "
+    "subgroups by site are free of it."
+)
 OF_PHOTOS = frozenset({PHOTO, DESCRIPTOR, IMAGE, *SHORTCUT_SETS})  # blocks
 Progress = Callable[[int, int, float | None], None]
 
@@ -138,6 +143,7 @@ def gather(
         blocks[STRATA] = columns[["site"]]
     patients = table[outcome_columns(study)].reset_index(drop=True)
     notes = [LATE_ENTRY] if study.left_truncated else []
+    notes += [STRATIFIED] if plan.site == "strata" else []
     return Cohort(blocks, pd.concat([patients, columns], axis=1), covariates, tuple(notes))
 
 

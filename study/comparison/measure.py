@@ -18,6 +18,7 @@ from study.comparison.plan import Plan
 from study.comparison.record import MODEL, Judged
 from study.comparison.shuffles import Shuffled
 from study.comparison.tables import table_of
+from study.errors import StudyError
 from study.store import Study
 from survival.concordance import harrell_pairs
 from survival.crossval import Comparison as Scored
@@ -58,8 +59,37 @@ def usable_horizons(
 
 
 def horizons_of(study: Study, scored: Scored) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """usable_horizons of the study."""
-    return usable_horizons(study.horizons, scored.time, scored.event, scored.fold, scored.entry is not None)
+    """usable_horizons of the study, among the times that were predicted for."""
+    kept, left_out = usable_horizons(study.horizons, scored.time, scored.event, scored.fold, scored.entry is not None)
+    there = tuple(t for t in kept if np.isclose(scored.times, t).any())
+    return there, tuple(sorted({*left_out, *kept} - {*there}))
+
+
+def within_every_site(
+    times: np.ndarray, site: pd.Series, time: np.ndarray, event: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
+    """The times up to which every training part follows every site, whose own baseline hazard ends there.
+
+    Raises StudyError where that is no time, or a training part has no event in a site.
+    """
+    last = np.inf
+    for name in site.dropna().unique():
+        own = (site == name).to_numpy()
+        for labels in fold:
+            for k in np.unique(labels):
+                rows = own & (labels != k)
+                if not event[rows].any():
+                    raise StudyError(
+                        f"Site {str(name)[:60]} has too few events for a baseline hazard of its own: compare with "
+                        "sites pooled, or exclude its patients."
+                    )
+                last = min(last, float(time[rows].max()))
+    if (times <= last).sum() < 2:
+        raise StudyError(
+            f"A site is followed for {last:g} at most, too short for baseline hazards of their own: compare with sites "
+            "pooled."
+        )
+    return times[times <= last]
 
 
 def figures_of(scored: Scored, horizons: tuple[float, ...], shuffled: Shuffled | None, plan: Plan) -> Evaluation:

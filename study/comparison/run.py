@@ -104,6 +104,8 @@ def _scores(
     times = evaluation_times(time, event, fold, TIMES)
     kept, _ = measure.usable_horizons(study.horizons, time, event, fold, cohort.entry is not None)
     at = np.unique(np.concatenate([times, kept]))
+    if plan.site == "strata":
+        at = measure.within_every_site(at, cohort.patients["site"], time, event, fold)
     asked = [Candidate(c.name, c.model, c.blocks, c.settings) for c in candidates if c.name != SHUFFLED]
     tell.stage(f"Fitting {len(asked)} candidates to {plan.repeats} x {plan.folds} folds")
     return cross_validate(

@@ -16,7 +16,7 @@ from study.comparison.candidates import candidates_of
 from study.comparison.caveats import wrong_way
 from study.comparison.choose import why_not_chosen
 from study.comparison.estimate import seconds_needed
-from study.comparison.features import available_sets, covariate_names, gather
+from study.comparison.features import STRATIFIED, available_sets, covariate_names, gather
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import PARTS, QUIET, Tell, compare
@@ -235,6 +235,22 @@ def test_sites_pooled_stratified_or_one_alone(study: Study) -> None:
     assert "photo / cox-ridge" in set(strata.tables["truth"]["candidate"])
     assert "stratified Cox model" in why_not_chosen(strata.candidate("photo / cox-ridge"))
     assert stale_reasons(study, strata) == ()
+
+
+def test_a_baseline_a_site_ends_where_the_site_is_not_followed(study: Study) -> None:
+    plan = Plan(("clinical",), folds=3, repeats=1, samples=30, shuffles=0, site="strata")
+    short = study.patients.copy()
+    lung = short["site"] == "lung"
+    late = lung & (short["time"] > 14)
+    short.loc[late, "event"], short.loc[late, "time"] = False, 14.0
+    found = compare(replace(study, patients=short), plan, "short")
+    assert not found.scores.failed
+    assert found.scores.times[-1] <= 14
+    assert (found.horizons, found.horizons_left_out) == ((12.0,), (24.0, 60.0))
+    assert STRATIFIED in found.notes
+    nobody = study.patients.assign(event=study.patients["event"] & ~lung)
+    with pytest.raises(StudyError, match="Site lung has too few events for a baseline hazard of its own"):
+        compare(replace(study, patients=nobody), plan, "none")
 
 
 def test_models_that_cannot_be_asked_for_are_refused(study: Study) -> None:
