@@ -6,6 +6,7 @@ import os
 
 import streamlit as st
 
+from study.clinical import LATE_ENTRY
 from ui import page, state, study_jobs
 from ui import survival_files as files
 from ui.cohort_files import Opened
@@ -56,6 +57,8 @@ def section(found: Opened, open_at_first: bool) -> None:
         for name, why in unavailable_sets(found.study).items():
             if name in USUAL_SETS:
                 page.note(f"Not here: {FEATURE_SETS[name].label}. {why}")
+        if found.study.left_truncated:
+            page.note(LATE_ENTRY)
         models, shortcuts = _models(found)
         site, site_name = _site(found)
         settings = _settings() | {"shortcuts": shortcuts}
