@@ -27,6 +27,16 @@ from study.files import replacing, sha256_of
 LATENTS = "latents.npy"
 INDEX = "index.parquet"
 AGAIN = "Run `python -m study embed` for this study again."
+
+
+def other_checkpoint(study: str, made_with: str) -> str:
+    """What is wrong where codes meet a checkpoint that did not make them."""
+    return (
+        f"The codes of {study} were made with another checkpoint, named {made_with} then: choose that one, or run "
+        "`python -m study embed` for this study again."
+    )
+
+
 MAX_INDEX_BYTES = 256 * 2**20
 MAX_ROWS = 5_000_000
 _TEXTS = ("patient_id", "photo_id", "photo_sha256", "checkpoint_sha256", "perceptual_name", "flags")

@@ -14,7 +14,7 @@ from latent.checkpoints import Checkpoint
 from latent.edit import synthesize
 from study.errors import StudyError
 from study.files import sha256_of
-from study.latents import AGAIN, INDEX, LATENTS, read_index, read_latents
+from study.latents import AGAIN, INDEX, LATENTS, other_checkpoint, read_index, read_latents
 from study.prepare import pixels_for, prepare
 from study.store import Study
 
@@ -64,7 +64,7 @@ def reconstructions(study: Study, checkpoint: Checkpoint, patients: Sequence[str
     """
     index, record = read_index(study.path)
     if record.checkpoint_sha256 != checkpoint.sha256:
-        raise StudyError(f"The codes of {study.name} were made with another checkpoint than {checkpoint.name}. {AGAIN}")
+        raise StudyError(other_checkpoint(study.name, record.checkpoint))
     main = _main(study, index).to_numpy()
     rows = {str(patient): row for row, patient in enumerate(index["patient_id"]) if main[row]}
     missing = [patient for patient in patients if patient not in rows]

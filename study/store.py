@@ -25,7 +25,7 @@ from study import models
 from study.errors import Finding, Findings, StudyError
 from study.exclusions import Exclusion, read_exclusions
 from study.files import read_limited, sha256_of
-from study.latents import AGAIN, INDEX, Embedding, Latents, has_latents, read_embedding, read_latents
+from study.latents import AGAIN, INDEX, Embedding, Latents, has_latents, other_checkpoint, read_embedding, read_latents
 from study.photos import FOLDER, PhotoFile, find_photos
 from study.places import resolve
 from study.plausible import plausible
@@ -186,7 +186,7 @@ class Study:
     def latents(self, checkpoint_sha256: str | None = None) -> Latents:
         """The codes. StudyError when missing, damaged, of changed photos, or of another checkpoint than given."""
         if checkpoint_sha256 is not None and self.embedding.checkpoint_sha256 != checkpoint_sha256:
-            raise StudyError(f"The codes of {self.name} were made with another checkpoint. {AGAIN}")
+            raise StudyError(other_checkpoint(self.name, self.embedding.checkpoint))
         return self._checked_latents
 
     def analysed(self) -> tuple[NDArray[np.float32], pd.DataFrame]:

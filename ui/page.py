@@ -32,9 +32,18 @@ def pickers() -> None:
         _picker(
             "Study", "study", resources.study_names(), state.DEFAULT_STUDY, "The cohort whose model gives the risk."
         )
+        _follow_study()
         names = resources.checkpoint_names()
-        _picker("Checkpoint", "checkpoint", names, state.DEFAULT_CHECKPOINT, GLOSSARY["checkpoint"])
+        _picker("Checkpoint", "checkpoint", names, resources.USUAL_CHECKPOINT, GLOSSARY["checkpoint"])
         note(RESEARCH_USE)
+
+
+def _follow_study() -> None:
+    """Another study brings its own checkpoint along: its codes and its model belong to no other."""
+    study = state.pick_study()
+    if study is not None and st.session_state.get("checkpoint-follows") != study:
+        st.session_state["checkpoint-follows"] = study
+        st.session_state.setdefault(f"checkpoint{WANTED}", resources.checkpoint_of(study))
 
 
 def _picker(label: str, key: str, names: Sequence[str], default: str, explanation: str) -> None:

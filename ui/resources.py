@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from study.store import Study
 
 ROOT = Path(__file__).resolve().parent.parent
+USUAL_CHECKPOINT = "portraits"  # where a study names none
 AT_WORK = frozenset({"embedding.parts", "quality.parts", "comparisons.parts"})
 LARGE_FOLDER, SCAN_SECONDS = 1000, 5.0
 MAX_FINDINGS = 5000  # of each severity that the Cohort page lists
@@ -64,6 +66,16 @@ def study_names() -> list[str]:
 def checkpoint_names() -> list[str]:
     """Checkpoints to choose from."""
     return _folders_with("config.json", checkpoints_root())
+
+
+def checkpoint_of(study: str) -> str:
+    """Name of the checkpoint in study.toml; the usual one where the file says none or cannot be read."""
+    try:
+        embedding = tomllib.loads((studies_root() / study / "study.toml").read_text("utf-8")).get("embedding")
+    except (OSError, ValueError):
+        embedding = None
+    name = embedding.get("checkpoint") if isinstance(embedding, dict) else None
+    return name if isinstance(name, str) else USUAL_CHECKPOINT
 
 
 def _folders_with(file: str, root: Path) -> list[str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ui.wish import Wish
 
 SENTENCES = (StudyError, LatentError, SurvivalError, FaceError)  # their text is meant for the person at the screen
-DEFAULT_STUDY, DEFAULT_CHECKPOINT = "demo", "portraits"
+DEFAULT_STUDY = "demo"
 
 
 @dataclass

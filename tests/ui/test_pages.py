@@ -85,6 +85,28 @@ def test_study_and_checkpoint_stay_chosen_from_page_to_page(open_app: Opener, pl
     finish(app, "editing")
 
 
+def test_another_study_brings_its_checkpoint_along(open_app: Opener, places: Places, tmp_path: Path) -> None:
+    studies, checkpoints = tmp_path / "studies", tmp_path / "checkpoints"
+    shutil.copytree(places.checkpoints, checkpoints)
+    shutil.copytree(checkpoints / "portraits", checkpoints / "second")
+    for name in ("demo", "other"):
+        shutil.copytree(places.studies / "demo", studies / name)
+    toml = studies / "other" / "study.toml"
+    words_of_other = toml.read_text("utf-8").replace('name = "demo"', 'name = "other"')
+    toml.write_text(words_of_other.replace('checkpoint = "portraits"', 'checkpoint = "second"'), "utf-8")
+    assert 'checkpoint = "second"' in toml.read_text("utf-8")
+    app = open_app(studies=studies, checkpoints=checkpoints)
+    assert app.selectbox(key="checkpoint").value == "portraits"
+    app.selectbox(key="study").select("other").run()
+    assert app.selectbox(key="checkpoint").value == "second"
+    app.selectbox(key="checkpoint").select("portraits").run()
+    assert app.selectbox(key="checkpoint").value == "portraits", "a choice of one's own stays"
+    toml.write_text("not = [toml", "utf-8")
+    app.selectbox(key="study").select("demo").run()
+    app.selectbox(key="study").select("other").run()
+    assert app.selectbox(key="checkpoint").value == "portraits"
+
+
 def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest) -> None:
     app = portrait
     app.file_uploader[0].upload("astronaut.png", png(astronaut()))
