@@ -44,18 +44,20 @@ def table_lines(report: dict[str, Any]) -> Iterator[str]:
         heads.append("portraits")
     yield f"Inception: {report['inception'] or 'no weights on this machine, so no FID and no KID'}."
     yield ""
-    yield f"{'':36}" + "".join(f"{head:>18}" for head in heads)
+    yield f"{'':36}" + "".join(f"{head:>20}" for head in heads)
     for name, value, sd in LINES:
         if any(column[value] is not None for column in columns):
             yield f"{name:36}" + "".join(
-                f"{_cell(column[value], column[sd] if sd else None):>18}" for column in columns
+                f"{_cell(column[value], column[sd] if sd else None):>20}" for column in columns
             )
 
 
 def _cell(value: float | None, sd: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" if sd is None else f"{value:.4g} ± {sd:.2g}"
+    if sd is None:
+        return f"{value:.4g}"
+    return f"{value:.5f} ± {sd:.2g}" if abs(value) < 1e-3 else f"{value:.4g} ± {sd:.2g}"
 
 
 def write_sheet(pictures: NDArray[np.uint8], path: Path) -> None:

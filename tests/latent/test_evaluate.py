@@ -19,7 +19,7 @@ from latent.__main__ import main
 from latent.checkpoints import load_checkpoint
 from latent.errors import LatentError
 from latent.evaluate import halves, truncations, unit_scale
-from latent.evaluation_report import write_sheet
+from latent.evaluation_report import _cell, write_sheet
 from latent.images import to_tensor
 from latent.inception import FEATURES, TENSORFLOW, InceptionFeatures
 from latent.people import HELD_OUT, TRAIN
@@ -215,3 +215,7 @@ def test_small_pictures_are_enlarged_for_the_detector(monkeypatch: pytest.Monkey
     for side in (64, 256, 512):
         has_face(np.zeros((side, side, 3), np.uint8))
     assert seen == [256, 256, 512]
+
+
+def test_columns_of_figures_never_touch() -> None:
+    assert max(len(_cell(value, sd)) for value in (-0.00078154, 0.00001234, -123.456) for sd in (0.0037123, 12.3)) < 20
