@@ -48,7 +48,7 @@ from study.prepare import ALIGNED_SIZE, prepare
 from study.store import Study
 
 ROOT = Path(__file__).resolve().parent.parent
-CHECKPOINT = ROOT / "checkpoints" / "portraits"
+CHECKPOINT = ROOT / "checkpoints" / "patients"
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 OWN, FIXED = "dlib's own", "fixed place"
 PHOTO, REDUCED, CODE, TUNED = "photo", "reduced", "code", "tuned"  # pictures of a portrait, as kept in the file

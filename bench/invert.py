@@ -29,7 +29,7 @@ from latent.pivotal import PivotalSettings, tune
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "bench" / "portraits"
-CHECKPOINT = ROOT / "checkpoints" / "portraits"
+CHECKPOINT = ROOT / "checkpoints" / "patients"
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 COLUMNS = ("perceptual", "psnr", "ssim", "identity", "plausibility", "seconds")
 ENCODER_ONLY = replace(PRESETS["fast"], name="encoder only", steps=0)

@@ -16,7 +16,7 @@ SCREENSHOTS = ROOT / "artefacts" / "screenshots"
 
 def embedded() -> bool:
     """Whether the default checkpoint and the fitted demo study are there."""
-    return (ROOT / "checkpoints/portraits/config.json").is_file() and (ROOT / "studies/demo/models/photo").is_dir()
+    return (ROOT / "checkpoints/patients/config.json").is_file() and (ROOT / "studies/demo/models/photo").is_dir()
 
 
 @pytest.fixture(scope="session")
