@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.dataset import load
@@ -186,13 +187,24 @@ def descriptor_distance(trainer: Trainer, images: np.ndarray) -> Callable[[], fl
     each; always the same images and latents, so that ticks can be compared."""
     n = min(trainer.settings.frechet, len(images))
     rows = torch.randperm(len(images), generator=trainer.streams.generator("frechet images"))[:n].sort().values.numpy()
-    reference = Moments.of(face_descriptors(images[rows], trainer.device))
     z = torch.randn(n, trainer.g.z_dim, generator=trainer.streams.generator("frechet latents"))
+    return distance_to(
+        images[rows], lambda part: trainer.g_ema(part.to(trainer.device), noise_mode="const"), z, trainer.device
+    )
+
+
+def distance_to(
+    images: np.ndarray, draw: Callable[[Tensor], Tensor], z: Tensor, device: torch.device
+) -> Callable[[], float]:
+    """What measures, at each call, the Frechet distance of `draw(z)` to images (n, R, R, 3) uint8 on face descriptors.
+
+    draw: latents (m, d) to pictures (m, 3, R, R); it sees z a part at a time.
+    """
+    reference = Moments.of(face_descriptors(images, device))
 
     def measure() -> float:
         with torch.no_grad():
-            parts = (trainer.g_ema(part.to(trainer.device), noise_mode="const") for part in z.split(BATCH))
-            fakes = np.concatenate([to_uint8(part) for part in parts])
-        return frechet(reference, face_descriptors(fakes, trainer.device))
+            fakes = np.concatenate([to_uint8(draw(part)) for part in z.split(BATCH)])
+        return frechet(reference, face_descriptors(fakes, device))
 
     return measure

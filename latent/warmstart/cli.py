@@ -1,112 +1,130 @@
-"""The command: phases in order, a tick (state, sheet, log line) every minute and a half, a checkpoint at the end."""
+"""`python -m latent warmstart`: train, or fine-tune from --start, by reconstructions and a projected critic.
+
+The run folder (--run) keeps what `finetune` keeps (`latent/finetune/files.py`), so that a run can be watched, stopped
+and gone on with in the same way.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
-from latent.checkpoints import PARTS, load_checkpoint, save_checkpoint
-from latent.errors import LatentError
-from latent.images import to_uint8
+from latent.checkpoints import check_name, load_checkpoint
+from latent.errors import FinetuneError, LatentError
+from latent.finetune.files import SETTINGS, STATUS, RunFolder
+from latent.finetune.loop import Stop
+from latent.finetune.run import FEWEST_IMAGES, check_out, distance_to
 from latent.warmstart.data import Portraits
-from latent.warmstart.settings import PHASES, Settings
+from latent.warmstart.loop import Loop
+from latent.warmstart.plan import FEWEST_SAMPLES, Plan, open_plan, unchanged
+from latent.warmstart.settings import NAMES, PRECISIONS, TRAINED, Settings
 from latent.warmstart.trainer import Trainer
-
-TICK_SECONDS = 90.0
-
-
-@torch.no_grad()
-def sample_sheet(trainer: Trainer, path: Path, columns: int = 12) -> None:
-    """Rows: real, reconstructed from W+, from W, free samples at psi 1 and 0.7."""
-    g, e = trainer.ema_g, trainer.ema_e
-    real = trainer.data[slice(0, columns)]
-    ws = e(real)
-    codes = [ws, ws.mean(1, keepdim=True).expand_as(ws)]
-    for psi in (1.0, 0.7):
-        free = trainer.cloud.draw(columns, torch.Generator(trainer.device).manual_seed(123), psi)
-        codes.append(free[:, None].expand_as(ws))
-    rows = [to_uint8(real)] + [to_uint8(g.synthesis(code, noise_mode="const")) for code in codes]
-    sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
-    cv2.imwrite(str(path), sheet[..., ::-1])
-
-
-def _tick(trainer: Trainer, run: Path, phase: str, facts: dict[str, float]) -> None:
-    line = {"phase": phase, "kimg": round(trainer.images_seen / 1000, 2)}
-    line |= {name: round(value, 4) for name, value in facts.items()}
-    print(json.dumps(line), flush=True)
-    with (run / "log.jsonl").open("a") as log:
-        log.write(json.dumps(line) + "\n")
-    trainer.save(run / "state.pt")
-    sample_sheet(trainer, run / f"sheet_{trainer.images_seen // 1000:04d}.png")
-
-
-def train(trainer: Trainer, run: Path, totals: dict[str, int]) -> None:
-    """Run the phases "autoencoding", "adversary" and "discriminator" to the given numbers of images.
-
-    Raises LatentError where a loss is no number.
-    """
-    began, start = time.monotonic(), trainer.images_seen
-    for phase, total in totals.items():
-        if phase == "discriminator" and trainer.images_seen and not trainer.seen["mapping"]:
-            trainer.fit_mapping()
-        sums: dict[str, Tensor] = {}
-        steps, ticked = 0, time.monotonic()
-        while trainer.seen[phase] < total:
-            for name, value in trainer.step(phase, trainer.seen[phase] / total).items():
-                sums[name] = value + sums.get(name, 0.0)
-            steps += 1
-            if time.monotonic() - ticked > TICK_SECONDS or trainer.seen[phase] >= total:
-                means = {name: float(value) / steps for name, value in sums.items()}
-                if any(value != value for value in means.values()):
-                    raise LatentError(
-                        f"A loss is not a number after {trainer.images_seen} images; the last state is kept."
-                    )
-                speed = (trainer.images_seen - start) / (time.monotonic() - began)
-                left = sum(max(0, of - trainer.seen[name]) for name, of in totals.items()) / speed / 60
-                _tick(trainer, run, phase, {"images_per_s": speed, "minutes_left": left} | means)
-                ticked, sums, steps = time.monotonic(), {}, 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", type=Path, help="training set made by `python -m latent dataset` with factor columns")
-    parser.add_argument("--run", required=True, type=Path, help="folder for state, log and sample sheets")
-    parser.add_argument("--out", required=True, type=Path, help="checkpoint folder to write at the end")
-    parser.add_argument("--start", type=Path, help="checkpoint to start from, of this resolution or half of it, ...")
-    parser.add_argument("--autoencoding-kimg", type=float, default=60.0)
-    parser.add_argument("--adversary-kimg", type=float, default=60.0)
-    parser.add_argument("--discriminator-kimg", type=float, default=10.0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add = parser.add_argument
+    add("data", type=Path, help="training set made by `python -m latent dataset`, with factor columns or without")
+    add("--run", required=True, type=Path, help="folder of this run; the same command goes on from it")
+    add("--out", required=True, type=Path, help="checkpoint folder to write at the end")
+    add("--start", type=Path, help="checkpoint to start from, with our encoder, of this resolution, half of it, ...")
+    add("--autoencoding-kimg", type=float, help="thousand images of phase 1 (60; 0 from a start of the same size)")
+    add("--adversary-kimg", type=float, help="thousand images of phase 2 (60; 6 from a start on a CPU)")
+    add("--discriminator-kimg", type=float, help="of phase 4 (10; from a start a sixth of phase 2, at least 1)")
+    add("--frechet", type=int, metavar="N", help="at ticks, Frechet distance of N samples on face descriptors")
+    add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    taken = ("resolution", "channel_base", "channel_max", "z_dim", "w_dim", "encoder_width")
     for name, value in asdict(Settings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+        flag, usual = f"--{name.replace('_', '-')}", f"{value}, or as the start" if name in taken else f"{value}"
+        if name == "precision":
+            add(flag, choices=("auto", *PRECISIONS), help="auto: bf16 where the hardware multiplies it")
+        else:
+            add(flag, type=type(value), help=usual)
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings(**{name: getattr(args, name) for name in asdict(Settings())})
-    device = torch.device(args.device)
-    args.run.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(settings, Portraits(args.data, settings, device), device)
-    if (args.run / "state.pt").exists():
-        trainer.load(args.run / "state.pt")
-    elif args.start is not None:
-        trainer.start_from(load_checkpoint(args.start, args.device, PARTS))
-    totals = {phase: int(getattr(args, f"{phase}_kimg") * 1000) for phase in PHASES if phase != "mapping"}
-    train(trainer, args.run, totals)
-    provenance = {
-        "source": "trained by `python -m latent warmstart` on portraits rendered from known factors",
-        "licence": "as the project (GPL-3.0-or-later); no photograph of a person was used",
-        "training": asdict(settings) | {"images_seen": trainer.seen, "training_images": len(trainer.data.images)},
-        "start": None if args.start is None else load_checkpoint(args.start, parts=("generator",)).sha256,
-        "half_precision": True,
-    }
-    save_checkpoint(args.out, trainer.ema_g, trainer.d.eval(), trainer.ema_e, provenance)
-    checkpoint = load_checkpoint(args.out)
-    print(f"{args.out}: {checkpoint.resolution} px, {checkpoint.num_ws} codes, sha256 {checkpoint.sha256[:12]}")
+    """0: done, or stopped as asked. Raises LatentError."""
+    check_name(args.out.name)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise FinetuneError("There is no CUDA device here: leave --device out or say --device cpu.")
+    folder = RunFolder(args.run)
+    try:
+        return _guarded(args, folder)
+    finally:
+        folder.release()
+
+
+def _guarded(args: argparse.Namespace, folder: RunFolder) -> int:
+    """The run, with status.json telling how it ended."""
+    loop: Loop | None = None
+    try:
+        stop = Stop(folder)
+        with stop.listening():
+            folder.lock()
+            check_out(args.out, folder)
+            given: dict[str, Any] = {name: getattr(args, name) for name in NAMES}
+            kimg = {phase: getattr(args, f"{phase}_kimg") for phase in TRAINED}
+            plan = open_plan(given, kimg, args.frechet, args.data, args.start, args.device, folder)
+            loop = _loop(plan, args.data, torch.device(args.device), folder)
+            state = loop.run(stop)
+            if state == "done":
+                loop.finish(args.out)
+    except (LatentError, MemoryError, torch.OutOfMemoryError) as error:
+        told = error if isinstance(error, LatentError) else _out_of_memory(args)
+        # A command that was refused says nothing about the run that the folder already holds.
+        if folder.held and (loop or not (folder.path / STATUS).exists()):
+            images, total = (loop.images, loop.total) if loop else (0, 1)
+            try:
+                folder.status("failed", str(told), images, max(1, total), None)
+            except FinetuneError:
+                print("status.json could not be written either.", file=sys.stderr)
+        if told is error:
+            raise
+        raise told from error
+    if state == "done":
+        made = load_checkpoint(args.out, parts=("generator",))
+        print(f"{args.out}: {made.resolution} px, {made.num_ws} codes, sha256 {made.sha256[:12]}")
+    else:
+        print(f"{state}: {loop.images} images seen; the same command goes on")
     return 0
+
+
+def _out_of_memory(args: argparse.Namespace) -> FinetuneError:
+    return FinetuneError(f"The memory of {args.device} does not hold this: start a new --run with a lower --batch.")
+
+
+def _loop(plan: Plan, data: Path, device: torch.device, folder: RunFolder) -> Loop:
+    """Networks, trainer and loop of a plan, at the newest state of the folder. Raises LatentError.
+
+    settings.json of a new run is written when start and set fit each other.
+    """
+    portraits = Portraits(data, plan.settings, device)
+    if len(portraits.images) < FEWEST_IMAGES:
+        raise FinetuneError(
+            f"{data} has {len(portraits.images)} images to train on; at least {FEWEST_IMAGES} are needed."
+        )
+    trainer = Trainer(plan.settings, portraits, device, plan.generator)
+    state = folder.load_state(device)
+    if state is None and (source := unchanged(plan)) is not None:
+        trainer.start_from(source)
+    plan.write(folder.path / SETTINGS)
+    loop = Loop(trainer, folder, plan, _distance(trainer, plan.frechet) if plan.frechet else None)
+    if state is not None:
+        loop.restore(state)
+    return loop
+
+
+def _distance(trainer: Trainer, samples: int) -> Any:
+    """Measures the distance of samples to as many portraits, always the same ones and the same latents."""
+    data, rng = trainer.data, torch.Generator().manual_seed(trainer.s.seed + 1)
+    n = min(samples, len(data.images))
+    if n < FEWEST_SAMPLES:
+        raise FinetuneError(f"--frechet needs at least {FEWEST_SAMPLES} images to train on; this set has {n}.")
+    rows = torch.randperm(len(data.images), generator=rng)[:n].sort().values
+    images = np.ascontiguousarray(data.images[rows.to(data.images.device)].permute(0, 2, 3, 1).cpu().numpy())
+    return distance_to(images, trainer.draw, torch.randn(n, trainer.s.w_dim, generator=rng), trainer.device)

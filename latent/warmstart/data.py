@@ -15,8 +15,8 @@ RESIDENT = 8 * 2**30  # bytes of portraits that are kept on the device; more are
 
 
 class Portraits:
-    """Images (N, 3, R, R) uint8 with readout targets (N, t); draws batches, half of them mirrored, without repeating
-    within an epoch."""
+    """Images (N, 3, R, R) uint8 with readout targets (N, t), t = 0 without factors; draws batches, half of
+    them mirrored, without repeating within an epoch."""
 
     def __init__(self, folder: Path, settings: Settings, device: torch.device) -> None:
         images, table = load(folder, settings.resolution)
@@ -27,6 +27,15 @@ class Portraits:
             self.images = self.images.to(device)
         self.device = device
         self._order = torch.empty(0, dtype=torch.int64)
+
+    @property
+    def walk(self) -> Tensor:
+        """What is left of the epoch, for a run that goes on."""
+        return self._order
+
+    @walk.setter
+    def walk(self, rows: Tensor) -> None:
+        self._order = rows.cpu()
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
         pixels = self.images[rows].to(self.device).float() / 127.5 - 1
@@ -40,7 +49,8 @@ class Portraits:
     def rows(self, size: int, rng: torch.Generator) -> Tensor:
         """(size,) int64 on the CPU: the next images of an endless walk."""
         if len(self._order) < size:
-            self._order = torch.randperm(len(self.images), generator=rng)
+            rounds = -(-size // len(self.images))  # more than one where a batch is larger than the set
+            self._order = torch.cat([torch.randperm(len(self.images), generator=rng) for _ in range(rounds)])
         rows, self._order = self._order[:size], self._order[size:]
         return rows
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 
-from latent.encoder import WPlusEncoder
+from latent.encoder import MIN_RESOLUTION, WPlusEncoder
+from latent.errors import FinetuneError
 from latent.stylegan2 import Discriminator, Generator
 
 PHASES = ("autoencoding", "adversary", "mapping", "discriminator")
+TRAINED = ("autoencoding", "adversary", "discriminator")  # phases that see images
+PRECISIONS = ("fp32", "bf16")
+MBSTD = 4  # images that the discriminator compares with each other
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,7 @@ class Settings:
     channel_base: int = 2048
     channel_max: int = 256
     z_dim: int = 256
+    w_dim: int = 512
     encoder_width: int = 24
     batch: int = 16
     learning_rate: float = 4e-3
@@ -51,24 +60,57 @@ class Settings:
         return 2e-4 * self.resolution**2 / self.batch  # the heuristic of StyleGAN2-ADA's `auto` configuration
 
 
-def build_networks(s: Settings) -> tuple[Generator, Discriminator, WPlusEncoder]:
-    """The three networks, freshly initialised from the seed."""
+NAMES = tuple(field.name for field in fields(Settings))
+
+
+def check(s: Settings) -> None:
+    """Raises FinetuneError naming the first flag whose value makes no sense."""
+    for name, value in asdict(s).items():
+        if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+            _refuse(name, "a number from 0", value)
+    for name in ("channel_base", "channel_max", "z_dim", "w_dim"):
+        if getattr(s, name) < 1:
+            _refuse(name, "a whole number from 1", getattr(s, name))
+    if s.resolution < MIN_RESOLUTION or s.resolution & (s.resolution - 1):
+        _refuse("resolution", f"a power of two from {MIN_RESOLUTION}", s.resolution)
+    if s.encoder_width < 8 or s.encoder_width % 8:
+        _refuse("encoder_width", "a multiple of 8", s.encoder_width)
+    if s.batch < MBSTD or s.batch % MBSTD:
+        _refuse("batch", f"a multiple of {MBSTD}", s.batch)
+    if s.precision not in PRECISIONS:
+        _refuse("precision", " or ".join(PRECISIONS), s.precision)
+    if not 0 <= s.free_share < 1:
+        _refuse("free_share", "from 0 to below 1", s.free_share)
+    if not 0 <= s.seed < 2**63:
+        _refuse("seed", "a whole number from 0", s.seed)
+
+
+def _refuse(name: str, wanted: str, value: object) -> None:
+    raise FinetuneError(f"--{name.replace('_', '-')} must be {wanted}, not {value}.")
+
+
+def generator_kwargs(s: Settings, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of the generator: those of a start checkpoint's with the run's size and channels, or new ones."""
+    kwargs: dict[str, Any] = {"c_dim": 0, "img_channels": 3, "mapping_kwargs": {"num_layers": 2, "lr_multiplier": 1.0}}
+    kwargs |= copy.deepcopy(dict(start or {}))
+    channels = {"channel_base": s.channel_base, "channel_max": s.channel_max}
+    synthesis = {**kwargs.get("synthesis_kwargs", {}), **channels}
+    sizes = {"z_dim": s.z_dim, "w_dim": s.w_dim, "img_resolution": s.resolution}
+    return kwargs | sizes | {"synthesis_kwargs": synthesis}
+
+
+def build_networks(
+    s: Settings, generator_settings: Mapping[str, Any] | None = None
+) -> tuple[Generator, Discriminator, WPlusEncoder]:
+    """The three networks, freshly initialised from the seed. generator_settings: of `generator_kwargs`."""
     torch.manual_seed(s.seed)
-    generator = Generator(
-        z_dim=s.z_dim,
-        c_dim=0,
-        w_dim=512,
-        img_resolution=s.resolution,
-        img_channels=3,
-        mapping_kwargs={"num_layers": 2, "lr_multiplier": 1.0},
-        synthesis_kwargs={"channel_base": s.channel_base, "channel_max": s.channel_max},
-    )
+    generator = Generator(**(dict(generator_settings) if generator_settings else generator_kwargs(s)))
     discriminator = Discriminator(
         c_dim=0,
         img_resolution=s.resolution,
         img_channels=3,
         channel_base=s.channel_base,
         channel_max=s.channel_max,
-        epilogue_kwargs={"mbstd_group_size": 4},
+        epilogue_kwargs={"mbstd_group_size": MBSTD},
     )
-    return generator, discriminator, WPlusEncoder(s.resolution, generator.num_ws, 512, s.encoder_width)
+    return generator, discriminator, WPlusEncoder(s.resolution, generator.num_ws, s.w_dim, s.encoder_width)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
-from pathlib import Path
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +24,24 @@ from latent.warmstart.losses import centre_weight, regression_loss
 from latent.warmstart.opponent import Opponent
 from latent.warmstart.settings import PHASES, Settings, build_networks
 
+DRAWN_AT_ONCE = 8  # pictures
+
 
 class Trainer:
     """State of all phases; `step(phase, done)` takes one step of one of them."""
 
-    def __init__(self, settings: Settings, data: Portraits, device: torch.device) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        data: Portraits,
+        device: torch.device,
+        generator_settings: Mapping[str, Any] | None = None,
+    ) -> None:
         s = self.s = settings
         self.data, self.device = data, device
-        self.g, self.d, self.e = build_networks(s)
-        self.readout = nn.Linear(self.g.mapping.w_avg.numel(), data.targets.shape[1])
+        self.g, self.d, self.e = build_networks(s, generator_settings)
+        targets = data.targets.shape[1]
+        self.readout: nn.Module = nn.Linear(s.w_dim, targets) if targets else nn.Identity()
         self.nets: dict[str, nn.Module] = {"g": self.g, "d": self.d, "e": self.e, "readout": self.readout}
         for net in self.nets.values():
             net.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,6 +92,7 @@ class Trainer:
             else:
                 self.adversary.set_rate(min(1.0, 3 * (1 - done) + 0.02))
             measured = self._step_of(phase)(self.data.rows(self.s.batch, self.order))
+            self.seen["mapping"] = 0  # codes have moved: the mapping is fitted again before phase 4
             self.average()
         self.seen[phase] += self.s.batch
         return measured
@@ -151,16 +162,19 @@ class Trainer:
         if not isinstance(encoder, WPlusEncoder) or checkpoint.resolution > self.s.resolution:
             raise LatentError(f"{checkpoint.name} cannot start this run: it needs our encoder and at most this size.")
         while generator.img_resolution < self.s.resolution:
-            generator = grow_generator(generator)
-            encoder = grow_encoder(encoder, generator.num_ws)
+            try:
+                generator = grow_generator(generator)
+                encoder = grow_encoder(encoder, generator.num_ws)
+            except ValueError as error:
+                raise LatentError(f"{checkpoint.name} cannot be grown to {self.s.resolution} px: {error}.") from error
         try:
             for net, state in ((self.g, generator), (self.ema_g, generator), (self.e, encoder), (self.ema_e, encoder)):
                 net.load_state_dict(state.state_dict())
-            if checkpoint.discriminator is not None and checkpoint.resolution == self.s.resolution:
+            if checkpoint.discriminator is not None and _alike(self.d, checkpoint.discriminator):
                 self.d.load_state_dict(checkpoint.discriminator.state_dict())
         except RuntimeError as error:
             raise LatentError(f"{checkpoint.name} has other channels or codes than these settings.") from error
-        if self.data.targets.shape[1]:
+        if isinstance(self.readout, nn.Linear):
             codes = self._all_codes() - self.e.w_avg
             gram = codes.T @ codes
             gram += 1e-3 * gram.diagonal().mean() * torch.eye(len(gram), device=self.device)
@@ -175,37 +189,57 @@ class Trainer:
         shift_codes(self.ema_g, self.ema_e, shift)
         w = self._all_codes()
         fit_mapping(self.g.mapping, w, self.s.seed)
+        self.cloud, self._recorded = CodeCloud(), {}  # the codes before lay elsewhere
         self.cloud.add(w)
         self.seen["mapping"] = len(w)
         self.ema_g.mapping.load_state_dict(self.g.mapping.state_dict())
 
-    def save(self, path: Path) -> None:
-        state: dict[str, object] = {name: net.state_dict() for name, net in self.nets.items()}
+    @torch.no_grad()
+    def draw(self, z: Tensor) -> Tensor:
+        """Pictures (n, 3, R, R) of the averaged generator, of free codes with the spread of the portraits' codes, to
+        which the mapping network is fitted; z (n, w_dim)."""
+        codes = self.cloud.place(z)[:, None].expand(-1, self.g.num_ws, -1)
+        return torch.cat([self.ema_g.synthesis(part, noise_mode="const") for part in codes.split(DRAWN_AT_ONCE)])
+
+    @torch.no_grad()
+    def finite(self) -> bool:
+        """Whether every weight is a number."""
+        nets = [*self.nets.values(), *self.ema.values()]
+        tensors: list[Tensor] = [parameter for net in nets for parameter in net.parameters()]
+        return all(math.isfinite(float(norm)) for norm in torch._foreach_norm(tensors))
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values from which a run goes on."""
+        state: dict[str, Any] = {name: net.state_dict() for name, net in self.nets.items()}
         state |= {f"ema_{name}": net.state_dict() for name, net in self.ema.items()} | {"opt": self.opt.state_dict()}
         state |= {"seen": self.seen, "rng": self.rng.get_state(), "order": self.order.get_state()}
-        state |= {"cloud": self.cloud.codes}
+        state |= {"cloud": self.cloud.codes, "walk": self.data.walk, "images": self.images_seen}
         if self._adversary is not None:
             state["adversary"] = self._adversary.state()
         if self._opponent is not None:
             state["opponent"] = self._opponent.state()
-        temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        return state
 
-    def load(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`. Raises KeyError, ValueError or RuntimeError where it is of other networks."""
         for name, net in self.nets.items():
             net.load_state_dict(state[name])
         for name, net in self.ema.items():
             net.load_state_dict(state[f"ema_{name}"])
         load_optimiser(self.opt, state["opt"])
-        self.seen = state["seen"]
+        self.seen = dict(state["seen"])
         if state["rng"].shape == self.rng.get_state().shape:  # a run may go on on another kind of device
             self.rng.set_state(state["rng"].cpu())
         self.order.set_state(state["order"].cpu())
-        self.cloud.codes = state["cloud"]
+        self.cloud.codes, self.data.walk = state["cloud"], state["walk"]
         self._recorded.clear()
         if "adversary" in state:
             self.adversary.restore(state["adversary"])
         if "opponent" in state:
             self.opponent.restore(state["opponent"])
+
+
+def _alike(net: nn.Module, other: nn.Module) -> bool:
+    """Whether the weights of one have a place in the other."""
+    shapes = [{name: value.shape for name, value in each.state_dict().items()} for each in (net, other)]
+    return shapes[0] == shapes[1]

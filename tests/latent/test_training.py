@@ -17,10 +17,12 @@ from latent.checkpoints import load_checkpoint
 from latent.encoder import WPlusEncoder
 from latent.errors import LatentError
 from latent.factors import factor_columns, readout_targets
+from latent.finetune.files import read_status
 from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.stylegan2.generator import MappingNetwork
 from latent.warmstart import cli as warmstart_cli
 from latent.warmstart.cloud import CAPACITY, CodeCloud
+from latent.warmstart.trainer import Trainer
 
 PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
 
@@ -98,7 +100,7 @@ def warmstart_arguments(data: Path, run: Path, out: Path, kimg: tuple[float, flo
     warmstart_cli.add_arguments(parser)
     line = [str(data), "--run", str(run), "--out", str(out), "--resolution", "16", "--z-dim", "8", "--channel-base"]
     line += ["256", "--channel-max", "16", "--feature-from", "1000000", "--device", "cpu", "--batch", "8"]
-    line += ["--encoder-width", "16", "--ema-kimg", "2"]
+    line += ["--encoder-width", "16", "--ema-kimg", "2", "--precision", "fp32"]
     for phase, images in zip(("autoencoding", "adversary", "discriminator"), kimg, strict=True):
         line += [f"--{phase}-kimg", str(images)]
     return parser.parse_args(line)
@@ -131,16 +133,24 @@ def test_warmstart_learns_resumes_and_writes_a_checkpoint(small_set: Path, tmp_p
     assert gone_on.config["start"] == checkpoint.sha256
 
 
-def test_warmstart_stops_at_a_loss_that_is_no_number(small_set: Path, tmp_path: Path) -> None:
+def broken_step(trainer: Trainer, phase: str, done: float) -> dict[str, torch.Tensor]:
+    trainer.seen[phase] += trainer.s.batch
+    return {"pixel": torch.tensor(float("nan"))}
+
+
+def test_warmstart_stops_at_a_loss_that_is_no_number(
+    small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
     warmstart_cli.run(warmstart_arguments(small_set, run, tmp_path / "out", (0.08, 0.0, 0.0)))
     kept = (run / "state.pt").read_bytes()
-    options = warmstart_arguments(small_set, run, tmp_path / "other", (0.16, 0.0, 0.0))
-    options.learning_rate = float("nan")
+    monkeypatch.setattr(Trainer, "step", broken_step)
     with pytest.raises(LatentError, match="not a number"):
-        warmstart_cli.run(options)
+        warmstart_cli.run(warmstart_arguments(small_set, run, tmp_path / "other", (0.16, 0.0, 0.0)))
     assert (run / "state.pt").read_bytes() == kept
     assert not (tmp_path / "other").exists()
+    status = read_status(run)
+    assert (status["state"], status["message"].startswith("A loss or weight is not a number")) == ("failed", True)
 
 
 def test_readout_targets_are_standardised_and_know_their_mirror() -> None:
@@ -237,3 +247,7 @@ def test_free_codes_have_the_mean_and_covariance_of_the_recent_ones() -> None:
     assert float(gap / torch.linalg.matrix_norm(torch.cov(codes.T))) < 0.1
     same = [cloud.draw(50, torch.Generator().manual_seed(1), psi) - codes.mean(0) for psi in (1.0, 0.5)]
     assert torch.allclose(0.5 * same[0], same[1], atol=1e-4)
+    placed = cloud.place(torch.randn(4000, 3, generator=rng))
+    assert torch.allclose(placed.mean(0), codes.mean(0), atol=0.15)
+    gap = torch.linalg.matrix_norm(torch.cov(placed.T) - torch.cov(codes.T))
+    assert float(gap / torch.linalg.matrix_norm(torch.cov(codes.T))) < 0.1

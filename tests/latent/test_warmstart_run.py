@@ -1,0 +1,208 @@
+"""Fine-tuning by `python -m latent warmstart`: what a run takes from its start, leaves on disk, and refuses."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from latent.checkpoints import file_sha256, load_checkpoint, save_checkpoint
+from latent.encoder import WPlusEncoder
+from latent.errors import FinetuneError, LatentError
+from latent.finetune import cli as finetune_cli
+from latent.finetune.files import RunFolder, read_status
+from latent.stylegan2 import Generator
+from latent.warmstart import cli
+from latent.warmstart.trainer import Trainer
+from tests.latent.finetune import helpers
+
+BATCH = 8
+
+
+def write_start(folder: Path) -> Path:
+    """16 px, codes 64 long around 9, z 16, an encoder of width 8; no setting is the command's own."""
+    torch.manual_seed(5)
+    generator = Generator(16, 0, 64, 16, 3, {"num_layers": 2}, {"channel_base": 128, "channel_max": 16})
+    encoder = WPlusEncoder(16, generator.num_ws, 64, width=8)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        encoder.w_avg.fill_(9.0)
+    config = {"source": "random weights", "licence": "none: made by a test"}
+    return save_checkpoint(folder, generator.eval(), None, encoder.eval(), config, samples=200)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 discs, of which nothing is known but the file's name."""
+    return helpers.write_set(tmp_path_factory.mktemp("data") / "set", n=60)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_start(tmp_path_factory.mktemp("start") / "small")
+
+
+def arguments(data: Path, start: Path | None, run: Path, out: Path, *words: object) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    line = [data, "--run", run, "--out", out, "--device", "cpu", "--precision", "fp32", "--batch", BATCH]
+    line += ["--adversary-kimg", 0.024, "--discriminator-kimg", 0.016, *(("--start", start) if start else ()), *words]
+    return parser.parse_args([*map(str, line)])
+
+
+@pytest.fixture(scope="module")
+def done(data: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder above an undisturbed run and its checkpoint `made`."""
+    folder = tmp_path_factory.mktemp("done")
+    assert cli.run(arguments(data, start, folder / "run", folder / "made", "--frechet", 50)) == 0
+    return folder
+
+
+def test_a_run_takes_its_start_s_settings_and_leaves_all_that_a_person_needs(done: Path, start: Path) -> None:
+    run = done / "run"
+    log = helpers.log_of(run)
+    assert [(line.get("phase"), line["images"]) for line in log] == [
+        (None, 0),
+        ("adversary", 24),
+        ("discriminator", 40),
+    ]
+    wanted = {"kimg", "images_per_s", "seconds_left", "pixel", "texture", "identity", "criticism", "critic_loss"}
+    assert wanted <= set(log[1])
+    assert {"d_loss", "d_sign"} <= set(log[2])
+    assert all(line["frechet"] >= 0 for line in log)
+    assert "readout" not in log[1], "nothing is known of these faces"
+    status = read_status(run)
+    assert (status["state"], status["images"], status["images_total"], status["progress"]) == ("done", 40, 40, 1.0)
+    settings = json.loads((run / "settings.json").read_text())["settings"]
+    taken = {"resolution": 16, "channel_base": 128, "channel_max": 16, "z_dim": 16, "w_dim": 64, "encoder_width": 8}
+    assert {name: settings[name] for name in taken} == taken
+    for kind in ("samples", "reconstructions"):
+        assert sorted(p.name for p in (run / kind).iterdir()) == ["00000000.jpg", "00000024.jpg", "00000040.jpg"]
+    samples = [(run / "samples" / f"{seen:08d}.jpg").read_bytes() for seen in (0, 24)]
+    assert samples[0] != samples[1]
+    assert not list(run.rglob("*.tmp"))
+    made, source = load_checkpoint(done / "made", parts=("encoder", "discriminator")), load_checkpoint(start)
+    assert made.encoder is not None
+    assert made.discriminator is not None
+    assert made.generator.init_kwargs == source.generator.init_kwargs
+    assert made.config["start"] == source.sha256 != made.sha256
+    assert "none: made by a test" in made.config["licence"]
+    assert made.config["training"]["images_seen"]["adversary"] == 24
+
+
+def test_a_stop_keeps_the_state_and_the_same_command_goes_on(data: Path, start: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "made"
+
+    def stop_after_a_step(trainer: Trainer, phase: str, done: float) -> dict[str, torch.Tensor]:
+        (run / "stop").touch()
+        return step(trainer, phase, done)
+
+    step, options = Trainer.step, arguments(data, start, run, out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "step", stop_after_a_step)
+        assert cli.run(options) == 0
+    status = read_status(run)
+    assert (status["state"], status["images"], status["images_total"]) == ("stopped", BATCH, 40)
+    assert not out.exists()
+    assert cli.run(options) == 0
+    assert [line["images"] for line in helpers.log_of(run)] == [BATCH, 24, 40]
+    assert read_status(run)["state"] == "done"
+    longer = arguments(data, start, run, out, "--adversary-kimg", 0.04)
+    assert cli.run(longer) == 0, "its own checkpoint is replaced"
+    assert load_checkpoint(out).config["training"]["images_seen"] == {
+        "autoencoding": 0,
+        "adversary": 40,
+        "mapping": 60,
+        "discriminator": 16,
+    }
+    with pytest.raises(FinetuneError, match="has --seed 0, not 3"):
+        cli.run(arguments(data, start, run, out, "--seed", 3))
+    assert read_status(run)["state"] == "done", "a refused command says nothing about the run"
+
+
+def test_a_run_that_goes_on_finishes_its_epoch_first(data: Path, start: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert cli.run(arguments(data, start, run, tmp_path / "made")) == 0
+    state = torch.load(run / "state.pt", weights_only=True)
+    portraits = cli.Portraits(data, cli.Settings(resolution=16), torch.device("cpu"))
+    portraits.walk = state["walk"]
+    order = torch.Generator()
+    order.set_state(state["order"])
+    assert 0 < len(portraits.walk) < 60
+    portraits.rows(len(portraits.walk), order)
+    assert torch.equal(portraits.rows(60, order).sort().values, torch.arange(60))
+    assert len(portraits.rows(150, order)) == 150, "a batch may be larger than the set"
+
+
+def test_what_is_not_this_run_s_own_is_refused_at_the_start(
+    data: Path, start: Path, done: Path, tmp_path: Path
+) -> None:
+    before = file_sha256(done / "made" / "config.json")
+    with pytest.raises(FinetuneError, match="exists already"):
+        cli.run(arguments(data, start, tmp_path / "run", done / "made"))
+    assert file_sha256(done / "made" / "config.json") == before
+    assert not (tmp_path / "run" / "settings.json").exists()
+    other = write_start(tmp_path / "other")
+    torch.manual_seed(1)
+    changed = load_checkpoint(other)
+    save_checkpoint(other, small_generator(), None, changed.encoder, {}, samples=200)
+    with pytest.raises(FinetuneError, match="from another checkpoint"):
+        cli.run(arguments(data, other, done / "run", done / "made"))
+    with pytest.raises(FinetuneError, match="on other images"):
+        cli.run(arguments(helpers.write_set(tmp_path / "set"), start, done / "run", done / "made"))
+    finetune = helpers.arguments(data, "--run", done / "run", "--start", start)
+    with pytest.raises(LatentError):
+        finetune_cli.run(finetune)
+    folder = RunFolder(done / "run")
+    folder.lock()
+    with pytest.raises(FinetuneError, match="is at work in"):
+        cli.run(arguments(data, start, done / "run", done / "made"))
+    folder.release()
+    assert read_status(done / "run")["state"] == "done"
+
+
+def small_generator() -> Generator:
+    return Generator(16, 0, 64, 16, 3, {"num_layers": 2}, {"channel_base": 128, "channel_max": 16}).eval()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--batch", 6), "--batch must be a multiple of 4"),
+        (("--critic-rate", "nan"), "--critic-rate must be a number from 0"),
+        (("--frechet", 10), "--frechet must be 0 or at least 50"),
+        (("--adversary-kimg", -1), "--adversary-kimg must be 0 or above"),
+        (("--resolution", 32), "cannot be grown to 32 px"),
+        (("--channel-max", 8), "other channels or codes"),
+    ],
+)
+def test_settings_that_make_no_sense_are_told(
+    data: Path, start: Path, tmp_path: Path, words: tuple[Any, ...], told: str
+) -> None:
+    wide = helpers.write_set(tmp_path / "set", n=12, size=32) if "--resolution" in words else data
+    with pytest.raises(LatentError, match=told):
+        cli.run(arguments(wide, start, tmp_path / "run", tmp_path / "out", *words))
+    assert not (tmp_path / "run" / "settings.json").exists()
+    assert read_status(tmp_path / "run")["state"] == "failed"
+
+
+def test_a_full_disk_leaves_the_state_before(
+    data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "made"
+    assert cli.run(arguments(data, start, run, out)) == 0
+    kept = (run / "state.pt").read_bytes()
+    monkeypatch.setattr("latent.finetune.files.open_for_writing", full_for_states)
+    with pytest.raises(FinetuneError, match=r"state\.pt could not be written"):
+        cli.run(arguments(data, start, run, out, "--adversary-kimg", 0.04))
+    assert (run / "state.pt").read_bytes() == kept
+    assert read_status(run)["state"] == "failed"
+
+
+def full_for_states(path: Path) -> Any:
+    return (Path("/dev/full") if "state" in path.name and "json" not in path.name else path).open("wb")
