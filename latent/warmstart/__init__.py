@@ -2,8 +2,8 @@
 
 1. *Autoencoding.* A W+ encoder and the synthesis network learn to reproduce portraits (centre-weighted L1 on a pyramid,
    face-feature distance). Half of each batch uses the mean of its layers' codes for all layers, so that W means
-   something; known factors, where there are some, must be readable from that mean code by a linear map, so that what the portraits are
-   known to differ in has a direction.
+   something; known factors, where there are some, must be readable from that mean code by a linear map, so that what
+   the portraits are known to differ in has a direction.
 2. *Adversary.* A projected critic (`latent/projected.py`) on reconstructions and on free samples, whose codes are drawn
    like the portraits'; the losses on the reconstructions go on, and hold faces in place while texture sharpens.
 3. *Mapping.* The mapping network is fitted to the distribution of the portraits' codes (`latent/mapping_fit.py`); no
