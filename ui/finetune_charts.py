@@ -27,6 +27,18 @@ def losses(run: Run) -> go.Figure:
     return _lines(run, (("loss_g", "generator"), ("loss_d", "discriminator")), "Loss")
 
 
+def likeness(run: Run) -> go.Figure:
+    """How far pictures drawn of photos' codes are from the photos; free samples have none of these."""
+    names = (("pixel", "pixels"), ("texture", "frozen features"), ("identity", "face features"))
+    return _lines(run, names, "Distance to the photo")
+
+
+def judges(run: Run) -> go.Figure:
+    """Losses of the generator before its judges and of the judges; then of the discriminator that is kept."""
+    names = (("criticism", "generator before judges"), ("critic_loss", "judges"), ("d_loss", "discriminator"))
+    return _lines(run, names, "Loss")
+
+
 def augmentation(run: Run, target: float | None) -> go.Figure:
     """Strength of the augmentation, and what it follows; target: where adaptive strength holds the sign."""
     figure = _lines(run, (("ada_p", "strength p"), ("real_sign", "sign on real photos")), "Strength, mean sign")

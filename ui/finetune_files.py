@@ -1,7 +1,8 @@
 """What the Fine-tune page reads from disk: training sets, start checkpoints, runs. Nothing of Streamlit.
 
-`runs/sets/NAME` is a training set of `python -m latent dataset`, `runs/finetune/NAME` the run that makes the
-checkpoint NAME. Both may also come from the command line; the page shows whatever lies there.
+`runs/sets/NAME` is a training set of `python -m latent dataset`, `runs/finetune/NAME` the run, of `finetune` or of
+`warmstart`, that makes the checkpoint NAME. Both may also come from the command line; the page shows whatever lies
+there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from ui.job_record import Job
 from ui.processes import PROJECT
 
 MAX_JSON_BYTES = 4 << 20
+RECONSTRUCTIONS = "warmstart"  # the command that fine-tunes with reconstructions
+TRAINING = ("finetune", RECONSTRUCTIONS)
 COUNTS = ("size", "photos", "kept", "refused")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 COUNTED = re.compile(r"(\d+) of (\d+) \w+")
@@ -116,6 +119,7 @@ class Start:
     resolution: int
     discriminator: bool
     fittable: bool  # whether its mapping network can be fitted to the codes of new photos
+    reconstructs: bool  # whether it can go on with reconstructions: fittable, and its encoder is there
     licence: str
 
 
@@ -127,7 +131,10 @@ def start_from(name: str) -> Start:
     if type(resolution) is not int or not 4 <= resolution <= 4096 or not isinstance(files, dict):
         raise LatentError(f"Checkpoint {name} cannot be used: its config.json is damaged; restore its folder.")
     discriminator = "discriminator.safetensors" in files
-    return Start(name, folder, resolution, discriminator, _fittable(config), str(config.get("licence") or ""))
+    fittable = _fittable(config)
+    reconstructs = fittable and "encoder.safetensors" in files and config["generator"].get("c_dim") == 0
+    licence = str(config.get("licence") or "")
+    return Start(name, folder, resolution, discriminator, fittable, reconstructs, licence)
 
 
 def _fittable(config: dict[str, Any]) -> bool:
@@ -143,10 +150,11 @@ def _fittable(config: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of `python -m latent finetune`, as its folder tells.
+    """A run of `python -m latent finetune` or `warmstart`, as its folder tells.
 
     status: status.json with state "killed" for a process that is gone, {} before there is one. lines: log.jsonl.
     samples: (thousand images, JPEG), the oldest first. settings: settings.json, {} before there is one.
+    reconstructions: the newest sheet of photos above what is drawn of their codes, None where there is none.
     """
 
     name: str
@@ -155,6 +163,12 @@ class Run:
     lines: list[dict[str, Any]] = field(default_factory=list)
     samples: list[tuple[float, Path]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    reconstructions: Path | None = None
+
+    @property
+    def method(self) -> str:
+        """The command that made it."""
+        return RECONSTRUCTIONS if self.settings.get("command") == RECONSTRUCTIONS else "finetune"
 
     def series(self, name: str) -> tuple[list[float], list[float]]:
         """Thousand images, and one measured number at each tick that has it."""
@@ -183,17 +197,24 @@ def read_run(name: str) -> Run:
     except LatentError:
         status = {}
     lines = [line for line in RunFolder(folder).log() if isinstance(line, dict) and is_number(line.get("kimg"))]
-    pictures = sorted(p for p in folder.glob("samples/*.jpg") if p.stem.isdigit())
-    samples = [(int(p.stem) / 1000, p) for p in pictures]
-    return Run(name, folder, status, lines, samples, read_object(folder / "settings.json") or {})
+    samples = [(int(p.stem) / 1000, p) for p in _pictures(folder / "samples")]
+    sheets = _pictures(folder / "reconstructions")
+    settings = read_object(folder / "settings.json") or {}
+    return Run(name, folder, status, lines, samples, settings, sheets[-1] if sheets else None)
 
 
-def measured_speed(resolution: int) -> tuple[float, str] | None:
-    """Images a second of the newest run at this resolution on this machine, and its name; None before there is one."""
+def _pictures(folder: Path) -> list[Path]:
+    """Pictures named by the images seen, the oldest first."""
+    return sorted(p for p in folder.glob("*.jpg") if p.stem.isdigit())
+
+
+def measured_speed(resolution: int, method: str) -> tuple[float, str] | None:
+    """Images a second of the newest run of this method at this resolution on this machine, and its name; None before
+    there is one."""
     for name in run_names():
         run = read_run(name)
         settings, speed = run.settings.get("settings"), run.newest("images_per_s")
-        if isinstance(settings, dict) and settings.get("resolution") == resolution and speed:
+        if isinstance(settings, dict) and settings.get("resolution") == resolution and run.method == method and speed:
             return speed, name
     return None
 
@@ -215,16 +236,21 @@ def option(command: Sequence[str], flag: str) -> str | None:
 
 
 def verb(job: Job) -> str:
-    """finetune, dataset, evaluate, ..."""
+    """finetune, warmstart, dataset, evaluate, ..."""
     return job.command[1]
+
+
+def trains(job: Job) -> bool:
+    """Whether a job makes a checkpoint of a start and a set."""
+    return verb(job) in TRAINING
 
 
 def run_of(job: Job) -> str | None:
     """Name of the run that a job trains or evaluates."""
-    path = option(job.command, "--run") if verb(job) == "finetune" else option(job.command, "--out")
-    if path is None or verb(job) not in ("finetune", "evaluate"):
+    path = option(job.command, "--run") if trains(job) else option(job.command, "--out")
+    if path is None or verb(job) not in (*TRAINING, "evaluate"):
         return None
-    folder = Path(path) if verb(job) == "finetune" else Path(path).parent
+    folder = Path(path) if trains(job) else Path(path).parent
     return folder.name if (PROJECT / folder).resolve().parent == finetune_root().resolve() else None
 
 
@@ -242,7 +268,7 @@ class Progress:
 def progress_of(job: Job, log: str) -> Progress:
     """What a job's own files and the end of its log say."""
     name = run_of(job)
-    if verb(job) == "finetune" and name is not None:
+    if trains(job) and name is not None:
         return _training(job, read_run(name).status, log)
     last = log.rpartition("\n")[2]
     sentence = last if job.state == "failed" or (job.state == "running" and not last.startswith("[")) else ""

@@ -9,8 +9,9 @@ import streamlit as st
 
 from latent.errors import LatentError
 from ui import finetune_files as files
+from ui import finetune_method as method
 from ui import page, resources, state
-from ui.finetune_files import Start, TrainingSet
+from ui.finetune_files import RECONSTRUCTIONS, Start, TrainingSet
 from ui.job_record import QueueError
 from ui.text import duration
 
@@ -76,13 +77,14 @@ def plan(chosen: TrainingSet | None) -> None:
     except LatentError as error:
         page.unavailable("This checkpoint cannot be used", str(error))
         return
+    how = method.choose(start)
     with right:
-        kimg, result = _length_and_name(start, chosen, float(defaults.kimg))
+        kimg, result = _length_and_name(start, chosen, how, float(defaults.kimg))
     with st.expander("Settings", icon=":material/tune:"):
         page.note("What is shown is chosen for this resolution and machine. Leave it unless you know why not.")
-        given = _settings(defaults, start.fittable)
-    problem = _problem(start, chosen, result, {**given, "kimg": kimg})
-    _facts(start, chosen, kimg, given.get("critic") == "projected")
+        given = method.settings() if how == RECONSTRUCTIONS else _settings(defaults, start.fittable)
+    problem = _problem(start, chosen, result, how, {**given, "kimg": kimg})
+    _facts(start, chosen, kimg, how, given.get("critic") == "projected")
     busy = any(job.active for job in resources.queue().jobs()[0])
     # Not a callback: its arguments would be those of the last run, without a number typed just before the click.
     if (
@@ -96,7 +98,12 @@ def plan(chosen: TrainingSet | None) -> None:
         and chosen is not None
         and not problem
     ):
-        _begin(start, chosen, result, {"kimg": kimg, **given})
+        words = (
+            method.command(start, chosen, result, kimg, given)
+            if how == RECONSTRUCTIONS
+            else command(start, chosen, result, {"kimg": kimg, **given})
+        )
+        _begin(result, words)
         st.rerun()
     if problem:
         page.note(problem)
@@ -115,11 +122,12 @@ def _automatic(given: dict[str, Any], resolution: int) -> Settings:
     return automatic(given, resolution, "cuda" if torch.cuda.is_available() else "cpu", 1, True)
 
 
-def _length_and_name(start: Start, chosen: TrainingSet | None, usual: float) -> tuple[float, str]:
+def _length_and_name(start: Start, chosen: TrainingSet | None, how: str, usual: float) -> tuple[float, str]:
     left, right = st.columns(2, gap="medium")
-    kimg = left.number_input(
-        "Length (thousand images)", 0.1, 1e6, usual, step=1.0, format="%g", key="finetune-kimg", help=LENGTH_HELP
-    )
+    key, told = "finetune-kimg", LENGTH_HELP
+    if how == RECONSTRUCTIONS:
+        key, told, usual = "finetune-warm-kimg", method.LENGTH_HELP, method.usual_kimg()
+    kimg = left.number_input("Length (thousand images)", 0.1, 1e6, usual, step=1.0, format="%g", key=key, help=told)
     proposed = _free(f"{start.name}-{chosen.name}"[:60]) if chosen else ""
     name = right.text_input(
         "Name of the result",
@@ -142,7 +150,7 @@ def _free(name: str) -> str:
 
 def _taken(name: str) -> bool:
     places = (resources.checkpoints_root() / name, files.finetune_root() / name)
-    queued = any(files.run_of(job) == name for job in resources.queue().jobs()[0] if files.verb(job) == "finetune")
+    queued = any(files.run_of(job) == name for job in resources.queue().jobs()[0] if files.trains(job))
     return queued or any(path.exists() for path in places)
 
 
@@ -218,7 +226,7 @@ def _layers(side: int) -> int:
     return 3 * round(math.log2(side / 4)) + 1
 
 
-def _problem(start: Start, chosen: TrainingSet | None, name: str, given: dict[str, Any]) -> str:
+def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, given: dict[str, Any]) -> str:
     """Why it cannot start, in a sentence; '' where it can."""
     if chosen is None:
         return "Choose a training set above, or make one first."
@@ -233,6 +241,8 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, given: dict[st
         return "The name takes letters, digits, dots, dashes and underscores, beginning with a letter or digit."
     if _taken(name):
         return f"{name} is taken, by a checkpoint or by a run: choose another name, or go on with that run below."
+    if how == RECONSTRUCTIONS:
+        return method.problem(given)
     try:
         _automatic(given, start.resolution)
     except LatentError as error:
@@ -240,8 +250,11 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, given: dict[st
     return ""
 
 
-def _facts(start: Start, chosen: TrainingSet | None, kimg: float, projected: bool) -> None:
-    if projected:
+def _facts(start: Start, chosen: TrainingSet | None, kimg: float, how: str, projected: bool) -> None:
+    length = method.whole_length(kimg) if how == RECONSTRUCTIONS else kimg
+    if how == RECONSTRUCTIONS:
+        beginning = "generator and encoder go on from where they are; the judges begin anew"
+    elif projected:
         beginning = "the generator goes on from where it is; the judges begin anew, and no discriminator is kept"
     elif start.discriminator:
         beginning = "generator and discriminator go on from where they are"
@@ -257,15 +270,15 @@ def _facts(start: Start, chosen: TrainingSet | None, kimg: float, projected: boo
     if chosen is not None and chosen.to_train_on:
         rounds = kimg * 1000 / chosen.to_train_on
         rows.append(("Each face is seen", f"about {rounds:,.0f} times" if rounds >= 1.5 else "about once"))
-    speed = files.measured_speed(start.resolution)
+    speed = files.measured_speed(start.resolution, how)
     if speed is None:
         told = (
             "not known yet",
-            f"no run at {start.resolution} px has been measured here; the run tells it after its first report",
+            f"no such run at {start.resolution} px has been measured here; the run tells it after its first report",
         )
     else:
         told = (
-            f"about {duration(kimg * 1000 / speed[0])}",
+            f"about {duration(length * 1000 / speed[0])}",
             f"at {speed[0]:.1f} images/s, as measured in the run {speed[1]}",
         )
     page.facts([*rows, ("Time", *told)])
@@ -286,10 +299,10 @@ def _word(value: object) -> str:
     return f"{value:.8g}" if isinstance(value, float) else str(value)
 
 
-def _begin(start: Start, chosen: TrainingSet, name: str, given: dict[str, Any]) -> None:
+def _begin(name: str, words: list[str]) -> None:
     """Queue the run and look at it."""
     try:
-        resources.queue().add(f"Fine-tune {name}", command(start, chosen, name, given), grace=GRACE)
+        resources.queue().add(f"Fine-tune {name}", words, grace=GRACE)
     except QueueError as error:
         st.session_state["finetune-problem"] = str(error)
         return

@@ -161,7 +161,7 @@ def _do(action: Callable[[str], None], name: str) -> None:
 
 
 def _what_goes(job: Job) -> str:
-    if files.verb(job) == "finetune":
+    if files.trains(job):
         return (
             "Deletes the entry, its log, and the run's folder with samples and states, so that it cannot go on. A "
             "checkpoint that it has written stays."
@@ -171,7 +171,7 @@ def _what_goes(job: Job) -> str:
 
 def _remove(job: Job) -> None:
     """Delete a job and, for a training run, its folder (runs before the page)."""
-    name = files.run_of(job) if files.verb(job) == "finetune" else None
+    name = files.run_of(job) if files.trains(job) else None
     try:
         if name is not None and files.read_run(name).status.get("state") == "running":
             raise QueueError(f"The run {name} is at work in another process: stop that first.")

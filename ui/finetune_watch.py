@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 LOG_LINES = 200
 EXPLAINED = {
     "seen": "Photos shown to the discriminator, repeats included.",
+    "seen with reconstructions": "Photos shown, repeats included: first while pictures are held to them, then to the "
+    "discriminator that goes into the result.",
+    "face distance": "How far photos and what is drawn of their codes are apart to a face encoder, mean since "
+    "the last report: 0 is the same picture, lower is more alike.",
     "speed": "Over this session of the run, reports and regularisation included.",
     "distance": "Frechet distance between samples and training faces on face descriptors: lower is closer. It falls "
     "while the generator takes on the new faces; once it stays where it is, going on brings little, and with few "
@@ -40,7 +44,7 @@ def names(jobs: Sequence[Job]) -> list[str]:
 
 def _trained_by(jobs: Sequence[Job]) -> dict[str, Job]:
     """The newest job of each run."""
-    return {name: job for job in reversed(jobs) if files.verb(job) == "finetune" and (name := files.run_of(job))}
+    return {name: job for job in reversed(jobs) if files.trains(job) and (name := files.run_of(job))}
 
 
 def choose(jobs: Sequence[Job]) -> tuple[Run, Job | None]:
@@ -70,13 +74,20 @@ def show(run: Run, job: Job | None) -> None:
         with left:
             _samples(run)
         with right:
-            _chart("Losses", charts.losses(run), "Losses of generator and discriminator", run)
-            settings = run.settings.get("settings") or {}
-            target = settings.get("target") if settings.get("augment") == "ada" else None
-            _chart("Augmentation", charts.augmentation(run, target), "Augmentation strength and real sign", run)
+            if run.method == files.RECONSTRUCTIONS:
+                _chart("Likeness", charts.likeness(run), "How far pictures are from their photos", run)
+                _chart("Judges", charts.judges(run), "Losses of the generator and of its judges", run)
+            else:
+                _chart("Losses", charts.losses(run), "Losses of generator and discriminator", run)
+                settings = run.settings.get("settings") or {}
+                target = settings.get("target") if settings.get("augment") == "ada" else None
+                _chart("Augmentation", charts.augmentation(run, target), "Augmentation strength and real sign", run)
         left, right = st.columns(2, gap="large")
         with left:
-            _chart("Gradients", charts.gradients(run), "Lengths of the gradients", run)
+            if run.method == files.RECONSTRUCTIONS:
+                _reconstructions(run)
+            else:
+                _chart("Gradients", charts.gradients(run), "Lengths of the gradients", run)
         with right:
             _chart("Speed", charts.speed(run), "Images a second", run)
         if run.newest("frechet") is not None:
@@ -94,7 +105,10 @@ def show(run: Run, job: Job | None) -> None:
 def _numbers(run: Run) -> None:
     status = run.status
     seen, total = status.get("images"), status.get("images_total")
-    left, speed, strength = status.get("seconds_left"), run.newest("images_per_s"), run.newest("ada_p")
+    left, speed = status.get("seconds_left"), run.newest("images_per_s")
+    own = run.method == files.RECONSTRUCTIONS
+    last = run.newest("identity" if own else "ada_p")
+    shown = "–" if last is None else number(last, 2)
     going = status.get("state") == "running"
     page.figure_row(
         "finetune",
@@ -103,7 +117,7 @@ def _numbers(run: Run) -> None:
                 "Images seen",
                 f"{seen:,.0f}" if files.is_number(seen) else "–",
                 f"of {total:,.0f}" if files.is_number(total) else "",
-                EXPLAINED["seen"],
+                EXPLAINED["seen with reconstructions" if own else "seen"],
             ),
             (
                 "Time left",
@@ -112,7 +126,9 @@ def _numbers(run: Run) -> None:
                 "",
             ),
             ("Images/s", "–" if speed is None else f"{speed:.1f}", "mean of this session", EXPLAINED["speed"]),
-            ("Augmentation p", "–" if strength is None else number(strength, 2), "strength now", EXPLAINED["p"]),
+            ("Face distance", shown, "photo to picture", EXPLAINED["face distance"])
+            if own
+            else ("Augmentation p", shown, "strength now", EXPLAINED["p"]),
         ],
     )
 
@@ -133,6 +149,19 @@ def _samples(run: Run) -> None:
         f"Drawn after {kimg:g} thousand images, always from the same random codes, without truncation. A sample that "
         "looks like one of the photos may be that person."
     )
+
+
+def _reconstructions(run: Run) -> None:
+    st.markdown("**Reconstructions**")
+    try:
+        picture = run.reconstructions.read_bytes() if run.reconstructions else None
+    except OSError:
+        picture = None
+    if picture is None:
+        page.note("The first are drawn when the networks are read.")
+        return
+    st.image(picture, width="stretch", alt=f"Photos, and what {run.name} draws of their codes")
+    page.note("Photos of the set; what is drawn of their codes; what is drawn of one code for all layers.")
 
 
 def _pick(run: Run) -> tuple[float, Path]:
@@ -167,9 +196,7 @@ def _result(run: Run, job: Job | None) -> None:
     name = Path(told).name
     if name in resources.checkpoint_names():
         st.success(
-            f"The checkpoint **{name}** is in the sidebar's picker now. It has no encoder of its own yet, and a "
-            "study's codes belong to the checkpoint that they were made with: train an encoder, then embed and fit the "
-            "study again (docs/guide.md).",
+            f"The checkpoint **{name}** is in the sidebar's picker now. {_what_next(name)} (docs/guide.md).",
             icon=":material/check_circle:",
         )
         current = st.session_state.get("checkpoint") == name
@@ -181,6 +208,13 @@ def _result(run: Run, job: Job | None) -> None:
             st.session_state[f"checkpoint{page.WANTED}"] = name
             st.rerun()
         evaluation.show(run, Path(told), job)
+
+
+def _what_next(name: str) -> str:
+    belong = "a study's codes belong to the checkpoint that they were made with"
+    if (resources.checkpoints_root() / name / "encoder.safetensors").is_file():
+        return f"It has an encoder of its own; {belong}: embed and fit the study again"
+    return f"It has no encoder of its own yet, and {belong}: train an encoder, then embed and fit the study again"
 
 
 def _small_print(run: Run, job: Job | None) -> None:

@@ -296,3 +296,73 @@ def test_a_finished_run_is_measured_on_request(shop: Shop) -> None:
     app.run()
     assert not app.exception
     assert "damaged" in words(app)
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_start_with_an_encoder_goes_on_with_reconstructions(shop: Shop) -> None:
+    tiny.write_set(shop.runs / "sets" / "noise")
+    tiny.give_encoder(shop.checkpoints / "portraits")
+    app = shop.open()
+    assert not app.exception
+    assert app.radio(key="finetune-method").value == "warmstart"
+    assert "the result has an encoder" in words(app)
+    labels = {box.label for box in (*app.selectbox, *app.number_input, *app.checkbox)}
+    assert {"Batch", "Precision", "Seed", "Length (thousand images)"} <= labels
+    assert not {"Augmentation", "R1 weight (gamma)", "Mirror the photos", "Opponent", "Learning rate"} & labels
+    app.number_input(key="finetune-warm-kimg").set_value(2.5)
+    app.selectbox(key="finetune-warm-batch").select(8).run()
+    app.button(key="finetune-begin").click().run()
+    assert not app.exception
+    [job] = shop.queue.jobs()[0]
+    run = str(shop.runs / "finetune" / "portraits-noise")
+    start, out = str(shop.checkpoints / "portraits"), str(shop.checkpoints / "portraits-noise")
+    assert job.command == (
+        *("latent", "warmstart", str(shop.runs / "sets" / "noise"), "--run", run, "--start", start, "--out", out),
+        *("--adversary-kimg", "2.5", "--batch", "8"),
+    )
+    assert app.text_input(key="finetune-name-portraits-noise-2").value == "portraits-noise-2", "names are not reused"
+    app.radio(key="finetune-method").set_value("finetune").run()
+    assert not app.exception
+    assert "Augmentation" in [box.label for box in app.selectbox]
+    app.button(key="finetune-begin").click().run()
+    assert [job.command[1] for job in shop.queue.jobs()[0]] == ["warmstart", "finetune"]
+
+
+def test_without_an_encoder_the_start_has_one_way_and_says_why(shop: Shop) -> None:
+    app = shop.open()
+    assert "finetune-method" not in [box.key for box in app.radio]
+    assert "needs a start with an encoder of ours" in words(app)
+
+
+def test_reconstructions_from_faces_to_a_checkpoint_with_an_encoder(shop: Shop) -> None:
+    tiny.write_set(shop.runs / "sets" / "noise")
+    tiny.give_encoder(shop.checkpoints / "portraits")
+    app = shop.open()
+    app.number_input(key="finetune-warm-kimg").set_value(0.1).run()
+    app.button(key="finetune-begin").click().run()
+    [job] = shop.queue.jobs()[0]
+    end = time.monotonic() + PATIENCE
+    while shop.queue.read(job.id).active:
+        assert time.monotonic() < end, shop.queue.tail(job.id)
+        time.sleep(0.1)
+    assert shop.queue.read(job.id).state == "done", shop.queue.tail(job.id)
+    app.run()
+    assert not app.exception
+    [said] = [success.value for success in app.success if "portraits-noise" in success.value]
+    assert "It has an encoder of its own" in said
+    assert "no encoder" not in said
+    assert "portraits-noise" in app.selectbox(key="checkpoint").options
+    assert load_checkpoint(shop.checkpoints / "portraits-noise").encoder is not None
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures["Images seen"] == "1,120", "112 with reconstructions, 1,008 of the discriminator"
+    assert "Face distance" in figures
+    assert "Augmentation p" not in figures
+    assert len(app.get("plotly_chart")) == 3, "likeness, judges, speed"
+    assert app.select_slider(key="finetune-sample-portraits-noise").value == 1.12
+    assert "what is drawn of one code for all layers" in words(app)
+    assert app.button(key="finetune-evaluate").label == "Measure it against the portraits"
+    status = json.loads((shop.runs / "finetune" / "portraits-noise" / "status.json").read_text())
+    assert status["state"] == "done"
+    app.button(key=f"gone-{job.id}").click().run()
+    assert not app.exception
+    assert not (shop.runs / "finetune" / "portraits-noise").exists()

@@ -51,8 +51,10 @@ def test_a_run_is_read_as_it_is(root: Path) -> None:
     assert run.series("loss_g") == ([0.2, 0.4, 0.6, 0.8], [0.7] * 4)
     assert [kimg for kimg, _ in run.samples] == [0.2, 0.4, 0.6, 0.8]
     assert run.newest("frechet") is None
-    assert files.measured_speed(32) == (10.0, "a")
-    assert files.measured_speed(64) is None
+    assert files.measured_speed(32, "finetune") == (10.0, "a")
+    assert files.measured_speed(64, "finetune") is None
+    assert files.measured_speed(32, "warmstart") is None, "the other way has a pace of its own"
+    assert (run.method, run.reconstructions) == ("finetune", None)
     assert files.read_run("none").status == {}
 
 
@@ -94,6 +96,7 @@ def test_only_runs_of_the_page_are_its_runs(root: Path, tmp_path: Path) -> None:
     assert files.run_of(job("done")) == "a"
     assert files.run_of(Job("x", "x", ("latent", "finetune", "set", "--run", str(tmp_path / "elsewhere")))) is None
     assert files.run_of(Job("x", "x", ("latent", "finetune", "set", "--run"))) is None
+    assert files.run_of(job("done", "c", verb="warmstart")) == "c"
     out = str(files.finetune_root() / "b" / "evaluation.json")
     assert files.run_of(Job("x", "x", ("latent", "evaluate", "c", "--out", out))) == "b"
 

@@ -12,6 +12,7 @@ import torch
 
 from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.edit import synthesize
+from latent.encoder import WPlusEncoder
 from latent.finetune.files import RunFolder
 from latent.finetune.settings import automatic
 from latent.space import sample_ws
@@ -41,6 +42,18 @@ def write_checkpoint(path: Path, resolution: int = 32, w_dim: int = 32, seed: in
     save_checkpoint(
         path, generator.eval().requires_grad_(False), config={"source": "untrained, for tests"}, samples=500
     )
+    return load_checkpoint(path)
+
+
+def give_encoder(path: Path) -> Checkpoint:
+    """Replace a checkpoint by one with a mapping that can be fitted and an untrained encoder of ours."""
+    torch.manual_seed(4)
+    generator = Generator(16, 0, 32, 32, 3, {"num_layers": 2}, {"channel_base": 512, "channel_max": 32})
+    encoder = WPlusEncoder(32, generator.num_ws, 32, width=8)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    save_checkpoint(path, generator.eval(), None, encoder.eval(), {"source": "untrained, for tests"}, samples=500)
     return load_checkpoint(path)
 
 
