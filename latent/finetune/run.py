@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.dataset import load
@@ -188,23 +187,17 @@ def descriptor_distance(trainer: Trainer, images: np.ndarray) -> Callable[[], fl
     n = min(trainer.settings.frechet, len(images))
     rows = torch.randperm(len(images), generator=trainer.streams.generator("frechet images"))[:n].sort().values.numpy()
     z = torch.randn(n, trainer.g.z_dim, generator=trainer.streams.generator("frechet latents"))
-    return distance_to(
-        images[rows], lambda part: trainer.g_ema(part.to(trainer.device), noise_mode="const"), z, trainer.device
-    )
+
+    @torch.no_grad()
+    def draw() -> np.ndarray:
+        parts = (trainer.g_ema(part.to(trainer.device), noise_mode="const") for part in z.split(BATCH))
+        return np.concatenate([to_uint8(part) for part in parts])
+
+    return distance_to(images[rows], draw, trainer.device)
 
 
-def distance_to(
-    images: np.ndarray, draw: Callable[[Tensor], Tensor], z: Tensor, device: torch.device
-) -> Callable[[], float]:
-    """What measures, at each call, the Frechet distance of `draw(z)` to images (n, R, R, 3) uint8 on face descriptors.
-
-    draw: latents (m, d) to pictures (m, 3, R, R); it sees z a part at a time.
-    """
+def distance_to(images: np.ndarray, draw: Callable[[], np.ndarray], device: torch.device) -> Callable[[], float]:
+    """What measures the Frechet distance of what `draw` returns to images on face descriptors; both (n, R, R, 3)
+    uint8."""
     reference = Moments.of(face_descriptors(images, device))
-
-    def measure() -> float:
-        with torch.no_grad():
-            fakes = np.concatenate([to_uint8(draw(part)) for part in z.split(BATCH)])
-        return frechet(reference, face_descriptors(fakes, device))
-
-    return measure
+    return lambda: frechet(reference, face_descriptors(draw(), device))

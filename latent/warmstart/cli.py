@@ -20,6 +20,7 @@ from latent.errors import FinetuneError, LatentError
 from latent.finetune.files import SETTINGS, STATUS, RunFolder
 from latent.finetune.loop import Stop
 from latent.finetune.run import FEWEST_IMAGES, check_out, distance_to
+from latent.images import to_uint8
 from latent.warmstart.data import Portraits
 from latent.warmstart.loop import Loop
 from latent.warmstart.plan import FEWEST_SAMPLES, Plan, open_plan, unchanged
@@ -127,4 +128,5 @@ def _distance(trainer: Trainer, samples: int) -> Any:
         raise FinetuneError(f"--frechet needs at least {FEWEST_SAMPLES} images to train on; this set has {n}.")
     rows = torch.randperm(len(data.images), generator=rng)[:n].sort().values
     images = np.ascontiguousarray(data.images[rows.to(data.images.device)].permute(0, 2, 3, 1).cpu().numpy())
-    return distance_to(images, trainer.draw, torch.randn(n, trainer.s.w_dim, generator=rng), trainer.device)
+    z = torch.randn(n, trainer.s.w_dim, generator=rng)
+    return distance_to(images, lambda: to_uint8(trainer.draw(z)), trainer.device)

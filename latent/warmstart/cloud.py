@@ -30,19 +30,6 @@ class CodeCloud:
         else:
             self.codes = torch.cat([self.codes.to(new), new])[-CAPACITY:] if self.codes.numel() else new.clone()
 
-    def place(self, z: Tensor) -> Tensor:
-        """Codes (n, w_dim) for z ~ N(0, I) of that shape, distributed like those of `draw`.
-
-        The root of the covariance is the symmetric one, so that the same z gives nearly the same code while the cloud
-        moves little. Raises ValueError before there are two codes.
-        """
-        if len(self.codes) < 2:
-            raise ValueError("no codes to draw from")
-        mean = self.codes.mean(0)
-        values, vectors = torch.linalg.eigh(torch.cov(self.codes.T.double()))
-        root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-        return mean + z.to(self.codes) @ root.to(self.codes)
-
     def draw(self, n: int, rng: torch.Generator, psi: float = 1.0) -> Tensor:
         """(n, w_dim): free codes, psi times as far from the mean. Raises ValueError before there are two."""
         if len(self.codes) < 2:
@@ -51,3 +38,16 @@ class CodeCloud:
         weights = torch.randn(n, len(self.codes), generator=rng, device=rng.device).to(self.codes)
         weights = weights / (len(self.codes) - 1) ** 0.5
         return mean + psi * (weights @ (self.codes - mean))
+
+
+def place(codes: Tensor, z: Tensor) -> Tensor:
+    """Codes (n, w_dim) for z ~ N(0, I) of that shape, normal with mean and covariance of codes (m, w_dim).
+
+    The root of the covariance is the symmetric one, so that the same z gives nearly the same code while codes move
+    little. Raises ValueError for fewer than two codes.
+    """
+    if len(codes) < 2:
+        raise ValueError("no codes to draw from")
+    values, vectors = torch.linalg.eigh(torch.cov(codes.T.double()))
+    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return codes.mean(0) + z.to(codes) @ root.to(codes)

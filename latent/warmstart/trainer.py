@@ -18,13 +18,14 @@ from latent.graphs import Graphed, Step, adam, load_optimiser, set_rates
 from latent.growth import grow_encoder, grow_generator
 from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.warmstart.adversary import Adversary
-from latent.warmstart.cloud import CodeCloud
+from latent.warmstart.cloud import CodeCloud, place
 from latent.warmstart.data import Portraits
 from latent.warmstart.losses import centre_weight, regression_loss
 from latent.warmstart.opponent import Opponent
 from latent.warmstart.settings import PHASES, Settings, build_networks
 
-DRAWN_AT_ONCE = 8  # pictures
+DRAWN_AT_ONCE, CODED_AT_ONCE = 8, 64  # pictures
+SPREAD = 1024  # portraits whose codes say how free codes are spread at a tick
 
 
 class Trainer:
@@ -149,8 +150,11 @@ class Trainer:
     @torch.no_grad()
     def _all_codes(self) -> Tensor:
         """Common codes (N, w_dim) of every training portrait."""
-        chunks = range(0, len(self.data.images), 64)
-        return torch.cat([self.ema_e(self.data[slice(i, i + 64)]).mean(1) for i in chunks])
+        return self._codes_of(torch.arange(len(self.data.images), device=self.data.images.device))
+
+    def _codes_of(self, rows: Tensor) -> Tensor:
+        """Common codes (n, w_dim) of these portraits by the averaged encoder."""
+        return torch.cat([self.ema_e(self.data[part]).mean(1) for part in rows.split(CODED_AT_ONCE)])
 
     @torch.no_grad()
     def start_from(self, checkpoint: Checkpoint) -> None:
@@ -196,9 +200,11 @@ class Trainer:
 
     @torch.no_grad()
     def draw(self, z: Tensor) -> Tensor:
-        """Pictures (n, 3, R, R) of the averaged generator, of free codes with the spread of the portraits' codes, to
-        which the mapping network is fitted; z (n, w_dim)."""
-        codes = self.cloud.place(z)[:, None].expand(-1, self.g.num_ws, -1)
+        """Pictures (n, 3, R, R) of the averaged generator, of free codes with the spread of the portraits' codes by the
+        averaged encoder, to which the mapping network is fitted at the end; z (n, w_dim)."""
+        evenly = torch.linspace(0, len(self.data.images) - 1, min(SPREAD, len(self.data.images))).long()
+        portraits = self._codes_of(evenly.to(self.data.images.device))
+        codes = place(portraits, z)[:, None].expand(-1, self.g.num_ws, -1)
         return torch.cat([self.ema_g.synthesis(part, noise_mode="const") for part in codes.split(DRAWN_AT_ONCE)])
 
     @torch.no_grad()

@@ -21,7 +21,7 @@ from latent.finetune.files import read_status
 from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.stylegan2.generator import MappingNetwork
 from latent.warmstart import cli as warmstart_cli
-from latent.warmstart.cloud import CAPACITY, CodeCloud
+from latent.warmstart.cloud import CAPACITY, CodeCloud, place
 from latent.warmstart.trainer import Trainer
 
 PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
@@ -247,7 +247,7 @@ def test_free_codes_have_the_mean_and_covariance_of_the_recent_ones() -> None:
     assert float(gap / torch.linalg.matrix_norm(torch.cov(codes.T))) < 0.1
     same = [cloud.draw(50, torch.Generator().manual_seed(1), psi) - codes.mean(0) for psi in (1.0, 0.5)]
     assert torch.allclose(0.5 * same[0], same[1], atol=1e-4)
-    placed = cloud.place(torch.randn(4000, 3, generator=rng))
+    placed = place(codes, torch.randn(4000, 3, generator=rng))
     assert torch.allclose(placed.mean(0), codes.mean(0), atol=0.15)
     gap = torch.linalg.matrix_norm(torch.cov(placed.T) - torch.cov(codes.T))
     assert float(gap / torch.linalg.matrix_norm(torch.cov(codes.T))) < 0.1
