@@ -94,6 +94,12 @@ def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         page.close()
 
 
+def settle(page: Page) -> None:
+    """Wait for the run that a filled field has started: a click into it is lost now and then."""
+    page.wait_for_timeout(500)
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
+
+
 def view(page: Page, name: str) -> None:
     page.locator("[data-testid=stMain]").get_by_role("radio", name=name, exact=True).click()
 
@@ -120,11 +126,13 @@ def test_photos_are_looked_over(page: Page, screenshots: Path) -> None:
 def test_a_patient_is_taken_out_and_back(page: Page, screenshots: Path) -> None:
     page.get_by_text("blurred (1)").click()
     expect(page.locator(".lh-thumb")).to_have_count(1)
+    settle(page)
     page.get_by_text("P0003", exact=True).click()
     expect(page.get_by_role("button", name="Exclude 1 marked")).to_be_visible()
     reason = page.get_by_label("Reason for leaving the marked patients out")
     reason.fill("out of focus")
     reason.press("Enter")
+    settle(page)
     page.get_by_role("button", name="Exclude 1 marked").click()
     page.get_by_text("Excluded patients (2)").click()
     expect(page.get_by_text("out of focus")).to_be_visible()
@@ -149,8 +157,10 @@ def offer(page: Page, csv: dict[str, object]) -> None:
     """A table, and when survival is to be reported: of seven patients no time is proposed."""
     page.locator("input[type=file]").first.set_input_files(csv)  # type: ignore[arg-type]
     times = page.get_by_role("textbox", name="Report survival at (months)")
+    settle(page)
     times.fill("12")
     times.press("Enter")
+    settle(page)
 
 
 def test_a_new_study(page: Page, screenshots: Path) -> None:
@@ -173,10 +183,13 @@ def test_a_new_study(page: Page, screenshots: Path) -> None:
             archive.writestr(name, (ROOT / "studies" / "demo" / "photos" / name).read_bytes())
     photos = {"name": "photos.zip", "mimeType": "application/zip", "buffer": buffer.getvalue()}
     page.locator("input[type=file]").nth(1).set_input_files(photos)  # type: ignore[arg-type]
+    settle(page)
     field = page.get_by_placeholder("my-study")
     field.fill("fresh")
     field.press("Enter")
+    settle(page)
     page.get_by_text("I may use these data for this, photos included").click()
+    settle(page)
     shoot(page, screenshots, "cohort-new")
     page.get_by_role("button", name="Make the study").click()
     page.get_by_role("button", name="Choose it in the sidebar").click(timeout=WORK)
