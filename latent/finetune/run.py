@@ -92,7 +92,7 @@ def open_plan(
         settings = going_on(asdict(before.settings), given)
         check_hardware(settings, device, processes)
         return Plan(settings, before.layout, before.start, facts), [f"Going on with the run in {folder.path}."]
-    source = None if start is None else _source(start)
+    source = None if start is None else _source(start, bool(given.get("fit_mapping")))
     resolution = given.get("resolution") or (source.resolution if source else int(facts["shape"][1]))
     settings = automatic(given, resolution, device, processes, source is not None)
     check_hardware(settings, device, processes)
@@ -112,8 +112,9 @@ def open_plan(
     return Plan(settings, plan, record, facts), words
 
 
-def _source(path: Path) -> Checkpoint:
-    return load_checkpoint(path, parts=("discriminator", "encoder"))
+def _source(path: Path, encoder: bool = False) -> Checkpoint:
+    """encoder: read it too; an imported one is larger than both networks."""
+    return load_checkpoint(path, parts=("discriminator", "encoder") if encoder else ("discriminator",))
 
 
 def digests(checkpoint: Checkpoint) -> dict[str, str]:
@@ -132,7 +133,7 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     generator, discriminator = networks.build(plan.layout, Streams(s.seed).number("weights"))
     state = folder.load_state(group.device)
     if state is None and plan.start is not None:
-        source = _unchanged(plan.start)
+        source = _unchanged(plan.start, s.fit_mapping)
         networks.fill_from(source, generator, discriminator)
         if s.fit_mapping:
             seen = load(data, source.resolution)[0]
@@ -159,8 +160,8 @@ def projected_critic(resolution: int, images: np.ndarray, device: torch.device, 
     return critic
 
 
-def _unchanged(start: Mapping[str, Any]) -> Checkpoint:
-    source = _source(Path(start["path"]))
+def _unchanged(start: Mapping[str, Any], encoder: bool) -> Checkpoint:
+    source = _source(Path(start["path"]), encoder)
     if digests(source) != start["digests"]:
         raise FinetuneError(f"{source.name} has changed since this run was begun: start in a new --run.")
     return source
