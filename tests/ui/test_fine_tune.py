@@ -80,6 +80,17 @@ def test_without_a_checkpoint_it_says_so(shop: Shop) -> None:
     assert "`python -m latent import" in app.warning[0].value
 
 
+def wait_until_done(shop: Shop) -> str:
+    """The one job of the queue comes to a good end; its id."""
+    [job] = shop.queue.jobs()[0]
+    end = time.monotonic() + PATIENCE
+    while shop.queue.read(job.id).active:
+        assert time.monotonic() < end, shop.queue.tail(job.id)
+        time.sleep(0.1)
+    assert shop.queue.read(job.id).state == "done", shop.queue.tail(job.id)
+    return job.id
+
+
 @pytest.mark.usefixtures("idle")
 def test_the_command_is_queued_with_what_was_changed_and_nothing_else(shop: Shop) -> None:
     tiny.write_set(shop.runs / "sets" / "noise")
@@ -251,12 +262,7 @@ def test_from_faces_to_a_checkpoint_in_the_picker(shop: Shop) -> None:
     app.number_input(key="finetune-tick_kimg-32-1").set_value(0.05)
     app.run()
     app.button(key="finetune-begin").click().run()
-    [job] = shop.queue.jobs()[0]
-    end = time.monotonic() + PATIENCE
-    while shop.queue.read(job.id).active:
-        assert time.monotonic() < end, shop.queue.tail(job.id)
-        time.sleep(0.1)
-    assert shop.queue.read(job.id).state == "done", shop.queue.tail(job.id)
+    wait_until_done(shop)
     app.run()
     assert not app.exception
     assert any("portraits-noise" in success.value for success in app.success)
@@ -340,12 +346,7 @@ def test_reconstructions_from_faces_to_a_checkpoint_with_an_encoder(shop: Shop) 
     app = shop.open()
     app.number_input(key="finetune-warm-kimg").set_value(0.1).run()
     app.button(key="finetune-begin").click().run()
-    [job] = shop.queue.jobs()[0]
-    end = time.monotonic() + PATIENCE
-    while shop.queue.read(job.id).active:
-        assert time.monotonic() < end, shop.queue.tail(job.id)
-        time.sleep(0.1)
-    assert shop.queue.read(job.id).state == "done", shop.queue.tail(job.id)
+    job = wait_until_done(shop)
     app.run()
     assert not app.exception
     [said] = [success.value for success in app.success if "portraits-noise" in success.value]
@@ -363,6 +364,6 @@ def test_reconstructions_from_faces_to_a_checkpoint_with_an_encoder(shop: Shop) 
     assert app.button(key="finetune-evaluate").label == "Measure it against the portraits"
     status = json.loads((shop.runs / "finetune" / "portraits-noise" / "status.json").read_text())
     assert status["state"] == "done"
-    app.button(key=f"gone-{job.id}").click().run()
+    app.button(key=f"gone-{job}").click().run()
     assert not app.exception
     assert not (shop.runs / "finetune" / "portraits-noise").exists()
