@@ -15,7 +15,6 @@ ADVERSARIAL = "finetune"
 LABELS = {RECONSTRUCTIONS: "With reconstructions", ADVERSARIAL: "Adversarial (StyleGAN2, ADA)"}
 BATCHES = (4, 8, 16, 32, 64, 128)
 PRECISIONS = ("auto", "fp32", "bf16")
-GPU_KIMG = 60.0
 EXPLAINED = {
     RECONSTRUCTIONS: "The start's encoder reads the photos, and pictures are held to them while small judges on frozen "
     "features sharpen what is drawn: this works with few photos and without a graphics card, and the result has an "
@@ -58,9 +57,9 @@ def usual_kimg() -> float:
     """Proposed length of phase 2 in thousand images on this machine."""
     import torch
 
-    from latent.warmstart.plan import FINETUNE_CPU_KIMG
+    from latent.warmstart.plan import FINETUNE_CPU_KIMG, SCRATCH_KIMG
 
-    return GPU_KIMG if torch.cuda.is_available() else FINETUNE_CPU_KIMG
+    return SCRATCH_KIMG["adversary"] if torch.cuda.is_available() else FINETUNE_CPU_KIMG
 
 
 def whole_length(kimg: float) -> float:
