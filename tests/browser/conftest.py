@@ -55,3 +55,14 @@ def browser() -> Iterator[object]:
 def screenshots() -> Path:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     return SCREENSHOTS
+
+
+@pytest.fixture(autouse=True)
+def in_order(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The tests of a module are one job: after a step that failed the next ones have nothing to start from."""
+    if getattr(request.module, "broken", ""):
+        pytest.skip(f"{request.module.broken} failed before")
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        request.module.broken = request.node.name

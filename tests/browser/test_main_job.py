@@ -38,17 +38,6 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.close()
 
 
-@pytest.fixture(autouse=True)
-def in_order(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The tests are one job: after a step that failed the next ones have nothing to start from."""
-    if getattr(request.module, "broken", ""):
-        pytest.skip(f"{request.module.broken} failed before")
-    failed = request.session.testsfailed
-    yield
-    if request.session.testsfailed > failed:
-        request.module.broken = request.node.name
-
-
 def _outside(page: Page, url: str, address: str) -> None:
     if not url.startswith((address, address.replace("http", "ws"), "data:", "blob:")):
         page.complaints.append(f"asked outside: {url}")  # type: ignore[attr-defined]
