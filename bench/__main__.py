@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.common import write_json
 
-SHARED = {"__init__", "__main__", "common", "cox_nested", "identity_file", "projector", "readers", "readout_data"}
+SHARED = {"__init__", "__main__", "common", "cox_nested", "results_file", "projector", "readers", "readout_data"}
 
 
 def available() -> list[str]:

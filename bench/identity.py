@@ -29,7 +29,7 @@ from scipy.spatial.distance import cdist, pdist
 from scipy.stats import binomtest
 
 from bench.common import print_table
-from bench.identity_file import Results
+from bench.results_file import Results
 from faces.align import resize
 from faces.encoder import CHIP, chip, descriptors
 from faces.errors import FaceError

@@ -3,11 +3,17 @@
 Every method meets every portrait in turn, alone (batch of one), so that seconds are what a person waits. Options:
 `python -m bench invert --n 5 --portraits FOLDER --checkpoint FOLDER --steps 1000 --tuning 200`. Pivotal tuning starts
 from the code of a preset, and its seconds include finding it; its picture is for display, the code stays the preset's.
+With `--out FILE` every finished portrait is kept in that file, and the same command goes on where it was stopped.
+
+The second table is paired: the median over portraits of a method's figure divided by the projector's on the same
+portrait, its percentile bootstrap interval (2000 samples of portraits), and the share of portraits where it is lower.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import math
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +25,7 @@ import numpy as np
 
 from bench.common import print_table
 from bench.projector import project
+from bench.results_file import Results
 from faces.align import align, resize
 from faces.errors import FaceError
 from faces.landmarks import detect_faces
@@ -35,6 +42,8 @@ COLUMNS = ("perceptual", "psnr", "ssim", "identity", "plausibility", "seconds")
 ENCODER_ONLY = replace(PRESETS["fast"], name="encoder only", steps=0)
 PROJECTOR, PIVOTAL = "projector", "pivotal tuning"
 PIVOT = PRESETS["balanced"]  # whose code is tuned around
+PAIRED = ("perceptual", "identity")
+SAMPLES = 2000  # of the bootstrap
 
 
 def portraits(folder: Path, n: int) -> list[np.ndarray]:
@@ -89,35 +98,70 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1000, help="of the projector; 0 leaves it out")
     most = PivotalSettings().steps
     parser.add_argument("--tuning", type=int, default=most, help="at most so many of pivotal tuning; 0 leaves it out")
+    parser.add_argument("--out", type=Path, help="JSON file: finished portraits are kept there and not done again")
     return parser.parse_args(arguments)
 
 
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
-    """Print the table of medians and return it with every single measurement."""
+    """Print the tables and return them with every single measurement."""
     options = parse(arguments)
     checkpoint = load_checkpoint(options.checkpoint)
     images = portraits(options.portraits, options.n)
     if not images:
         raise SystemExit(f"No portrait with a face in {options.portraits}: give a folder with --portraits.")
-    methods = {s.name: _ours(checkpoint, s) for s in (ENCODER_ONLY, *PRESETS.values())}
+    presets = (ENCODER_ONLY, *PRESETS.values())
+    methods = {settings.name: _ours(checkpoint, settings) for settings in presets}
+    tuning = PivotalSettings(steps=options.tuning)
     if options.tuning:
-        methods[PIVOTAL] = _pivotal(checkpoint, PivotalSettings(steps=options.tuning))
+        methods[PIVOTAL] = _pivotal(checkpoint, tuning)
     if options.steps:
         methods[PROJECTOR] = _projector(checkpoint, options.steps)
+    shaped = {"checkpoint": checkpoint.sha256, "presets": [settings.as_dict() for settings in presets]}
+    kept = Results(options.out, shaped | {"tuning": tuning.as_dict(), "projector": options.steps})
     methods[ENCODER_ONLY.name](images[0])  # loads what is loaded once
-    measured: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-    for number, image in enumerate(images, 1):
-        for name, method in methods.items():
-            measured[name].append(method(image))
-        print(f"{number} of {len(images)} portraits", file=sys.stderr, flush=True)
+    measured = _measure(images, methods, kept)
     rows = [_row(name, results) for name, results in measured.items()]
+    paired: list[dict[str, Any]] = []
     if options.steps:
         baseline = float(rows[-1]["seconds"])
         rows = [row | {"times faster": baseline / float(row["seconds"])} for row in rows]
+        paired = [_paired(name, measured[name], measured[PROJECTOR]) for name in methods if name != PROJECTOR]
     distance = measured[ENCODER_ONLY.name][0]["perceptual_name"]
     title = f"Inversion, {checkpoint.name} at {checkpoint.resolution} px, medians of {len(images)} portraits; "
     print_table(rows, title + f"perceptual: {distance}")
-    return {"checkpoint": checkpoint.sha256, "perceptual_name": distance, "medians": rows, "portraits": measured}
+    if paired:
+        print_table(paired, "Divided by the projector's on the same portrait: median, 95 % interval, share below 1")
+    report = {"checkpoint": checkpoint.sha256, "perceptual_name": distance, "medians": rows, "paired": paired}
+    kept.write(report)
+    return report | {"portraits": measured}
+
+
+def _measure(
+    images: Sequence[np.ndarray], methods: dict[str, Callable[[np.ndarray], dict[str, Any]]], kept: Results
+) -> dict[str, list[dict[str, Any]]]:
+    """Every method's figures of every portrait, those of a finished portrait as they were kept."""
+    measured: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+    for number, image in enumerate(images, 1):
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        if not kept.of(digest):
+            kept.add(digest, {name: method(image) for name, method in methods.items()})
+            kept.write()
+        for name in methods:
+            measured[name].append(kept.of(digest)[name])
+        print(f"{number} of {len(images)} portraits", file=sys.stderr, flush=True)
+    return measured
+
+
+def _paired(name: str, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Ratios of one method's figures to the projector's, portrait by portrait."""
+    row: dict[str, Any] = {"method": name}
+    for column in PAIRED:
+        logs = np.log([a[column] / b[column] for a, b in zip(ours, theirs, strict=True)])
+        drawn = np.random.default_rng(0).integers(len(logs), size=(SAMPLES, len(logs)))
+        low, high = np.percentile(np.median(logs[drawn], axis=1), [2.5, 97.5])
+        row |= {column: math.exp(np.median(logs)), f"{column} from": math.exp(low), f"{column} to": math.exp(high)}
+        row[f"{column} lower"] = float(np.mean(logs < 0))
+    return row
 
 
 def _row(name: str, results: list[dict[str, Any]]) -> dict[str, Any]:

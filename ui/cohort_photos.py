@@ -138,13 +138,9 @@ def _thumbnails(found: Opened, part: pd.DataFrame, picked: set[str]) -> None:
             with cell, st.container(gap=None):
                 st.html(_picture(found, row, data, out is not None, measure))
                 if out is None:
-                    st.checkbox(
-                        patient,
-                        value=patient in picked,
-                        key=f"cohort-pick-{found.study.name}-{patient}-{patient in picked}{again}",
-                        on_change=_pick,
-                        args=(found.study.name, patient),
-                    )
+                    key = f"cohort-pick-{found.study.name}-{patient}{again}"
+                    st.session_state[key] = patient in picked
+                    st.checkbox(patient, key=key, on_change=_pick, args=(found.study.name, patient, key))
                 else:
                     st.markdown(f"~~{patient}~~", help=f"Excluded: {out.reason}")
 
@@ -163,9 +159,11 @@ def _picture(found: Opened, row: dict, data: bytes, out: bool, measure: str) -> 
     )
 
 
-def _pick(name: str, patient: str) -> None:
-    """Mark a patient, or not any more (runs before the page)."""
-    st.session_state[PICKED][name] ^= {patient}
+def _pick(name: str, patient: str, key: str) -> None:
+    """Mark a patient, or not any more, as the box says (runs before the page, and twice for one click where another
+    run, such as that of a changed mode, comes between)."""
+    picked = st.session_state[PICKED][name]
+    (picked.add if st.session_state[key] else picked.discard)(patient)
 
 
 def _exclusion(found: Opened, picked: set[str], on_page: list[str]) -> None:

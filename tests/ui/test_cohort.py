@@ -19,6 +19,7 @@ from study.store import Study
 from study.table_one import SHARES
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
+from ui import cohort_photos
 from ui.processes import Queue
 
 Opener = Callable[..., AppTest]
@@ -121,7 +122,7 @@ def test_photos_are_filtered_and_sorted_and_patients_taken_out_and_back(at: View
     assert words(app).count('class="lh-thumb') == 1
     assert "cannot be opened" in words(app)
     assert app.button(key="cohort-exclude").disabled
-    app.checkbox(key="cohort-pick-demo-P0002-False").check().run()
+    app.checkbox(key="cohort-pick-demo-P0002").check().run()
     app.button(key="cohort-exclude").click().run()
     assert "Say why" in words(app)
     app.text_input(key="cohort-reason-0").set_value("no photo").run()
@@ -143,6 +144,19 @@ def test_photos_are_filtered_and_sorted_and_patients_taken_out_and_back(at: View
     app.multiselect[0].set_value([next(iter(Study.open(looked_over).excluded))]).run()
     app.button(key="cohort-include").click().run()
     assert len(Study.open(looked_over).excluded) == 23
+
+
+def test_a_box_whose_change_is_told_twice_marks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked: set[str] = set()
+    state = {cohort_photos.PICKED: {"demo": marked}, "box": True}
+    monkeypatch.setattr(cohort_photos.st, "session_state", state)
+    for _ in range(2):
+        cohort_photos._pick("demo", "P0003", "box")
+        assert marked == {"P0003"}
+    state["box"] = False
+    for _ in range(2):
+        cohort_photos._pick("demo", "P0003", "box")
+        assert marked == set()
 
 
 def test_codes_say_whether_they_are_of_what_lies_there(at: View, studies: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The file in which `bench identity` keeps finished portraits, so that a stopped run goes on."""
+"""The file in which a benchmark keeps finished portraits, so that a stopped run goes on."""
 
 from __future__ import annotations
 
