@@ -39,7 +39,8 @@ from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.console import Progress
 from latent.errors import LatentError
 from latent.inversion import PRESETS, Inversion, InversionSettings, invert, prepared
-from latent.pivotal import PivotalSettings, tune
+from latent.perceptual import load_perceptual
+from latent.pivotal import PivotalSettings, close_enough, tune
 from latent.sample_features import face_descriptors
 from study.embedding.record import fingerprint, record_of
 from study.errors import StudyError
@@ -274,7 +275,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     checkpoint, settings = load_checkpoint(options.checkpoint, options.device), PRESETS[options.preset]
     files, aligned = photo_files(options.study, options.portraits)
     shaped = fingerprint(record_of(checkpoint, settings, settings.name, aligned))
-    results = Results(options.out, {"codes": shaped, "pivotal": PivotalSettings().as_dict()})
+    close = close_enough(PivotalSettings(), load_perceptual(checkpoint.device).name)
+    results = Results(options.out, {"codes": shaped, "pivotal": PivotalSettings().as_dict() | {"close": close}})
     people = list(portraits(files, aligned, options.n))
     if len(people) < 2:
         raise SystemExit("There are fewer than two portraits with a face: give a folder of them with --portraits.")

@@ -32,7 +32,8 @@ from faces.landmarks import detect_faces
 from faces.photo import load_photo
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.inversion import PRESETS, Inversion, InversionSettings, invert, measure
-from latent.pivotal import PivotalSettings, tune
+from latent.perceptual import load_perceptual
+from latent.pivotal import PivotalSettings, close_enough, tune
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "bench" / "portraits"
@@ -116,8 +117,10 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
         methods[PIVOTAL] = _pivotal(checkpoint, tuning)
     if options.steps:
         methods[PROJECTOR] = _projector(checkpoint, options.steps)
-    shaped = {"checkpoint": checkpoint.sha256, "presets": [settings.as_dict() for settings in presets]}
-    kept = Results(options.out, shaped | {"tuning": tuning.as_dict(), "projector": options.steps})
+    shaped: dict[str, Any] = {"checkpoint": checkpoint.sha256, "presets": [settings.as_dict() for settings in presets]}
+    close = close_enough(tuning, load_perceptual(checkpoint.device).name)
+    shaped |= {"tuning": tuning.as_dict() | {"close": close}, "projector": options.steps}
+    kept = Results(options.out, shaped)
     methods[ENCODER_ONLY.name](images[0])  # loads what is loaded once
     measured = _measure(images, methods, kept)
     rows = [_row(name, results) for name, results in measured.items()]
