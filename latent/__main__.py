@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 
+from latent.console import reader_left
 from latent.errors import LatentError
 
 # Only the module of the verb that was asked for is imported: each needs others, some of them slow.
@@ -19,7 +20,7 @@ STOPPED = 130  # as a shell reports Ctrl-C
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb: 0 when it did its work, 1 with one sentence why not, 130 after Ctrl-C."""
+    """Run one verb: 0 when it did its work, 1 with one sentence why not, 130 after Ctrl-C, 141 when its reader left."""
     words = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m latent", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -31,7 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     module.add_arguments(own)
     options = own.parse_args(words[1:])
     try:
-        return int(module.run(options))
+        code = int(module.run(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return reader_left()
     except LatentError as error:
         print(error, file=sys.stderr)
         return 1

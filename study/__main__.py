@@ -1,7 +1,7 @@
 """python -m study VERB: intake, example, check, simulate, quality, embed, fit, cox, compare, choose, robustness,
 report, score.
 
-Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped.
+Exit codes: 0 done, 1 refused (with one sentence), 2 wrong arguments, 130 stopped, 141 the output's reader left.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from faces.errors import FaceError
+from latent.console import reader_left
 from latent.errors import LatentError
 from study.errors import StudyError
 from survival.errors import SurvivalError
@@ -48,7 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             sub.set_defaults(run=module.run)
     args = parser.parse_args(argv)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return reader_left()
     except (StudyError, FaceError, LatentError, SurvivalError) as error:
         print(f"study {args.verb}: {error}", file=sys.stderr)
         return 1

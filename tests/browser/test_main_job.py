@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -47,9 +47,9 @@ def go(page: Page, name: str) -> None:
     page.locator("[data-testid=stSidebarNav]").get_by_role("link", name=name).click()
 
 
-def shoot(page: Page, folder: Path, name: str) -> None:
+def shoot(page: Page, folder: Path, name: str, looks: Sequence[tuple[str, int]] = LOOKS) -> None:
     """The whole page in both modes and widths, and that nothing sticks out sideways."""
-    for mode, width in LOOKS:
+    for mode, width in looks:
         page.emulate_media(color_scheme=mode)  # type: ignore[arg-type]
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(1500)

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from bench.driving import running_app
 from study.store import Study
-from tests.browser.test_main_job import PATIENCE, go, shoot
+from tests.browser.test_main_job import LOOKS, PATIENCE, go, shoot
 from tests.ui import tiny
 
 pytestmark = pytest.mark.browser
@@ -85,7 +85,7 @@ def test_every_view_draws_its_figure(page: Page, screenshots: Path) -> None:
         expect(page.get_by_role("heading", name=view, exact=True)).to_be_visible()
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
         expect(page.get_by_text("How to read it").first).to_be_visible()
-        shoot(page, screenshots, f"survival-{view.lower().replace(' ', '-')}")
+        shoot(page, screenshots, f"survival-{view.lower().replace(' ', '-')}", looks=(LOOKS[0], LOOKS[3]))
 
 
 def test_the_chosen_model_is_the_one_that_scores(page: Page, places: dict[str, str]) -> None:
