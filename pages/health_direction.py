@@ -14,6 +14,7 @@ page.masthead(
 checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
 cohort = page.require(state.cohort, "There is no model, so there is no health direction")
 editing = state.editing()
+page.guessing(cohort)
 
 with st.container(key="journey-controls"):
     wish = controls(cohort, checkpoint)

@@ -101,4 +101,7 @@ def model_standing(study: Study, name: str = "photo") -> Standing:
         reasons.append(f"{len(now - then)} of its patients were excluded since.")
     if then - now:
         reasons.append(f"{len(then - now)} excluded patients were taken back since.")
-    return Standing("stale" if reasons else "done", tuple(reasons), int(report.get("patients", 0)), len(known))
+    facts = {"harrell": report["harrell"]} if isinstance(report.get("harrell"), dict) else {}
+    return Standing(
+        "stale" if reasons else "done", tuple(reasons), int(report.get("patients", 0)), len(known), facts=facts
+    )

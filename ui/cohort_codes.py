@@ -131,6 +131,9 @@ def _cell(found: Opened, row: Mapping[Hashable, Any], called: dict[str, str], ur
 
 def survival(found: Opened) -> None:
     """Whether inversion error or photo quality predicts survival, in words and figures."""
+    if not found.study.has_latents:
+        page.note("Told here as soon as the codes are made.")
+        return
     try:
         with st.spinner("Asking whether the error predicts survival"):
             answer = _survival(found.key, found)

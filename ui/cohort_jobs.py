@@ -83,6 +83,12 @@ def standing(found: Opened) -> None:
         st.markdown("**Photo model**")
         model = model_standing(found.study)
         _told(model.state, f"fitted on {model.done:,} of {model.total:,} patients", model.reasons)
+        if model.facts:
+            c = model.facts["harrell"]
+            page.note(
+                f"Harrell's C out of fold: {c['value']:.3f} (95 % CI {c['low']:.3f} to {c['high']:.3f}; 0.5 is "
+                "guessing). More on Home."
+            )
         page.note("Nested cross-validation by patient; takes minutes for hundreds of patients.")
         if found.study.has_latents:
             start_button(found, "fit", "Fit the photo model", model.state != "done")

@@ -11,6 +11,7 @@ import streamlit as st
 from latent.edit import EditState
 from ui import page, pictures, resources, state, strips, tuning
 from ui.jobs import Job
+from ui.reach import bounds
 from ui.scrubber import scrubber
 from ui.text import GLOSSARY
 from ui.wish import PATIENT, Wish, code_of, reachable, set_controls
@@ -113,7 +114,7 @@ def scrub(editing: Editing, cohort: Cohort) -> None:
         _download("Animation (GIF)", lambda: pictures.animation(strip.frames), "health_direction.gif", "image/gif")
         _download("Numbers (CSV)", lambda: strips.table(strip, cohort), "health_direction.csv", "text/csv")
     page.note(
-        f"At rest at HR {strips.hr_text(strip, at)} to the start. {strips.beyond(strip, cohort, at)}"
+        f"At rest at HR {strips.hr_text(strip, at)} to the start. {strips.beyond(strip, cohort, at)}{bounds(cohort)}"
         f"{TUNED_NOTE if shown.wish.tuned else ''}{IN_SAMPLE if shown.wish.source == PATIENT else ''}"
         "Pictures are drawn by a generator: they show what the model reads from faces, not how this person would look."
     )

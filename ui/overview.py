@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from study.errors import StudyError
-from ui import page, pictures, resources, state
+from ui import page, pictures, reach, resources, state
 from ui.page import facts, figure_row
 from ui.text import GLOSSARY, percent, plain_time
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from study.store import Study
     from ui.resources import Cohort
 
-HERO_DOUBLINGS, HERO_FRAMES = 3, 7
+HERO_A_SIDE = 3  # frames on either side of the start
 SAMPLES, SAMPLE_PSI = 8, 0.7
 
 
@@ -101,6 +101,7 @@ def performance(cohort: Cohort) -> None:
             ("Share of it recovered", percent(share["value"]), _percents(share), GLOSSARY["recovered"]),
         ]
         figure_row("ceiling", ceiling_row, columns=3)
+    page.guessing(cohort)
     what = report.get("label") or f"{report['penalty']} Cox on the W+ codes"
     page.note(
         f"All figures are out-of-fold over {report['patients']:,} patients with {report['events']:,} events: "
@@ -133,26 +134,27 @@ def hero(cohort: Cohort, checkpoint: Checkpoint) -> None:
     page.face_strip(
         uris,
         labels,
-        HERO_FRAMES // 2,
+        HERO_A_SIDE,
         ("lower modelled hazard", "higher modelled hazard"),
         "Face moved along the health direction",
     )
     page.note(
         f"{kind.capitalize()} {patient}, near the cohort's median risk, moved along the health direction of the "
-        "study's photo model. Labels: hazard ratio to the middle face. Every picture is drawn by the generator."
+        f"study's photo model. Labels: hazard ratio to the middle face. {reach.bounds(cohort)}Every picture is "
+        "drawn by the generator."
     )
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _hero(stamp: str, _cohort: Cohort, _checkpoint: Checkpoint) -> tuple[list[str], list[str], str]:
-    from study.direction import edit_strip, health_direction, log_hr_steps
+    from study.direction import edit_strip, health_direction
 
     scores: Any = _cohort.model.oof_log_hr_
     middle = int(np.argmin(np.abs(scores)))
-    steps = log_hr_steps(HERO_DOUBLINGS * float(np.log(2.0)), HERO_FRAMES)
+    steps = reach.steps_to(reach.end_of(scores), HERO_A_SIDE)
     direction = health_direction(_cohort.study, "coefficients")
     strip = edit_strip(_cohort.study, _checkpoint, _cohort.codes[middle], direction, steps)
-    labels = ["× 1/8", "× 1/4", "× 1/2", "start", "× 2", "× 4", "× 8"]
+    labels = [reach.label(float(np.exp(step))) for step in steps]
     return [pictures.data_uri(frame) for frame in strip.frames], labels, str(_cohort.table["patient_id"].iloc[middle])
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
     from study.store import Study
+    from ui.resources import Cohort
 
 Opened = TypeVar("Opened")
 RESEARCH_USE = (
@@ -113,6 +114,18 @@ def require(opener: Callable[[], Opened], what: str) -> Opened:
 def unavailable(what: str, sentence: str) -> None:
     """Say in a sentence why something cannot be shown."""
     st.warning(sentence, title=what, icon=":material/report:")
+
+
+def guessing(cohort: Cohort) -> None:
+    """Warn where the study's model has not been shown to rank patients better than guessing."""
+    c = cohort.model.oof_c_
+    if c.low <= 0.5:
+        st.warning(
+            f"Its out-of-fold C is {c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}), and 0.5 is guessing. A score, "
+            "or a face moved along the model's direction, may mean nothing here. More patients with events help most.",
+            title="This model has not been shown to tell anything",
+            icon=":material/casino:",
+        )
 
 
 def facts(rows: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from ui import figures, pictures
 from ui.jobs import Job
-from ui.page import facts, figure_row, heat_legend, note, picture
+from ui.page import facts, figure_row, guessing, heat_legend, note, picture
 from ui.state import SENTENCES, Portrait, basis
 from ui.text import GLOSSARY, number, ordinal, percent, plain_time, ratio, signed
 
@@ -140,6 +140,7 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
         f"No interval is given for one face: the model's own measure of trust is its out-of-fold C over the cohort, "
         f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
     )
+    guessing(cohort)
     if patient:
         st.info(_in_cohort(cohort, patient), icon=":material/group:")
     elif study.simulated:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ui import figures, pictures
+from ui.reach import end_of, marks, steps_to
 from ui.scrubber import pack
 from ui.text import THIN, plain_time, ratio, signed
 
@@ -23,24 +24,15 @@ if TYPE_CHECKING:
     from ui.resources import Cohort
     from ui.wish import Wish
 
-DOUBLINGS = 3  # the slider runs from HR x 1/8 to HR x 8
-FRAMES_A_DOUBLING = 8
+FRAMES_A_SIDE = 24  # of the unedited face
 BATCH = 7  # frames between two progress reports
 POINTS = 121  # of each curve sent to the browser
 BINS = 32
-SIGNS = {-3: "1/8", -2: "1/4", -1: "1/2", 1: "2", 2: "4", 3: "8"}
 BANDS = {"All": None, "Coarse": (0.0, 0.35), "Middle": (0.35, 0.65), "Fine": (0.65, 1.0)}
 BAND_HELP = (
     "Which layers of the code move. Coarse: shape of head and face. Middle: features, hair. Fine: colour, skin. "
     "Whatever moves is scaled so that the step still changes the modelled hazard by exactly what its label says."
 )
-
-
-def slider_steps(doublings: int = DOUBLINGS, per_doubling: int = FRAMES_A_DOUBLING) -> NDArray[np.float64]:
-    """Steps in log-HR, evenly from HR 1/2^d to 2^d, the unedited face exactly in the middle."""
-    from study.direction import log_hr_steps
-
-    return log_hr_steps(doublings * float(np.log(2.0)), 2 * doublings * per_doubling + 1)
 
 
 def band_layers(name: str, num_ws: int) -> tuple[int, int] | None:
@@ -66,7 +58,7 @@ def render(
     """
     from study.direction import Strip, edit_strip
 
-    steps = slider_steps()
+    steps = steps_to(end_of(cohort.model.oof_log_hr_), FRAMES_A_SIDE)
     parts: list[Strip] = []
     for start in range(0, len(steps), BATCH):
         report.check()
@@ -118,7 +110,7 @@ def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:
         "cohort": [{"label": name, "values": rounded(values, 4)} for name, values in figures.quarters_on(cohort, grid)],
         "histogram": {"edges": rounded(edges, 3), "counts": [int(count) for count in counts]},
         "origin": len(strip.steps) // 2,
-        "ticks": ticks(len(strip.steps)),
+        "ticks": marks(strip.steps),
         "time_ticks": [plain_time(t) for t in figures.round_times(end)],
         "time_unit": unit,
         "time_title": f"{unit} since the photo",
@@ -137,30 +129,16 @@ def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:
     }
 
 
-def ticks(count: int) -> list[dict[str, Any]]:
-    """Labels under the slider, at whole doublings of the hazard."""
-    middle = count // 2
-    each = middle // DOUBLINGS
-    return [
-        {
-            "index": middle + d * each,
-            "label": "start" if d == 0 else f"\u00d7{THIN}{SIGNS[d]}",
-            "major": True,
-        }
-        for d in range(-DOUBLINGS, DOUBLINGS + 1)
-    ]
-
-
 def rounded(values: NDArray[np.float64] | Sequence[float], digits: int) -> list[float | None]:
     """Plain numbers; None where there is no value (beyond the follow-up)."""
     return [None if np.isnan(v) else round(float(v), digits) for v in values]
 
 
 def sheet(strip: Strip) -> bytes:
-    """One frame a doubling, side by side with their labels, as a PNG."""
-    marks = ticks(len(strip.steps))
-    labels = [str(mark["label"]).replace(THIN, " ").replace("\u00d7", "x") for mark in marks]  # Pillow's font has no ×
-    return pictures.encode(pictures.strip(strip.frames[[mark["index"] for mark in marks]], labels))
+    """One frame a label of the slider, side by side, as a PNG."""
+    shown = marks(strip.steps)
+    labels = [str(mark["label"]).replace(THIN, " ").replace("\u00d7", "x") for mark in shown]  # Pillow's font has no ×
+    return pictures.encode(pictures.strip(strip.frames[[mark["index"] for mark in shown]], labels))
 
 
 def beyond(strip: Strip, cohort: Cohort, index: int) -> str:

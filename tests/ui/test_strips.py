@@ -2,15 +2,20 @@
 
 import json
 from dataclasses import replace
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import ImageFont
 
 from latent.edit import synthesize
 from study.direction import health_direction
 from tests.ui.conftest import Places
-from ui import pictures, strips
+from ui import pictures, reach, strips
 from ui.jobs import Job
 from ui.resources import Cohort
 from ui.scrubber import unpack
@@ -34,12 +39,42 @@ def shown(places: Places, cohort: Cohort) -> strips.Shown:
     return strips.Shown(job.result, "A face", direction, code, Wish("Patient", "P0004", "coefficients", "All", ""))
 
 
+def words(marks: list[dict[str, Any]]) -> list[str]:
+    return [m["label"].replace("\u2009", "") for m in marks]
+
+
 def test_labels_stand_where_the_hazard_doubles_exactly() -> None:
-    steps = strips.slider_steps()
-    marks = strips.ticks(len(steps))
+    steps = reach.steps_to(8.0, strips.FRAMES_A_SIDE)
+    marks = reach.marks(steps)
     assert [round(float(np.exp(steps[m["index"]])), 9) for m in marks] == [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
-    assert [m["label"].replace("\u2009", "") for m in marks] == ["×1/8", "×1/4", "×1/2", "start", "×2", "×4", "×8"]
+    assert words(marks) == ["×1/8", "×1/4", "×1/2", "start", "×2", "×4", "×8"]
     assert len(steps) >= 25
+
+
+@pytest.mark.parametrize("end", reach.PARTS)
+def test_every_range_has_its_labels_at_what_they_say(end: float) -> None:
+    steps = reach.steps_to(end, strips.FRAMES_A_SIDE)
+    marks = reach.marks(steps)
+    assert marks[-1]["index"] == len(steps) - 1
+    assert len(marks) == 2 * reach.PARTS[end] + 1
+    told = [1.0 if word == "start" else float(Fraction(word[1:])) for word in words(marks)]
+    assert np.allclose(told, np.exp(steps[[m["index"] for m in marks]]), atol=0.006)
+
+
+@given(st.floats(1e-6, 10), st.integers(2, 400))
+def test_a_face_is_moved_as_far_as_the_cohort_spreads(spread: float, n: int) -> None:
+    scores = np.resize([-spread, spread], 2 * n)
+    end = reach.end_of(scores)
+    widest = reach.DEVIATIONS * spread
+    assert np.log(end) <= widest or end == min(reach.PARTS)
+    assert all(np.log(wider) > widest for wider in reach.PARTS if wider > end)
+
+
+def test_a_cohort_whose_scores_hardly_differ_is_told_where_the_range_ends(cohort: Cohort) -> None:
+    flat = replace(cohort, model=SimpleNamespace(oof_log_hr_=np.array([-0.03, 0.03])))
+    assert reach.bounds(flat).startswith("The range ends at ×\u20091.1: scores of this cohort spread by 0.03")
+    wide = replace(cohort, model=SimpleNamespace(oof_log_hr_=np.array([-0.6, 0.6])))
+    assert reach.bounds(wide) == ""
 
 
 @pytest.mark.parametrize("num_ws", [6, 8, 10, 12, 14, 18])
@@ -92,7 +127,7 @@ def test_the_strip_to_take_away_has_readable_labels(shown: strips.Shown, monkeyp
     strips.sheet(shown.strip)
     font = ImageFont.load_default(size=21)
     missing = bytes(font.getmask("\uffff"))
-    assert len(written) == 7
+    assert len(written) == len(reach.marks(shown.strip.steps)) >= 3
     assert all(bytes(font.getmask(letter)) != missing for letter in set("".join(written)) - {" "})
 
 
@@ -107,4 +142,6 @@ def test_downloads(shown: strips.Shown, cohort: Cohort) -> None:
     assert len(lines) == len(shown.strip.steps) + 1
     assert lines[0].startswith("step_log_hr,step_hr,log_hr_to_median,percentile,survival_12_months")
     assert strips.sheet(shown.strip).startswith(b"\x89PNG")
-    assert strips.hr_text(shown.strip, len(shown.strip.steps) - 1).startswith("×\u20098.00 (log-HR +2.08)")
+    end = reach.end_of(cohort.model.oof_log_hr_)
+    told = strips.hr_text(shown.strip, len(shown.strip.steps) - 1)
+    assert told.startswith(f"×\u2009{end:.2f} (log-HR +{np.log(end):.2f})")
