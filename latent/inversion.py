@@ -77,7 +77,7 @@ class InversionSettings:
 # Chosen on held-out portraits (docs/methods.md has the figures).
 PRESETS: Mapping[str, InversionSettings] = {
     "fast": InversionSettings("fast", steps=12),
-    "balanced": InversionSettings("balanced", steps=28),
+    "balanced": InversionSettings("balanced", steps=31),
     "faithful": InversionSettings("faithful", steps=90),
 }
 
