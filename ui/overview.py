@@ -115,7 +115,7 @@ def performance(cohort: Cohort) -> None:
 
 
 def _interval(figure: dict[str, float], digits: int = 3) -> str:
-    return f"95 % CI {figure['low']:.{digits}f} to {figure['high']:.{digits}f}"
+    return f"95 % CI {figure['low']:.{digits}f} to {figure['high']:.{digits}f}".replace("-", "\u2212")
 
 
 def _percents(figure: dict[str, float]) -> str:

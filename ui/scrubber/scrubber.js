@@ -5,6 +5,7 @@ const SVG = "http://www.w3.org/2000/svg"
 const PLAY_SECONDS = 4 // one sweep from end to end
 const COMMIT_AFTER = 250 // ms of rest before the server hears of a new position
 const HEAT_FULL = 0.25 // a mean difference of a quarter of the grey range gets the full colour
+const TICK_STEPS = [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01] // log-HR between two marks under the histogram
 const HEAT_STOPS = [[38, 22, 66], [178, 58, 78], [244, 150, 70], [255, 236, 170]]
 const views = new WeakMap()
 
@@ -239,9 +240,12 @@ class View {
       element("rect", { class: "bar", x: x(edges[i]) + 0.5, width: Math.max(x(edges[i + 1]) - x(edges[i]) - 1, 0.5), y: base - tall, height: tall }, svg)
     })
     element("line", { class: "axis", x1: left, x2: width - right, y1: base, y2: base }, svg)
-    for (let value = Math.ceil(low); value <= high; value++) {
+    const step = TICK_STEPS.find(candidate => (high - low) / candidate >= 2) ?? TICK_STEPS.at(-1)
+    const digits = Math.max(0, -Math.floor(Math.log10(step)))
+    for (let i = Math.ceil(low / step); i * step <= high; i++) {
+      const value = i * step
       element("line", { class: "axis", x1: x(value), x2: x(value), y1: base, y2: base + 4 }, svg)
-      element("text", { class: "tick", x: x(value), y: base + 17, "text-anchor": "middle" }, svg, value === 0 ? "median" : signed(value, 0))
+      element("text", { class: "tick", x: x(value), y: base + 17, "text-anchor": "middle" }, svg, i === 0 ? "median" : signed(value, digits))
     }
     element("text", { class: "axis-title", x: width - right + 8, y: base + 17 }, svg, "log-HR")
     element("line", { class: "start-marker", x1: x(header.score[header.origin]), x2: x(header.score[header.origin]), y1: 0, y2: base }, svg)
