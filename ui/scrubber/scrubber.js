@@ -245,7 +245,8 @@ class View {
     for (let i = Math.ceil(low / step); i * step <= high; i++) {
       const value = i * step
       element("line", { class: "axis", x1: x(value), x2: x(value), y1: base, y2: base + 4 }, svg)
-      element("text", { class: "tick", x: x(value), y: base + 17, "text-anchor": "middle" }, svg, i === 0 ? "median" : signed(value, digits))
+      const anchor = x(value) < 18 ? "start" : "middle"
+      element("text", { class: "tick", x: x(value), y: base + 17, "text-anchor": anchor }, svg, i === 0 ? "median" : signed(value, digits))
     }
     element("text", { class: "axis-title", x: width - right + 8, y: base + 17 }, svg, "log-HR")
     element("line", { class: "start-marker", x1: x(header.score[header.origin]), x2: x(header.score[header.origin]), y1: 0, y2: base }, svg)
