@@ -10,7 +10,8 @@ units of a code drawn from W. Noise is fixed because a detail that hides in the
 noise maps is lost to whatever reads the code.
 
 The search runs in whitened coordinates of W (`whitening.Whitening`): one step length suits all models and axes, and a
-code leaves the distribution only where the photo pulls it.
+code leaves the distribution only where the photo pulls it. Two steps are Adam's, then a limited-memory
+BFGS takes over (`latent.curvature`), which learns from the same gradients how the axes hang together.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch.nn import functional as F
 
 from faces.align import resize
 from latent.checkpoints import Checkpoint
+from latent.curvature import Curvature
 from latent.errors import Cancelled, InversionError
 from latent.images import to_tensor, to_uint8
 from latent.inversion_loss import InversionLoss
@@ -39,21 +41,26 @@ from latent.whitening import Whitening
 START_SAMPLES, START_PSI = 48, 0.7  # faces looked at for a start where the checkpoint has no encoder
 ADAM_BETAS = (0.7, 0.99)  # little momentum: a search has tens of steps, not thousands
 ADAM_EPSILON = 1e-8
-RAMP_UP, RAMP_DOWN = 0.05, 0.5  # shares of the steps over which the step length rises and falls
+RAMP_UP, RAMP_DOWN = 0.05, 0.5  # shares of the steps over which Adam's step length rises and falls
+ADAM_STEPS = 2  # of them before curvature is known
+BEYOND = 1.3  # times the quasi-Newton step: it falls short, because the loss is less curved further on
+WORSE = 1.5  # times the loss before: a photo whose quasi-Newton step led there goes back to its best code
 MAX_STRIKES = 4  # times a photo may be set back after a loss that is no number
 
 
 @dataclass(frozen=True)
 class InversionSettings:
-    """How hard to try, and what for. `learning_rate` is in standard deviations of W a step; steps 0 is the start alone.
+    """How hard to try, and what for. `learning_rate` is in standard deviations of W a step, with a memory its longest;
+    steps 0 is the start alone.
 
-    perceptual, identity, pixel, plausibility: the weights a_p, a_i, a_x, a_m above.
+    perceptual, identity, pixel, plausibility: the weights a_p, a_i, a_x, a_m above. memory: steps that the quasi-Newton
+    method remembers; 0 leaves all steps to Adam.
     A photo stops early when its loss fell by less than `tolerance` (relative) over `patience` steps.
     """
 
     name: str
     steps: int
-    learning_rate: float = 0.15
+    learning_rate: float = 0.2
     perceptual: float = 4.0
     identity: float = 0.1
     pixel: float = 1.0
@@ -61,11 +68,14 @@ class InversionSettings:
     patience: int = 25
     tolerance: float = 0.005
     seed: int = 0
+    memory: int = 30
 
     def __post_init__(self) -> None:
         weights = (self.perceptual, self.identity, self.pixel, self.plausibility)
         if self.steps < 0 or self.patience < 1 or not 0 < self.learning_rate < 10 or not 0 <= self.tolerance < 1:
             raise InversionError("Inversion settings need steps >= 0, patience >= 1, a learning rate in (0, 10).")
+        if not 0 <= self.memory <= 100:
+            raise InversionError("Inversion settings need a memory of 0 to 100 steps.")
         if min(weights) < 0 or not all(math.isfinite(weight) for weight in weights) or not self.perceptual + self.pixel:
             raise InversionError("Inversion weights must be finite and not negative, with perceptual or pixel above 0.")
 
@@ -154,7 +164,7 @@ def start_codes(checkpoint: Checkpoint, targets: Tensor, seed: int = 0) -> Tenso
 
 
 class _Search:
-    """Adam on whitened codes of N photos at once, each with its own convergence; who is done leaves the batch."""
+    """Adam, then L-BFGS, on whitened codes of N photos at once, each by itself; who is done leaves the batch."""
 
     def __init__(self, checkpoint: Checkpoint, targets: Tensor, settings: InversionSettings) -> None:
         self.generator, self.settings = checkpoint.generator, settings
@@ -164,9 +174,12 @@ class _Search:
         self.x, self.rest = self.whitening.split(start)
         n = len(targets)
         self.best = torch.full((n,), math.inf, device=targets.device)
+        self.last = self.best.clone()  # loss before the newest step
+        self.newton = torch.zeros(n, dtype=torch.bool, device=targets.device)  # whose newest step was quasi-Newton
         self.best_x = self.x.clone()
         self.first_moment, self.second_moment = torch.zeros_like(self.x), torch.zeros_like(self.x)
         self.updates = torch.zeros(n, device=targets.device)
+        self.curvature = Curvature(n, self.x[0].numel(), settings.memory, targets.device)
         self.rate = torch.ones(n, device=targets.device)
         self.strikes = [0] * n
         self.best_history: list[Tensor] = []
@@ -193,8 +206,11 @@ class _Search:
         self.best_history.append(self.best.clone())
         if not last:
             self._set_back(rows[~sound], first=number == 0)
-            moving = rows[sound]
-            self._move(moving, gradient[sound], step_length(number / self.settings.steps))
+            lost = sound & self.newton[rows] & (total > WORSE * self.last[rows])
+            self.last[rows[sound]] = total[sound]
+            self._forget(rows[lost])
+            going = sound & ~lost
+            self._move(rows[going], gradient[going], number)
         return pictures.detach()
 
     def _record(self, rows: Tensor, terms: dict[str, Tensor], sound: Tensor) -> None:
@@ -212,12 +228,18 @@ class _Search:
                     f"The inversion of photo {row + 1} broke down: the model's picture or its error is not a number. "
                     "Check the checkpoint, or choose another inversion preset."
                 )
-        self.x[rows] = self.best_x[rows]
-        self.first_moment[rows], self.second_moment[rows], self.updates[rows] = 0.0, 0.0, 0.0
+        self._forget(rows)
         self.rate[rows] *= 0.5
 
-    def _move(self, rows: Tensor, gradient: Tensor, length: float) -> None:
-        """Adam (Kingma & Ba 2015, algorithm 1), a state a photo."""
+    def _forget(self, rows: Tensor) -> None:
+        """Photos that went astray go on from their best code as if they began there."""
+        self.x[rows] = self.best_x[rows]
+        self.first_moment[rows], self.second_moment[rows], self.updates[rows] = 0.0, 0.0, 0.0
+        self.curvature.forget(rows)
+        self.newton[rows] = False
+
+    def _move(self, rows: Tensor, gradient: Tensor, number: int) -> None:
+        """One step of each photo: Adam's (Kingma & Ba 2015, algorithm 1), or what `_curved` makes of it."""
         beta1, beta2 = ADAM_BETAS
         self.updates[rows] += 1
         self.first_moment[rows] = beta1 * self.first_moment[rows] + (1 - beta1) * gradient
@@ -225,8 +247,22 @@ class _Search:
         count = self.updates[rows][:, None, None]
         mean = self.first_moment[rows] / (1 - beta1**count)
         spread = (self.second_moment[rows] / (1 - beta2**count)).sqrt() + ADAM_EPSILON
-        rate = self.rate[rows][:, None, None] * (self.settings.learning_rate * length)
-        self.x[rows] -= rate * mean / spread
+        rate = self.rate[rows][:, None, None]
+        step = rate * (self.settings.learning_rate * step_length(number / self.settings.steps)) * mean / spread
+        if self.settings.memory:
+            step = self._curved(rows, gradient, step, spread, number)
+        self.x[rows] -= step
+
+    def _curved(self, rows: Tensor, gradient: Tensor, step: Tensor, spread: Tensor, number: int) -> Tensor:
+        """What takes the place of Adam's step (n, num_ws, k): after the first steps, where curvature is known, that of
+        L-BFGS with Adam's scales as its first guess, no longer than the learning rate (root mean square over axes)."""
+        self.curvature.learn(rows, self.x[rows].flatten(1), gradient.flatten(1))
+        self.newton[rows] = self.curvature.known(rows) & (number >= ADAM_STEPS)
+        newton = BEYOND * self.curvature.direction(rows, gradient.flatten(1), 1 / spread.flatten(1)).view_as(step)
+        longest = self.rate[rows][:, None, None] * self.settings.learning_rate
+        size = newton.square().mean((1, 2), keepdim=True).sqrt()
+        newton = newton * (longest / size.clamp_min(1e-12)).clamp_max(1.0)
+        return torch.where(self.newton[rows][:, None, None], newton, step)
 
     def drop_converged(self) -> None:
         """Take photos off the batch whose best loss has not fallen enough lately."""
