@@ -13,7 +13,10 @@ CURVED = 1e-10  # least <s, y> of a pair that is kept, relative to <s, s>: below
 
 
 class Curvature:
-    """Pairs s (steps) and y (changes of the gradient) of n searches over p numbers, the newest `memory` of each."""
+    """Pairs s (steps) and y (changes of the gradient) of n searches over p numbers, the newest `memory` of each.
+
+    Which searches are meant is said by `rows` (k,), ascending.
+    """
 
     def __init__(self, n: int, p: int, memory: int, device: torch.device | str) -> None:
         self.memory = memory
@@ -21,6 +24,7 @@ class Curvature:
         self._changes = torch.zeros(n, memory, p, device=device)
         self._inverse = torch.zeros(n, memory, device=device)  # 1 / <s, y>; 0 where there is no pair
         self._x, self._gradient = torch.zeros(n, p, device=device), torch.zeros(n, p, device=device)
+        self._filled = 0  # places of the newest pairs that any search has used so far, at most `memory`
         self._begun = torch.zeros(n, dtype=torch.bool, device=device)
 
     def learn(self, rows: Tensor, x: Tensor, gradient: Tensor) -> None:
@@ -31,6 +35,7 @@ class Curvature:
         product = (step * change).sum(1)
         kept = self._begun[rows] & (product > CURVED * step.square().sum(1))
         new = rows[kept]
+        self._filled = min(self.memory, self._filled + 1)
         for stored, value in (
             (self._steps, step[kept]),
             (self._changes, change[kept]),
@@ -47,15 +52,18 @@ class Curvature:
 
     def direction(self, rows: Tensor, gradient: Tensor, scales: Tensor) -> Tensor:
         """H g, (k, p): to be taken off x. scales (k, p): the diagonal of the first guess of H, up to a factor."""
-        steps, changes, inverse = self._steps[rows], self._changes[rows], self._inverse[rows]
+        used = slice(self.memory - max(self._filled, 1), None)
+        stored = (self._steps, self._changes, self._inverse)
+        everyone = len(rows) == len(self._begun)
+        steps, changes, inverse = (part[:, used] if everyone else part[rows, used] for part in stored)
         q, shares = gradient.clone(), torch.zeros_like(inverse)
-        for j in range(self.memory - 1, -1, -1):
+        for j in range(inverse.shape[1] - 1, -1, -1):
             shares[:, j] = inverse[:, j] * (steps[:, j] * q).sum(1)
             q -= shares[:, j, None] * changes[:, j]
         newest = changes[:, -1]
         curved = (newest * scales * newest).sum(1) * inverse[:, -1]
         r = scales * q / torch.where(curved > 0, curved, torch.ones_like(curved))[:, None]
-        for j in range(self.memory):
+        for j in range(inverse.shape[1]):
             r += (shares[:, j] - inverse[:, j] * (changes[:, j] * r).sum(1))[:, None] * steps[:, j]
         return r
 
