@@ -37,7 +37,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         persist_state="session",
         width=220,
         help=f"How long the code is searched for. The cohort's own codes were made with “{own}”: with another effort "
-        "the score is not quite on the cohort's scale. " + GLOSSARY["inversion"],
+        "the score is not quite on the cohort's scale. " + GLOSSARY["inversion"] + " " + GLOSSARY["efforts"],
     )
     st.button(
         "Find the code and score it",
