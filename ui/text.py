@@ -11,9 +11,9 @@ GLOSSARY = {
     "W+": "W+ is the space of codes a StyleGAN2 generator draws a face from: one vector for each of its layers, "
     "coarse layers first (pose, shape), fine layers last (colour, texture).",
     "inversion": "Inversion searches the code in W+ whose rendered face comes closest to the photo.",
-    "efforts": "Measured with `python -m bench invert` on 14 held-out portraits of 128 px (medians; 0 is identical): "
-    "**fast** leaves a face-feature distance of 0.065 and an identity distance of 0.113, **balanced** 0.041 and 0.069 in "
-    "2.4 times the time, **faithful** 0.028 and 0.045 in 6.8 times the time.",
+    "efforts": "Medians of 14 held-out portraits of 128 px (`python -m bench invert`; 0 is identical): **fast** leaves "
+    "a face-feature distance of 0.065 and an identity distance of 0.113; **balanced**, in 2.4 times the time, 0.041 "
+    "and 0.069; **faithful**, in 6.8 times the time, 0.028 and 0.045.",
     "log-HR": "Natural logarithm of the hazard ratio between this face and the cohort's median face. "
     "0 is the median; +0.69 doubles the modelled hazard; \u22120.69 halves it.",
     "step": "Hazard ratio between the face drawn and the face at the start. A step of ×\u20092 doubles the hazard that "
