@@ -11,9 +11,9 @@ GLOSSARY = {
     "W+": "W+ is the space of codes a StyleGAN2 generator draws a face from: one vector for each of its layers, "
     "coarse layers first (pose, shape), fine layers last (colour, texture).",
     "inversion": "Inversion searches the code in W+ whose rendered face comes closest to the photo.",
-    "efforts": "Medians of 14 held-out portraits of 128 px (`python -m bench invert`; 0 is identical): **fast** leaves "
-    "a face-feature distance of 0.065 and an identity distance of 0.113; **balanced**, in 2.4 times the time, 0.041 "
-    "and 0.069; **faithful**, in 6.8 times the time, 0.028 and 0.045.",
+    "efforts": "Medians of 50 held-out portraits of 128 px (`python -m bench invert`; 0 is identical): **fast** leaves "
+    "a face-feature distance of 0.066 and an identity distance of 0.115; **balanced**, in 2.4 times the time, 0.042 "
+    "and 0.068; **faithful**, in 6.7 times the time, 0.028 and 0.046.",
     "log-HR": "Natural logarithm of the hazard ratio between this face and the cohort's median face. "
     "0 is the median; +0.69 doubles the modelled hazard; \u22120.69 halves it.",
     "step": "Hazard ratio between the face drawn and the face at the start. A step of ×\u20092 doubles the hazard that "
