@@ -10,7 +10,7 @@ import streamlit as st
 from study.errors import StudyError
 from ui import page, pictures, reach, resources, state
 from ui.page import facts, figure_row
-from ui.text import GLOSSARY, percent, plain_time
+from ui.text import GLOSSARY, MINUS, percent, plain_time
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
@@ -115,7 +115,7 @@ def performance(cohort: Cohort) -> None:
 
 
 def _interval(figure: dict[str, float], digits: int = 3) -> str:
-    return f"95 % CI {figure['low']:.{digits}f} to {figure['high']:.{digits}f}".replace("-", "\u2212")
+    return f"95 % CI {figure['low']:.{digits}f} to {figure['high']:.{digits}f}".replace("-", MINUS)
 
 
 def _percents(figure: dict[str, float]) -> str:
