@@ -27,7 +27,7 @@ test: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy faces latent survival study
+	$(BIN)/mypy common faces latent survival study
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

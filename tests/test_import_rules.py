@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ("faces", "latent", "survival", "study")
+LIBRARY = ("common", "faces", "latent", "survival", "study")
 ROOMS = (*LIBRARY, "ui", "pages", "bench")
 FORBIDDEN = {
+    "common": {"streamlit", "ui", "pages", "bench", "tests", "faces", "latent", "survival", "study", "torch"},
     "faces": {"streamlit", "ui", "pages", "bench", "tests", "latent", "survival", "study"},
     "latent": {"streamlit", "ui", "pages", "bench", "tests", "survival", "study"},
     "survival": {"streamlit", "ui", "pages", "bench", "tests", "faces", "latent", "study", "torch"},
