@@ -8,10 +8,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from latent.checkpoints import save_checkpoint
 from latent.encoder import WPlusEncoder
 from latent.stylegan2 import Discriminator, Generator
+
+# No clocks: on a busy machine an example may take any time, and so may drawing it.
+settings.register_profile("no clocks", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clocks")
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def test_nearest_by_hand() -> None:
     assert not hits[0], "as near to another is not nearest"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12))
 def test_pictures_like_their_photos_are_found_and_swapped_ones_are_not(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)

@@ -55,7 +55,7 @@ def test_standardising_looks_at_training_rows_alone() -> None:
     np.testing.assert_allclose(found, [[-1, 0], [1, 0], [98, 0]])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 15), min_size=8, max_size=60), st.integers(2, 4), st.integers(0, 99))
 def test_folds_keep_patients_together_and_are_even(people: list[int], folds: int, seed: int) -> None:
     groups = np.array([f"p{i}" for i in people])

@@ -141,7 +141,7 @@ def test_no_aliasing_when_shrinking_much() -> None:
     assert abs(aligned.pixels.mean() - 127.5) < 3
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(angle=st.floats(-60, 60), scale=st.floats(0.6, 2.0), shift_x=st.floats(-20, 20), shift_y=st.floats(-20, 20))
 def test_turning_and_scaling_the_photo_leaves_the_aligned_face(
     astronaut: Photo, astronaut_face: Face, angle: float, scale: float, shift_x: float, shift_y: float
@@ -174,7 +174,7 @@ def test_detection_and_alignment_follow_a_tilt(astronaut: Photo, astronaut_face:
     assert np.hypot(*(after.quad - expected).T).max() < 0.04 * side
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     x=st.floats(-500, 500), y=st.floats(-500, 500), half=st.floats(1, 300), turn=st.floats(-3.2, 3.2),
     size=st.integers(16, 512), a=st.floats(-1, 2), b=st.floats(-1, 2),
@@ -256,7 +256,7 @@ def test_hostile_parameters(astronaut: Photo, centre: object, side: object, angl
     assert str(caught.value).endswith(".")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     height=st.integers(32, 90), width=st.integers(32, 90), x=st.floats(0, 1), y=st.floats(0, 1),
     side=st.floats(16, 300), angle=st.floats(-400, 400), size=st.integers(16, 80),

@@ -126,7 +126,7 @@ def test_what_is_no_zip_is_said(tmp_path: Path) -> None:
         PhotoArchive(tmp_path / "x.zip")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_anywhere_is_an_archive_error_or_harmless(tmp_path: Path, data: st.DataObject) -> None:
     buffer = io.BytesIO()

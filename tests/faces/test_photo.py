@@ -86,7 +86,7 @@ def test_all_orientations_come_out_upright(picture: Image.Image, orientation: in
     assert difference(photo, picture) <= (2.5 if format == "JPEG" else 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(orientation=st.integers(1, 8), height=st.integers(32, 50), width=st.integers(32, 50), seed=st.integers(0, 99))
 def test_orientation_law(orientation: int, height: int, width: int, seed: int) -> None:
     """Storing for any orientation and loading is the identity, for any shape."""

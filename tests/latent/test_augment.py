@@ -190,7 +190,7 @@ def test_draws_go_on_from_a_saved_state() -> None:
 # ---------------------------------------------------------------------------------------------------------------- laws
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(percentile=PERCENTILES, size=st.sampled_from([16, 32, 64]))
 def test_integer_translation_moves_pixels_and_reflects(percentile: float, size: int) -> None:
     images = noise(1, size)
@@ -201,7 +201,7 @@ def test_integer_translation_moves_pixels_and_reflects(percentile: float, size: 
     torch.testing.assert_close(pipe_of(xint=1.0)(images, percentile), want, rtol=0, atol=2e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(percentile=PERCENTILES)
 def test_flips_and_quarter_turns_move_pixels(percentile: float) -> None:
     """Nearly: sym6 is not quite symmetric, which the reference has too; a quarter pixel would show as 0.1."""
@@ -216,7 +216,7 @@ def test_flips_and_quarter_turns_move_pixels(percentile: float) -> None:
             torch.testing.assert_close(pipe(once, percentile), images, rtol=0, atol=0.06)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(percentile=st.floats(0.001, 0.999), size=st.sampled_from([16, 64]), level=st.floats(-1, 1))
 def test_geometry_leaves_a_plain_image(percentile: float, size: int, level: float) -> None:
     """However far it zooms out: there is image everywhere, by reflection."""
@@ -227,7 +227,7 @@ def test_geometry_leaves_a_plain_image(percentile: float, size: int, level: floa
     torch.testing.assert_close(pipe(images, percentile), images, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(percentile=PERCENTILES)
 def test_hue_and_saturation_keep_luma(percentile: float) -> None:
     images = noise(2, 16)
@@ -248,7 +248,7 @@ def test_colour_by_hand() -> None:
     torch.testing.assert_close(flipped, images - 2 * images.mean(dim=1, keepdim=True))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(angle=st.floats(-3.2, 3.2), zoom=st.floats(0.6, 1.6), x=st.floats(-9, 9), y=st.floats(-9, 9))
 def test_margins_hold_all_that_is_seen(angle: float, zoom: float, x: float, y: float) -> None:
     cos, sin = math.cos(angle) * zoom, math.sin(angle) * zoom
@@ -278,7 +278,7 @@ def test_a_band_limited_wave_is_sampled_where_it_should_be() -> None:
     torch.testing.assert_close(got[inner, inner], there[inner, inner], rtol=0, atol=0.02)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(size=st.integers(8, 70), margin=st.integers(0, 80), axis=st.sampled_from([-1, -2]))
 def test_products_and_their_adjoints(size: int, margin: int, axis: int) -> None:
     """Blocks equal the dense matrix, and the derivative is the product with the transpose."""
@@ -382,7 +382,7 @@ def test_strength_stands_still_at_the_target_and_ends_at_one() -> None:
         AdaptiveStrength(kimg=0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     signs=st.lists(st.lists(st.sampled_from([-1.0, 1.0]), min_size=1, max_size=6), min_size=2, max_size=20),
     stop=st.integers(1, 19),

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from faces.align import align
@@ -266,7 +266,6 @@ def test_patients_by_table(tmp_path: Path) -> None:
         patients_from_table(given, tmp_path / "none.csv", "picture", "id")
 
 
-@settings(deadline=None)
 @given(
     patients=st.lists(st.integers(0, 30).map(str), min_size=2, max_size=60).filter(lambda p: len(set(p)) > 1),
     share=st.floats(0.01, 0.99),

@@ -40,7 +40,7 @@ def log_hazard_change(direction: Direction, ws: np.ndarray, steps: np.ndarray, g
     return np.tensordot(moved - ws.astype(np.float64), gradient, axes=2)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=seeds, steps=st.lists(st.floats(-3, 3), min_size=1, max_size=5))
 def test_step_changes_log_hazard_by_itself(seed: int, steps: list[float]) -> None:
     gradient, codes = draw(seed)
@@ -51,7 +51,7 @@ def test_step_changes_log_hazard_by_itself(seed: int, steps: list[float]) -> Non
         np.testing.assert_allclose(change, steps, atol=1e-5 + rounding)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=seeds, band=st.tuples(st.integers(0, 5), st.integers(1, 6)).filter(lambda b: b[0] < b[1]))
 def test_band_keeps_the_step_or_refuses(seed: int, band: tuple[int, int]) -> None:
     gradient, codes = draw(seed)
@@ -67,7 +67,7 @@ def test_band_keeps_the_step_or_refuses(seed: int, band: tuple[int, int]) -> Non
         np.testing.assert_allclose(log_hazard_change(narrow, ws, np.array([0.7]), gradient), 0.7, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=seeds)
 def test_pattern_is_covariance_times_gradient(seed: int) -> None:
     gradient, codes = draw(seed)

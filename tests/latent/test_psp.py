@@ -134,7 +134,7 @@ def test_a_batch_gives_what_single_photos_give() -> None:
     torch.testing.assert_close(encoder(x)[1:2], encoder(x[1:2]), rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), channels=st.integers(1, 9))
 def test_normalisation_is_that_of_torch_in_evaluation(seed: int, channels: int) -> None:
     torch.manual_seed(seed)

@@ -63,7 +63,7 @@ def test_frechet_with_fewer_images_than_features() -> None:
     assert frechet(a, b) == pytest.approx(expected, rel=1e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, n=st.integers(3, 40), d=st.integers(1, 12))
 def test_frechet_laws(seed: int, n: int, d: int) -> None:
     """Zero to itself, symmetric, unmoved by a rotation and shift of both, quadratic in scale, order of rows free."""
@@ -116,14 +116,14 @@ def test_kernel_distance_is_unbiased_and_sees_a_difference() -> None:
     assert shifted > 5 * sd > 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS, n=st.integers(5, 30), d=st.integers(1, 6))
 def test_precision_and_recall_of_equal_sets_are_one(seed: int, n: int, d: int) -> None:
     rows = np.random.default_rng(seed).normal(size=(n, d))
     assert precision_recall(rows, rows[::-1]) == (1.0, 1.0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=SEEDS, scale=st.floats(0.01, 100))
 def test_precision_and_recall_swap_with_the_sets_and_do_not_see_scale(seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,6 +33,7 @@ from study.latents import Embedding, read_latents
 from study.store import Study
 from tests.study.conftest import patient_table, write_study
 from tests.study.engine_workers import SHAPE, Fake
+from tests.waiting import wait_until
 
 RAYS_OWN_WARNINGS = pytest.mark.filterwarnings("ignore")
 ROOT = Path(__file__).parents[2]
@@ -185,17 +185,13 @@ def test_driver_killed_in_the_middle(tmp_path: Path, make_checkpoint: Callable[[
     study = real_study(tmp_path / "s", 6)
     driver = subprocess.Popen(command(study, checkpoint), cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 300
-        while not list((study.path / PARTS).rglob("*.npz")) and time.monotonic() < until:
-            assert driver.poll() is None, "the command ended before it could be killed"
-            time.sleep(0.05)
+        wait_until(lambda: list((study.path / PARTS).rglob("*.npz")) or driver.poll() is not None)
+        assert driver.poll() is None, "the command ended before it could be killed"
         children = Path(f"/proc/{driver.pid}/task/{driver.pid}/children").read_text().split()
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    while any(alive(int(child)) for child in children) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not [child for child in children if alive(int(child))]
+    wait_until(lambda: not any(alive(int(child)) for child in children))
     assert not study.has_latents
     kept = len(list((study.path / PARTS).rglob("*.npz")))
     assert kept >= 1

@@ -36,7 +36,7 @@ def listed(folder: Path) -> dict[str, Exclusion]:
 
 
 @given(first=people, second=people)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_laws_of_taking_out_and_back(tmp_path: Path, first: list[str], second: list[str]) -> None:
     (tmp_path / FILE_NAME).unlink(missing_ok=True)
     assert exclude(tmp_path, first, "blurred") == list(dict.fromkeys(first))
@@ -117,7 +117,7 @@ def test_analysed_leaves_them_out_and_takes_them_back(tiny_study: Study) -> None
 
 
 @given(out=people, failed=people, coded=people)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_flow_loses_everyone_once_and_ends_at_the_analysis(
     tiny_study: Study, out: list[str], failed: list[str], coded: list[str]
 ) -> None:

@@ -228,7 +228,7 @@ def test_a_table_as_this_package_writes_it_is_understood() -> None:
 
 
 @given(st.lists(st.text("abcdefgh_ ID", min_size=1, max_size=8).map(str.strip), unique=True, min_size=1, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_proposal_never_uses_a_column_twice_and_always_makes_columns(header: list[str]) -> None:
     chosen = guess_columns(header)
     used = [name for name in chosen.values() if name]
@@ -239,7 +239,7 @@ def test_a_proposal_never_uses_a_column_twice_and_always_makes_columns(header: l
 
 
 @given(st.lists(st.sampled_from(["a/x.jpg", "b/x.jpg", "a/y.jpg", "z/a/y.jpg", "Y.png"]), unique=True, min_size=1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_whole_path_always_finds_its_own_photo(names: list[str]) -> None:
     find = Finder([Source("p", name, Path(name)) for name in names])
     for name in names:

@@ -144,7 +144,7 @@ def test_it_says_nothing_where_columns_are_wrong() -> None:
     assert len(findings) == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(25, 400))
 def test_sound_tables_of_any_size_are_not_called_doubles_or_reversed(seed: int, n: int) -> None:
     said = " ".join(told(sound(n, seed)))

@@ -191,7 +191,7 @@ def test_any_text_is_escaped(value: str) -> None:
     assert "<" not in tag("a", "x", href=value).removeprefix("<a").removesuffix("</a>").replace(">x", "")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(alphabet="<>/script&'\"!-\u2028 \\u003c", max_size=40))
 def test_no_figure_ends_its_script(value: str) -> None:
     made = go.Figure(go.Scatter(x=[1], y=[2], name=value))

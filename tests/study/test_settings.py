@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from study.errors import Findings, StudyError
@@ -18,7 +18,6 @@ def parse(text: str) -> tuple[Settings, Findings]:
 SCALARS = st.one_of(st.booleans(), st.integers(-(2**60), 2**60), st.floats(-1e9, 1e9), st.text(max_size=20))
 
 
-@settings(deadline=None)
 @given(
     title=st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).filter(str.strip),
     horizons=st.lists(st.floats(0.1, 900, allow_nan=False), min_size=1, max_size=5, unique=True),

@@ -115,7 +115,7 @@ def test_missing_and_shared_photos(tmp_path: Path) -> None:
         Study.open(folder)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.sampled_from(

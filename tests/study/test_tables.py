@@ -336,7 +336,7 @@ def table_or_sentence(data: bytes) -> None:
     assert raw is None or all(len(row) == len(raw.header) for row in raw.rows)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["openpyxl.xlsx", "xlsxwriter.xlsx"]),
     st.lists(st.tuples(st.integers(0, 5600), st.integers(0, 255)), min_size=1, max_size=6),
@@ -351,7 +351,7 @@ def test_changed_bytes_of_a_workbook_give_a_table_or_a_sentence(book: str, chang
 PARQUET = parquet_of(pa.table({"patient_id": ["a", "b"], "time_months": [1.0, 2.0], "event": [True, False]}))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, len(PARQUET) - 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_changed_bytes_of_a_parquet_file_give_a_table_or_a_sentence(changes: list[tuple[int, int]]) -> None:
     data = bytearray(PARQUET)

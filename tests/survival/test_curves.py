@@ -14,7 +14,7 @@ outcomes = st.lists(st.tuples(st.integers(1, 30), st.booleans()), min_size=1, ma
 
 
 @given(outcomes)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_kaplan_meier_falls_from_1_inside_its_limits(rows):
     time, event = (np.array(column) for column in zip(*rows, strict=True))
     curve = kaplan_meier(time, event)

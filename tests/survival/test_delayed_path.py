@@ -92,7 +92,7 @@ def test_optimality_conditions_hold_along_the_path(late):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_derivatives_by_the_linear_predictor(seed, strata):
     rng = np.random.default_rng(seed)
     time, event = rng.integers(2, 9, 14).astype(float), rng.random(14) < 0.7

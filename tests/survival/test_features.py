@@ -47,7 +47,7 @@ def test_variance_keeps_as_few_components_as_carry_it():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30), st.integers(1, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_gradient_obeys_the_sum_law(seed, rows, width):
     """The gradient of a sum of coefficients is the sum of the gradients."""
     rng = np.random.default_rng(seed)

@@ -104,7 +104,7 @@ def test_too_few_events_to_adjust_is_a_note():
 
 
 @given(st.integers(0, 10_000), st.booleans())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_scaled_residuals_have_the_coefficients_as_mean(seed, tied):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(80, 2))

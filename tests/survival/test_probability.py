@@ -33,7 +33,7 @@ def world(seed=0, n=300, decimals=9):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 8]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_auc_and_brier_are_scikit_survivals(seed, risk_decimals):
     time, event, lp, truth = world(seed, 120)
     times = evaluation_times(time, event, n=6)

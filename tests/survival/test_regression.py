@@ -111,7 +111,7 @@ def made(seed, n=60, p=3, decimals=1):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 8]), st.sampled_from(["efron", "breslow"]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_laws_of_the_fit(seed, decimals, ties):
     """A weight is a repeated patient (Breslow); units of a covariate change its coefficient alone; strata that are all
     one stratum change nothing; without ties both ways agree."""

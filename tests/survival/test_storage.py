@@ -50,7 +50,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), floats, min_size=1), st.dictionaries(words, st.floats(-1e308, 1e308)))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_arrays_and_numbers_round_trip(tmp_path_factory, arrays, meta):
     folder = tmp_path_factory.mktemp("model")
     write_model(folder, "thing-1", meta, arrays)

@@ -121,7 +121,7 @@ def test_bands():
         max_size=60,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_patient_is_in_one_level(values):
     groups = subgroups_of(pd.DataFrame({"age": values}))
     if groups:

@@ -19,9 +19,9 @@ from latent.checkpoints import load_checkpoint
 from tests.ui import tiny
 from tests.ui.conftest import Places
 from tests.ui.test_pages import png, words
+from tests.waiting import wait_until
 from ui.processes import Queue
 
-PATIENCE = 240.0  # s, for a crowded machine
 Opener = Callable[..., AppTest]
 
 
@@ -83,10 +83,7 @@ def test_without_a_checkpoint_it_says_so(shop: Shop) -> None:
 def wait_until_done(shop: Shop) -> str:
     """The one job of the queue comes to a good end; its id."""
     [job] = shop.queue.jobs()[0]
-    end = time.monotonic() + PATIENCE
-    while shop.queue.read(job.id).active:
-        assert time.monotonic() < end, shop.queue.tail(job.id)
-        time.sleep(0.1)
+    wait_until(lambda: not shop.queue.read(job.id).active, lambda: shop.queue.tail(job.id))
     assert shop.queue.read(job.id).state == "done", shop.queue.tail(job.id)
     return job.id
 

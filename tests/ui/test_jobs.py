@@ -37,18 +37,16 @@ def test_a_job_reports_and_returns() -> None:
 
 
 def test_progress_is_seen_while_it_runs() -> None:
-    go_on = threading.Event()
+    reported, go_on = threading.Event(), threading.Event()
 
     def work(report: Reporter) -> None:
         report(2.0, "half way", 7.0)
-        go_on.wait(10)
+        reported.set()
+        go_on.wait(60)
 
     job: Job[None] = Job("slow", work).start()
-    for _ in range(500):
-        seen = job.snapshot()
-        if seen.message == "half way":
-            break
-        time.sleep(0.01)
+    assert reported.wait(60)
+    seen = job.snapshot()
     assert (seen.state, seen.fraction, seen.seconds_left) == ("running", 1.0, 7.0)
     assert seen.active
     go_on.set()
@@ -75,17 +73,16 @@ def test_unknown_errors_go_to_the_log_and_not_to_the_page(caplog: pytest.LogCapt
 
 
 def test_cancel_stops_the_work_at_its_next_step() -> None:
-    steps = []
+    began = threading.Event()
 
     def work(report: Reporter) -> None:
         while True:
             report.check()
-            steps.append(1)
+            began.set()
             time.sleep(0.005)
 
     job: Job[None] = Job("endless", work).start()
-    while not steps:
-        time.sleep(0.005)
+    assert began.wait(60)
     job.cancel()
     assert job.wait(10).state == "cancelled"
     assert job.stopping()
@@ -120,8 +117,7 @@ def test_a_job_nobody_looks_at_stops_by_itself(monkeypatch: pytest.MonkeyPatch) 
             time.sleep(0.01)
 
     job: Job[None] = Job("left", work).start()
-    job._thread.join(10)
-    assert job.snapshot().state == "cancelled"
+    assert job.wait(60).state == "cancelled"
 
 
 def test_the_thread_knows_nothing_of_streamlit() -> None:

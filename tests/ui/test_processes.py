@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.waiting import wait_until
 from ui.job_record import Job, QueueError, born, checked
 from ui.processes import ID, LOG, PROJECT, RECORD, UPLOAD, Queue
 from ui.runner import Runner
 
-PATIENCE = 60.0  # s, for a crowded machine
 WORK = """
 import os, pathlib, signal, sys, time
 verb, *words = sys.argv[1:]
@@ -51,13 +50,6 @@ def queue(tmp_path: Path) -> Queue:
     return Queue(tmp_path / "queue", home)
 
 
-def until(happened: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
 def add(queue: Queue, verb: str, name: str, grace: float = 20.0) -> Job:
     return queue.add(f"job {name}", ["latent", verb, name], grace=grace, start=False)
 
@@ -79,7 +71,7 @@ def order(queue: Queue) -> list[str]:
 
 
 def idle(queue: Queue) -> None:
-    until(lambda: not queue.runner_lives())
+    wait_until(lambda: not queue.runner_lives())
 
 
 def test_jobs_run_one_at_a_time_in_their_order(queue: Queue) -> None:
@@ -88,7 +80,7 @@ def test_jobs_run_one_at_a_time_in_their_order(queue: Queue) -> None:
     assert [job.title for job in queue.jobs()[0]] == ["job c", "job a", "job b"]
     queue.start_runner()
     queue.start_runner()  # two runners: one does nothing
-    until(lambda: all(state(queue, job) == "done" for job in jobs))
+    wait_until(lambda: all(state(queue, job) == "done" for job in jobs))
     idle(queue)
     assert order(queue) == ["c", "a", "b"]
     assert [queue.read(job.id).exit_code for job in jobs] == [0, 0, 0]
@@ -102,30 +94,30 @@ def test_a_job_outlives_whoever_queued_it(queue: Queue) -> None:
         "Queue(Path(sys.argv[1]), Path(sys.argv[2])).add('orphan', ['latent', 'wait', 'a'])\n"
     )
     subprocess.run([sys.executable, "-c", code, str(queue.root), str(queue.home)], cwd=PROJECT, check=True)
-    until(began(queue, "a"))
+    wait_until(began(queue, "a"))
     [job] = queue.jobs()[0]
     assert job.state == "running"
     assert job.alive()
     assert os.getsid(job.pid or 0) == job.pid, "a session of its own: closing the terminal does not reach it"
     finish(queue, "a")
-    until(lambda: state(queue, job) == "done")
+    wait_until(lambda: state(queue, job) == "done")
     idle(queue)
 
 
 def test_a_stop_is_a_question_first_and_force_after_the_grace(queue: Queue) -> None:
     polite, deaf, waiting = add(queue, "polite", "p"), add(queue, "deaf", "d", grace=0.1), add(queue, "quick", "w")
     queue.start_runner()
-    until(began(queue, "p"))
+    wait_until(began(queue, "p"))
     queue.stop(waiting.id)
     assert state(queue, waiting) == "stopped"
     with pytest.raises(QueueError, match="stop it first"):
         queue.remove(polite.id)
     queue.stop(polite.id)
-    until(lambda: state(queue, polite) == "stopped")
+    wait_until(lambda: state(queue, polite) == "stopped")
     assert queue.tail(polite.id).endswith("stopped as asked")
-    until(began(queue, "d"))
+    wait_until(began(queue, "d"))
     queue.stop(deaf.id)
-    until(lambda: state(queue, deaf) == "stopped")
+    wait_until(lambda: state(queue, deaf) == "stopped")
     assert queue.read(deaf.id).exit_code == -signal.SIGKILL
     idle(queue)
     assert order(queue) == ["p", "d"], "a job stopped before its turn never starts"
@@ -134,12 +126,12 @@ def test_a_stop_is_a_question_first_and_force_after_the_grace(queue: Queue) -> N
 def test_what_failed_says_why_and_can_be_resumed(queue: Queue) -> None:
     job = add(queue, "fail", "f")
     queue.start_runner()
-    until(lambda: state(queue, job) == "failed")
+    wait_until(lambda: state(queue, job) == "failed")
     assert queue.tail(job.id).splitlines()[-1] == "The set holds no photo: give another one."
     idle(queue)
     queue.resume(job.id)
-    until(lambda: order(queue) == ["f", "f"])
-    until(lambda: state(queue, job) == "failed")
+    wait_until(lambda: order(queue) == ["f", "f"])
+    wait_until(lambda: state(queue, job) == "failed")
     idle(queue)
     assert queue.tail(job.id).count("python -m latent fail f") == 2, "one log over all attempts"
 
@@ -147,16 +139,16 @@ def test_what_failed_says_why_and_can_be_resumed(queue: Queue) -> None:
 def test_a_job_whose_runner_was_killed_runs_on_and_is_taken_over(queue: Queue) -> None:
     first, second = add(queue, "wait", "a"), add(queue, "quick", "b")
     queue.start_runner()
-    until(began(queue, "a"))
-    until(lambda: queue.read(first.id).pid)
+    wait_until(began(queue, "a"))
+    wait_until(lambda: queue.read(first.id).pid)
     os.kill(queue.read(first.id).runner or 0, signal.SIGKILL)
     idle(queue)
     assert state(queue, first) == "running"
     queue.start_runner()
-    until(queue.runner_lives)
+    wait_until(queue.runner_lives)
     assert state(queue, second) == "waiting", "still one at a time"
     finish(queue, "a")
-    until(lambda: state(queue, second) == "done")
+    wait_until(lambda: state(queue, second) == "done")
     assert state(queue, first) == "interrupted", "nobody saw how it ended"
     idle(queue)
 
@@ -164,12 +156,12 @@ def test_a_job_whose_runner_was_killed_runs_on_and_is_taken_over(queue: Queue) -
 def test_a_taken_over_job_can_be_stopped(queue: Queue) -> None:
     job = add(queue, "polite", "a")
     queue.start_runner()
-    until(began(queue, "a"))
-    until(lambda: queue.read(job.id).pid)
+    wait_until(began(queue, "a"))
+    wait_until(lambda: queue.read(job.id).pid)
     os.kill(queue.read(job.id).runner or 0, signal.SIGKILL)
     idle(queue)
     queue.stop(job.id)
-    until(lambda: state(queue, job) == "stopped")
+    wait_until(lambda: state(queue, job) == "stopped")
     idle(queue)
 
 
@@ -182,14 +174,14 @@ def test_an_interrupted_job_is_recognised_and_resumed(queue: Queue) -> None:
     idle(queue)
     assert state(queue, job) == "interrupted", "nothing starts again by itself"
     queue.resume(job.id)
-    until(lambda: state(queue, job) == "done")
+    wait_until(lambda: state(queue, job) == "done")
     idle(queue)
 
 
 def test_waiting_jobs_wake_a_runner(queue: Queue) -> None:
     job = add(queue, "quick", "a")
     queue.wake()
-    until(lambda: state(queue, job) == "done")
+    wait_until(lambda: state(queue, job) == "done")
     idle(queue)
     queue.remove(job.id)
     assert queue.jobs() == ([], [])
@@ -202,7 +194,7 @@ def test_uploads_go_when_the_job_is_done_or_removed(queue: Queue) -> None:
     queue.add("fails", ["latent", "fail", "k"], name=kept[0], start=False)
     queue.add("works", ["latent", "quick", "g"], name=gone[0], start=False)
     queue.start_runner()
-    until(lambda: queue.read(gone[0]).state == "done")
+    wait_until(lambda: queue.read(gone[0]).state == "done")
     idle(queue)
     assert (kept[1] / "photos.zip").exists(), "a job that failed can be resumed"
     assert not gone[1].exists()
@@ -295,7 +287,7 @@ def test_processes_are_told_apart() -> None:
     assert born(os.getpid()) == born(os.getpid())
     assert born(os.getpid()) != born(1), "the first process began before"
     child = subprocess.Popen([sys.executable, "-c", "pass"])
-    until(lambda: born(child.pid) is None)  # ended, not collected yet
+    wait_until(lambda: born(child.pid) is None)  # ended, not collected yet
     child.wait()
     assert born(child.pid) is None
 
