@@ -1,14 +1,19 @@
 """`python -m bench NAME [OPTIONS]`: run bench/NAME.py, which prints its table, and keep its numbers as JSON."""
 
-import argparse
 import importlib
 import inspect
 import sys
 from pathlib import Path
 
 from bench.common import write_json
+from common.command import Parser, guarded
+from faces.errors import FaceError
+from latent.errors import LatentError
+from study.errors import StudyError
+from survival.errors import SurvivalError
 
 SHARED = {"__init__", "__main__", "common", "cox_nested", "results_file", "projector", "readers", "readout_data"}
+REFUSALS = (StudyError, FaceError, LatentError, SurvivalError)
 
 
 def available() -> list[str]:
@@ -19,15 +24,19 @@ def available() -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one benchmark (its `run() -> dict`); 0 when its table was printed and its JSON written."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = Parser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=available())
     options, others = parser.parse_known_args(arguments)
-    run = importlib.import_module(f"bench.{options.name}").run
-    if others and not inspect.signature(run).parameters:
-        parser.error(f"{options.name} takes no options: {' '.join(others)}")
-    result = run(others) if others else run()
-    print(f"\nwritten: {write_json(options.name, result)}")
-    return 0
+
+    def work() -> int:
+        run = importlib.import_module(f"bench.{options.name}").run
+        if others and not inspect.signature(run).parameters:
+            parser.error(f"{options.name} takes no options: {' '.join(others)}")
+        result = run(others) if others else run()
+        print(f"\nwritten: {write_json(options.name, result)}")
+        return 0
+
+    return guarded(f"bench {options.name}", REFUSALS, work)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ scan of all files. The loop must find the same table and the same photos.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import math
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from bench.common import interleaved_medians, print_table
+from common.command import Parser
 from study.files import csv_text, safe_cell, write_text
 from study.flow import flow
 from study.settings import Covariate, Settings, settings_text
@@ -134,7 +134,7 @@ def whole_scan(folder: Path) -> float:
 
 
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m bench cohort", description="A study of 20,000 patients")
+    parser = Parser(prog="python -m bench cohort", description="A study of 20,000 patients")
     parser.add_argument("--patients", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(list(arguments))

@@ -15,7 +15,6 @@ Codes of the demo study where it is embedded, otherwise made-up codes of the sam
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.util import Surv
 
 from bench.common import interleaved_medians, print_table
+from common.command import Parser
 from survival.concordance import harrell_columns
 from survival.cox import CoxModel
 from survival.features import fit_reduction
@@ -98,7 +98,7 @@ def path_a_fold(
 
 
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m bench cox", description="Choosing a Cox penalty")
+    parser = Parser(prog="python -m bench cox", description="Choosing a Cox penalty")
     parser.add_argument("--nested", type=int, default=0, metavar="K", help="nested, the rival on K of 5 outer folds")
     parser.add_argument("--penalties", type=int, default=50, help="on a path, for --nested and --large (default 50)")
     parser.add_argument("--patients", type=int, help="only the first so many, for --nested")

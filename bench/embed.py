@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from bench.common import print_table
+from common.command import Parser
 from study.embed import embed_with
 from study.embedding.blocks import Engine, MakeWorker
 from study.embedding.job import EmbedProgress
@@ -134,7 +135,7 @@ class Rival:
 
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     """Print the table; the numbers as a dict. Raises RuntimeError where two engines give different codes."""
-    parser = argparse.ArgumentParser(prog="python -m bench embed")
+    parser = Parser(prog="python -m bench embed")
     parser.add_argument("--study", default="demo")
     parser.add_argument("--photos", type=int, default=32)
     parser.add_argument("--batch", type=int, default=4)

@@ -8,7 +8,6 @@ Options: `--resolution 64 --batch 16 --rounds 3 --device cpu`.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from bench.common import print_table
+from common.command import Parser
 from latent.finetune.distributed import Group
 from latent.finetune.networks import build, layout
 from latent.finetune.settings import Settings, automatic
@@ -74,7 +74,7 @@ class Rival:
 
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     """Print the table; the numbers as a dict. Raises RuntimeError where the two do not train the same thing."""
-    parser = argparse.ArgumentParser(prog="python -m bench finetune")
+    parser = Parser(prog="python -m bench finetune")
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rounds", type=int, default=3)

@@ -30,6 +30,7 @@ from scipy.stats import binomtest
 
 from bench.common import print_table
 from bench.results_file import Results
+from common.command import Parser, file_argument, folder_argument
 from faces.align import resize
 from faces.encoder import CHIP, chip, descriptors
 from faces.errors import FaceError
@@ -247,16 +248,18 @@ def _target(what: str, value: float | None, goal: float, at_least: bool) -> dict
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench identity", description=__doc__)
+    parser = Parser(prog="python -m bench identity", description=__doc__)
     parser.add_argument("--n", type=int, default=300, help="portraits, the first ones with a face")
     parser.add_argument("--study", default="demo", help="whose photos; none of them may have trained the checkpoint")
-    parser.add_argument("--portraits", type=Path, help="a folder of photos instead, one a person")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--portraits", type=folder_argument, help="a folder of photos instead, one a person")
+    parser.add_argument("--checkpoint", type=folder_argument, default=CHECKPOINT)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="balanced")
     parser.add_argument("--pivotal", type=int, default=0, help="pivotal tuning of the first so many portraits")
     parser.add_argument("--batch", type=int, default=8, help="portraits inverted at once")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, help="JSON file: finished portraits are kept there and not done again")
+    parser.add_argument(
+        "--out", type=file_argument, help="JSON file: finished portraits are kept there and not done again"
+    )
     options = parser.parse_args(list(arguments))
     if options.n < 2 or options.batch < 1 or options.pivotal < 0:
         parser.error("--n must be at least 2, --batch at least 1, --pivotal not negative")

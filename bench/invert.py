@@ -26,6 +26,7 @@ import numpy as np
 from bench.common import print_table
 from bench.projector import project
 from bench.results_file import Results
+from common.command import Parser, file_argument, folder_argument
 from faces.align import align, resize
 from faces.errors import FaceError
 from faces.landmarks import detect_faces
@@ -92,14 +93,18 @@ def _projector(checkpoint: Checkpoint, steps: int) -> Callable[[np.ndarray], dic
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench invert", description=__doc__)
+    parser = Parser(prog="python -m bench invert", description=__doc__)
     parser.add_argument("--n", type=int, default=20, help="portraits")
-    parser.add_argument("--portraits", type=Path, default=PORTRAITS, help="folder of portraits the model never saw")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument(
+        "--portraits", type=folder_argument, default=PORTRAITS, help="folder of portraits the model never saw"
+    )
+    parser.add_argument("--checkpoint", type=folder_argument, default=CHECKPOINT)
     parser.add_argument("--steps", type=int, default=1000, help="of the projector; 0 leaves it out")
     most = PivotalSettings().steps
     parser.add_argument("--tuning", type=int, default=most, help="at most so many of pivotal tuning; 0 leaves it out")
-    parser.add_argument("--out", type=Path, help="JSON file: finished portraits are kept there and not done again")
+    parser.add_argument(
+        "--out", type=file_argument, help="JSON file: finished portraits are kept there and not done again"
+    )
     return parser.parse_args(arguments)
 
 

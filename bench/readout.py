@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from bench.common import print_table
 from bench.readers import NetworkSettings, Numbers, folds_by_group, network, ridge, standardised
 from bench.readout_data import Readable, from_files, from_study
+from common.command import Parser, file_argument, folder_argument
 from faces.errors import FaceError
 from latent.console import Progress
 from latent.errors import LatentError
@@ -121,11 +121,11 @@ def compare(data: Readable, found: dict[str, Numbers], means: Numbers, seed: int
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     usual = NetworkSettings()
-    parser = argparse.ArgumentParser(prog="python -m bench readout", description=__doc__)
+    parser = Parser(prog="python -m bench readout", description=__doc__)
     parser.add_argument("--study", default="demo", help="a simulated study with codes and a truth table")
-    parser.add_argument("--latents", type=Path, help="codes (n, num_ws, w_dim) instead, .npy")
-    parser.add_argument("--photos", type=Path, help="with --latents: the folder of their photos")
-    parser.add_argument("--factors", type=Path, help="with --latents: CSV, a row a code, with a column photo")
+    parser.add_argument("--latents", type=file_argument, help="codes (n, num_ws, w_dim) instead, .npy")
+    parser.add_argument("--photos", type=folder_argument, help="with --latents: the folder of their photos")
+    parser.add_argument("--factors", type=file_argument, help="with --latents: CSV, a row a code, with a column photo")
     parser.add_argument("--aligned", action="store_true", help="with --latents: the photos are aligned squares already")
     parser.add_argument("--size", type=int, help="px of the photos; without it that of the codes' generator")
     parser.add_argument("--folds", type=int, default=5)
@@ -135,7 +135,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=usual.learning_rate)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--out", type=file_argument, help="JSON file for the figures")
     options = parser.parse_args(list(arguments))
     given = [options.latents, options.photos, options.factors]
     if any(given) and not all(given):

@@ -105,7 +105,7 @@ def load_checkpoint(
     unknown = set(parts) - set(PARTS)
     if unknown:
         raise ValueError(f"unknown parts of a checkpoint: {sorted(unknown)}")
-    config = _read_config(path)
+    config = read_config(path)
     where = f"Checkpoint {path.name}"
     loaded: dict[str, nn.Module | None] = dict.fromkeys(PARTS)
     for part in PARTS:
@@ -247,7 +247,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], half: bool, 
     record["files"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """config.json with the entries that everything else relies on checked."""
     file = path / "config.json"
     where = f"Checkpoint {path.name}"

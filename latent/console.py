@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import deque
 
 REDRAW_SECONDS = 0.2
 LOG_SECONDS = 30.0
-READER_LEFT = 141  # as a shell reports a command whose reader (`| head`) went away
 WINDOW_SECONDS = 60.0  # the time left follows the speed of the last minute: what a resumed run skips is fast
 
 
@@ -18,12 +16,6 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def reader_left() -> int:
-    """After a BrokenPipeError of standard output: sends what is still to be written nowhere; the exit code."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return READER_LEFT
 
 
 class Progress:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.command import file_argument, folder_argument, path_argument
 from faces.align import MAX_SIZE, MIN_SIZE
 from latent.dataset_align import align_photos
 from latent.dataset_choice import BOUNDS, DUPLICATE, EVERY_FACE, Choices, Refusal, choose, photo_patients, reasons
@@ -35,13 +36,16 @@ READ_BLOCK = 256  # images scaled down at a time
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "inputs", nargs="+", type=Path, help="folders of photos (searched below), zip files, or renderer outputs"
+        "inputs",
+        nargs="+",
+        type=path_argument,
+        help="folders of photos (searched below), zip files, or renderer outputs",
     )
-    parser.add_argument("--out", required=True, type=Path, help="folder to write the training set to")
+    parser.add_argument("--out", required=True, type=path_argument, help="folder to write the training set to")
     parser.add_argument("--size", type=int, default=128, help="side of the aligned squares in pixels")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     who = parser.add_argument_group("people")
-    who.add_argument("--patients", type=Path, metavar="CSV", help="table that says whose photo each one is")
+    who.add_argument("--patients", type=file_argument, metavar="CSV", help="table that says whose photo each one is")
     who.add_argument("--photo-column", default="photo", help="its column with the photo's path in the input")
     who.add_argument("--patient-column", default="patient_id", help="its column with the patient")
     who.add_argument(
@@ -58,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     quality.add_argument("--no-flags", action="store_true", help="leave out every photo with a quality flag")
     parser.add_argument(
         "--renderer",
-        type=Path,
+        type=folder_argument,
         help="folder of the portrait renderer: adds its identity coefficients to the table by replaying its draws",
     )
 

@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from common.command import file_argument, folder_argument
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.console import Progress
 from latent.dataset import read_images, read_table
@@ -187,16 +188,18 @@ def _reference_table(data: Path) -> pd.DataFrame:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help="checkpoint folder")
-    parser.add_argument("--data", type=Path, help="set made by `python -m latent dataset`, best with people held out")
+    parser.add_argument("checkpoint", type=folder_argument, help="checkpoint folder")
+    parser.add_argument(
+        "--data", type=folder_argument, help="set made by `python -m latent dataset`, best with people held out"
+    )
     parser.add_argument("--samples", type=int, default=500, help="pictures to draw at each truncation")
     parser.add_argument("--psi", type=float, default=0.7, help="truncation; 1 is none")
     parser.add_argument("--sweep", help="further truncations, such as 0.5,0.7,0.85,1.0")
     parser.add_argument("--seed", type=int, default=0, help="of the first sample, and of the cut of the portraits")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    parser.add_argument("--sheet", type=Path, help="PNG or JPEG file for 6 x 6 samples at --psi")
+    parser.add_argument("--out", type=file_argument, help="JSON file for the figures")
+    parser.add_argument("--sheet", type=file_argument, help="PNG or JPEG file for 6 x 6 samples at --psi")
     parser.add_argument(
-        "--inception", type=Path, help="weights for FID and KID, where they are not in their usual place"
+        "--inception", type=file_argument, help="weights for FID and KID, where they are not in their usual place"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.command import folder_argument
 from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.dataset import load
 from latent.encoder import WPlusEncoder
@@ -135,12 +136,16 @@ def train(trainer: Trainer, total: int, state: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help="checkpoint folder; its encoder is replaced at the end")
     parser.add_argument(
-        "--data", type=Path, help="training set of aligned portraits made by `python -m latent dataset`"
+        "checkpoint", type=folder_argument, help="checkpoint folder; its encoder is replaced at the end"
     )
-    parser.add_argument("--start", type=Path, help="checkpoint whose encoder to begin with, as before a fine-tuning")
-    parser.add_argument("--run", required=True, type=Path, help="folder for the state to go on from")
+    parser.add_argument(
+        "--data", type=folder_argument, help="training set of aligned portraits made by `python -m latent dataset`"
+    )
+    parser.add_argument(
+        "--start", type=folder_argument, help="checkpoint whose encoder to begin with, as before a fine-tuning"
+    )
+    parser.add_argument("--run", required=True, type=folder_argument, help="folder for the state to go on from")
     parser.add_argument("--kimg", type=float, default=30.0)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from common.command import path_argument
 from study.errors import Findings, StudyError
 from study.exclusions import FILE_NAME as EXCLUSIONS_FILE
 from study.latents import INDEX
@@ -52,7 +53,7 @@ def summary(study: Study, findings: Findings) -> str:
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
     parser.add_argument("--quick", action="store_true", help="do not open every photo")
     parser.add_argument("--json", action="store_true", help="findings as JSON, one object a line")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from common.command import path_argument
 from study.comparison.choose import choose, use, why_not_chosen
 from study.comparison.record import read_comparison
 from study.errors import StudyError
@@ -12,7 +13,7 @@ from study.store import Study
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
     parser.add_argument("candidate", nargs="?", help='of a comparison, such as "photo / cox-ridge"')
     parser.add_argument("--comparison", default="main", help="whose candidate it is (default main)")
     parser.add_argument("--model", default=None, help="a model that lies under models/ already, such as photo")

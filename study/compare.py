@@ -6,6 +6,7 @@ import os
 import signal
 from typing import Any
 
+from common.command import path_argument
 from study.comparison.features import unavailable_sets
 from study.comparison.plan import FEATURE_SETS, SITES, USUAL, USUAL_SETS, Plan
 from study.comparison.record import Comparison, comparison_folder, read_comparison
@@ -56,7 +57,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
     parser.add_argument("--name", default="main", help="folder under comparisons/ (default main)")
     told = f"feature sets, separated by commas (default: all the study has but image): {', '.join(FEATURE_SETS)}"
     parser.add_argument("--features", default="", metavar="SETS", help=told)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from common.command import path_argument
 from study.clinical import clinical_cox, clinical_table, compared_with
 from study.errors import StudyError
 from study.store import Study
@@ -84,7 +85,7 @@ def _time(value: float) -> str:
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
     parser.add_argument("--covariates", nargs="+", metavar="NAME", help="which (default: all that vary)")
     parser.add_argument("--strata", metavar="NAME", help="a covariate that gets a baseline hazard of its own a level")
     parser.add_argument("--ties", choices=TIES, default="efron")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from common.command import path_argument
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, LatentError
 from latent.inversion import Progress
@@ -114,9 +115,12 @@ def engine_for(options: Any, photos: int) -> Callable[[MakeWorker], Engine]:
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
     parser.add_argument(
-        "--checkpoint", default=None, help="folder or name under checkpoints/ (default: as in study.toml)"
+        "--checkpoint",
+        type=path_argument,
+        default=None,
+        help="folder or name under checkpoints/ (default: as in study.toml)",
     )
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local: this machine; ray: a Ray cluster")
     parser.add_argument("--device", default="auto", help=f"{DEVICES} (default auto: cuda where there is one)")

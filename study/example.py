@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from common.command import folder_argument
 from study.errors import Findings, StudyError
 from study.files import csv_text
 from study.intake import intake
@@ -134,7 +135,7 @@ def add_arguments(parser: Any) -> None:
     told = "; ".join(f"{name}: {e.about.split('.')[0]}" for name, e in EXAMPLES.items())
     parser.add_argument("name", choices=tuple(EXAMPLES), help=told)
     parser.add_argument("--called", help="name of the study (default: the example's)")
-    parser.add_argument("--root", type=Path, default=studies_root(), help=ROOT_HELP)
+    parser.add_argument("--root", type=folder_argument, default=studies_root(), help=ROOT_HELP)
 
 
 def run(args: Any) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.command import path_argument
 from study.clinical import entry_of
 from study.error_survival import ErrorSurvival, error_and_survival, error_text
 from study.errors import StudyError
@@ -211,7 +212,7 @@ def report_text(report: dict[str, Any]) -> str:
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
     parser.add_argument("--name", default="photo", help="folder under models/ (default photo)")
     parser.add_argument("--penalty", choices=("ridge", "elastic-net", "lasso"), default="ridge")
     parser.add_argument("--folds", type=int, default=5)

@@ -23,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 
+from common.command import file_argument, folder_argument, path_argument
 from latent.errors import LatentError
 from latent.photo_sources import list_photos
 from study.errors import Findings, StudyError
@@ -229,15 +230,17 @@ def read_plan(path: Path) -> Settings:
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("table", type=Path, help="the patients: CSV, Excel (.xlsx) or Parquet")
+    parser.add_argument("table", type=file_argument, help="the patients: CSV, Excel (.xlsx) or Parquet")
     parser.add_argument(
-        "photos", type=Path, nargs="?", help="zip or folder of their photos; none: clinical columns alone"
+        "photos", type=path_argument, nargs="?", help="zip or folder of their photos; none: clinical columns alone"
     )
-    parser.add_argument("--photo-list", type=Path, help="table of patient_id, photo and date, for several photos each")
     parser.add_argument(
-        "--plan", type=Path, required=True, help="study.toml of the study to come: name, columns, coding"
+        "--photo-list", type=file_argument, help="table of patient_id, photo and date, for several photos each"
     )
-    parser.add_argument("--root", type=Path, default=studies_root(), help=ROOT_HELP)
+    parser.add_argument(
+        "--plan", type=file_argument, required=True, help="study.toml of the study to come: name, columns, coding"
+    )
+    parser.add_argument("--root", type=folder_argument, default=studies_root(), help=ROOT_HELP)
 
 
 def run(args: Any) -> int:

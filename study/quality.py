@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from common.command import path_argument
 from faces.align import resize
 from faces.errors import FaceError, NoFaceError
 from faces.photo import load_photo
@@ -252,7 +253,7 @@ def photo_findings(study: Study, table: pd.DataFrame, findings: Findings) -> Non
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
 
 
 def run(args: Any) -> int:

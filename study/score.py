@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.command import file_argument, path_argument
 from faces.align import AlignedFace
 from faces.errors import FaceError
 from faces.photo import Photo
@@ -239,12 +240,15 @@ def score_table(study: Study, results: list[tuple[Path, Score | Refused]]) -> pd
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
-    parser.add_argument("photos", type=Path, help="a photo, or a folder of photos")
-    parser.add_argument("--out", type=Path, required=True, help="CSV file to write, one row a photo")
+    parser.add_argument("study", type=path_argument)
+    parser.add_argument("photos", type=path_argument, help="a photo, or a folder of photos")
+    parser.add_argument("--out", type=file_argument, required=True, help="CSV file to write, one row a photo")
     parser.add_argument("--model", default=None, help="folder under models/ (default: the study's own)")
     parser.add_argument(
-        "--checkpoint", default=None, help="folder or name under checkpoints/ (default: as in study.toml)"
+        "--checkpoint",
+        type=path_argument,
+        default=None,
+        help="folder or name under checkpoints/ (default: as in study.toml)",
     )
     parser.add_argument("--device", default="cpu")
 

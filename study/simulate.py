@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from common.command import file_argument, folder_argument, path_argument
 from faces.align import resize
 from faces.errors import FaceError
 from faces.photo import load_photo
@@ -180,10 +181,10 @@ def render_patients(renderer: Path, n: int, seed: int, out: Path) -> tuple[Path,
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study", help="folder to write, or a name under studies/")
-    parser.add_argument("--factors", type=Path, help="factors.csv of the portrait renderer")
-    parser.add_argument("--images", type=Path, help="folder with the images the table names")
-    parser.add_argument("--renderer", type=Path, help="instead: folder of the portrait renderer (render.py)")
+    parser.add_argument("study", type=folder_argument, help="folder to write, or a name under studies/")
+    parser.add_argument("--factors", type=file_argument, help="factors.csv of the portrait renderer")
+    parser.add_argument("--images", type=folder_argument, help="folder with the images the table names")
+    parser.add_argument("--renderer", type=path_argument, help="instead: folder of the portrait renderer (render.py)")
     parser.add_argument("--patients", type=int, default=None, help="how many (default: all; 600 with --renderer)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--overwrite", action="store_true", help="replace the patients of a simulated study")
@@ -192,7 +193,7 @@ def add_arguments(parser: Any) -> None:
 def run(args: Any) -> int:
     from study.console import progress_line
 
-    folder = studies_root() / args.study if SAFE_NAME.fullmatch(args.study) else Path(args.study)
+    folder = studies_root() / args.study if SAFE_NAME.fullmatch(str(args.study)) else args.study
     if args.seed < 0 or (args.patients is not None and args.patients < 1):
         raise StudyError("--seed must be 0 or more, and --patients 1 or more.")
     _check_target(folder, args.overwrite)

@@ -18,9 +18,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
+from common.command import folder_argument
 from ui.job_record import Job, QueueError, born
 from ui.processes import LOG, PROJECT, STOP, UPLOAD, Queue
 
@@ -136,8 +136,8 @@ class Runner:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ui.runner", description=__doc__)
-    parser.add_argument("root", type=Path, help="folder of the queue")
-    parser.add_argument("--home", type=Path, default=PROJECT, help="folder in which the commands run")
+    parser.add_argument("root", type=folder_argument, help="folder of the queue")
+    parser.add_argument("--home", type=folder_argument, default=PROJECT, help="folder in which the commands run")
     given = parser.parse_args(arguments)
     try:
         Runner(Queue(given.root, given.home)).run()

@@ -10,27 +10,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from common.command import folder_argument
 from latent.checkpoints import check_name
 from latent.errors import FinetuneError, LatentError
 from latent.finetune.distributed import Group
 from latent.finetune.files import SETTINGS, STATUS, RunFolder
 from latent.finetune.loop import Loop, Stop
-from latent.finetune.run import Plan, check_out, open_plan, start_loop
+from latent.finetune.run import Plan, check_inputs, check_out, open_plan, start_loop
 from latent.finetune.settings import AUGMENTATIONS, CRITICS, NAMES, PRECISIONS
 from latent.stylegan2.augment_settings import PRESETS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", type=Path, help="training set made by `python -m latent dataset`")
-    add("--run", required=True, type=Path, help="folder of this run; the same command goes on from it")
-    add("--start", type=Path, help="checkpoint folder to start from, of any resolution; without it from scratch")
-    add("--out", type=Path, help="checkpoint folder to write at the end")
+    add("data", type=folder_argument, help="training set made by `python -m latent dataset`")
+    add("--run", required=True, type=folder_argument, help="folder of this run; the same command goes on from it")
+    add(
+        "--start",
+        type=folder_argument,
+        help="checkpoint folder to start from, of any resolution; without it from scratch",
+    )
+    add("--out", type=folder_argument, help="checkpoint folder to write at the end")
     add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     add("--resolution", type=int, help="pixels on a side; that of the start checkpoint or the data")
     add("--kimg", type=float, help="length of the run in thousand images (16 on a CPU, else 1000)")
@@ -138,8 +142,9 @@ def _plan(args: argparse.Namespace, group: Group, folder: RunFolder) -> Plan:
     problem: LatentError | None = None
     if group.first:
         try:
-            folder.lock()
             check_out(args.out, folder)
+            check_inputs(args.data, args.start)
+            folder.lock()
             plan, words = open_plan(given, args.data, args.start, args.device, group.size, folder)
             plan.write(folder.path / SETTINGS)
             print("\n".join(words), file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from latent.checkpoints import Checkpoint, load_checkpoint
+from latent.checkpoints import Checkpoint, load_checkpoint, read_config
 from latent.dataset import load
 from latent.errors import FinetuneError
 from latent.finetune import networks
@@ -63,6 +63,13 @@ def check_out(out: Path | None, folder: RunFolder) -> None:
     own = str(folder.path.resolve())
     if not (out / "config.json").is_file() or read_json(out / "config.json").get("run") != own:
         raise FinetuneError(f"{out} exists already: choose another --out, or delete it.")
+
+
+def check_inputs(data: Path, start: Path | None) -> None:
+    """Raises LatentError where there is no training set or no checkpoint to start from: before a run folder is made."""
+    data_facts(data)
+    if start is not None:
+        read_config(start)
 
 
 def data_facts(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 import argparse
 from pathlib import Path
 
+from common.command import folder_argument, path_argument
 from latent.importing.attach import attach_encoder
 from latent.importing.reader import import_file
 from latent.psp import KINDS
@@ -14,12 +15,14 @@ from latent.psp import KINDS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "file", type=Path, help=".pkl of NVIDIA's StyleGAN2-ADA, .pt of rosinality's layout, or .pt of e4e or pSp"
+        "file",
+        type=path_argument,
+        help=".pkl of NVIDIA's StyleGAN2-ADA, .pt of rosinality's layout, or .pt of e4e or pSp",
     )
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--name", help="name of the new checkpoint, which is its folder's name")
     target.add_argument("--encoder-for", metavar="CHECKPOINT", help="name of the checkpoint that gets the encoder")
-    parser.add_argument("--root", type=Path, default=Path("checkpoints"), help="folder of all checkpoints")
+    parser.add_argument("--root", type=folder_argument, default=Path("checkpoints"), help="folder of all checkpoints")
     parser.add_argument("--encoder-kind", choices=KINDS, help="for a file that does not say which its encoder is")
     parser.add_argument("--replace", action="store_true", help="with --encoder-for: take the place of its encoder")
     parser.add_argument("--source", default="", help="where the file comes from, kept in config.json")

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from common.command import folder_argument
 from latent.checkpoints import check_name, load_checkpoint
 from latent.errors import FinetuneError, LatentError
 from latent.finetune.files import SETTINGS, STATUS, RunFolder
 from latent.finetune.loop import Stop
-from latent.finetune.run import FEWEST_IMAGES, check_out, distance_to
+from latent.finetune.run import FEWEST_IMAGES, check_inputs, check_out, distance_to
 from latent.images import to_uint8
 from latent.warmstart.data import Portraits
 from latent.warmstart.loop import Loop
@@ -30,10 +31,18 @@ from latent.warmstart.trainer import Trainer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("data", type=Path, help="training set made by `python -m latent dataset`, with factor columns or without")
-    add("--run", required=True, type=Path, help="folder of this run; the same command goes on from it")
-    add("--out", required=True, type=Path, help="checkpoint folder to write at the end")
-    add("--start", type=Path, help="checkpoint to start from, with our encoder, of this resolution, half of it, ...")
+    add(
+        "data",
+        type=folder_argument,
+        help="training set made by `python -m latent dataset`, with factor columns or without",
+    )
+    add("--run", required=True, type=folder_argument, help="folder of this run; the same command goes on from it")
+    add("--out", required=True, type=folder_argument, help="checkpoint folder to write at the end")
+    add(
+        "--start",
+        type=folder_argument,
+        help="checkpoint to start from, with our encoder, of this resolution, half of it, ...",
+    )
     add("--autoencoding-kimg", type=float, help="thousand images of phase 1 (60; 0 from a start of the same size)")
     add("--adversary-kimg", type=float, help="thousand images of phase 2 (60; 6 from a start on a CPU)")
     add("--discriminator-kimg", type=float, help="of phase 4 (10; from a start a sixth of phase 2, at least 1)")
@@ -66,8 +75,9 @@ def _guarded(args: argparse.Namespace, folder: RunFolder) -> int:
     try:
         stop = Stop(folder)
         with stop.listening():
-            folder.lock()
             check_out(args.out, folder)
+            check_inputs(args.data, args.start)
+            folder.lock()
             given: dict[str, Any] = {name: getattr(args, name) for name in NAMES}
             kimg = {phase: getattr(args, f"{phase}_kimg") for phase in TRAINED}
             plan = open_plan(given, kimg, args.frechet, args.data, args.start, args.device, folder)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
+from common.command import file_argument, path_argument
 from study.errors import StudyError
 from study.files import write_bytes
 from study.store import Study
@@ -14,10 +14,12 @@ ENDINGS = (".html", ".htm")
 
 
 def add_arguments(parser: Any) -> None:
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
     parser.add_argument("--model", help="the study's model, a folder under models/ (default its chosen one, or photo)")
     parser.add_argument("--comparison", help="a folder under comparisons/ (default main, or the only one)")
-    parser.add_argument("--out", type=Path, help="HTML file to write (default report.html in the study's folder)")
+    parser.add_argument(
+        "--out", type=file_argument, help="HTML file to write (default report.html in the study's folder)"
+    )
 
 
 def run(args: Any) -> int:

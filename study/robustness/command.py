@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from common.command import path_argument
 from study.robustness.record import Figure, Robustness, read_robustness, stale_reasons
 from study.store import Study
 
@@ -50,13 +51,15 @@ def _words(figure: Figure, signed: bool = False) -> str:
 def add_arguments(parser: Any) -> None:
     from study.robustness.perturb import PERTURBATIONS
 
-    parser.add_argument("study")
+    parser.add_argument("study", type=path_argument)
     parser.add_argument("--patients", type=int, default=PATIENTS, help=f"drawn at random (default {PATIENTS})")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
     told = f"separated by commas (default all): {', '.join(PERTURBATIONS)}"
     parser.add_argument("--changes", default="", metavar="NAMES", help=told)
     parser.add_argument("--batch", type=int, default=12, help="photos inverted together (default 12)")
-    parser.add_argument("--checkpoint", default=None, help="folder or name (default: as in study.toml)")
+    parser.add_argument(
+        "--checkpoint", type=path_argument, default=None, help="folder or name (default: as in study.toml)"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--show", action="store_true", help="print the result that is there")
 

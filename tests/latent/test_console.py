@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from latent import console
 from latent.console import Progress, duration
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -71,24 +67,3 @@ def test_the_slowest_work_has_a_time_left_too(clock: list[float], capsys: pytest
 
 def test_durations() -> None:
     assert [duration(s) for s in (4.4, 89, 90, 3000, 9000)] == ["4 s", "89 s", "2 min", "50 min", "2.5 h"]
-
-
-@pytest.mark.parametrize("room", ["latent", "study"])
-def test_a_reader_that_leaves_ends_a_command_quietly(room: str) -> None:
-    """As with `| head`: the verb's printing fails, or what is left to print at the end does."""
-    for ending in ("", ", flush=True"):
-        say = f"print('x' * 10{ending}) or 0"
-        code = (
-            f"import {room}.__main__ as m, importlib, types, argparse\n"
-            f"verb = types.SimpleNamespace(__doc__='', add_arguments=lambda p: None, run=lambda o: {say})\n"
-            "m.importlib = types.SimpleNamespace(import_module=lambda name: verb)\n"
-            f"raise SystemExit(m.main([next(iter(m.VERBS))]))"
-        )
-        command = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        command.stdout.close()  # type: ignore[union-attr]
-        said = command.stderr.read()  # type: ignore[union-attr]
-        assert command.wait() == console.READER_LEFT
-        assert said == b""
-        command.stderr.close()  # type: ignore[union-attr]

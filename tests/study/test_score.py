@@ -233,7 +233,6 @@ def test_arguments_are_refused_late_enough(tiny_study: Study, tmp_path: Path, ca
     for argv, words in (
         (("score", str(tiny_study.path), str(tmp_path / "none"), "--out", "x.csv"), "no photo or folder"),
         (("score", str(tiny_study.path), str(tmp_path), "--out", "x.csv"), "There is no photo in"),
-        (("score", str(tiny_study.path), photo, "--out", str(tmp_path)), "is a folder"),
         (("score", str(tiny_study.path), photo, "--out", "x.csv", "--checkpoint", "none"), "none"),
         (("fit", str(tiny_study.path)), "no W+ codes yet"),
         (("fit", str(tiny_study.path), "--name", "../x"), "use letters"),
@@ -242,6 +241,9 @@ def test_arguments_are_refused_late_enough(tiny_study: Study, tmp_path: Path, ca
         code, _, err = run(capsys, *argv)
         assert code == 1
         assert words in err
+    with pytest.raises(SystemExit):
+        run(capsys, "score", str(tiny_study.path), photo, "--out", str(tmp_path))
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
