@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ class Strip:
 
     steps (K,) in log-HR against the unedited face; frames uint8 (K, R, R, 3); ws float32 (K, num_ws, w_dim);
     log_hr, hr, percentile (K,) of each frame against the cohort; times (T,), survival (K, T);
-    horizons (K, H), survival at the study's horizons.
+    horizons (K, H), survival at those of the study's horizons that the follow-up carries: horizon_times.
+    left_out: why there is no figure at the others, sentences. extrapolated (K,): -1 or 1 where the score lies below or
+    above every patient's, 0 among them.
     """
 
     steps: NDArray[np.float64]
@@ -40,6 +42,9 @@ class Strip:
     times: NDArray[np.float64]
     survival: NDArray[np.float64]
     horizons: NDArray[np.float64]
+    horizon_times: tuple[float, ...] = ()
+    left_out: tuple[str, ...] = ()
+    extrapolated: NDArray[np.int_] = field(default_factory=lambda: np.zeros(0, dtype=int))
 
     @property
     def hr_step(self) -> NDArray[np.float64]:
@@ -105,12 +110,15 @@ def edit_strip(
     return Strip(steps, frames, codes, **_stack(risk_of(study, study.model(name), codes)))
 
 
-def _stack(risks: list[Risk]) -> dict[str, NDArray[np.float64]]:
+def _stack(risks: list[Risk]) -> dict[str, Any]:
     return {
         "log_hr": np.array([r.log_hr for r in risks]),
         "hr": np.array([r.hr for r in risks]),
         "percentile": np.array([r.percentile for r in risks]),
         "times": risks[0].times,
         "survival": np.stack([r.survival for r in risks]),
-        "horizons": np.array([list(r.horizons.values()) for r in risks]),
+        "horizons": np.array([list(r.horizons.values()) for r in risks]).reshape(len(risks), -1),
+        "horizon_times": tuple(risks[0].horizons),
+        "left_out": risks[0].left_out,
+        "extrapolated": np.array([r.extrapolated for r in risks]),
     }

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from study.models import StudyModel
 
 MAX_PHOTOS = 100_000
+EXTRAPOLATED = "The score is {} than that of every patient of the cohort: hazard and survival are extrapolated."
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,9 @@ class Risk:
     """What a model says of one code.
 
     log_hr: log hazard ratio relative to the cohort's median. hr: its exponential. percentile: 0-100, among the
-    cohort's out-of-fold scores. horizons: survival probability at the study's horizons (nan beyond its follow-up).
-    times, survival: (T,) the curve.
+    cohort's out-of-fold scores. horizons: survival probability at those of the study's horizons that the follow-up of
+    the model's patients carries. times, survival: (T,) the curve. left_out: why there is no figure at the other
+    horizons, sentences. extrapolated: -1 or 1 where the score lies below or above every patient's, 0 among them.
     """
 
     log_hr: float
@@ -48,6 +50,13 @@ class Risk:
     horizons: dict[float, float]
     times: NDArray[np.float64]
     survival: NDArray[np.float64]
+    left_out: tuple[str, ...] = ()
+    extrapolated: int = 0
+
+    @property
+    def extrapolation(self) -> str:
+        """A sentence where the score lies outside the cohort's, else nothing."""
+        return {-1: EXTRAPOLATED.format("lower"), 1: EXTRAPOLATED.format("higher")}.get(self.extrapolated, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +109,22 @@ def risk_of(study: Study, model: StudyModel, ws: NDArray[np.float32]) -> list[Ri
     """Risks of codes (n, num_ws, w_dim)."""
     log_hr = np.asarray(model.predict(ws), float)
     percentile = np.asarray(model.percentile(log_hr), float)
-    times, curves = model.predict_survival_function(ws)
-    _, at = model.predict_survival_function(ws, times=np.asarray(study.horizons))
+    times, curves = model.survival(log_hr)
+    horizons = model.horizons(study.horizons)
+    left_out = horizons.sentences(study.time_unit)
+    at = model.survival(log_hr, np.asarray(horizons.carried))[1]
     return [
-        Risk(float(lp), float(np.exp(lp)), float(p), dict(zip(study.horizons, map(float, h), strict=True)), times, s)
-        for lp, p, h, s in zip(log_hr, percentile, at, curves, strict=True)
+        Risk(
+            log_hr=float(lp),
+            hr=float(np.exp(lp)),
+            percentile=float(p),
+            horizons=dict(zip(horizons.carried, map(float, h), strict=True)),
+            times=times,
+            survival=s,
+            left_out=left_out,
+            extrapolated=int(outside),
+        )
+        for lp, p, h, s, outside in zip(log_hr, percentile, at, curves, model.extrapolated(log_hr), strict=True)
     ]
 
 
@@ -216,8 +236,9 @@ def score_files(
 
 
 def score_table(study: Study, results: list[tuple[Path, Score | Refused]]) -> pd.DataFrame:
-    """One row a photo, texts made safe for spreadsheets."""
+    """One row a photo, texts made safe for spreadsheets. Survival at the horizons that follow-up carries only."""
     unit = study.time_unit
+    carried = {t for _, result in results if isinstance(result, Score) for t in result.risk.horizons}
     rows = []
     for path, result in results:
         row: dict[str, Any] = {"photo": safe_cell(path.name), "status": "scored", "reason": ""}
@@ -227,6 +248,7 @@ def score_table(study: Study, results: list[tuple[Path, Score | Refused]]) -> pd
         risk, m = result.risk, result.inversion.metrics
         row |= {"log_hr": round(risk.log_hr, 4), "hr": round(risk.hr, 4), "percentile": round(risk.percentile, 1)}
         row |= {f"survival_{t:g}_{unit}": round(s, 4) for t, s in risk.horizons.items()}
+        row["extrapolated"] = {-1: "below the cohort", 1: "above the cohort"}.get(risk.extrapolated, "")
         row |= {
             "quality": safe_cell("; ".join(result.flags)),
             "perceptual_distance": safe_cell(str(m["perceptual_name"])),
@@ -234,7 +256,7 @@ def score_table(study: Study, results: list[tuple[Path, Score | Refused]]) -> pd
         row |= {key: round(float(m[key]), 4) for key in ("perceptual", "psnr", "ssim", "identity")}
         rows.append(row)
     names = ["photo", "status", "reason", "log_hr", "hr", "percentile"]
-    names += [f"survival_{t:g}_{unit}" for t in study.horizons]
+    names += [*(f"survival_{t:g}_{unit}" for t in study.horizons if t in carried), "extrapolated"]
     names += ["quality", "perceptual_distance", "perceptual", "psnr", "ssim", "identity"]
     return pd.DataFrame(rows, columns=names)
 
@@ -269,6 +291,11 @@ def run(args: Any) -> int:
     write_text(args.out, csv_text(score_table(study, results)))
     refused = sum(isinstance(r, Refused) for _, r in results)
     print(f"{len(results) - refused} of {len(results)} photos scored, {refused} refused: {args.out}")
+    scores = [result for _, result in results if isinstance(result, Score)]
+    for sentence in scores[0].risk.left_out if scores else ():
+        print(f"Survival: {sentence}")
+    if outside := sum(score.risk.extrapolated != 0 for score in scores):
+        print(f"{outside} with a score outside the cohort's: their figures are extrapolated (column extrapolated).")
     if study.simulated:
         print(f"{study.name} is a simulated study: the scores say nothing about a real person.")
     return 0 if refused < len(results) else 1

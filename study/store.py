@@ -35,6 +35,7 @@ from study.table import parse_patients
 from study.tables.raw import FILE_NAME as PATIENTS_FILE
 from study.tables.raw import MAX_BYTES
 from study.tables.read import table_file
+from survival.horizons import Horizons, carried_horizons
 
 if TYPE_CHECKING:
     from study.models import StudyModel
@@ -127,6 +128,12 @@ class Study:
     def included(self) -> pd.DataFrame:
         """The table without excluded patients, rows numbered anew."""
         return self.patients[~self.patients["patient_id"].isin(self.excluded.keys())].reset_index(drop=True)
+
+    @cached_property
+    def reported_horizons(self) -> Horizons:
+        """Those of the study's horizons that the follow-up of the patients who are not excluded carries."""
+        rows = self.included
+        return carried_horizons(self.horizons, rows["time"], rows["event"], rows.get("entry"))
 
     @cached_property
     def truth(self) -> pd.DataFrame | None:

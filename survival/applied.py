@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from survival.baseline import Baseline
+from survival.cohort_scores import CohortScores
 from survival.cox_file import cohort_arrays, cohort_of
 from survival.errors import SurvivalError
 from survival.metrics import Estimate
@@ -53,7 +54,7 @@ def why_not_saved(model: str, settings: Mapping[str, Any] | None = None) -> str:
     return ""
 
 
-class AppliedModel:
+class AppliedModel(CohortScores):
     """A model in use.
 
     base : the fitted model (LinearHazard, or DeepSurv). label : for people.
@@ -128,18 +129,6 @@ class AppliedModel:
         if block not in gradient:
             raise SurvivalError(f"{self.label} does not look at {block}, so there is no direction in it.")
         return gradient[block]
-
-    def percentile(self, log_hr: Any) -> np.ndarray | float:
-        """Share (0 to 100) of the cohort whose out-of-fold score lies below, ties counted half."""
-        scores = np.sort(self.oof_log_hr_)
-        value = np.asarray(log_hr, dtype=np.float64)
-        below, upto = np.searchsorted(scores, value, "left"), np.searchsorted(scores, value, "right")
-        rank = 50.0 * (below + upto) / len(scores)
-        return float(rank) if value.ndim == 0 else rank
-
-    def quartile(self, log_hr: Any) -> np.ndarray:
-        """Risk quartile, 0 (lowest) to 3, of new scores by the cohort's out-of-fold scores."""
-        return np.searchsorted(self.cuts_, np.asarray(log_hr, dtype=np.float64), side="right")
 
     def save(self, folder: Path | str) -> None:
         """Write folder/model.json and folder/model.npz, each replaced at once or not at all. Raises SurvivalError."""

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from survival.baseline import Baseline, fit_baseline
+from survival.cohort_scores import CohortScores
 from survival.cox_file import from_parts, to_parts
 from survival.errors import SurvivalError
 from survival.features import flatten, mean_by_patient
@@ -42,7 +43,7 @@ KIND = "cox-1"
 RIDGE_RATIO, WIDE_RATIO, NARROW_RATIO = 1e-5, 1e-2, 1e-4
 
 
-class CoxModel:
+class CoxModel(CohortScores):
     """Cox regression, ridge-like to lasso, on scaled principal components.
 
     Parameters
@@ -258,24 +259,6 @@ class CoxModel:
         """d log_hr / d x in the shape of one row of X, float64. The model is linear: it holds at every x."""
         self._require_fitted()
         return self._gradient.reshape(self.feature_shape_).copy()
-
-    def percentile(self, log_hr: Any) -> np.ndarray | float:
-        """Share (0 to 100) of the cohort whose out-of-fold score lies below, ties counted half.
-
-        Out-of-fold scores are the ones to compare with: a new face was not in the training set either, whereas the
-        cohort's scores under the final model are spread too widely, having been fitted.
-        """
-        self._require_fitted()
-        scores = np.sort(self.cohort_["log_hr"].to_numpy())
-        value = np.asarray(log_hr, dtype=np.float64)
-        below, upto = np.searchsorted(scores, value, "left"), np.searchsorted(scores, value, "right")
-        rank = 50.0 * (below + upto) / len(scores)
-        return float(rank) if value.ndim == 0 else rank
-
-    def quartile(self, log_hr: Any) -> np.ndarray:
-        """Risk quartile, 0 (lowest) to 3, of new scores by the cohort's out-of-fold cut-points."""
-        self._require_fitted()
-        return np.searchsorted(self.cuts_, np.asarray(log_hr, dtype=np.float64), side="right")
 
     def save(self, folder: Path | str) -> None:
         """Write folder/model.json and folder/model.npz, each replaced at once or not at all."""

@@ -18,6 +18,7 @@ import pandas as pd
 from survival.crossval import Comparison, Scores
 from survival.errors import FitCancelled, SurvivalError
 from survival.evaluate import Evaluation, evaluate
+from survival.horizons import carried_horizons
 from survival.metrics import Estimate
 from survival.probability import survival_at
 from survival.resample import mean_of, resampled, sample_weights
@@ -126,6 +127,7 @@ def subgroup_table(
     whole : figures of all patients that are there already: a figure is bootstrapped once and is the same everywhere.
     samples, seed : of the bootstrap over the subgroup's patients.
 
+    Figures at a time are given where the subgroup's own follow-up carries it (survival.horizons).
     A subgroup under MIN_EVENTS events has one row, without a model and figures. Measures: those of `evaluate`, the Cox
     slope, and O/E(t), observed over expected events by each horizon (1: as predicted; above: risks too low).
     """
@@ -156,7 +158,7 @@ def _figures(
 ) -> list[tuple[str, str, float, float, float]]:
     """(model, measure, value, low, high)."""
     last = float(own.time.max())
-    carried = tuple(h for h in horizons if h < last)
+    carried = carried_horizons(horizons, own.time, own.event).carried
     at = carried or (float(own.times[own.times < last][-1] if (own.times < last).any() else own.times[0]),)
     found = known or evaluate(own, at, samples=samples, seed=seed, calibrate=False)
     rows = [

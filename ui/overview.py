@@ -37,6 +37,7 @@ def study_facts(found: Study) -> None:
     table, s = found.patients, found.settings
     events = int(table["event"].sum())
     end = float(table["time"].max())
+    horizons = ", ".join(plain_time(t) for t in found.reported_horizons.carried)
     facts(
         [
             ("Title", found.title),
@@ -48,7 +49,7 @@ def study_facts(found: Study) -> None:
                 f"{percent(events / max(len(table), 1))} of the patients; the others are censored",
             ),
             ("Longest follow-up", f"{end:.0f} {found.time_unit}"),
-            ("Survival reported at", f"{', '.join(plain_time(t) for t in found.horizons)} {found.time_unit}"),
+            ("Survival reported at", f"{horizons or 'no time'} {found.time_unit}"),
             *((label, text) for label, text in (("Source", s.source), ("Please cite", s.citation)) if text),
         ]
     )

@@ -14,7 +14,7 @@ from ui import figures, pictures
 from ui.jobs import Job
 from ui.page import facts, figure_row, guessing, heat_legend, note, picture
 from ui.state import SENTENCES, Portrait, basis
-from ui.text import GLOSSARY, number, ordinal, percent, plain_time, ratio, signed
+from ui.text import GLOSSARY, number, ordinal, plain_time, probability, ratio, signed
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
@@ -127,7 +127,7 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
             *(
                 (
                     f"Survival at {plain_time(t)} {study.time_unit}",
-                    percent(s),
+                    probability(s),
                     "for people with this score",
                     GLOSSARY["survival"],
                 )
@@ -210,6 +210,8 @@ def as_record(score: Score, cohort: Cohort, checkpoint: Checkpoint) -> dict[str,
         "hr": score.hr,
         "percentile": score.percentile,
         "survival_at": {plain_time(t): _plain(s) for t, s in score.survival_at.items()},
+        "survival_left_out": list(score.risk.left_out),
+        "extrapolated": score.risk.extrapolation,
         "curve": {"time": np.asarray(times).tolist(), "survival": [_plain(s) for s in np.asarray(curve)]},
         "quality_flags": list(score.flags),
         "inversion": {"metrics": metrics, "settings": score.inversion.settings.as_dict()},

@@ -67,10 +67,11 @@ def render(
         left = report.seconds() * (len(steps) - done) / done
         report(done / len(steps), f"{done} of {len(steps)} frames", left, parts[-1].frames[-1])
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in STACKED}
-    return Strip(times=parts[0].times, **joined)
+    first = parts[0]
+    return Strip(times=first.times, horizon_times=first.horizon_times, left_out=first.left_out, **joined)
 
 
-STACKED = ("steps", "frames", "ws", "log_hr", "hr", "percentile", "survival", "horizons")
+STACKED = ("steps", "frames", "ws", "log_hr", "hr", "percentile", "survival", "horizons", "extrapolated")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,8 @@ def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:
         "times": rounded(grid, 3),
         "curves": [rounded(row, 4) for row in curves],
         "survival": [rounded(row, 4) for row in strip.horizons],
-        "horizons": [plain_time(t) for t in study.horizons],
+        "horizons": [plain_time(t) for t in strip.horizon_times],
+        "extrapolated": [int(side) for side in strip.extrapolated],
         "cohort": [{"label": name, "values": rounded(values, 4)} for name, values in figures.quarters_on(cohort, grid)],
         "histogram": {"edges": rounded(edges, 3), "counts": [int(count) for count in counts]},
         "origin": len(strip.steps) // 2,
@@ -143,8 +145,7 @@ def sheet(strip: Strip) -> bytes:
 
 def beyond(strip: Strip, cohort: Cohort, index: int) -> str:
     """A sentence where no patient of the cohort has a score like that of a frame, else nothing."""
-    scores = cohort.model.cohort_["log_hr"]
-    if scores.min() <= strip.log_hr[index] <= scores.max():
+    if not cohort.model.extrapolated(strip.log_hr[index])[0]:
         return ""
     return "No patient of the cohort has such a score: hazard and survival are extrapolated here. "
 
@@ -164,6 +165,6 @@ def table(strip: Strip, cohort: Cohort) -> str:
         "log_hr_to_median": strip.log_hr,
         "percentile": strip.percentile,
     }
-    for i, time in enumerate(cohort.study.horizons):
+    for i, time in enumerate(strip.horizon_times):
         columns[f"survival_{plain_time(time)}_{cohort.study.time_unit}"] = strip.horizons[:, i]
     return csv_text(pd.DataFrame(columns).round(5))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import common.text
+
 MINUS = "\u2212"
 THIN = "\u2009"
 
@@ -64,8 +66,13 @@ def ratio(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share 0-1 as a percentage, one decimal where it is small."""
-    return f"{100 * share:.{0 if share > 0.0995 else 1}f}{THIN}%"
+    """A share 0-1 as a percentage, one decimal where it is small. For a survival probability: `probability`."""
+    return common.text.percent(share, 0 if share > 0.0995 else 1, THIN)
+
+
+def probability(p: float) -> str:
+    """A modelled probability in whole per cent, never 0 or 100: < 1 %."""
+    return common.text.probability(p, THIN)
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -26,11 +26,12 @@ from survival.curves import QUARTILE_NAMES
 from survival.errors import SurvivalError
 from survival.evaluate import HARRELL, IBS, SCALED_IBS, UNO, Evaluation, added_value, evaluate
 from survival.hazard_ratios import PER_SD, hazard_ratios
+from survival.horizons import FROM_START, Horizons, carried_horizons
 from survival.over_time import auc_over_time, brier_over_time, decision_over_thresholds
 from survival.resample import Resampled, resampled, sample_weights
 
 COX_SLOPE = "Cox slope"
-MIN_GROUP = 10  # events by a horizon, and patients followed beyond it, for a figure there
+NOT_EVERY_SITE = "not every site with a baseline hazard of its own is followed that long"
 CURVE_SAMPLES = 200
 THRESHOLDS = 40
 TRUTHS = {"face_log_hazard": "C of the true face hazard", "log_hazard": "C of the true hazard"}
@@ -39,30 +40,22 @@ SHARE = "share recovered"
 
 def usable_horizons(
     horizons: Sequence[float], time: np.ndarray, event: np.ndarray, fold: np.ndarray, late: bool = False
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(those that follow-up carries, the others): enough events by then, enough patients beyond, in every part.
+) -> Horizons:
+    """Those that follow-up carries in all patients and reaches in every training part.
 
     late: some came under observation after time 0; then there is no figure at any time, whatever the follow-up.
     """
     if late:
-        return (), ()
-    last = min(
-        float(time[rows].max()) for labels in fold for k in np.unique(labels) for rows in (labels == k, labels != k)
-    )
-
-    def carried(t: float) -> bool:
-        before, beyond = int((event & (time <= t)).sum()), int((time > t).sum())
-        return t < last and before >= MIN_GROUP and beyond >= MIN_GROUP
-
-    kept = tuple(float(t) for t in horizons if carried(t))
-    return kept, tuple(float(t) for t in horizons if t not in kept)
+        return Horizons((), tuple((float(t), FROM_START) for t in horizons))
+    return carried_horizons(horizons, time, event, fold=fold)
 
 
-def horizons_of(study: Study, scored: Scored) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def horizons_of(study: Study, scored: Scored) -> Horizons:
     """usable_horizons of the study, among the times that were predicted for."""
-    kept, left_out = usable_horizons(study.horizons, scored.time, scored.event, scored.fold, scored.entry is not None)
-    there = tuple(t for t in kept if np.isclose(scored.times, t).any())
-    return there, tuple(sorted({*left_out, *kept} - {*there}))
+    found = usable_horizons(study.horizons, scored.time, scored.event, scored.fold, scored.entry is not None)
+    there = tuple(t for t in found.carried if np.isclose(scored.times, t).any())
+    unpredicted = tuple((t, NOT_EVERY_SITE) for t in found.carried if t not in there)
+    return Horizons(there, tuple(sorted((*found.left_out, *unpredicted))))
 
 
 def within_every_site(

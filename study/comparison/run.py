@@ -102,8 +102,8 @@ def _scores(
     time, event = cohort.patients["time"].to_numpy(np.float64), cohort.patients["event"].to_numpy(bool)
     fold = deal_folds(check_outcome(time, event), plan.folds, plan.repeats, plan.seed)
     times = evaluation_times(time, event, fold, TIMES)
-    kept, _ = measure.usable_horizons(study.horizons, time, event, fold, cohort.entry is not None)
-    at = np.unique(np.concatenate([times, kept]))
+    horizons = measure.usable_horizons(study.horizons, time, event, fold, cohort.entry is not None)
+    at = np.unique(np.concatenate([times, horizons.carried]))
     if plan.site == "strata":
         at = measure.within_every_site(at, cohort.patients["site"], time, event, fold)
     asked = [Candidate(c.name, c.model, c.blocks, c.settings) for c in candidates if c.name != SHUFFLED]
@@ -142,7 +142,7 @@ def _shuffled(
         control,
         cohort.blocks,
         scored,
-        measure.horizons_of(study, scored)[0],
+        measure.horizons_of(study, scored).carried,
         plan,
         cache=study.path / PARTS,
         workers=workers,
@@ -165,7 +165,8 @@ def _result(
     models = measure.models_of(candidates)
     if not any(c.name in scored.scores for c in models):
         raise StudyError(f"No model could be fitted: {next(iter(scored.failed.values()))}")
-    horizons, left_out = measure.horizons_of(study, scored)
+    at_horizons = measure.horizons_of(study, scored)
+    horizons = at_horizons.carried
     clinical = cohort.patients[list(cohort.covariates)]
     tell.stage("Measuring, with bootstrap intervals")
     evaluation = measure.figures_of(scored, horizons, shuffled, plan)
@@ -201,7 +202,7 @@ def _result(
         simulated=study.simulated,
         time_unit=study.time_unit,
         horizons=horizons,
-        horizons_left_out=left_out,
+        horizons_left_out=tuple(t for t, _ in at_horizons.left_out),
         plan=plan,
         candidates=tuple(_with_work(c, scored, shuffled) for c in candidates),
         patients=_patients(cohort.patients),
@@ -213,7 +214,7 @@ def _result(
         versions={"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
         made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds=0.0,
-        notes=(*_horizon_notes(left_out, study.time_unit), *notes),
+        notes=(*at_horizons.sentences(study.time_unit), *notes),
     )
 
 
@@ -228,13 +229,6 @@ def _with_work(judged: Judged, scored: Scored, shuffled: Shuffled | None) -> Jud
 
 def _patients(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"patient_id": str, "time": float, "event": bool}).reset_index(drop=True)
-
-
-def _horizon_notes(left_out: tuple[float, ...], unit: str) -> list[str]:
-    if not left_out:
-        return []
-    told = ", ".join(f"{t:g}" for t in left_out)
-    return [f"There is no figure at {told} {unit}: too few events by then, or too few patients followed beyond."]
 
 
 def _stop_if(cancelled: Cancelled) -> None:

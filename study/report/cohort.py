@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.text import percent
 from study.report.facts import Facts
 from study.report.page import Html, figure, note, section, subsection, table
 from study.report.page import facts as fact_list
-from study.report.words import count, interval, percent, reached
+from study.report.words import count, interval, reached
 from study.table_one import MISSING, SHARES, table_one_rows
 from survival.curves import kaplan_meier
 from survival.plots import flow_figure, kaplan_meier_figure

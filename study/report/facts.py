@@ -24,6 +24,7 @@ from study.settings import FILE_NAME as SETTINGS
 from study.standing import model_standing
 from study.store import TRUTH_FILE, Study
 from study.table_one import FollowUp, analysed_rows, follow_up, table_one
+from survival.horizons import Horizons, carried_horizons
 
 PHOTO_LIST = "photos.csv"
 USUAL_COMPARISON = "main"
@@ -59,9 +60,9 @@ class Facts:
     ids: frozenset[str]
 
     @property
-    def horizons(self) -> tuple[float, ...]:
-        """Those at which the comparison has figures, else the study's."""
-        return self.comparison.horizons if self.comparison is not None else self.study.horizons
+    def horizons(self) -> Horizons:
+        """Those of the study's horizons that the follow-up of the patients analysed carries."""
+        return carried_horizons(self.study.horizons, self.rows["time"], self.rows["event"], self.rows.get("entry"))
 
     @property
     def unit(self) -> str:

@@ -9,6 +9,7 @@ from study.comparison.record import Comparison
 from study.report.facts import Facts
 from study.report.page import Html, bullets, section, subsection
 from study.report.words import count, listed, times
+from survival.horizons import MIN_BEYOND, MIN_EVENTS
 
 NULL = "kaplan-meier"
 MODEL_WORDS = {
@@ -45,8 +46,10 @@ def _data(facts: Facts) -> list[str]:
     study = facts.study
     said = [
         f"Times are in {study.time_unit}, from the {'photo' if study.photos else 'start of follow-up'} to the event or "
-        f"the end of observation. Survival is reported at {times(study.horizons, study.time_unit)}, fixed in the "
-        "study's settings before any model was fitted.",
+        f"the end of observation. Survival is reported at {times(facts.horizons.carried, study.time_unit)}: of the "
+        f"horizons that the study's settings fixed before any model was fitted "
+        f"({times(study.horizons, study.time_unit)}), those that follow-up carries, with at least {MIN_EVENTS} events "
+        f"by then and at least {MIN_BEYOND} patients under observation beyond.",
         "The table was read without repairs: a row with an impossible time, event, id or covariate refuses the study.",
     ]
     said += [f"Source: {study.settings.source}"] if study.settings.source else []

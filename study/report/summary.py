@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from common.text import percent
 from study.clinical import LATE_ENTRY
 from study.report.facts import Facts
 from study.report.page import Html, bullets, paragraph, section, tag, warning
-from study.report.words import count, interval, percent, reached, signed, times
+from study.report.words import count, interval, reached, signed, times
 
 RESEARCH = (
     "For research. Nothing here is a medical device, and no figure is a statement about, or a decision on, a person. "
@@ -95,6 +96,8 @@ def _cautions(facts: Facts) -> list[str]:
         found += [f"{j.label} could not be fitted: {j.error}" for j in c.candidates if j.error]
         if c.horizons_left_out and not any("no figure at" in note for note in c.notes):
             found.append(f"There is no figure at {times(c.horizons_left_out, facts.unit)}: follow-up carries none.")
+    else:
+        found += facts.horizons.sentences(facts.unit)
     if facts.errors is not None:
         found += list(facts.errors.warnings)
     if facts.follow.entry and LATE_ENTRY not in found:

@@ -189,7 +189,7 @@ ITEMS = (
         "Methods",
         "What the model puts out, and thresholds",
         _of_a_model(
-            lambda f: f"Log hazard ratio and survival at {times(f.study.horizons, f.unit)}; no threshold is set."
+            lambda f: f"Log hazard ratio and survival at {times(f.horizons.carried, f.unit)}; no threshold is set."
         ),
     ),
     Item("16", "Methods", "Differences between development and evaluation data", _evaluated),

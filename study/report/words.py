@@ -18,10 +18,6 @@ def count(n: int, thing: str, things: str | None = None) -> str:
     return f"{n:,} {thing if n == 1 else things or thing + 's'}"
 
 
-def percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f} %"
-
-
 def number(value: float, digits: int = 3) -> str:
     """'−0.012'; '–' for what is not known."""
     if not math.isfinite(value):

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from common.text import percent
 from survival.decision import TREAT_ALL, TREAT_NONE
 from survival.metrics import Estimate
 from survival.over_time import NULL
@@ -44,7 +45,7 @@ def calibration_frame(groups: pd.DataFrame, curve: pd.DataFrame | None, horizon:
 def calibration_words(figures: Mapping[str, Estimate], mean_predicted: float, horizon: float, unit: str) -> str:
     """What the figures say, in two to four sentences. figures: of Calibration.figures, those that are known."""
     observed = f", the observed one {_percent(figures['observed'])}" if "observed" in figures else ""
-    said = [f"By {horizon:g} {unit} the mean predicted risk is {100 * mean_predicted:.1f} %{observed}."]
+    said = [f"By {horizon:g} {unit} the mean predicted risk is {percent(mean_predicted, 1)}{observed}."]
     if "slope" in figures:
         e = figures["slope"]
         verdict = _side(e, 1, "predicted risks are too extreme", "predicted risks are too alike")
@@ -70,7 +71,7 @@ def _side(e: Estimate, perfect: float, below: str, above: str) -> str:
 
 
 def _percent(e: Estimate) -> str:
-    return f"{100 * e.value:.1f} % ({100 * e.low:.1f} to {100 * e.high:.1f})"
+    return f"{percent(e.value, 1)} ({100 * e.low:.1f} to {100 * e.high:.1f})"
 
 
 def calibration_figure(

@@ -65,7 +65,11 @@ def test_one_photo(scored: Scored) -> None:
     assert steps
     assert score.log_hr == pytest.approx(float(study.model().predict(score.inversion.ws)[0]))
     assert score.inversion.checkpoint_sha256 == checkpoint.sha256
-    assert set(score.survival_at) == {12.0, 24.0, 60.0}
+    assert set(score.survival_at) == {24.0}
+    assert score.risk.left_out == (
+        "There is no figure at 12 months: only 8 events have happened by then.",
+        "There is no figure at 60 months: only 6 patients are under observation afterwards.",
+    )
     assert 0 <= score.percentile <= 100
     times, survival = score.curve
     assert times.shape == survival.shape
@@ -130,7 +134,8 @@ def test_folder(scored: Scored, tmp_path: Path) -> None:
     assert table.loc[2, "status"] == "refused"
     assert table.loc[2, "reason"]
     assert table["log_hr"].isna().tolist() == [False, False, True, False, False]
-    assert {"survival_12_months", "survival_24_months", "survival_60_months", "percentile", "psnr"} <= set(table)
+    assert [name for name in table if name.startswith("survival_")] == ["survival_24_months"], "as follow-up carries"
+    assert {"percentile", "extrapolated", "psnr"} <= set(table)
 
 
 def test_natural_order() -> None:

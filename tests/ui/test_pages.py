@@ -107,7 +107,7 @@ def test_another_study_brings_its_checkpoint_along(open_app: Opener, places: Pla
     assert app.selectbox(key="checkpoint").value == "portraits"
 
 
-def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest) -> None:
+def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest, places: Places) -> None:
     app = portrait
     app.file_uploader[0].upload("astronaut.png", png(astronaut()))
     app.run()
@@ -123,7 +123,7 @@ def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest) -> None:
     assert "Log-HR" in labels
     assert "Percentile of risk" in labels
     assert [label for label in labels if label.startswith("Survival at")] == [
-        f"Survival at {t} months" for t in (12, 24, 60)
+        f"Survival at {t:g} months" for t in places.study.model().horizons(places.study.horizons).carried
     ]
     assert state.score.inversion.metrics["perceptual_name"] in labels, "the distance is called what it is"
     said = words(app)
@@ -330,7 +330,9 @@ def test_the_record_to_take_away_is_complete(portrait: AppTest, places: Places) 
     assert again["simulated"] is True
     assert again["checkpoint_sha256"] == places.checkpoint.sha256
     assert np.isclose(again["hr"], np.exp(again["log_hr"]))
-    assert set(again["survival_at"]) == {"12", "24", "60"}
+    carried = places.study.model().horizons(places.study.horizons).carried
+    assert set(again["survival_at"]) == {f"{t:g}" for t in carried}
+    assert bool(again["survival_left_out"]) == (len(carried) < 3)
     assert again["inversion"]["settings"]["steps"] == 2
 
 

@@ -106,13 +106,18 @@ def test_what_the_browser_gets_fits_together(shown: strips.Shown, cohort: Cohort
         assert len(header[name]) == count, name
     assert all(len(curve) == len(header["times"]) for curve in header["curves"])
     assert all(len(group["values"]) == len(header["times"]) for group in header["cohort"])
-    assert all(len(row) == len(header["horizons"]) == 3 for row in header["survival"])
+    assert all(len(row) == len(header["horizons"]) > 0 for row in header["survival"])
     assert sum(header["histogram"]["counts"]) == len(cohort.table)
     assert header["log_hr"][header["origin"]] == 0
     curves = np.array(header["curves"], float)
     assert (np.diff(curves, axis=1) <= 1e-9).all(), "survival never rises with time"
     assert (np.diff(curves, axis=0) <= 1e-9).all(), "nor with the hazard"
     assert np.allclose(curves[:, 0], 1.0)
+    carried = cohort.model.horizons(cohort.study.horizons).carried
+    assert header["horizons"] == [f"{t:g}" for t in carried]
+    scores = cohort.model.cohort_["log_hr"]
+    outside = (shown.strip.log_hr > scores.max()).astype(int) - (shown.strip.log_hr < scores.min())
+    assert header["extrapolated"] == outside.tolist()
     json.dumps(header, allow_nan=False)
 
 
@@ -140,7 +145,8 @@ def test_scores_that_no_patient_has_are_said_to_be_extrapolated(shown: strips.Sh
 def test_downloads(shown: strips.Shown, cohort: Cohort) -> None:
     lines = strips.table(shown.strip, cohort).strip().splitlines()
     assert len(lines) == len(shown.strip.steps) + 1
-    assert lines[0].startswith("step_log_hr,step_hr,log_hr_to_median,percentile,survival_12_months")
+    first = cohort.model.horizons(cohort.study.horizons).carried[0]
+    assert lines[0].startswith(f"step_log_hr,step_hr,log_hr_to_median,percentile,survival_{first:g}_months")
     assert strips.sheet(shown.strip).startswith(b"\x89PNG")
     end = reach.end_of(cohort.model.oof_log_hr_)
     told = strips.hr_text(shown.strip, len(shown.strip.steps) - 1)

@@ -1,0 +1,73 @@
+"""The times at which a cohort's follow-up carries a figure.
+
+A survival probability, a Brier score or a calibration at time t rests on the events up to t and on the patients still
+under observation after it. At the end of follow-up the last few patients decide, and beyond it nothing is known. One
+rule for every figure at a time: at least 10 events by t, and at least 10 patients under observation beyond t.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MIN_EVENTS = 10  # by a time
+MIN_BEYOND = 10  # patients under observation after it
+EVERY_PART = "a training part of the cross-validation follows nobody as long"
+FROM_START = "it needs all patients followed from time 0, and some came under observation later"
+
+
+@dataclass(frozen=True)
+class Horizons:
+    """carried: times with a figure, in the order asked for. left_out: (time, reason), the reason as the end of a
+    sentence."""
+
+    carried: tuple[float, ...]
+    left_out: tuple[tuple[float, str], ...] = ()
+
+    def sentences(self, unit: str) -> tuple[str, ...]:
+        """Why there is no figure at the times left out, one sentence for each reason."""
+        by_reason: dict[str, list[str]] = {}
+        for time, reason in self.left_out:
+            by_reason.setdefault(reason, []).append(f"{time:g}")
+        return tuple(
+            f"There is no figure at {' and '.join(times)} {unit}: {reason}." for reason, times in by_reason.items()
+        )
+
+
+def carried_horizons(horizons: Sequence[float], time: Any, event: Any, entry: Any = None, fold: Any = None) -> Horizons:
+    """Which of `horizons` the follow-up carries.
+
+    time, event, entry: (n,), entry None where all came under observation at 0. fold: (n,) or (repeats, n) labels of a
+    cross-validation whose training parts must reach a time as well, None without one.
+    """
+    t, e = np.asarray(time, dtype=np.float64), np.asarray(event, dtype=bool)
+    start = np.zeros(len(t)) if entry is None else np.asarray(entry, dtype=np.float64)
+    last = np.inf if fold is None else _last_of_every_part(t, np.atleast_2d(fold))
+    carried, left_out = [], []
+    for at in map(float, horizons):
+        reason = _why_not(at, t, e, start) or ("" if at < last else EVERY_PART)
+        if reason:
+            left_out.append((at, reason))
+        else:
+            carried.append(at)
+    return Horizons(tuple(carried), tuple(left_out))
+
+
+def _last_of_every_part(time: np.ndarray, fold: np.ndarray) -> float:
+    return min(float(time[labels != k].max()) for labels in fold for k in np.unique(labels) if (labels != k).any())
+
+
+def _why_not(at: float, time: np.ndarray, event: np.ndarray, start: np.ndarray) -> str:
+    events, beyond = int((event & (time <= at)).sum()), int(((start < at) & (time > at)).sum())
+    if beyond < MIN_BEYOND:
+        return f"{_only(beyond, 'patient is', 'patients are')} under observation afterwards"
+    if events < MIN_EVENTS:
+        return f"{_only(events, 'event has', 'events have')} happened by then"
+    return ""
+
+
+def _only(n: int, one: str, several: str) -> str:
+    return f"no {one}" if n == 0 else f"only {n} {one if n == 1 else several}"
