@@ -11,16 +11,16 @@ page.masthead(
     "The model's coefficients, carried back into W+, are a direction. A step labelled ×2 doubles the hazard that the "
     "model gives to the face.",
 )
-checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
+page.require(state.checkpoint, "The checkpoint cannot be used")
 cohort = page.require(state.cohort, "There is no model, so there is no health direction")
 editing = state.editing()
-page.guessing(cohort)
+page.cautions(cohort)
 
 with st.container(key="journey-controls"):
-    wish = controls(cohort, checkpoint)
+    wish = controls(cohort)
 if wish is None:
     st.stop()
-journey.prepare(editing, wish, cohort, checkpoint)
+journey.prepare(editing, wish, cohort)
 
 if editing.job is not None:
     if editing.job.snapshot().active:

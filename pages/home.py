@@ -80,6 +80,6 @@ for script, name, icon, words in ONWARD:
 # Pictures come last: the words are on screen while they are rendered.
 if cohort is not None:
     with hero:
-        overview.hero(cohort, checkpoint)
+        overview.hero(cohort)
 with faces:
     overview.sample_faces(checkpoint)

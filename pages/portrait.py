@@ -15,6 +15,7 @@ page.masthead(
 checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
 cohort = page.require(state.cohort, "There is no model to score with")
 portrait = state.portrait()
+page.cautions(cohort)
 
 page.section("1. Photo")
 intake.choose_photo(portrait, cohort)
@@ -62,8 +63,10 @@ if portrait.job is not None:
         watch.watch(portrait.job, "Searching the code whose face comes closest to the photo", "Face drawn so far")
         st.stop()
     watch.outcome(portrait.job)
-score = results.current(portrait)
+score = results.current(portrait, cohort)
 if score is None:
+    if portrait.scored is portrait.aligned:
+        results.outdated(portrait, cohort)
     st.stop()
 
 original = results.original(portrait, checkpoint)

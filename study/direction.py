@@ -14,10 +14,11 @@ from latent.directions import Direction, direction_from_gradient, pattern_direct
 from latent.edit import edited_codes, mean_code, synthesize
 from latent.errors import LatentError
 from study.errors import StudyError
-from study.score import Risk, check_checkpoint, risk_of
-from study.store import Study
+from study.score import Risk, Scorer
 
+BATCH = 7  # frames drawn together, and between two reports of progress
 Kind = Literal["coefficients", "pattern"]
+OnFrames = Callable[[int, int, NDArray[np.uint8]], None]  # frames drawn, frames in all, the newest (R, R, 3)
 Draw = Callable[[Checkpoint, NDArray[np.float32]], NDArray[np.uint8]]  # codes (K, num_ws, w_dim) -> frames
 KINDS: tuple[Kind, ...] = ("coefficients", "pattern")
 
@@ -52,32 +53,30 @@ class Strip:
         return np.exp(self.steps)
 
 
-def health_direction(
-    study: Study, kind: Kind = "coefficients", band: tuple[int, int] | None = None, model: str | None = None
-) -> Direction:
-    """The direction of a study's model in W+, one unit of log-HR a step.
+def health_direction(scorer: Scorer, kind: Kind = "coefficients", band: tuple[int, int] | None = None) -> Direction:
+    """The direction of a model in W+, one unit of log-HR a step.
 
-    kind: "coefficients" (the model's gradient), "pattern" (covariance of the cohort's codes times the gradient).
-    band: move only the layers low..high-1; the step stays exact. model: None for the study's own. Raises StudyError
-    when there is no usable model, or its hazard is not linear in the code.
+    kind: "coefficients" (the model's gradient), "pattern" (covariance of the codes that the model was fitted on, times
+    the gradient). band: move only the layers low..high-1; the step stays exact. Raises StudyError when the model's
+    hazard is not linear in the code.
     """
-    fitted = study.model(model or study.chosen_model)
-    if not getattr(fitted, "linear", True):
+    name = scorer.study.name
+    if not getattr(scorer.model, "linear", True):
         raise StudyError(
-            f"The model of {study.name} is not linear in the code: no single direction changes its hazard by the same "
+            f"The model of {name} is not linear in the code: no single direction changes its hazard by the same "
             "factor everywhere. Choose a Cox model on the Survival model page."
         )
-    gradient = np.asarray(fitted.log_hr_gradient())
+    gradient = np.asarray(scorer.model.log_hr_gradient())
     try:
         if kind == "coefficients":
             direction = direction_from_gradient(gradient)
         elif kind == "pattern":
-            direction = pattern_direction(gradient, study.analysed()[0])
+            direction = pattern_direction(gradient, scorer.cohort[0])
         else:
             raise StudyError(f"{kind!r} is not a kind of direction; use {' or '.join(KINDS)}.")
         return direction.restricted(band)
     except LatentError as error:
-        raise StudyError(f"The model of {study.name}: {error}") from error
+        raise StudyError(f"The model of {name}: {error}") from error
 
 
 def log_hr_steps(largest: float = np.log(4.0), count: int = 33) -> NDArray[np.float64]:
@@ -89,25 +88,29 @@ def log_hr_steps(largest: float = np.log(4.0), count: int = 33) -> NDArray[np.fl
 
 
 def edit_strip(
-    study: Study,
-    checkpoint: Checkpoint,
+    scorer: Scorer,
     ws: NDArray[np.float32],
     direction: Direction,
     steps: NDArray[np.float64],
-    model: str | None = None,
     draw: Draw | None = None,
+    on_frames: OnFrames | None = None,
 ) -> Strip:
     """The face of code `ws` (num_ws, w_dim) moved by each of `steps` (K,) log-HR, with its risk at each.
 
     The risks are those the model gives to the codes that are shown, not step arithmetic. draw: makes the frames in
     place of the checkpoint's generator, for display; nothing else is asked of it, so no number can depend on it.
+    on_frames: told after every few frames; what it raises ends the work.
     """
-    name = model or study.chosen_model
-    check_checkpoint(study, checkpoint, name)
     steps = np.asarray(steps, float)
-    codes = edited_codes(ws, mean_code(checkpoint), direction, steps)
-    frames = synthesize(checkpoint, codes) if draw is None else draw(checkpoint, codes)
-    return Strip(steps, frames, codes, **_stack(risk_of(study, study.model(name), codes)))
+    codes = edited_codes(ws, mean_code(scorer.checkpoint), direction, steps)
+    risks = scorer.risks(codes)
+    parts: list[NDArray[np.uint8]] = []
+    for start in range(0, len(codes), BATCH):
+        some = codes[start : start + BATCH]
+        parts.append(synthesize(scorer.checkpoint, some) if draw is None else draw(scorer.checkpoint, some))
+        if on_frames is not None:
+            on_frames(start + len(some), len(codes), parts[-1][-1])
+    return Strip(steps, np.concatenate(parts), codes, **_stack(risks))
 
 
 def _stack(risks: list[Risk]) -> dict[str, Any]:

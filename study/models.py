@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.errors import StudyError
-from study.files import read_limited
+from study.files import read_limited, sha256_of
 from study.settings import SAFE_NAME
 
 if TYPE_CHECKING:
@@ -41,6 +42,16 @@ def chosen_name(study: Path) -> str:
     if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
         raise StudyError(f"{MODELS}/{CHOSEN_FILE} names no model: choose the study's model again.")
     return name
+
+
+def fingerprint(study: Path, name: str) -> str:
+    """Hex digest of everything that lies in a model's folder: another one where the model was fitted again."""
+    digest = sha256()
+    folder = model_folder(study, name)
+    for path in sorted(folder.glob("*")):
+        if path.is_file():
+            digest.update(f"{path.name} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def read_report(study: Path, called: str, name: str) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from study.embed import BATCH
 from study.embedding.record import encoder_sha256, study_preset
 from study.errors import StudyError
 from study.files import csv_text, safe_cell, write_text
+from study.models import fingerprint
 from study.photos import EXTENSIONS
 from study.prepare import invert_faces, prepare
 from study.store import Study
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from study.models import StudyModel
 
 MAX_PHOTOS = 100_000
+OPENED_AT_MOST = 3  # times, where the model is replaced while it is read
 EXTRAPOLATED = "The score is {} than that of every patient of the cohort: hazard and survival are extrapolated."
 
 
@@ -61,11 +65,12 @@ class Risk:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """A photo's inversion, risk and quality flags (sentences)."""
+    """A photo's inversion, risk and quality flags (sentences). stamp: of the scorer that made it."""
 
     inversion: Inversion
     risk: Risk
     flags: tuple[str, ...]
+    stamp: str
 
     @property
     def log_hr(self) -> float:
@@ -96,15 +101,6 @@ class Refused:
     reason: str
 
 
-def check_checkpoint(study: Study, checkpoint: Checkpoint, model: str | None = None) -> None:
-    """StudyError unless the model (None: the study's own) was fitted on codes of this very checkpoint."""
-    if study.report(model or study.chosen_model).get("checkpoint_sha256") != checkpoint.sha256:
-        raise StudyError(
-            f"The model of {study.name} was fitted with another checkpoint than {checkpoint.name}; "
-            f"choose that one, or run `python -m study embed` and `fit` for {study.name} again."
-        )
-
-
 def risk_of(study: Study, model: StudyModel, ws: NDArray[np.float32]) -> list[Risk]:
     """Risks of codes (n, num_ws, w_dim)."""
     log_hr = np.asarray(model.predict(ws), float)
@@ -128,40 +124,101 @@ def risk_of(study: Study, model: StudyModel, ws: NDArray[np.float32]) -> list[Ri
     ]
 
 
-def score_faces(
-    study: Study,
-    checkpoint: Checkpoint,
-    faces: list[AlignedFace],
-    settings: InversionSettings | None = None,
-    on_step: Callable[[Progress], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-    model: str | None = None,
-) -> list[Score | Refused]:
-    """Scores of aligned faces, inverted together. settings: None for the study's own preset, which the model knows.
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """One model of a study with its checkpoint, opened once: whatever is scored or drawn with it is of one model, even
+    if another one takes its place on disk meanwhile.
 
-    Raises StudyError for another checkpoint than the model's, latent.Cancelled when stopped.
+    name: folder of the model under models/. report: what was written of it when it was fitted. stamp: digest of
+    study, model and checkpoint; results with different stamps do not belong together.
     """
-    check_checkpoint(study, checkpoint, model)
-    results = invert_faces(checkpoint, faces, settings or study_preset(study), on_step, cancelled)
-    inversions = [r for r in results if isinstance(r, Inversion)]
-    name = model or study.chosen_model
-    risks = iter(risk_of(study, study.model(name), np.stack([i.ws for i in inversions])) if inversions else [])
-    notes = partial(_notes, study.report(name), encoder_sha256(checkpoint))
-    return [
-        Score(r, next(risks), face.quality.flags + notes(r)) if isinstance(r, Inversion) else Refused(str(r))
-        for r, face in zip(results, faces, strict=True)
-    ]
 
+    study: Study
+    checkpoint: Checkpoint
+    name: str
+    model: StudyModel
+    report: dict[str, Any]
+    stamp: str
 
-def _notes(report: dict[str, Any], encoder: str, inversion: Inversion) -> tuple[str, ...]:
-    """Sentences where the code was not found in the way the cohort's codes were."""
-    notes = []
-    used, cohorts = inversion.metrics["perceptual_name"], report.get("perceptual_name")
-    if cohorts and used != cohorts:
-        notes.append(f"The code was found with {used}, the cohort's codes with {cohorts}: the score may be off.")
-    if report.get("encoder_sha256") and report["encoder_sha256"] != encoder:
-        notes.append("The checkpoint's encoder changed since the cohort was embedded: the score may be off.")
-    return tuple(notes)
+    @classmethod
+    def open(cls, study: Study, checkpoint: Checkpoint, model: str | None = None) -> Scorer:
+        """model: None for the study's own. Raises StudyError where there is none, it is damaged, or it was fitted on
+        codes of another checkpoint."""
+        name = model or study.chosen_model
+        for _ in range(OPENED_AT_MOST):
+            before = fingerprint(study.path, name)
+            report = study.report(name)
+            if report.get("checkpoint_sha256") != checkpoint.sha256:
+                raise StudyError(
+                    f"The model of {study.name} was fitted with another checkpoint than {checkpoint.name}; "
+                    f"choose that one, or run `python -m study embed` and `fit` for {study.name} again."
+                )
+            fitted = study.model(name)
+            if fingerprint(study.path, name) == before:
+                identity = [study.name, name, before, checkpoint.sha256, study.time_unit, study.horizons]
+                return cls(study, checkpoint, name, fitted, report, sha256(json.dumps(identity).encode()).hexdigest())
+        raise StudyError(f"Model {name!r} of {study.name} is being replaced just now. Try again in a moment.")
+
+    @cached_property
+    def cohort(self) -> tuple[NDArray[np.float32], pd.DataFrame]:
+        """Codes (n, num_ws, w_dim) and table rows of the patients that the model was fitted on. Raises StudyError where
+        a code is missing."""
+        return self.study.fitted(self.name)
+
+    def risks(self, ws: NDArray[np.float32]) -> list[Risk]:
+        """Risks of codes (n, num_ws, w_dim)."""
+        return risk_of(self.study, self.model, ws)
+
+    def score_faces(
+        self,
+        faces: list[AlignedFace],
+        settings: InversionSettings | None = None,
+        on_step: Callable[[Progress], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> list[Score | Refused]:
+        """Scores of aligned faces, inverted together. settings: None for the study's own preset, which the model knows.
+
+        Raises latent.Cancelled when stopped.
+        """
+        settings = settings or study_preset(self.study)
+        results = invert_faces(self.checkpoint, faces, settings, on_step, cancelled)
+        return [
+            self.score_inversion(r, face) if isinstance(r, Inversion) else Refused(str(r))
+            for r, face in zip(results, faces, strict=True)
+        ]
+
+    def score(
+        self,
+        face: AlignedFace | Photo | Path,
+        settings: InversionSettings | None = None,
+        on_step: Callable[[Progress], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Score:
+        """The score of a photo, or of a face aligned before. Raises PhotoError, NoFaceError, StudyError, Cancelled."""
+        if not isinstance(face, AlignedFace):
+            face = prepare(face, self.study.settings.aligned)
+        result = self.score_faces([face], settings, on_step, cancelled)[0]
+        if isinstance(result, Refused):
+            raise StudyError(result.reason)
+        return result
+
+    def score_inversion(self, inversion: Inversion, face: AlignedFace) -> Score:
+        """The score of a code that was searched before. Raises StudyError where it is of another checkpoint."""
+        if inversion.checkpoint_sha256 != self.checkpoint.sha256:
+            raise StudyError(f"This code was made with another checkpoint than {self.checkpoint.name}: score it again.")
+        (risk,) = self.risks(inversion.ws[None])
+        return Score(inversion, risk, face.quality.flags + self._notes(inversion), self.stamp)
+
+    def _notes(self, inversion: Inversion) -> tuple[str, ...]:
+        """Sentences where the code was not found in the way the cohort's codes were."""
+        notes = []
+        used, cohorts = inversion.metrics["perceptual_name"], self.report.get("perceptual_name")
+        if cohorts and used != cohorts:
+            notes.append(f"The code was found with {used}, the cohort's codes with {cohorts}: the score may be off.")
+        known = self.report.get("encoder_sha256")
+        if known and known != encoder_sha256(self.checkpoint):
+            notes.append("The checkpoint's encoder changed since the cohort was embedded: the score may be off.")
+        return tuple(notes)
 
 
 def share_closer(study: Study, inversion: Inversion) -> float | None:
@@ -172,24 +229,6 @@ def share_closer(study: Study, inversion: Inversion) -> float | None:
     if distances.size == 0 or (index["perceptual_name"] != inversion.metrics["perceptual_name"]).any():
         return None
     return float((distances < inversion.metrics["perceptual"]).mean())
-
-
-def score_photo(
-    study: Study,
-    checkpoint: Checkpoint,
-    face: AlignedFace | Photo | Path,
-    settings: InversionSettings | None = None,
-    on_step: Callable[[Progress], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
-    model: str | None = None,
-) -> Score:
-    """The score of one photo, or of a face aligned before. Raises PhotoError, NoFaceError, StudyError, Cancelled."""
-    if not isinstance(face, AlignedFace):
-        face = prepare(face, study.settings.aligned)
-    result = score_faces(study, checkpoint, [face], settings, on_step, cancelled, model)[0]
-    if isinstance(result, Refused):
-        raise StudyError(result.reason)
-    return result
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -212,26 +251,18 @@ def photos_in(path: Path) -> list[Path]:
     return sorted(found, key=lambda p: natural_key(p.name))
 
 
-def score_files(
-    study: Study,
-    checkpoint: Checkpoint,
-    paths: list[Path],
-    batch: int = BATCH,
-    model: str | None = None,
-) -> Iterator[tuple[Path, Score | Refused]]:
+def score_files(scorer: Scorer, paths: list[Path], batch: int = BATCH) -> Iterator[tuple[Path, Score | Refused]]:
     """Scores photo files in batches, in the order given; a photo that cannot be used yields its reason."""
-    check_checkpoint(study, checkpoint, model)
     for start in range(0, len(paths), batch):
         results: dict[Path, Score | Refused] = {}
         faces: dict[Path, AlignedFace] = {}
         for path in paths[start : start + batch]:
             try:
-                faces[path] = prepare(path, study.settings.aligned)
+                faces[path] = prepare(path, scorer.study.settings.aligned)
             except FaceError as error:
                 results[path] = Refused(str(error))
         if faces:
-            scores = score_faces(study, checkpoint, list(faces.values()), model=model)
-            results.update(zip(faces, scores, strict=True))
+            results.update(zip(faces, scorer.score_faces(list(faces.values())), strict=True))
         yield from ((path, results[path]) for path in paths[start : start + batch])
 
 
@@ -283,9 +314,9 @@ def run(args: Any) -> int:
     paths = photos_in(args.photos)
     if args.out.is_dir():
         raise StudyError(f"--out {args.out} is a folder; give the name of a CSV file.")
-    checkpoint = study_checkpoint(study, args.checkpoint, args.device)
+    scorer = Scorer.open(study, study_checkpoint(study, args.checkpoint, args.device), args.model)
     show, results = progress_line("photos"), []
-    for result in score_files(study, checkpoint, paths, model=args.model):
+    for result in score_files(scorer, paths):
         results.append(result)
         show(len(results), len(paths))
     write_text(args.out, csv_text(score_table(study, results)))

@@ -19,7 +19,6 @@ from ui.wish import PATIENT, Wish, code_of, reachable, set_controls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from latent.checkpoints import Checkpoint
     from ui.jobs import Reporter
     from ui.resources import Cohort
     from ui.state import Editing
@@ -32,7 +31,7 @@ TUNED_NOTE = (
 )
 
 
-def prepare(editing: Editing, wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> None:
+def prepare(editing: Editing, wish: Wish, cohort: Cohort) -> None:
     """Start drawing what is wished for, or take over what was drawn."""
     if editing.job is not None and editing.wanted != wish:
         editing.job.cancel()
@@ -51,9 +50,7 @@ def prepare(editing: Editing, wish: Wish, cohort: Cohort, checkpoint: Checkpoint
         elif editing.wanted is not None:
             editing.resume = None
         editing.wanted = wish
-        editing.job = Job(
-            "frames", _work(wish, cohort, checkpoint), resources.generator_lock(), state.SENTENCES
-        ).start()
+        editing.job = Job("frames", _work(wish, cohort), resources.generator_lock(), state.SENTENCES).start()
     elif editing.at is not None:
         # The page is run anew, perhaps after another page: the slider goes where it was left.
         _seek(editing, cohort, editing.at)
@@ -66,18 +63,19 @@ def _seek(editing: Editing, cohort: Cohort, index: int) -> None:
     editing.payload = strips.payload(editing.shown, cohort, editing.seek)
 
 
-def _work(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> Any:
+def _work(wish: Wish, cohort: Cohort) -> Any:
     from study.direction import health_direction
 
-    code, caption = code_of(wish, cohort, checkpoint)
-    tuned = tuning.current() if wish.tuned else None
+    checkpoint = cohort.scorer.checkpoint
+    code, caption = code_of(wish, cohort)
+    tuned = tuning.current(checkpoint) if wish.tuned else None
     draw = None if tuned is None else tuned.draw
 
     def work(report: Reporter) -> strips.Shown:
         report(0.0, "Preparing the direction")
         band = strips.band_layers(wish.band, checkpoint.num_ws)
-        direction = health_direction(cohort.study, wish.kind, band)
-        strip = strips.render(report, cohort, checkpoint, code, direction, draw)
+        direction = health_direction(cohort.scorer, wish.kind, band)
+        strip = strips.render(report, cohort, code, direction, draw)
         return strips.Shown(strip, caption, direction, code, wish)
 
     return work
@@ -141,7 +139,7 @@ def _undo(editing: Editing, cohort: Cohort) -> None:
     """Back to the state before the last; controls, frames and slider follow (runs before the page)."""
     # A photo that was replaced since, or a study that was left, cannot be gone back to.
     last, *earlier = reversed(editing.undo)
-    kept = [entry for entry in reversed(earlier) if reachable(entry[1])]
+    kept = [entry for entry in reversed(earlier) if reachable(entry[1], cohort)]
     if not kept:
         editing.undo = [last]
         return

@@ -102,7 +102,7 @@ def performance(cohort: Cohort) -> None:
             ("Share of it recovered", percent(share["value"]), _percents(share), GLOSSARY["recovered"]),
         ]
         figure_row("ceiling", ceiling_row, columns=3)
-    page.guessing(cohort)
+    page.cautions(cohort)
     what = report.get("label") or f"{report['penalty']} Cox on the W+ codes"
     page.note(
         f"All figures are out-of-fold over {report['patients']:,} patients with {report['events']:,} events: "
@@ -123,11 +123,11 @@ def _percents(figure: dict[str, float]) -> str:
     return f"95 % CI {percent(figure['low'])} to {percent(figure['high'])}"
 
 
-def hero(cohort: Cohort, checkpoint: Checkpoint) -> None:
+def hero(cohort: Cohort) -> None:
     """One face of the cohort at seven steps along the health direction."""
     try:
         with st.skeleton(height=190):
-            uris, labels, patient = _hero(cohort.stamp, cohort, checkpoint)
+            uris, labels, patient = _hero(cohort.stamp, cohort)
     except state.SENTENCES as error:  # a model without one direction
         page.note(str(error))
         return
@@ -147,14 +147,14 @@ def hero(cohort: Cohort, checkpoint: Checkpoint) -> None:
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def _hero(stamp: str, _cohort: Cohort, _checkpoint: Checkpoint) -> tuple[list[str], list[str], str]:
+def _hero(stamp: str, _cohort: Cohort) -> tuple[list[str], list[str], str]:
     from study.direction import edit_strip, health_direction
 
     scores: Any = _cohort.model.oof_log_hr_
     middle = int(np.argmin(np.abs(scores)))
     steps = reach.steps_to(reach.end_of(scores), HERO_A_SIDE)
-    direction = health_direction(_cohort.study, "coefficients")
-    strip = edit_strip(_cohort.study, _checkpoint, _cohort.codes[middle], direction, steps)
+    direction = health_direction(_cohort.scorer)
+    strip = edit_strip(_cohort.scorer, _cohort.codes[middle], direction, steps)
     labels = [reach.label(float(np.exp(step))) for step in steps]
     return [pictures.data_uri(frame) for frame in strip.frames], labels, str(_cohort.table["patient_id"].iloc[middle])
 

@@ -116,8 +116,15 @@ def unavailable(what: str, sentence: str) -> None:
     st.warning(sentence, title=what, icon=":material/report:")
 
 
-def guessing(cohort: Cohort) -> None:
-    """Warn where the study's model has not been shown to rank patients better than guessing."""
+def cautions(cohort: Cohort) -> None:
+    """Warn where the study changed since its model was fitted, or the model may be no better than guessing."""
+    if cohort.changed:
+        st.warning(
+            f"{' '.join(cohort.changed)} The figures and faces here are still of the model as it was fitted. Fit it "
+            "again on the page Cohort, under Codes, or choose a model again on the page Survival model.",
+            title="The model was fitted before the study changed",
+            icon=":material/update:",
+        )
     c = cohort.model.oof_c_
     if c.low <= 0.5:
         st.warning(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
     from study.errors import Findings
     from study.models import StudyModel
+    from study.score import Scorer
     from study.store import Study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -202,30 +203,57 @@ def open_study(name: str) -> Study:
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """A study together with everything that was fitted on it with one checkpoint.
+    """A study's model, opened with its checkpoint: every figure and picture of risk on a page is made by `scorer`.
 
-    codes: float32 (n, num_ws, w_dim), rows as in `table`; report: what the fit wrote down. stamp: changes with study,
-    fit and checkpoint, so it can stand for the cohort as a key of a cache.
+    changed: what changed in the study since the model was fitted, in sentences.
     """
 
-    stamp: str
-    study: Study
-    model: StudyModel
-    report: dict[str, Any]
-    codes: NDArray[np.float32]
-    table: Any  # pandas.DataFrame
+    scorer: Scorer
+    changed: tuple[str, ...] = ()
+
+    @property
+    def stamp(self) -> str:
+        """Of study, model and checkpoint: what bears another stamp is not shown beside this cohort's figures."""
+        return self.scorer.stamp
+
+    @property
+    def study(self) -> Study:
+        return self.scorer.study
+
+    @property
+    def model(self) -> StudyModel:
+        return self.scorer.model
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What was written down when the model was fitted."""
+        return self.scorer.report
+
+    @property
+    def codes(self) -> NDArray[np.float32]:
+        """(n, num_ws, w_dim) of the patients that the model was fitted on."""
+        return self.scorer.cohort[0]
+
+    @property
+    def table(self) -> Any:
+        """Their rows of the patient table, a pandas.DataFrame."""
+        return self.scorer.cohort[1]
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _open_cohort(folder: str, stamp: float, checkpoint_sha256: str) -> Cohort:
+def _open_cohort(folder: str, stamp: float, checkpoint_sha256: str, _checkpoint: Checkpoint) -> Cohort:
+    from study.score import Scorer
+    from study.standing import model_standing
+
     study = _open_study(folder, stamp)
     study.latents(checkpoint_sha256)  # refuses codes of another checkpoint, in a sentence
-    name = study.chosen_model
-    codes, table = study.fitted(name)
-    return Cohort(f"{folder} {stamp} {checkpoint_sha256}", study, study.model(name), study.report(name), codes, table)
+    scorer = Scorer.open(study, _checkpoint)
+    cohort = Cohort(scorer, model_standing(study, scorer.name).reasons)
+    assert len(cohort.codes) == len(cohort.table)  # read here, so that what is missing is said when the page opens
+    return cohort
 
 
 def open_cohort(name: str, checkpoint: Checkpoint) -> Cohort:
     """Model, codes and table of a study; StudyError where they do not fit the checkpoint or are missing."""
     folder = studies_root() / name
-    return _open_cohort(str(folder), _stamp(folder), checkpoint.sha256)
+    return _open_cohort(str(folder), _stamp(folder), checkpoint.sha256, checkpoint)

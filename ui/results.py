@@ -12,8 +12,8 @@ import streamlit as st
 
 from ui import figures, pictures
 from ui.jobs import Job
-from ui.page import facts, figure_row, guessing, heat_legend, note, picture
-from ui.state import SENTENCES, Portrait, basis
+from ui.page import facts, figure_row, heat_legend, note, picture
+from ui.state import SENTENCES, Portrait
 from ui.text import GLOSSARY, number, ordinal, plain_time, probability, ratio, signed
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ POOR_FIT = 0.95  # share of the cohort that is drawn more closely, from which on
 def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: InversionSettings, guard: Any) -> None:
     """Begin to invert and score the portrait's aligned face in the background."""
     from latent.errors import Cancelled
-    from study.score import score_photo
 
     face = portrait.aligned
     if face is None:
@@ -45,10 +44,10 @@ def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: 
             report(fraction, f"Step {step.step} of {step.steps}", step.seconds_left, step.image, losses)
 
         report(0.0, "Opening the networks")
-        return score_photo(cohort.study, checkpoint, face, settings, on_step, report.cancelled)
+        return cohort.scorer.score(face, settings, on_step, report.cancelled)
 
     portrait.forget_tuning()  # it was made for the code of the last score
-    portrait.score, portrait.scored, portrait.basis = None, face, basis()
+    portrait.score, portrait.scored = None, face
     portrait.job = Job("inversion", work, guard, readable=SENTENCES, stopped=(Cancelled,)).start()
 
 
@@ -58,10 +57,34 @@ def collect(portrait: Portrait) -> None:
         portrait.score, portrait.job = portrait.job.result, None
 
 
-def current(portrait: Portrait) -> Score | None:
-    """The score, where it belongs to the face, study and checkpoint on screen."""
-    fits = portrait.scored is portrait.aligned and portrait.basis == basis()
-    return portrait.score if fits else None
+def current(portrait: Portrait, cohort: Cohort) -> Score | None:
+    """The score, where it is of the face on screen and by the model on screen."""
+    score = portrait.score if portrait.scored is portrait.aligned else None
+    return score if score is not None and score.stamp == cohort.stamp else None
+
+
+def outdated(portrait: Portrait, cohort: Cohort) -> bool:
+    """Say so where the photo was scored by another model than that on screen, and offer to score it again."""
+    score = portrait.score
+    if score is None or score.stamp == cohort.stamp:
+        return False
+    same = score.inversion.checkpoint_sha256 == cohort.scorer.checkpoint.sha256
+    st.warning(
+        "The study's model, the study or the checkpoint changed since this photo was scored, so its figures are not "
+        "shown. "
+        + ("Its code is still valid: only the score has to be computed again." if same else "Score the photo again."),
+        title="Out of date: scored by an earlier model",
+        icon=":material/update:",
+    )
+    if same:
+        st.button("Score again", key="score-again", icon=":material/refresh:", on_click=again, args=(portrait, cohort))
+    return True
+
+
+def again(portrait: Portrait, cohort: Cohort) -> None:
+    """Score the portrait's code by the model on screen (runs before the page)."""
+    if portrait.score is not None and portrait.scored is not None:
+        portrait.score = cohort.scorer.score_inversion(portrait.score.inversion, portrait.scored)
 
 
 def original(portrait: Portrait, checkpoint: Checkpoint) -> np.ndarray:
@@ -140,7 +163,6 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
         f"No interval is given for one face: the model's own measure of trust is its out-of-fold C over the cohort, "
         f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
     )
-    guessing(cohort)
     if patient:
         st.info(_in_cohort(cohort, patient), icon=":material/group:")
     elif study.simulated:
@@ -205,6 +227,7 @@ def as_record(score: Score, cohort: Cohort, checkpoint: Checkpoint) -> dict[str,
         "simulated": cohort.study.simulated,
         "checkpoint": checkpoint.name,
         "checkpoint_sha256": checkpoint.sha256,
+        "model": cohort.scorer.name,
         "time_unit": cohort.study.time_unit,
         "log_hr": score.log_hr,
         "hr": score.hr,

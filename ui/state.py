@@ -37,7 +37,7 @@ class Portrait:
     """The photo a session works on, and what became of it.
 
     patient: id where the photo is one of the study's, else "". problem: why the last offered photo was refused.
-    crop: what `aligned` was cut with. scored, basis: the face, and the study and checkpoint, that `score` belongs to.
+    crop: what `aligned` was cut with. scored: the face that `score` belongs to.
     tuning: a generator tuned to the scored face, for display.
     """
 
@@ -50,7 +50,6 @@ class Portrait:
     job: Job[Score] | None = None
     scored: AlignedFace | None = None
     score: Score | None = None
-    basis: str = ""
     tuning_job: Job[Pivotal] | None = None
     tuning: Pivotal | None = None
 
@@ -144,8 +143,3 @@ def cohort() -> resources.Cohort:
             "`python -m study example veteran`."
         )
     return resources.open_cohort(name, checkpoint())
-
-
-def basis() -> str:
-    """What a result depends on; a result of another basis is not shown."""
-    return f"{pick_study()}/{pick_checkpoint()}"

@@ -17,7 +17,6 @@ from ui.text import THIN, plain_time, ratio, signed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from latent.checkpoints import Checkpoint
     from latent.directions import Direction
     from study.direction import Draw, Strip
     from ui.jobs import Reporter
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from ui.wish import Wish
 
 FRAMES_A_SIDE = 24  # of the unedited face
-BATCH = 7  # frames between two progress reports
 POINTS = 121  # of each curve sent to the browser
 BINS = 32
 BANDS = {"All": None, "Coarse": (0.0, 0.35), "Middle": (0.35, 0.65), "Fine": (0.65, 1.0)}
@@ -45,33 +43,20 @@ def band_layers(name: str, num_ws: int) -> tuple[int, int] | None:
 
 
 def render(
-    report: Reporter,
-    cohort: Cohort,
-    checkpoint: Checkpoint,
-    ws: NDArray[np.float32],
-    direction: Direction,
-    draw: Draw | None = None,
+    report: Reporter, cohort: Cohort, ws: NDArray[np.float32], direction: Direction, draw: Draw | None = None
 ) -> Strip:
     """The whole strip, a few frames at a time, with progress and a preview of the newest frame.
 
     draw: makes the frames where it is not the checkpoint's own generator.
     """
-    from study.direction import Strip, edit_strip
+    from study.direction import edit_strip
+
+    def on_frames(done: int, count: int, newest: NDArray[np.uint8]) -> None:
+        report(done / count, f"{done} of {count} frames", report.seconds() * (count - done) / done, newest)
+        report.check()
 
     steps = steps_to(end_of(cohort.model.oof_log_hr_), FRAMES_A_SIDE)
-    parts: list[Strip] = []
-    for start in range(0, len(steps), BATCH):
-        report.check()
-        parts.append(edit_strip(cohort.study, checkpoint, ws, direction, steps[start : start + BATCH], draw=draw))
-        done = min(start + BATCH, len(steps))
-        left = report.seconds() * (len(steps) - done) / done
-        report(done / len(steps), f"{done} of {len(steps)} frames", left, parts[-1].frames[-1])
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in STACKED}
-    first = parts[0]
-    return Strip(times=first.times, horizon_times=first.horizon_times, left_out=first.left_out, **joined)
-
-
-STACKED = ("steps", "frames", "ws", "log_hr", "hr", "percentile", "survival", "horizons", "extrapolated")
+    return edit_strip(cohort.scorer, ws, direction, steps, draw, on_frames)
 
 
 @dataclass(frozen=True, eq=False)

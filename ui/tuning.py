@@ -66,11 +66,13 @@ def collect(portrait: Portrait) -> None:
         st.session_state["tuned"] = True
 
 
-def current() -> TunedGenerator | None:
-    """The tuned generator of the face that is scored with this study and checkpoint."""
+def current(checkpoint: Checkpoint) -> TunedGenerator | None:
+    """The copy of this checkpoint's generator that was tuned to the scored face."""
     portrait = state.portrait()
-    fits = portrait.score is not None and portrait.basis == state.basis()
-    return portrait.tuning.tuned if fits and portrait.tuning is not None else None
+    if portrait.score is None or portrait.tuning is None:
+        return None
+    fits = portrait.score.inversion.checkpoint_sha256 == checkpoint.sha256
+    return portrait.tuning.tuned if fits else None
 
 
 def section(portrait: Portrait, score: Score, checkpoint: Checkpoint, original: np.ndarray, guard: Any) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from ui import state, strips, tuning
+from ui import results, state, strips, tuning
 from ui.text import GLOSSARY
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from latent.checkpoints import Checkpoint
     from study.direction import Kind
     from ui.resources import Cohort
 
@@ -31,24 +31,24 @@ TUNED_HELP = (
 
 @dataclass(frozen=True)
 class Wish:
-    """What the controls ask for: whose face, moved how, in which study and checkpoint.
+    """What the controls ask for: whose face, moved how, by which model.
 
-    tuned: digest of the tuned generator that draws it, "" for the checkpoint's own.
+    face: patient, seed, or digest of the photo's code. stamp: of the cohort whose model moves it. tuned: digest of the
+    tuned generator that draws it, "" for the checkpoint's own.
     """
 
     source: str
     face: str
     kind: Kind
     band: str
-    basis: str
+    stamp: str
     tuned: str = ""
 
 
-def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
+def controls(cohort: Cohort) -> Wish | None:
     """The row of choices; None where the chosen face does not exist yet."""
     tuning.collect(state.portrait())
-    has_photo = _my_code() is not None
-    st.session_state.setdefault("face_source", UPLOADED if has_photo else PATIENT)
+    st.session_state.setdefault("face_source", UPLOADED if state.portrait().score is not None else PATIENT)
     st.session_state.setdefault("kind", next(iter(KINDS)))
     st.session_state.setdefault("band", next(iter(strips.BANDS)))
     with st.container(horizontal=True, gap="medium"):
@@ -74,13 +74,13 @@ def controls(cohort: Cohort, checkpoint: Checkpoint) -> Wish | None:
     face = _face(source or PATIENT, cohort)
     if face is None:
         return None
-    tuned = _tuned_toggle() if source == UPLOADED else ""
-    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All", state.basis(), tuned)
+    tuned = _tuned_toggle(cohort) if source == UPLOADED else ""
+    return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All", cohort.stamp, tuned)
 
 
-def _tuned_toggle() -> str:
+def _tuned_toggle(cohort: Cohort) -> str:
     """Whether the tuned generator draws the photo's face; asked only where there is one. Returns its digest or ""."""
-    tuned = tuning.current()
+    tuned = tuning.current(cohort.scorer.checkpoint)
     if tuned is None:
         return ""
     st.session_state.setdefault("tuned", True)
@@ -93,23 +93,26 @@ def choose_my_photo() -> None:
     st.session_state["face_source"] = UPLOADED
 
 
-def _my_code() -> NDArray[np.float32] | None:
-    portrait = state.portrait()
-    return portrait.score.inversion.ws if portrait.score is not None and portrait.basis == state.basis() else None
+def _my_code(cohort: Cohort) -> NDArray[np.float32] | None:
+    """The scored photo's code, where the cohort's model scored it."""
+    score = state.portrait().score
+    return score.inversion.ws if score is not None and score.stamp == cohort.stamp else None
 
 
-def _my_face() -> str:
-    """Names the scored photo: another photo, or another score of it, is another face."""
-    return str(id(state.portrait().score))
+def _my_face(code: NDArray[np.float32]) -> str:
+    """Names a photo by its code."""
+    return sha256(np.ascontiguousarray(code).tobytes()).hexdigest()
 
 
 def _face(source: str, cohort: Cohort) -> str | None:
     if source == UPLOADED:
-        if _my_code() is None:
+        code = _my_code(cohort)
+        if code is not None:
+            return _my_face(code)
+        if not results.outdated(state.portrait(), cohort):
             st.info("No photo has been scored with this study and checkpoint yet.", icon=":material/add_a_photo:")
-            st.page_link("pages/portrait.py", label="Score a photo first", icon=":material/arrow_forward:")
-            return None
-        return _my_face()
+        st.page_link("pages/portrait.py", label="To the page Portrait", icon=":material/arrow_forward:")
+        return None
     if source == PATIENT:
         patients = cohort.table["patient_id"].tolist()
         return str(st.selectbox("Patient", patients, key="patient", persist_state="session", width=260))
@@ -117,10 +120,10 @@ def _face(source: str, cohort: Cohort) -> str | None:
     return str(int(seed))
 
 
-def code_of(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> tuple[NDArray[np.float32], str]:
+def code_of(wish: Wish, cohort: Cohort) -> tuple[NDArray[np.float32], str]:
     """The code of the wished face, and a caption for its pictures."""
     if wish.source == UPLOADED:
-        code = _my_code()
+        code = _my_code(cohort)
         assert code is not None
         by = "the generator tuned to your photo (display only)" if wish.tuned else "the generator"
         return code, f"Your photo's code, drawn by {by}"
@@ -130,16 +133,19 @@ def code_of(wish: Wish, cohort: Cohort, checkpoint: Checkpoint) -> tuple[NDArray
         return np.asarray(cohort.codes[row]), f"{kind} {wish.face}, drawn by the generator"
     from latent.space import sample_ws
 
-    return sample_ws(checkpoint, int(wish.face), RANDOM_PSI), f"Random face, seed {wish.face}; nobody in it exists"
+    return sample_ws(
+        cohort.scorer.checkpoint, int(wish.face), RANDOM_PSI
+    ), f"Random face, seed {wish.face}; nobody in it exists"
 
 
-def reachable(wish: Wish) -> bool:
-    """Whether what was wished for then can still be drawn: same study and checkpoint, photo and tuning still there."""
-    if wish.basis != state.basis():
+def reachable(wish: Wish, cohort: Cohort) -> bool:
+    """Whether what was wished for then can still be drawn: same model, photo and tuning still there."""
+    if wish.stamp != cohort.stamp:
         return False
-    if wish.tuned and getattr(tuning.current(), "sha256", "") != wish.tuned:
+    if wish.tuned and getattr(tuning.current(cohort.scorer.checkpoint), "sha256", "") != wish.tuned:
         return False
-    return wish.source != UPLOADED or (_my_code() is not None and wish.face == _my_face())
+    code = _my_code(cohort) if wish.source == UPLOADED else None
+    return wish.source != UPLOADED or (code is not None and wish.face == _my_face(code))
 
 
 def set_controls(wish: Wish) -> None:

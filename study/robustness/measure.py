@@ -33,7 +33,7 @@ from study.latents import Embedding
 from study.prepare import invert_faces, prepare
 from study.robustness.perturb import PERTURBATIONS, UNCHANGED, VERSION, Perturbation
 from study.robustness.record import COLUMNS, Condition, Figure, Robustness, model_digest, write_robustness
-from study.score import check_checkpoint
+from study.score import Scorer
 from study.store import Study
 from survival.agreement import intraclass_ci
 from survival.errors import SurvivalError
@@ -81,9 +81,8 @@ def robustness(
             if unknown
             else "Give at least 2 patients, and a batch of at least 1."
         )
-    name = study.chosen_model
-    check_checkpoint(study, checkpoint, name)
-    model = study.model(name)
+    scorer = Scorer.open(study, checkpoint)
+    name, model = scorer.name, scorer.model
     sd = float(np.std(model.cohort_["log_hr"], ddof=1))
     if not sd > 0:
         raise StudyError(

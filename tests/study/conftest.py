@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 from latent.checkpoints import Checkpoint
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.score import Scorer
 from study.settings import Settings, settings_text
 from study.simulate import encode_jpeg
 from study.store import Study
@@ -57,6 +59,12 @@ def write_study(folder: Path, table: pd.DataFrame | str | bytes, photos: int = 0
     for i in range(photos):
         write_bytes(folder / "photos" / f"P{i + 1:04d}.jpg", encode_jpeg(face_like(i)))
     return folder
+
+
+def scorer_of(study: Study) -> Scorer:
+    """The study's own model, opened with a stand-in for the checkpoint that its codes are of."""
+    checkpoint = SimpleNamespace(name="stand-in", sha256=study.report(study.chosen_model)["checkpoint_sha256"])
+    return Scorer.open(study, checkpoint)  # type: ignore[arg-type]
 
 
 def write_codes(study: Study, ws: np.ndarray, checkpoint_sha256: str = CHECKPOINT_SHA) -> Embedding:

@@ -24,7 +24,7 @@ from study.store import Study
 from survival.applied import AppliedModel
 from survival.cox import CoxModel
 from survival.errors import FitCancelled
-from tests.study.conftest import make_cohort
+from tests.study.conftest import make_cohort, scorer_of
 
 PLAN = Plan(
     ("clinical", "photo"),
@@ -58,7 +58,7 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     risks = risk_of(study, model, codes)
     np.testing.assert_allclose([r.log_hr for r in risks], model.predict(codes))
     assert 0 <= min(r.percentile for r in risks) <= max(r.percentile for r in risks) <= 100
-    direction = health_direction(study)
+    direction = health_direction(scorer_of(study))
     assert np.sum(direction.vector * model.log_hr_gradient()) == pytest.approx(1)
     cosine = np.sum(model.log_hr_gradient() * gradient) / np.linalg.norm(model.log_hr_gradient())
     assert cosine / np.linalg.norm(gradient) > 0.9
@@ -86,9 +86,9 @@ def test_a_model_without_one_direction_scores_but_gives_none(compared: tuple[Stu
     codes, _ = study.fitted(study.chosen_model)
     assert len(risk_of(study, study.model(study.chosen_model), codes[:3])) == 3
     with pytest.raises(StudyError, match="no single direction"):
-        health_direction(study)
+        health_direction(scorer_of(study))
     use(study, "photo")
-    health_direction(study)
+    health_direction(scorer_of(study))
 
 
 def test_what_cannot_be_chosen_says_why(compared: tuple[Study, Comparison, np.ndarray]) -> None:

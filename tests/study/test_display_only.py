@@ -8,17 +8,14 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from faces.photo import load_photo
 from latent.checkpoints import Checkpoint
 from latent.inversion import InversionSettings
 from latent.pivotal import Pivotal, PivotalSettings, tune
 from study.direction import edit_strip, health_direction, log_hr_steps
 from study.errors import StudyError
 from study.prepare import prepare
-from study.score import Score, risk_of, score_faces, score_files, score_photo
-from study.simulate import encode_jpeg
+from study.score import Score, Scorer, risk_of
 from study.store import Study
-from tests.study.conftest import face_like
 from tests.ui.tiny import write_study
 
 Tuned = tuple[Study, Checkpoint, Score, Pivotal]
@@ -30,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[[],
     checkpoint = make_checkpoint()
     study = write_study(tmp_path_factory.mktemp("display") / "s", checkpoint)
     photo = prepare(study.photo_path("P0003"), aligned=True)
-    score = score_photo(study, checkpoint, photo, InversionSettings("test", steps=1))
+    score = Scorer.open(study, checkpoint).score(photo, InversionSettings("test", steps=1))
     settings = PivotalSettings(steps=3, learning_rate=0.01, close=0.0)
     return study, checkpoint, score, tune(checkpoint, score.inversion, photo.pixels, settings)
 
@@ -39,7 +36,8 @@ def test_the_score_of_a_tuned_face_is_that_of_its_code(made: Tuned) -> None:
     study, checkpoint, score, pivotal = made
     assert np.any(pivotal.picture != pivotal.code_picture), "the picture did change"
     (again,) = risk_of(study, study.model(), score.inversion.ws[None])
-    plain = score_photo(study, checkpoint, prepare(study.photo_path("P0003"), aligned=True), score.inversion.settings)
+    photo = prepare(study.photo_path("P0003"), aligned=True)
+    plain = Scorer.open(study, checkpoint).score(photo, score.inversion.settings)
     for risk in (again, plain.risk):
         assert risk.log_hr == score.log_hr
         assert risk.percentile == score.percentile
@@ -50,7 +48,8 @@ def test_the_score_of_a_tuned_face_is_that_of_its_code(made: Tuned) -> None:
 def test_frames_of_a_tuned_generator_leave_every_number_alone(made: Tuned) -> None:
     study, checkpoint, score, pivotal = made
     steps = log_hr_steps(np.log(4.0), 5)
-    arguments = (study, checkpoint, score.inversion.ws, health_direction(study), steps)
+    scorer = Scorer.open(study, checkpoint)
+    arguments = (scorer, score.inversion.ws, health_direction(scorer), steps)
     plain, tuned = edit_strip(*arguments), edit_strip(*arguments, draw=pivotal.tuned.draw)
     for field in fields(plain):
         one, other = getattr(plain, field.name), getattr(tuned, field.name)
@@ -61,17 +60,10 @@ def test_frames_of_a_tuned_generator_leave_every_number_alone(made: Tuned) -> No
 
 
 def test_a_study_refuses_a_tuned_generator(made: Tuned) -> None:
-    study, _, score, pivotal = made
-    stranger, photo = pivotal.tuned, prepare(load_photo(encode_jpeg(face_like(5)), "me.jpg"), aligned=True)
+    study, _, _, pivotal = made
+    stranger = pivotal.tuned
     assert stranger.sha256 != study.report()["checkpoint_sha256"]
-    words = "another checkpoint than tiny tuned to one photo"
-    with pytest.raises(StudyError, match=words):
-        score_photo(study, stranger, photo)  # type: ignore[arg-type]
-    with pytest.raises(StudyError, match=words):
-        score_faces(study, stranger, [photo])  # type: ignore[arg-type]
-    with pytest.raises(StudyError, match=words):
-        list(score_files(study, stranger, [study.photo_path("P0001")]))  # type: ignore[arg-type]
-    with pytest.raises(StudyError, match=words):
-        edit_strip(study, stranger, score.inversion.ws, health_direction(study), log_hr_steps(1.0, 3))  # type: ignore[arg-type]
+    with pytest.raises(StudyError, match="another checkpoint than tiny tuned to one photo"):
+        Scorer.open(study, stranger)  # type: ignore[arg-type]
     with pytest.raises(StudyError, match="another checkpoint"):
         study.latents(stranger.sha256)

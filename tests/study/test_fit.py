@@ -16,12 +16,12 @@ from study.direction import edit_strip, health_direction, log_hr_steps
 from study.errors import StudyError
 from study.fit import fit, recovered_share, report_text
 from study.models import OUT_OF_FOLD_FILE
-from study.score import risk_of
+from study.score import Scorer, risk_of
 from study.store import Study
 from survival.cox import CoxModel
 from survival.errors import FitCancelled
 from survival.metrics import harrell_c
-from tests.study.conftest import make_cohort, write_codes
+from tests.study.conftest import make_cohort, scorer_of, write_codes
 
 MODEL = {"folds": 3, "n_alphas": 15}
 Cohort = tuple[Study, np.ndarray]
@@ -48,7 +48,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 def test_truth_is_recovered(fitted: Cohort) -> None:
     study, gradient = fitted
     assert cosine(study.model().log_hr_gradient(), gradient) > 0.8
-    assert cosine(health_direction(study).vector, gradient) > 0.8
+    assert cosine(health_direction(scorer_of(study)).vector, gradient) > 0.8
     report = study.report()
     truth = report["truth"]
     assert truth["harrell_face"]["value"] > 0.75
@@ -63,7 +63,7 @@ def test_truth_is_recovered(fitted: Cohort) -> None:
 @pytest.mark.parametrize("band", [None, (1, 4)])
 def test_a_step_of_two_doubles_the_hazard(fitted: Cohort, kind: str, band: tuple[int, int] | None) -> None:
     study, _ = fitted
-    direction = health_direction(study, kind, band)  # type: ignore[arg-type]
+    direction = health_direction(scorer_of(study), kind, band)  # type: ignore[arg-type]
     model, ws = study.model(), study.latents().ws
     before = model.predict(ws)
     after = model.predict(ws + np.float32(np.log(2)) * direction.vector)
@@ -84,7 +84,7 @@ def test_pattern_is_covariance_times_gradient(own: Study) -> None:
     study = Study.open(study.path)
     flat = scaled.reshape(len(scaled), -1)
     expected = np.cov(flat.T) @ study.model().log_hr_gradient().ravel()
-    pattern, plain = health_direction(study, "pattern"), health_direction(study)
+    pattern, plain = health_direction(scorer_of(study), "pattern"), health_direction(scorer_of(study))
     assert cosine(pattern.vector.ravel(), expected) == pytest.approx(1.0, abs=1e-5)
     assert cosine(pattern.vector, plain.vector) < 0.95
 
@@ -172,8 +172,9 @@ def test_edit_strip(own: Study, make_checkpoint: Callable, monkeypatch: pytest.M
     study = Study.open(study.path)
     ws = np.array(study.latents().ws[0])
     steps = log_hr_steps(np.log(4), 5)
-    direction = health_direction(study, "pattern")
-    strip = edit_strip(study, checkpoint, ws, direction, steps)
+    scorer = Scorer.open(study, checkpoint)
+    direction = health_direction(scorer, "pattern")
+    strip = edit_strip(scorer, ws, direction, steps)
     assert strip.frames.shape == (5, checkpoint.resolution, checkpoint.resolution, 3)
     np.testing.assert_allclose(strip.log_hr - strip.log_hr[2], steps, atol=1e-4)
     np.testing.assert_allclose(strip.hr / strip.hr[2], [0.25, 0.5, 1, 2, 4], rtol=1e-4)
@@ -186,16 +187,16 @@ def test_edit_strip(own: Study, make_checkpoint: Callable, monkeypatch: pytest.M
     stranger = json.loads((study.model_folder() / "report.json").read_text()) | {"checkpoint_sha256": "0" * 64}
     monkeypatch.setattr(Study, "report", lambda self, name="photo": stranger)
     with pytest.raises(StudyError, match="fitted with another checkpoint"):
-        edit_strip(study, checkpoint, ws, direction, steps)
+        Scorer.open(study, checkpoint)
 
 
 def test_direction_refusals(fitted: Cohort, tmp_path: Path) -> None:
     study, _ = fitted
     with pytest.raises(StudyError, match="not a kind of direction"):
-        health_direction(study, "magic")  # type: ignore[arg-type]
+        health_direction(scorer_of(study), "magic")  # type: ignore[arg-type]
     with pytest.raises(StudyError, match="are not a band"):
-        health_direction(study, band=(3, 99))
+        health_direction(scorer_of(study), band=(3, 99))
     with pytest.raises(StudyError, match="must be odd"):
         log_hr_steps(count=4)
-    assert isinstance(health_direction(study), Direction)
+    assert isinstance(health_direction(scorer_of(study)), Direction)
     assert log_hr_steps(count=3)[1] == 0

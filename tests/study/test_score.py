@@ -20,7 +20,7 @@ from study.errors import StudyError
 from study.files import write_bytes, write_text
 from study.fit import fit
 from study.prepare import prepare, study_checkpoint
-from study.score import Refused, Score, natural_key, photos_in, score_files, score_photo, score_table, share_closer
+from study.score import Refused, Score, Scorer, natural_key, photos_in, score_files, score_table, share_closer
 from study.settings import Settings, settings_text
 from study.simulate import encode_jpeg
 from study.store import Study
@@ -61,7 +61,7 @@ def test_one_photo(scored: Scored) -> None:
     study, checkpoint = scored
     photo = load_photo(encode_jpeg(face_like(5)), "me.jpg")
     steps = []
-    score = score_photo(study, checkpoint, photo, on_step=steps.append)
+    score = Scorer.open(study, checkpoint).score(photo, on_step=steps.append)
     assert steps
     assert score.log_hr == pytest.approx(float(study.model().predict(score.inversion.ws)[0]))
     assert score.inversion.checkpoint_sha256 == checkpoint.sha256
@@ -73,19 +73,19 @@ def test_one_photo(scored: Scored) -> None:
     assert 0 <= score.percentile <= 100
     times, survival = score.curve
     assert times.shape == survival.shape
-    again = score_photo(study, checkpoint, prepare(photo, aligned=True))
+    again = Scorer.open(study, checkpoint).score(prepare(photo, aligned=True))
     assert again.log_hr == score.log_hr
     assert any("encoder" in f or "found with" in f for f in score.flags) == (
         bool(study.report()["perceptual_name"])
         and study.report()["perceptual_name"] != score.inversion.metrics["perceptual_name"]
     )
     with pytest.raises(Cancelled):
-        score_photo(study, checkpoint, photo, cancelled=lambda: True)
+        Scorer.open(study, checkpoint).score(photo, cancelled=lambda: True)
 
 
 def test_a_fit_is_placed_among_those_of_the_cohort(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
     study, checkpoint = scored
-    inversion = score_photo(study, checkpoint, load_photo(encode_jpeg(face_like(5)), "me.jpg")).inversion
+    inversion = Scorer.open(study, checkpoint).score(load_photo(encode_jpeg(face_like(5)), "me.jpg")).inversion
     assert share_closer(study, inversion) is None, "the cohort was measured otherwise"
     ws, index = study.latents()
     distance = float(inversion.metrics["perceptual"])
@@ -101,7 +101,7 @@ def test_notes_on_other_ways_of_inverting(scored: Scored, monkeypatch: pytest.Mo
     study, checkpoint = scored
     report = study.report() | {"perceptual_name": "another distance", "encoder_sha256": "e" * 64}
     monkeypatch.setattr(Study, "report", lambda self, name="photo": report)
-    flags = score_photo(study, checkpoint, load_photo(encode_jpeg(face_like(5)))).flags
+    flags = Scorer.open(study, checkpoint).score(load_photo(encode_jpeg(face_like(5)))).flags
     assert any("another distance" in f for f in flags)
     assert any("encoder changed" in f for f in flags)
 
@@ -110,9 +110,7 @@ def test_another_checkpoint_is_refused(scored: Scored, monkeypatch: pytest.Monke
     study, checkpoint = scored
     monkeypatch.setattr(Study, "report", lambda self, name="photo": {"checkpoint_sha256": "0" * 64})
     with pytest.raises(StudyError, match="another checkpoint than tiny"):
-        score_photo(study, checkpoint, load_photo(encode_jpeg(face_like(5))))
-    with pytest.raises(StudyError, match="another checkpoint than tiny"):
-        list(score_files(study, checkpoint, [study.photo_path("P0001")]))
+        Scorer.open(study, checkpoint)
 
 
 def test_folder(scored: Scored, tmp_path: Path) -> None:
@@ -124,10 +122,10 @@ def test_folder(scored: Scored, tmp_path: Path) -> None:
     write_bytes(folder / "notes.txt", b"left alone")
     paths = photos_in(folder)
     assert [p.name for p in paths] == ["1.PNG", "2.jpg", "3.jpg", "10.jpg", "=cmd.jpg"]
-    results = list(score_files(study, checkpoint, paths, batch=2))
+    results = list(score_files(Scorer.open(study, checkpoint), paths, batch=2))
     assert [p.name for p, _ in results] == [p.name for p in paths]
     assert [type(r) for _, r in results] == [Score, Score, Refused, Score, Score]
-    alone = score_photo(study, checkpoint, folder / "10.jpg")
+    alone = Scorer.open(study, checkpoint).score(folder / "10.jpg")
     assert results[3][1].log_hr == pytest.approx(alone.log_hr, abs=1e-3)  # type: ignore[union-attr]
     table = score_table(study, results)
     assert list(table["photo"])[-1] == "'=cmd.jpg"
@@ -148,7 +146,7 @@ def test_no_face_is_a_reason(own: Study, scored: Scored, tmp_path: Path) -> None
     write_bytes(study.path / "study.toml", settings_text(Settings("s", "t", preset="fast", checkpoint="tiny")).encode())
     photo = tmp_path / "wall.jpg"
     write_bytes(photo, encode_jpeg(np.full((300, 300, 3), 128, np.uint8)))
-    ((_, result),) = score_files(Study.open(study.path), checkpoint, [photo])
+    ((_, result),) = score_files(Scorer.open(Study.open(study.path), checkpoint), [photo])
     assert isinstance(result, Refused)
     assert "no face was found" in result.reason
 

@@ -315,6 +315,7 @@ def test_damaged_files_are_said_in_a_sentence(open_app: Opener, places: Places, 
 
 
 def test_the_record_to_take_away_is_complete(portrait: AppTest, places: Places) -> None:
+    from study.score import Scorer
     from ui import results
     from ui.resources import Cohort
 
@@ -323,8 +324,7 @@ def test_the_record_to_take_away_is_complete(portrait: AppTest, places: Places) 
     app.button(key="example-P0001").click().run()
     app.button(key="score").click().run()
     finish(app, "portrait")
-    codes, table = places.study.analysed()
-    cohort = Cohort("tiny", places.study, places.study.model(), places.study.report(), codes, table)
+    cohort = Cohort(Scorer.open(places.study, places.checkpoint))
     record = results.as_record(app.session_state["portrait"].score, cohort, places.checkpoint)
     again = json.loads(json.dumps(record, allow_nan=False))
     assert again["simulated"] is True

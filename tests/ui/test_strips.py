@@ -14,6 +14,7 @@ from PIL import ImageFont
 
 from latent.edit import synthesize
 from study.direction import health_direction
+from study.score import Scorer
 from tests.ui.conftest import Places
 from ui import pictures, reach, strips
 from ui.jobs import Job
@@ -24,15 +25,14 @@ from ui.wish import Wish
 
 @pytest.fixture(scope="module")
 def cohort(places: Places) -> Cohort:
-    codes, table = places.study.analysed()
-    return Cohort("tiny", places.study, places.study.model(), places.study.report(), codes, table)
+    return Cohort(Scorer.open(places.study, places.checkpoint))
 
 
 @pytest.fixture(scope="module")
 def shown(places: Places, cohort: Cohort) -> strips.Shown:
-    direction = health_direction(places.study)
+    direction = health_direction(cohort.scorer)
     code = np.asarray(cohort.codes[3])
-    job = Job("frames", lambda report: strips.render(report, cohort, places.checkpoint, code, direction)).start()
+    job = Job("frames", lambda report: strips.render(report, cohort, code, direction)).start()
     seen = job.wait(120)
     assert seen.state == "done", seen.error
     assert job.result is not None
@@ -71,10 +71,12 @@ def test_a_face_is_moved_as_far_as_the_cohort_spreads(spread: float, n: int) -> 
 
 
 def test_a_cohort_whose_scores_hardly_differ_is_told_where_the_range_ends(cohort: Cohort) -> None:
-    flat = replace(cohort, model=SimpleNamespace(oof_log_hr_=np.array([-0.03, 0.03])))
+    def spread(end: float) -> Cohort:
+        return Cohort(replace(cohort.scorer, model=SimpleNamespace(oof_log_hr_=np.array([-end, end]))))
+
+    flat = spread(0.03)
     assert reach.bounds(flat).startswith("The range ends at ×\u20091.1: scores of this cohort spread by 0.03")
-    wide = replace(cohort, model=SimpleNamespace(oof_log_hr_=np.array([-0.6, 0.6])))
-    assert reach.bounds(wide) == ""
+    assert reach.bounds(spread(0.6)) == ""
 
 
 @pytest.mark.parametrize("num_ws", [6, 8, 10, 12, 14, 18])

@@ -13,7 +13,6 @@ import latent.pivotal
 from tests.ui.test_pages import finish, scrubbers, words
 from ui import tuning
 from ui.state import Editing, Portrait
-from ui.strips import STACKED
 
 Opener = Callable[..., AppTest]
 LONG = latent.pivotal.PivotalSettings(steps=100_000, close=0.0, tolerance=0.0, locality=0.0)
@@ -101,7 +100,7 @@ def test_the_direction_page_says_which_generator_drew_the_frames(scored: AppTest
     assert plain.caption == "Your photo's code, drawn by the generator"
     assert "copy of the generator" not in words(app)
     assert alike(plain.strip.frames[middle], made.code_picture)
-    for name in (*STACKED, *(field.name for field in fields(plain.strip))):
+    for name in (field.name for field in fields(plain.strip)):
         if name != "frames":
             equal = np.array_equal(getattr(plain.strip, name), getattr(tuned.strip, name), equal_nan=True)
             assert equal, f"{name} must not depend on who draws"

@@ -1,0 +1,122 @@
+"""A model opened once: one stamp, one model, whatever happens on disk meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import study.direction as direction_module
+from latent.checkpoints import Checkpoint
+from study.direction import edit_strip, health_direction, log_hr_steps
+from study.errors import StudyError
+from study.exclusions import exclude
+from study.files import write_json
+from study.fit import fit
+from study.prepare import prepare
+from study.score import Scorer
+from study.store import Study
+from survival.cox import CoxModel
+from tests.ui.tiny import write_study
+
+Made = tuple[Study, Checkpoint]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[[], Checkpoint]) -> Made:
+    checkpoint = make_checkpoint()
+    return write_study(tmp_path_factory.mktemp("scorer") / "s", checkpoint), checkpoint
+
+
+@pytest.fixture
+def own(made: Made, tmp_path: Path) -> Made:
+    """A copy that a test may change."""
+    return Study.open(shutil.copytree(made[0].path, tmp_path / "s")), made[1]
+
+
+def refit(study: Study) -> None:
+    """Another model in the place of the study's: fitted without some of its patients."""
+    exclude(study.path, [f"P{i:04d}" for i in range(1, 16)], "for the test")
+    fit(Study.open(study.path), model=CoxModel("ridge", folds=3, n_alphas=6))
+
+
+def test_the_stamp_belongs_to_study_model_and_checkpoint(own: Made) -> None:
+    study, checkpoint = own
+    first = Scorer.open(study, checkpoint).stamp
+    assert Scorer.open(Study.open(study.path), checkpoint).stamp == first
+    exclude(study.path, ["P0001"], "for the test")
+    assert Scorer.open(Study.open(study.path), checkpoint).stamp == first, "the model is still the same"
+    shutil.copytree(study.model_folder(), study.model_folder("second"))
+    assert Scorer.open(study, checkpoint, "second").stamp != first
+    refit(study)
+    assert Scorer.open(Study.open(study.path), checkpoint).stamp != first
+
+
+def test_frames_are_of_the_model_that_was_opened(own: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is replaced on disk between two batches of frames."""
+    study, checkpoint = own
+    monkeypatch.setattr(direction_module, "BATCH", 2)
+    scorer = Scorer.open(study, checkpoint)
+    steps, code = log_hr_steps(np.log(2.0), 7), scorer.cohort[0][0]
+    told: list[tuple[int, int]] = []
+
+    def on_frames(done: int, count: int, newest: np.ndarray) -> None:
+        if not told:
+            refit(study)
+        told.append((done, count))
+        assert newest.shape == (checkpoint.resolution, checkpoint.resolution, 3)
+
+    strip = edit_strip(scorer, code, health_direction(scorer), steps, on_frames=on_frames)
+    assert told == [(2, 7), (4, 7), (6, 7), (7, 7)]
+    np.testing.assert_allclose(strip.log_hr, scorer.model.predict(strip.ws))
+    np.testing.assert_allclose(strip.log_hr - strip.log_hr[3], steps, atol=1e-3)
+    replaced = Study.open(study.path).model()
+    assert np.abs(replaced.predict(strip.ws) - strip.log_hr).max() > 0.01, "the other model would say otherwise"
+
+
+def test_a_code_is_scored_again_without_being_searched_again(own: Made) -> None:
+    study, checkpoint = own
+    face = prepare(study.photo_path("P0003"), aligned=True)
+    score = Scorer.open(study, checkpoint).score(face)
+    refit(study)
+    scorer = Scorer.open(Study.open(study.path), checkpoint)
+    again = scorer.score_inversion(score.inversion, face)
+    assert again.inversion is score.inversion
+    assert again.stamp == scorer.stamp != score.stamp
+    assert again.log_hr == pytest.approx(float(scorer.model.predict(score.inversion.ws)[0]))
+    assert again.log_hr != score.log_hr
+
+
+def test_the_pattern_is_of_the_patients_that_the_model_was_fitted_on(own: Made) -> None:
+    study, checkpoint = own
+    before = health_direction(Scorer.open(study, checkpoint), "pattern")
+    exclude(study.path, [f"P{i:04d}" for i in range(1, 31)], "for the test")
+    after = health_direction(Scorer.open(Study.open(study.path), checkpoint), "pattern")
+    np.testing.assert_array_equal(after.vector, before.vector)
+
+
+def test_a_model_that_is_replaced_while_it_is_read_is_read_again(own: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, checkpoint = own
+    read, turns = Study.model, []
+
+    def reading(self: Study, name: str = "photo") -> object:
+        turns.append(name)
+        if len(turns) == 1:
+            write_json(self.model_folder(name) / "report.json", {**self.report(name), "label": "another"})
+        return read(self, name)
+
+    monkeypatch.setattr(Study, "model", reading)
+    assert Scorer.open(study, checkpoint).report["label"] == "another", "report and model are of one fit"
+    assert len(turns) == 2
+
+    def never_the_same(self: Study, name: str = "photo") -> object:
+        turns.append(name)
+        write_json(self.model_folder(name) / "report.json", {**self.report(name), "label": str(len(turns))})
+        return read(self, name)
+
+    monkeypatch.setattr(Study, "model", never_the_same)
+    with pytest.raises(StudyError, match="is being replaced"):
+        Scorer.open(study, checkpoint)
