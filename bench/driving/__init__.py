@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,33 @@ ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 STARTED_WITHIN = 120.0  # seconds
+MAKEFILE_SETTINGS = re.compile(r"^FAST := (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Streamlit server at work. started: time.perf_counter() just before its process began."""
+
+    address: str
+    pid: int
+    started: float
+
+    def processor_seconds(self) -> float:
+        """User and system time of its process so far; 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self) -> float:
+        """Resident memory of its process now; 0 where the system does not tell."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text("utf-8")
+        except OSError:
+            return 0.0
+        found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+        return int(found[1]) / 1024 if found else 0.0
 
 
 def browser_path() -> str | None:
@@ -36,21 +65,30 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def shipped_environment(root: Path) -> dict[str, str]:
+    """The variables with which `make app` of the copy in `root` starts the server."""
+    found = MAKEFILE_SETTINGS.search((root / "Makefile").read_text("utf-8"))
+    return dict(word.split("=", 1) for word in found[1].split()) if found else {}
+
+
 @contextmanager
-def running_app(script: Path = ROOT / "app.py", environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Serve a Streamlit script on a free port; yields its address once it answers, and ends it afterwards.
+def serving(
+    script: Path = ROOT / "app.py", environment: Mapping[str, str] | None = None, root: Path = ROOT
+) -> Iterator[Server]:
+    """Serve a Streamlit script on a free port, with the settings and the code in `root`; ends it afterwards.
 
     Raises RuntimeError with the server's last words when it does not start.
     """
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
+    started = time.perf_counter()
     process = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=root, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_healthy(process, address)
-        yield address
+        yield Server(address, process.pid, started)
     finally:
         process.terminate()
         try:
@@ -58,6 +96,13 @@ def running_app(script: Path = ROOT / "app.py", environment: Mapping[str, str] |
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+@contextmanager
+def running_app(script: Path = ROOT / "app.py", environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """As `serving`, of this copy; yields the address."""
+    with serving(script, environment) as server:
+        yield server.address
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
