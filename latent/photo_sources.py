@@ -14,13 +14,12 @@ import pandas as pd
 
 from faces.archive import PhotoArchive
 from faces.errors import FaceError, PhotoError
-from faces.photo import MAX_BYTES
+from faces.photo import EXTENSIONS, MAX_BYTES
 from latent.errors import LatentError
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # Pictures that the gate refuses with a sentence: they belong into the report, other files do not.
-REFUSED_SUFFIXES = (".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".dcm", ".cr2", ".cr3", ".nef", ".arw", ".dng")
-CANDIDATES = PHOTO_SUFFIXES + REFUSED_SUFFIXES
+REFUSED_SUFFIXES = (".gif", ".jp2", ".jxl", ".dcm", ".cr2", ".cr3", ".nef", ".arw", ".dng")
+CANDIDATES = EXTENSIONS + REFUSED_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ def list_photos(inputs: list[Path], renderer: Path | None = None) -> tuple[list[
         else:
             found, rest = _in_zip(given)
         if not found:
-            raise LatentError(f"{given} holds no photo: give JPEG, PNG, WebP, BMP or TIFF files in folders or zips.")
+            raise LatentError(
+                f"{given} holds no photo: give JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF files in folders or zips."
+            )
         sources += found
         others += rest
     return sources, others

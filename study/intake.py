@@ -24,12 +24,13 @@ from typing import Any
 import pandas as pd
 
 from common.command import file_argument, folder_argument, path_argument
+from faces.photo import EXTENSIONS
 from latent.errors import LatentError
 from latent.photo_sources import list_photos
 from study.errors import Findings, StudyError
 from study.files import read_limited, safe_cell, write_bytes, write_json, write_text
 from study.intake_photos import Match, keep_photos, match_photos, wishes_of_column, wishes_of_list
-from study.photos import EXTENSIONS, LIST_COLUMNS, LIST_NAME
+from study.photos import LIST_COLUMNS, LIST_NAME
 from study.places import ROOT_HELP, studies_root
 from study.plausible import plausible
 from study.settings import FILE_NAME as SETTINGS_FILE

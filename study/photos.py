@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from faces.errors import FaceError
-from faces.photo import load_photo
+from faces.photo import EXTENSIONS, load_photo
 from study.errors import Findings
 from study.files import read_limited, sha256_of
 from study.near_copies import fingerprint, near_copies
@@ -28,7 +28,6 @@ from study.tables.read import read_table
 FOLDER = "photos"
 LIST_NAME = "photos.csv"
 LIST_COLUMNS = ("patient_id", "photo")
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 Dated = tuple[str, date | None]  # name of a file in photos/, and when it was taken
 LEFT_OUT = "The patient is left out of photo models."
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from common.command import file_argument, path_argument
 from faces.align import AlignedFace
 from faces.errors import FaceError
-from faces.photo import Photo
+from faces.photo import EXTENSIONS, Photo
 from latent.checkpoints import Checkpoint
 from latent.inversion import Inversion, InversionSettings, Progress
 from study.embed import BATCH
@@ -26,7 +26,6 @@ from study.embedding.record import encoder_sha256, study_preset
 from study.errors import StudyError
 from study.files import csv_text, safe_cell, write_text
 from study.models import fingerprint
-from study.photos import EXTENSIONS
 from study.prepare import invert_faces, prepare
 from study.store import Study
 

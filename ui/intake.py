@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from faces import photo
 from faces.errors import FaceError
 from faces.photo import MAX_BYTES, load_photo
 from ui import pictures, state
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ui.state import Portrait
 
 SOURCES = ("Upload", "Camera", "Example")
-EXTENSIONS = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"]
+EXTENSIONS = [suffix.removeprefix(".") for suffix in photo.EXTENSIONS]
 EXAMPLES_SHOWN = 6
 PHOTO_WIDTH = 640  # CSS pixels at most
 FOUND, BY_HAND, ALIGNED = "Found face", "Place by hand", "Already aligned"
@@ -52,8 +53,8 @@ def choose_photo(portrait: Portrait, cohort: Cohort) -> None:
             key=f"upload-{turn}",
             on_change=_offered,
             args=(f"upload-{turn}", "The uploaded photo"),
-            help=f"JPEG, PNG, WebP, BMP or TIFF, at most {MAX_BYTES >> 20} MB. It stays in this session's memory; "
-            "it is never written to disk, and is forgotten when the tab is closed or the photo removed.",
+            help=f"JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF, at most {MAX_BYTES >> 20} MB. It stays in this session's "
+            "memory; it is never written to disk, and is forgotten when the tab is closed or the photo removed.",
         )
     if portrait.problem:
         st.error(portrait.problem, icon=":material/image_not_supported:")

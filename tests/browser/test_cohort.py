@@ -49,7 +49,7 @@ def small_demo(folder: Path) -> None:
     codes, rows = np.array(ws[rows.index]), rows.reset_index(drop=True)
     rows["photo_sha256"] = [sha256_of(folder / "photos" / f"{patient}.jpg") for patient in rows["patient_id"]]
     write_latents(folder, codes, rows, whole.embedding)
-    reasons = {"none": "is not a JPEG, PNG, WebP, BMP or TIFF photo.", "face": ": no face was found."}
+    reasons = {"none": "is not a JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF photo.", "face": ": no face was found."}
     failures = [
         {"patient_id": p, "photo": f"{p}.jpg", "reason": f"{p}.jpg{' ' if c == 'none' else ''}{reasons[c]}"}
         for p, c in SPOILED.items()
