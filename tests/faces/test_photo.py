@@ -2,6 +2,9 @@
 
 import io
 import logging
+import math
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from faces import colour, decoding
 from faces.errors import PhotoError
 from faces.photo import Photo, load_photo
 
@@ -131,8 +135,6 @@ def test_sixteen_bit_grey_with_white_at_zero(picture: Image.Image) -> None:
 
 def sixteen_bit_png(pixels: np.ndarray) -> bytes:
     """A PNG of 16 bits a channel, written by hand: Pillow reads but does not write them."""
-    import struct
-    import zlib
 
     height, width, channels = pixels.shape
     rows = pixels.astype(">u2").reshape(height, -1).view(np.uint8)
@@ -278,3 +280,146 @@ def test_nothing_is_logged(picture: Image.Image, caplog: pytest.LogCaptureFixtur
         with pytest.raises(PhotoError):
             load_photo(b"Jane Doe", "Jane Doe")
     assert "Jane" not in caplog.text
+
+
+PHOTOS = Path(__file__).parents[1] / "data" / "photos"
+
+
+def test_heic(astronaut: Photo) -> None:
+    photo = load_photo(PHOTOS / "astronaut.heic")
+    assert difference(photo, Image.fromarray(astronaut.pixels[:240, 120:320])) < 5
+
+
+def test_a_heic_that_its_container_turns(astronaut: Photo) -> None:
+    upright = Image.fromarray(astronaut.pixels[60:220, 170:290]).resize((90, 120))
+    assert difference(load_photo(PHOTOS / "astronaut-turned.heic"), upright) < 5
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_avif_and_its_orientation(picture: Image.Image, orientation: int) -> None:
+    lying = Image.fromarray(np.ascontiguousarray(stored(np.asarray(picture), orientation)))
+    assert difference(load_photo(with_orientation(lying, orientation, "AVIF", quality=90)), picture) < 4
+
+
+# Primaries in XYZ of D50, as ICC profiles hold them: Display P3 and Adobe RGB (1998).
+P3 = [[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]]
+ADOBE = [[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]
+SRGB = [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
+
+
+def icc(primaries: list[list[float]], gamma: float | None, name: str = "wide") -> bytes:
+    """A matrix profile (ICC.1:2010) with these primaries; gamma: None for sRGB's own curve."""
+
+    def fixed(value: float) -> bytes:
+        return round(value * 65536).to_bytes(4, "big", signed=True)
+
+    def parametric() -> bytes:
+        values = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045) if gamma is None else (gamma,)
+        return b"para\0\0\0\0" + (0 if gamma else 3).to_bytes(2, "big") + b"\0\0" + b"".join(map(fixed, values))
+
+    def text(value: str) -> bytes:
+        raw = value.encode("utf-16-be")
+        return b"mluc\0\0\0\0" + struct.pack(">LL", 1, 12) + b"enUS" + struct.pack(">LL", len(raw), 28) + raw
+
+    tags = {b"desc": text(name), b"cprt": text("none")}
+    tags[b"wtpt"] = b"XYZ \0\0\0\0" + b"".join(map(fixed, (0.9642, 1.0, 0.8249)))
+    for channel, kind in enumerate((b"r", b"g", b"b")):
+        tags[kind + b"XYZ"] = b"XYZ \0\0\0\0" + b"".join(fixed(row[channel]) for row in primaries)
+        tags[kind + b"TRC"] = parametric()
+    table, body, place = b"", b"", 128 + 4 + 12 * len(tags)
+    for tag, data in tags.items():
+        data += bytes(-len(data) % 4)
+        table += tag + struct.pack(">LL", place + len(body), len(data))
+        body += data
+    head = bytearray(128)
+    head[8:12], head[12:24] = b"\x04\0\0\0", b"mntrRGB XYZ "
+    head[36:40] = b"acsp"
+    head[68:80] = b"".join(map(fixed, (0.9642, 1.0, 0.8249)))
+    head[0:4] = (place + len(body)).to_bytes(4, "big")
+    return bytes(head) + struct.pack(">L", len(tags)) + table + body
+
+
+def in_other_primaries(pixels: np.ndarray, primaries: list[list[float]], gamma: float | None) -> np.ndarray:
+    """sRGB pixels as a file with these primaries and this gamma stores them, by the formulas of the standards."""
+    srgb = pixels / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    other = np.clip(linear @ (np.linalg.inv(primaries) @ SRGB).T, 0, 1)
+    if gamma:
+        return np.rint(255 * other ** (1 / gamma)).astype(np.uint8)
+    return np.rint(255 * np.where(other <= 0.0031308, 12.92 * other, 1.055 * other ** (1 / 2.4) - 0.055)).astype(
+        np.uint8
+    )
+
+
+@pytest.mark.parametrize(("primaries", "gamma"), [(P3, None), (ADOBE, 2.19921875)], ids=["Display P3", "Adobe RGB"])
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "AVIF", "TIFF"])
+def test_wide_gamut_profiles_become_srgb(
+    picture: Image.Image, primaries: list[list[float]], gamma: float | None, format: str
+) -> None:
+    wide = Image.fromarray(in_other_primaries(np.asarray(picture), primaries, gamma))
+    options = {"JPEG": {"quality": 98, "subsampling": 0}, "AVIF": {"quality": 95, "subsampling": "4:4:4"}}
+    data = encode(wide, format, icc_profile=icc(primaries, gamma), **options.get(format, {}))
+    assert difference(load_photo(data), picture) < (0.7 if format in ("PNG", "TIFF") else 2.5)
+    untold = load_photo(encode(wide, "PNG"))
+    assert difference(untold, picture) > 2, "without the profile the colours are off"
+
+
+def png_with(image: Image.Image, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG with further chunks after its header."""
+    data = encode(image, "PNG")
+    extra = b"".join(
+        struct.pack(">L", len(body)) + kind + body + struct.pack(">L", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    return data[:33] + extra + data[33:]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "1"])
+def test_png_gamma_is_undone(picture: Image.Image, mode: str) -> None:
+    """A linear file (gamma 1) of a picture; sRGB's curve by the formula of the standard."""
+    srgb = np.arange(256) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    small = picture.convert("L") if mode in ("L", "P", "1") else picture
+    if mode == "1":
+        small = small.point(lambda v: 255 * (v > 127))
+    file = small.point((np.rint(linear * 255).astype(int).tolist()) * len(small.getbands())).convert(mode)
+    photo = load_photo(png_with(file, (b"gAMA", struct.pack(">L", 100_000))))
+    bright = np.asarray(small.convert("RGB")) > 60  # eight linear bits hold few shades of black
+    assert np.abs(photo.pixels.astype(int) - np.asarray(small.convert("RGB")))[bright].mean() < 1.5
+    assert difference(load_photo(encode(file, "PNG")), small) > 20 or mode == "1"
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"gAMA", struct.pack(">L", 45_455))],
+        [(b"gAMA", struct.pack(">L", 100_000)), (b"sRGB", b"\0")],
+        [(b"gAMA", struct.pack(">L", 0))],
+        [(b"gAMA", struct.pack(">L", 4_000_000_000))],
+    ],
+)
+def test_a_gamma_that_is_srgbs_or_nonsense_changes_nothing(
+    picture: Image.Image, chunks: list[tuple[bytes, bytes]]
+) -> None:
+    assert difference(load_photo(png_with(picture, *chunks)), picture) == 0
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_larger_photos_are_halved(picture: Image.Image, format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_KEPT", 15_000)
+    monkeypatch.setattr(colour, "BAND_PIXELS", 1_000)  # several bands
+    lying = Image.fromarray(np.ascontiguousarray(stored(np.asarray(picture), 6)))
+    photo = load_photo(with_orientation(lying, 6, format, **({"quality": 95} if format == "JPEG" else {})))
+    assert photo.pixels.shape == (80, 60, 3)
+    assert difference(photo, picture.reduce(2)) < (3 if format == "JPEG" else 0.5)
+
+
+@given(height=st.integers(32, 60), width=st.integers(32, 60), most=st.integers(300, 4000), band=st.integers(1, 900))
+def test_bands_give_what_the_whole_gives(height: int, width: int, most: int, band: int) -> None:
+    pixels = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(colour, "BAND_PIXELS", band)
+        assert np.array_equal(load_photo(encode(Image.fromarray(pixels), "PNG")).pixels, pixels)
+        patch.setattr(decoding, "MAX_KEPT", most)
+        smaller = load_photo(encode(Image.fromarray(pixels), "PNG")).pixels
+    step = math.ceil(math.sqrt(height * width / most))
+    assert np.array_equal(smaller, np.asarray(Image.fromarray(pixels).reduce(step)))

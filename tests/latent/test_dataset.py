@@ -38,7 +38,7 @@ def pack(path: Path, members: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> list[Path]:
-    """Three people in a folder, two more in a zip, a duplicate, a HEIC photo, a broken one, and a text file."""
+    """Three people in a folder, two more in a zip, a duplicate, a damaged HEIC photo, a broken one, and a text file."""
     folder = tmp_path / "photos"
     for who, portrait in zip(("anna", "bert", "cleo"), PORTRAITS, strict=False):
         (folder / who).mkdir(parents=True)
@@ -60,7 +60,7 @@ def test_folders_and_zips_become_one_set_with_every_photo_accounted_for(mixed: l
     assert len(images) == len(table) == 5
     assert table["patient"].tolist() == ["anna", "bert", "cleo", "dora", "dora"]
     assert table["folder"].tolist() == ["photos"] * 3 + ["more.zip"] * 2
-    assert "HEIC" in refused["anna/phone.heic"]
+    assert "damaged" in refused["anna/phone.heic"]
     assert "not a JPEG" in refused["bert/broken.jpg"]
     assert "no patient's folder" in refused["more/copy.jpg"]
     assert json.loads((tmp_path / "set" / "dataset.json").read_text()) == facts
