@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from latent.encoders import encoder_layout
@@ -34,18 +35,44 @@ def head(key: str) -> int:
 
 
 def encoder_tensor(key: str, shape: Sequence[int], norms: Mapping[str, Any]) -> torch.Tensor:
-    """The value that the golden data were made with; `norms` holds the names of the whole network, which tell the
-    weights of a normalisation from those of a PReLU."""
+    """A weight drawn by its name; `norms` holds the names of the whole network, which tell the weights of a
+    normalisation from those of a PReLU."""
     if key.endswith("num_batches_tracked"):
         return torch.tensor(0)
-    r = torch.randn(tuple(shape), generator=torch.Generator().manual_seed(zlib.crc32(key.encode())))
+    return scaled(
+        key, torch.randn(tuple(shape), generator=torch.Generator().manual_seed(zlib.crc32(key.encode()))), norms
+    )
+
+
+def scaled(key: str, r: torch.Tensor, norms: Mapping[str, Any]) -> torch.Tensor:
+    """`r`, of mean 0 and variance 1, as a weight of this name."""
     if key.endswith("running_var"):
         return 1 + 0.1 * r.abs()
     if key.endswith("running_mean") or key.endswith("bias"):
         return 0.1 * r
-    if len(shape) >= 2:
-        return r if "linear" in key else r * math.sqrt(2 / math.prod(shape[1:]))
+    if r.ndim >= 2:
+        return r if "linear" in key else r * math.sqrt(2 / math.prod(r.shape[1:]))
     return 1 + 0.1 * r if key.replace("weight", "running_var") in norms else 0.25 + 0.025 * r
+
+
+def golden_tensor(key: str, shape: Sequence[int], norms: Mapping[str, Any]) -> torch.Tensor:
+    """A weight of the golden data: integers scaled in double precision, so the same float32 on every processor.
+
+    As `encoder_tensor`, but a block adds a fifth of what it would add there. Otherwise activations grow a thousandfold
+    over the 24 blocks and the gates of squeeze and excitation, sigmoids of several hundred, become steps: in the last
+    blocks they turn a rounding of 1e-6 into 1e-3.
+    """
+    if key.endswith("num_batches_tracked"):
+        return torch.tensor(0)
+    numbers = np.random.RandomState(zlib.crc32(key.encode())).randint(-1024, 1025, tuple(shape))
+    r = torch.from_numpy(numbers * (math.sqrt(3) / 1024))  # mean 0, variance 1
+    value = scaled(key, r, norms)
+    return (value * 0.2 if key.endswith("res_layer.4.weight") else value).float()
+
+
+def golden_input() -> torch.Tensor:
+    """The picture of the golden data, (1, 3, 256, 256) in [-1, 1]."""
+    return torch.from_numpy(np.random.RandomState(13).rand(1, 3, 256, 256).astype(np.float32) * 2 - 1)
 
 
 def record(tensor: torch.Tensor) -> TensorRecord:
