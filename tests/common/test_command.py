@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bench.__main__ as bench
@@ -156,7 +156,6 @@ def test_wrong_arguments_are_one_sentence(
 
 
 @given(st.text(max_size=40))
-@settings(deadline=None)
 def test_any_text_is_a_path_or_a_sentence(text: str) -> None:
     try:
         command.path_argument(text).exists()  # what is let through can be asked of the system
