@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from numpy.typing import NDArray
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -48,6 +50,27 @@ class Findings:
         self.counts[severity] += 1
         if self.counts[severity] <= self.limit:
             self.items.append(Finding(severity, where, row, message, remedy))
+
+    def room(self, severity: Severity) -> bool:
+        """Whether a further finding of this severity would be kept: if not, its sentence need not be made."""
+        return self.counts[severity] < self.limit
+
+    def count(self, severity: Severity, more: int) -> None:
+        """Counts findings that are not kept."""
+        self.counts[severity] += more
+
+    def add_each(
+        self,
+        severity: Severity,
+        where: str,
+        rows: Sequence[int] | NDArray[Any],
+        sentence: Callable[[int], tuple[str, str]],
+    ) -> None:
+        """One finding for each of these rows; sentence(i): message and remedy of the i-th, asked only while kept."""
+        kept = max(0, min(len(rows), self.limit - self.counts[severity]))
+        for i in range(kept):
+            self.add(severity, where, int(rows[i]), *sentence(i))
+        self.count(severity, len(rows) - kept)
 
     def error(self, where: str, row: int | None, message: str, remedy: str = "") -> None:
         self.add("error", where, row, message, remedy)

@@ -38,10 +38,12 @@ from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
 from study.settings import SAFE_NAME, Settings, parse_settings, settings_text
 from study.store import inspect
 from study.table import patients_of
-from study.tables.column import is_formula, point_for_comma
+from study.tables.column import Column, is_formula
+from study.tables.numbers import style_of
 from study.tables.raw import FILE_NAME as PATIENTS_FILE
 from study.tables.raw import MAX_BYTES, RawTable
 from study.tables.read import read_table
+from study.tables.reading import COMMA_GROUPS
 
 REPORT = "intake.json"
 OnPhoto = Callable[[int, int], None]
@@ -99,22 +101,35 @@ def check_table(data: bytes, settings: Settings, findings: Findings, photos: boo
     whole = replace(raw, header=header, rows=rows)
     frame = patients_of(whole, settings, findings)
     plausible(frame, settings, findings, PATIENTS_FILE)
-    return Table(header, with_points(whole, settings), raw.numbers, settings, frame)
+    rows, settings = with_points(whole, settings)
+    return Table(header, rows, raw.numbers, settings, frame)
 
 
-def with_points(raw: RawTable, settings: Settings) -> list[list[str]]:
-    """The rows with decimal points in the columns of numbers, where the file may have commas."""
-    if not raw.comma_decimals:
-        return raw.rows
+def with_points(raw: RawTable, settings: Settings) -> tuple[list[list[str]], Settings]:
+    """The rows with plain decimals in the columns of numbers, and settings that read them so.
+
+    A column whose plain decimals could be taken for thousands (1.129 beside 453) gets an entry in [reading.numbers].
+    """
+    rows, styles = raw.rows, dict(settings.reading.numbers)
+    for name in numeric_columns(raw, settings):
+        column, place = Column.of(raw, name, settings.reading, Findings()), raw.header.index(name)
+        plain = {cell: column.style.plain(cell) for cell in column.values}
+        styles.pop(name, None)
+        if style_of(set(plain.values())).problem:
+            styles[name] = COMMA_GROUPS
+        if any(cell != written for cell, written in plain.items()):
+            rows = [list(row) for row in rows] if rows is raw.rows else rows
+            for row in rows:
+                row[place] = plain.get(row[place], row[place])
+    return rows, replace(settings, reading=replace(settings.reading, numbers=styles))
+
+
+def numeric_columns(raw: RawTable, settings: Settings) -> list[str]:
+    """The columns of the file that are to hold numbers."""
     columns = settings.columns
-    numeric = {columns.time, columns.age, columns.ecog, columns.entry}
-    numeric |= {c.where for c in settings.covariates if c.kind == "numeric"}
-    places = [i for i, name in enumerate(raw.header) if name in numeric]
-    rows = [list(row) for row in raw.rows]
-    for row in rows:
-        for place in places:
-            row[place] = point_for_comma(row[place])
-    return rows
+    named = [columns.time, columns.age, columns.ecog, columns.entry]
+    named += [c.where for c in settings.covariates if c.kind == "numeric"]
+    return [name for name in raw.header if name in named]
 
 
 def _csv(header: list[str], rows: list[list[str]]) -> str:

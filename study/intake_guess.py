@@ -78,7 +78,7 @@ class Look:
 def look(data: bytes) -> Look:
     """What stands in a table. Raises StudyError where it is none; rows of the wrong width are left to the check."""
     raw = read_table(data, Findings())
-    values, numeric, columns = {}, set(), raw.columns()
+    values, numeric, columns = {}, set(), raw.columns
     for name, cells in columns.items():
         found = {cell[:60] for cell in dict.fromkeys(cells) if cell.lower() not in MISSING}
         if len(found) <= MAX_VALUES:

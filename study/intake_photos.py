@@ -83,7 +83,7 @@ def wishes_of_list(data: bytes, ids: list[str], findings: Findings) -> list[Wish
         findings.error(LIST_NAME, 1, f"no column {', '.join(absent)}.", "It needs patient_id and photo; date if known.")
         return []
     places = {patient: place for place, patient in enumerate(ids)}
-    columns = raw.columns()
+    columns = raw.columns
     days = columns.get("date", [""] * len(raw.rows))
     out: list[Wish] = []
     for patient, cell, day, row in zip(columns["patient_id"], columns["photo"], days, raw.numbers, strict=True):

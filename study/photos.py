@@ -170,7 +170,7 @@ def _from_list(folder: Path, table: pd.DataFrame, findings: Findings) -> Iterato
     if absent:
         findings.error(LIST_NAME, 1, f"no column {', '.join(absent)}.", "It needs patient_id and photo; date if known.")
         return
-    columns = raw.columns()
+    columns = raw.columns
     known = set(table["patient_id"])
     dates = columns.get("date", [""] * len(raw.rows))
     for patient, cell, day, row in zip(columns["patient_id"], columns["photo"], dates, raw.numbers, strict=True):

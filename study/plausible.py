@@ -14,15 +14,15 @@ import pandas as pd
 
 from study.errors import Findings
 from study.settings import TIME_UNITS, Settings
+from study.table import DAYS
+from study.tables.column import code_line
+from study.tables.missing_codes import numeric_codes
 
-DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 SHORT, LONG = 30.0, 20 * 365.25  # days between which the median follow-up of a study lies
 EVENTS_A_PARAMETER = 10  # Peduzzi et al. 1995
 FEW_EVENTS = 20  # two outer folds of cross-validation cannot be filled
 RARE = 5  # patients of a level that a regression can hardly tell anything about
-CODES_FOR_MISSING = (-999.0, -99.0, -9.0, 99.0, 999.0, 9999.0)
 BY_CHANCE = 0.01  # pairs of people who agree in everything, expected among strangers
-FAR = 5.0  # interquartile ranges
 SAYS_EVENT = frozenset({"dead", "died", "death", "deceased", "event", "exitus"})
 SAYS_CENSORED = frozenset({"alive", "living", "censored", "lost"})
 NUMBERS, WORDS = ("age", "ecog"), ("sex", "site", "stage")
@@ -41,10 +41,10 @@ def plausible(table: pd.DataFrame, settings: Settings, findings: Findings, where
         findings.warning(where, None, message, remedy)
     for message, remedy in _events(table, settings):
         findings.warning(where, None, message, remedy)
-    for row, message, remedy in (*_same_people(table, settings), *_odd_values(table, settings)):
+    for row, message, remedy in _odd_values(table, settings):
         findings.warning(where, row, message, remedy)
-    for row, message, remedy in _photo_dates(table, settings):
-        findings.warning(where, row, message, remedy)
+    _same_people(table, settings, findings, where)
+    _photo_dates(table, settings, findings, where)
     _parameters(table, settings, findings, where)
 
 
@@ -98,75 +98,84 @@ def _events(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]
             )
 
 
-def _same_people(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, str, str]]:
+def _same_people(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
     """Ids that differ in signs, letters' case or leading zeros alone; rows that agree in everything but the id."""
     ids, rows = table["patient_id"].tolist(), table["row"].to_numpy()
     first: dict[tuple[object, ...], int] = {}
+    again: list[tuple[int, int]] = []
     # Ids of one length that differ in their last digits alone are different whatever the spelling.
     alike = len({len(p) for p in ids}) == len({p.rstrip("0123456789").casefold() for p in ids}) == 1
     for i, patient in enumerate(() if alike else ids):
         runs = tuple(int(r) if r.isdigit() else r for r in _RUNS.findall(patient.casefold()))
-        if runs in first:
-            message = f"{patient} may be {ids[first[runs]]} of row {rows[first[runs]]}, written in another way."
-            yield int(rows[i]), message, "If it is one person, keep one row."
-        else:
-            first[runs] = i
-    told = [k for k in ("time", "event", *NUMBERS, *WORDS, *(c.name for c in settings.covariates)) if k in table]
-    told = [k for k in told if table[k].nunique() > 1]
-    if len(told) < 5:
+        if first.setdefault(runs, i) != i:
+            again.append((first[runs], i))
+
+    def same_id(k: int) -> tuple[str, str]:
+        one, other = again[k]
+        message = f"{ids[other]} may be {ids[one]} of row {rows[one]}, written in another way."
+        return message, "If it is one person, keep one row."
+
+    findings.add_each("warning", where, [int(rows[i]) for _, i in again], same_id)
+    keys = [k for k in ("time", "event", *NUMBERS, *WORDS, *(c.name for c in settings.covariates)) if k in table]
+    keys = [k for k in keys if table[k].nunique() > 1]
+    if len(keys) < 5:
         return  # two people may well agree in so few
-    same = table.duplicated(told, keep=False)
+    same = table.duplicated(keys, keep=False)
     if not same.any():
         return
     # Two of n people agree by chance in as many pairs as n^2 / 2 times the product of their values' shares.
-    shares = [table.loc[same, k].map(table[k].value_counts(normalize=True, dropna=False)) for k in told]
+    shares = [table.loc[same, k].map(table[k].value_counts(normalize=True, dropna=False)) for k in keys]
     same[same] = np.prod(shares, axis=0) * len(table) ** 2 / 2 < BY_CHANCE
     if not same.any():
         return
-    originals = table.loc[same].groupby(told, dropna=False, sort=False)["row"].transform("min")
-    for row, original in zip(table.loc[same, "row"], originals, strict=True):
-        if row != original:
-            message = f"time, event and all covariates are those of row {int(original)}."
-            yield int(row), message, "If it is one person with two ids, keep one row."
+    originals = table.loc[same].groupby(keys, dropna=False, sort=False)["row"].transform("min")
+    copies = table.loc[same, "row"] != originals
+
+    def same_values(k: int) -> tuple[str, str]:
+        message = f"time, event and all covariates are those of row {int(originals[copies].iloc[k])}."
+        return message, "If it is one person with two ids, keep one row."
+
+    findings.add_each("warning", where, table.loc[same, "row"][copies].to_numpy(), same_values)
 
 
 def _odd_values(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, str, str]]:
     """Numbers that look like a code for a missing value: the same one several times, far from all others."""
-    for c in (c for c in settings.covariates if c.kind == "numeric"):
-        values = table[c.name].to_numpy(float)
-        known = values[np.isfinite(values) & ~np.isin(values, CODES_FOR_MISSING)]
-        if len(known) < 20:
-            continue
-        low, middle, high = np.percentile(known, [25, 50, 75])
-        for code in CODES_FOR_MISSING:
-            found = np.flatnonzero(values == code)
-            if len(found) >= 2 and abs(code - middle) > FAR * max(high - low, 1e-9):
-                message = f"{c.where} is {code:g}, here and in {len(found) - 1} more rows: a code for missing?"
-                yield int(table["row"].iloc[found[0]]), message, "Leave the cells empty if the value is not known."
+    numeric = [(key, getattr(settings.columns, key)) for key in NUMBERS]
+    numeric += [(c.name, c.where) for c in settings.covariates if c.kind == "numeric"]
+    for key, name in ((key, name) for key, name in numeric if key in table and name not in settings.reading.missing):
+        values = table[key].to_numpy(float)
+        different, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+        for code, count in numeric_codes(different, counts):
+            more = f", here and in {count - 1} more rows" if count > 1 else ""
+            message = f"{name} is {code:g}{more}: a code for missing?"
+            remedy = f"If so: {code_line(name, [f'{code:g}'])} If it is a value: an empty list there."
+            yield int(table["row"].iloc[np.flatnonzero(values == code)[0]]), message, remedy
     for key, covariate in [(k, None) for k in WORDS] + [
         (c.name, c) for c in settings.covariates if c.kind != "numeric"
     ]:
         if key not in table:
             continue
-        counts = table.loc[table[key] != "", key].value_counts()
-        rare = counts[counts < RARE]
-        if len(rare) > len(counts) / 2 and len(counts) > 20:
+        frequent = table.loc[table[key] != "", key].value_counts()
+        rare = frequent[frequent < RARE]
+        if len(rare) > len(frequent) / 2 and len(frequent) > 20:
             name = covariate.where if covariate else getattr(settings.columns, key)
             row = int(table["row"].iloc[0])
-            yield row, f"{name} has {len(counts)} different words, most of them rare.", "Group them, or leave it out."
+            yield row, f"{name} has {len(frequent)} different words, most of them rare.", "Group them, or leave it out."
 
 
-def _photo_dates(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, str, str]]:
+def _photo_dates(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
     """Photos taken after the follow-up ended, where baseline and photo dates tell."""
     if "photo_days" not in table:
         return
-    facts = pd.DataFrame(
-        {k: table[k] for k in ("row", "photo_days")} | {"end": table["time"] * DAYS[settings.time_unit]}
-    )
-    late = facts[facts["photo_days"] > facts["end"]]
-    for row, days, last in zip(late["row"], late["photo_days"], late["end"], strict=True):
-        message = f"the photo was taken {days:.0f} days after baseline, and the follow-up ended after {last:.0f}."
-        yield int(row), message, "Check the dates, or exclude the patient."
+    days, end = table["photo_days"].to_numpy(float), table["time"].to_numpy(float) * DAYS[settings.time_unit]
+    late = np.flatnonzero(days > end)
+
+    def after(k: int) -> tuple[str, str]:
+        i = late[k]
+        message = f"the photo was taken {days[i]:.0f} days after baseline, and the follow-up ended after {end[i]:.0f}."
+        return message, "Check the dates, or exclude the patient."
+
+    findings.add_each("warning", where, table["row"].to_numpy()[late], after)
 
 
 def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:

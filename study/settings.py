@@ -16,6 +16,7 @@ from typing import Any
 
 from study.errors import Findings, StudyError
 from study.files import read_limited
+from study.tables.reading import Reading, parse_reading
 
 FILE_NAME = "study.toml"
 MAX_BYTES = 256 * 1024
@@ -30,10 +31,12 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of the patient table holds what. Only the first three must be there.
+    """Which column of the patient table holds what. Only the first three must be there; in place of time, two dates.
 
-    entry (when a patient came under observation, in the study's unit), photo_date and baseline_date are used only where
-    study.toml names their columns: a column that happens to be called so must not change an analysis.
+    entry (when a patient came under observation, in the study's unit) and the dates are used only where study.toml
+    names their columns: a column that happens to be called so must not change an analysis. Where end_date (of the last
+    contact) or death_date is named, time counts from baseline_date, or photo_date where there is none, to the date of
+    death, or of the last contact where that is empty; without an event column, a date of death is the event.
     """
 
     patient_id: str = "patient_id"
@@ -48,6 +51,18 @@ class Columns:
     entry: str = ""
     photo_date: str = ""
     baseline_date: str = ""
+    end_date: str = ""
+    death_date: str = ""
+
+    @property
+    def time_from_dates(self) -> bool:
+        """Whether the follow-up is computed from two dates."""
+        return bool(self.end_date or self.death_date)
+
+    @property
+    def start_date(self) -> str:
+        """The column from whose date time counts; "" where none is named."""
+        return self.baseline_date or self.photo_date
 
     def named(self) -> dict[str, str]:
         """Meaning -> column, of every meaning that has one."""
@@ -55,8 +70,9 @@ class Columns:
 
 
 REQUIRED_COLUMNS = ("patient_id", "time", "event")
-OPTIONAL_COLUMNS = ("entry", "photo_date", "baseline_date")
-TAKEN = frozenset({*(f.name for f in fields(Columns)), "row"})  # columns of the checked table
+DATE_COLUMNS = ("photo_date", "baseline_date", "end_date", "death_date")
+OPTIONAL_COLUMNS = ("entry", *DATE_COLUMNS)
+TAKEN = frozenset({*(f.name for f in fields(Columns)), "row", "competing"})  # columns of the checked table
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,9 @@ class Settings:
     """The contents of study.toml.
 
     horizons: times, in `time_unit`, at which survival is reported; fixed before the model is fitted.
-    event_values / censored_values: how the event column is coded in the file.
+    event_values / censored_values / competing_values: how the event column is coded in the file. A competing event
+    ends the follow-up as a censoring does, so hazards are cause-specific.
+    reading: how columns whose cells do not say so themselves are to be read.
     aligned: the photos are already FFHQ-aligned squares, so no face is searched for.
     covariates: further clinical columns. photo_rule: what stands for a patient of several photos: the mean of their
     codes, or the code of the first, last or (to the baseline date) nearest photo.
@@ -102,6 +120,8 @@ class Settings:
     columns: Columns = field(default_factory=Columns)
     event_values: tuple[str, ...] = ("1",)
     censored_values: tuple[str, ...] = ("0",)
+    competing_values: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
     checkpoint: str = "portraits"
     preset: str = "balanced"
     aligned: bool = False
@@ -113,7 +133,7 @@ class Settings:
 
 
 _TEXTS = ("source", "citation")
-_SECTIONS = ("columns", "covariates", "events", "photos", "embedding", "simulation")
+_SECTIONS = ("columns", "covariates", "events", "reading", "photos", "embedding", "simulation")
 _COVARIATE = ("kind", "column", "levels", "low", "high", "label")
 _TOP = ("name", "title", "simulated", "time_unit", "horizons", *_TEXTS, *_SECTIONS)
 
@@ -168,7 +188,11 @@ class _Reader:
 
     def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
         value = self.table.get(key, list(default))
-        if isinstance(value, list) and 0 < len(value) <= 20 and all(isinstance(v, str | int) for v in value):
+        if (
+            isinstance(value, list)
+            and bool(default) <= len(value) <= 20
+            and all(isinstance(v, str | int) for v in value)
+        ):
             return tuple(str(int(v)) if isinstance(v, bool) else str(v).strip() for v in value)
         self.refuse(key, 'a list of texts such as ["1"]')
         return default
@@ -260,7 +284,7 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
     for key in ("name", "title"):
         if key not in table:
             findings.error(FILE_NAME, None, f"{key} is missing.", f'Add a line {key} = "...".')
-    events = _Reader(top.subtable("events"), "events.", ("event", "censored"), findings)
+    events = _Reader(top.subtable("events"), "events.", ("event", "censored", "competing"), findings)
     embedding = _Reader(top.subtable("embedding"), "embedding.", ("checkpoint", "preset", "aligned"), findings)
     photos = _Reader(top.subtable("photos"), "photos.", ("rule",), findings)
     columns = _columns(top.subtable("columns"), findings)
@@ -273,6 +297,8 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
         columns=columns,
         event_values=events.texts("event", ("1",)),
         censored_values=events.texts("censored", ("0",)),
+        competing_values=events.texts("competing", ()),
+        reading=parse_reading(top.subtable("reading"), findings, FILE_NAME),
         checkpoint=embedding.text("checkpoint", "portraits", name=True),
         preset=embedding.text("preset", "balanced", legal=PRESETS),
         aligned=embedding.flag("aligned", False),
@@ -282,8 +308,10 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
         source=top.line("source"),
         citation=top.line("citation"),
     )
-    if set(settings.event_values) & set(settings.censored_values):
-        findings.error(FILE_NAME, None, "[events] uses one value for both event and censored.", "Separate them.")
+    codings = [set(v) for v in (settings.event_values, settings.censored_values, settings.competing_values)]
+    if len(set().union(*codings)) < sum(map(len, codings)):
+        message = "[events] uses one value for both event and censored, or competing."
+        findings.error(FILE_NAME, None, message, "Separate them.")
     return settings
 
 
@@ -308,6 +336,18 @@ def _lines(table: dict[str, Any]) -> list[str]:
     return [f"{key} = {_toml(value)}" for key, value in table.items()]
 
 
+def _reading_lines(reading: Reading) -> list[str]:
+    lines: list[str] = []
+    if reading.merge_spellings:
+        lines += ["", "[reading]", f"merge_spellings = {_toml(reading.merge_spellings)}"]
+    for section in ("numbers", "dates", "missing"):
+        answers = getattr(reading, section)
+        if answers:
+            lines += ["", f"[reading.{section}]"]
+            lines += [f"{_toml(str(column))} = {_toml(answer)}" for column, answer in answers.items()]
+    return lines
+
+
 def settings_text(settings: Settings, comments: tuple[str, ...] = ()) -> str:
     """study.toml as text; `comments` become its first lines."""
     top = {key: getattr(settings, key) for key in ("name", "title", "simulated", "time_unit", "horizons")}
@@ -325,6 +365,9 @@ def settings_text(settings: Settings, comments: tuple[str, ...] = ()) -> str:
         f"event = {_toml(settings.event_values)}",
         f"censored = {_toml(settings.censored_values)}",
     ]
+    if settings.competing_values:
+        lines.append(f"competing = {_toml(settings.competing_values)}")
+    lines += _reading_lines(settings.reading)
     if settings.photo_rule != "mean":
         lines += ["", "[photos]", *_lines({"rule": settings.photo_rule})]
     lines += ["", "[embedding]", *_lines(embedding)]

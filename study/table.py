@@ -1,7 +1,7 @@
 """The patient table: the one gate from an untrusted file to checked columns.
 
-The file becomes texts first (`study.tables.read`), each column is judged by itself (`study.tables.column`), and what is
-impossible only together is looked for here.
+The file becomes texts first (`study.tables.read`), each column is checked by itself (`study.tables.column`), and what
+is impossible only together is looked for here.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from study.errors import Findings
-from study.settings import REQUIRED_COLUMNS, Settings
+from study.errors import Findings, Severity
+from study.settings import DATE_COLUMNS, REQUIRED_COLUMNS, Columns, Settings
 from study.tables.column import Column, check_ids, days_of, events_of, numbers_of, words_of
 from study.tables.raw import FILE_NAME, RawTable, refusal
 from study.tables.read import read_table
 
 # Longest plausible follow-up, 60 years, in each unit.
 LONGEST = {"days": 21_915.0, "weeks": 3_131.0, "months": 720.0, "years": 60.0}
+DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}  # in a unit of time
+Columnwise = Callable[[str], Column]
 
 
 def parse_patients(data: bytes, settings: Settings, findings: Findings, where: str = FILE_NAME) -> pd.DataFrame:
@@ -31,81 +34,151 @@ def patients_of(raw: RawTable, settings: Settings, findings: Findings, where: st
 
     Columns: patient_id, time (float, in the study's unit), event (bool), photo (text as in the file, "" without such a
     column); then, where the file has them, age, ecog (float, NaN missing), sex, site, stage (text, "" missing), the
-    covariates of study.toml (float or text likewise), entry (float), photo_date and baseline_date (datetime64, NaT
-    missing); further columns of the file as text, and `row`, the number in the file. Problems go to `findings`; only
-    with no error among them is the table fit for use. Raises StudyError where a column that must be there is not.
+    covariates of study.toml (float or text likewise), entry (float), photo_date, baseline_date, end_date and death_date
+    (datetime64, NaT missing), competing (bool: a competing event ended the follow-up; event is False there); further
+    columns of the file as text, and `row`, the number in the file. Problems go to `findings`; only with no error among
+    them is the table fit for use. Raises StudyError where a column that must be there is not.
     """
-    columns, cells = settings.columns, raw.columns()
-    needed = [getattr(columns, key) for key in REQUIRED_COLUMNS]
-    needed += [name for key in ("entry", "photo_date", "baseline_date") if (name := getattr(columns, key))]
-    absent = [name for name in [*needed, *(c.where for c in settings.covariates)] if name not in cells]
-    if absent:
-        remedy = "Rename it, or say in study.toml what it is called."
-        raise refusal(f"no column {', '.join(absent)}.", remedy, 1, where)
+    columns = settings.columns
+    _refuse_absent(raw, settings, where)
+
+    made: dict[str, Column] = {}
 
     def column(name: str) -> Column:
-        return Column(name, cells[name], raw.numbers, findings, where)
+        if name not in made:
+            made[name] = Column.of(raw, name, settings.reading, findings, where)
+        return made[name]
 
     for words in raw.said:
         findings.note(where, None, words)
     for name in raw.header:
         column(name).look()
     check_ids(column(columns.patient_id))
-    table = {**_outcome(column, settings, raw.comma_decimals), **_clinical(column, settings, raw, cells)}
+    days = _dates(column, columns)
+    table = {**_outcome(column, settings, days, raw), **_clinical(column, settings, raw)}
+    table |= {key: days[key] for key in DATE_COLUMNS if key in days}
     mapped = {*columns.named().values(), *(c.where for c in settings.covariates)}
     for name in raw.header:
         if name not in mapped:
-            table[name if name not in table and name != "row" else f"{name}_in_file"] = cells[name]
+            table[name if name not in table and name != "row" else f"{name}_in_file"] = raw.columns[name]
     frame = pd.DataFrame({**table, "row": raw.numbers})
     _remark(frame, settings, findings, where)
     return frame
 
 
-def _outcome(column: Callable[[str], Column], settings: Settings, comma: bool) -> dict[str, Any]:
+def _refuse_absent(raw: RawTable, settings: Settings, where: str) -> None:
+    """Raises StudyError for columns that must be there and are not, or that would give the follow-up twice."""
+    columns = settings.columns
+    needed = [getattr(columns, key) for key in REQUIRED_COLUMNS]
+    if columns.time_from_dates:
+        needed.remove(columns.time)
+        if columns.time in raw.columns:
+            words = f"the follow-up is in {columns.time}, and dates of its end are named as well."
+            raise refusal(words, "Name in study.toml, [columns], either time or end_date and death_date.", 1, where)
+        if not columns.start_date:
+            words = "the follow-up has a date of its end and none of its start."
+            raise refusal(words, "Name baseline_date or photo_date in study.toml, [columns].", 1, where)
+    if columns.death_date and columns.event not in raw.columns:
+        needed.remove(columns.event)
+    needed += [name for key in ("entry", *DATE_COLUMNS) if (name := getattr(columns, key))]
+    absent = [name for name in [*needed, *(c.where for c in settings.covariates)] if name not in raw.columns]
+    if absent:
+        numbered = [name for name in raw.header if name.rpartition(" (")[0] in absent]
+        hint = f" ({', '.join(numbered[:4])} are there.)" if numbered else ""
+        remedy = "Rename it, or say in study.toml what it is called."
+        raise refusal(f"no column {', '.join(absent)}.{hint}", remedy, 1, where)
+
+
+def _dates(column: Columnwise, columns: Columns) -> dict[str, np.ndarray]:
+    """The columns of dates that study.toml names, (n,) datetime64[D] each."""
+    start = columns.start_date if columns.time_from_dates else None
+    named = {key: name for key in DATE_COLUMNS if (name := getattr(columns, key))}
+    return {key: days_of(column(name), required=name == start) for key, name in named.items()}
+
+
+def _outcome(column: Columnwise, settings: Settings, days: dict[str, np.ndarray], raw: RawTable) -> dict[str, Any]:
     columns, longest = settings.columns, LONGEST[settings.time_unit]
-    unit = "Check value and time unit."
-    return {
-        "patient_id": column(columns.patient_id).cells,
-        "time": numbers_of(column(columns.time), 0.0, longest, True, comma, unit),
-        "event": events_of(column(columns.event), settings),
-    }
+    ids = column(columns.patient_id)
+    if columns.event in raw.columns:
+        event, competing = events_of(column(columns.event), settings)
+    else:
+        event, competing = ~np.isnat(days["death_date"]), np.zeros(len(raw.rows), dtype=bool)
+        ids.findings.note(ids.where, None, f"a date in {columns.death_date} is the event; without one, censored.")
+    if columns.time_from_dates:
+        time = _follow_up(ids, settings, days, event)
+    else:
+        time = numbers_of(column(columns.time), 0.0, longest, True, "Check value and time unit.")
+    table = {"patient_id": ids.cells, "time": time, "event": event}
+    return table | ({"competing": competing} if settings.competing_values else {})
 
 
-def _clinical(
-    column: Callable[[str], Column], settings: Settings, raw: RawTable, cells: dict[str, list[str]]
-) -> dict[str, Any]:
-    columns, comma = settings.columns, raw.comma_decimals
+def _follow_up(ids: Column, settings: Settings, days: dict[str, np.ndarray], event: np.ndarray) -> np.ndarray:
+    """(n,) from the first date to the last, in the study's unit; NaN where one of them is not known."""
+    columns, findings, where = settings.columns, ids.findings, ids.where
+    start = days["baseline_date" if columns.baseline_date else "photo_date"]
+    death = days.get("death_date", np.full(len(start), np.datetime64("NaT"), "datetime64[D]"))
+    end = np.where(np.isnat(death), days.get("end_date", death), death)
+    names = " or ".join(name for name in (columns.death_date, columns.end_date) if name)
+    begun = columns.start_date
+    length = (end - start).astype("timedelta64[D]")
+    known = ~np.isnat(length)
+    whole = np.where(known, length.astype(np.int64), 0)
+    rows = np.asarray(ids.numbers)
+
+    def report(severity: Severity, wrong: np.ndarray, sentence: Callable[[int], tuple[str, str]]) -> None:
+        places = np.flatnonzero(wrong)
+        findings.add_each(severity, where, rows[places], lambda i: sentence(int(places[i])))
+
+    def not_after(i: int) -> tuple[str, str]:
+        order = "is the day of" if whole[i] == 0 else "is before"
+        return f"{names} ({end[i]}) {order} {begun} ({start[i]}).", "Correct the dates, or remove the row."
+
+    def denied(i: int) -> tuple[str, str]:
+        message = f"{columns.death_date} is {death[i]}, and {columns.event} says that there was no event."
+        return message, "Check both: the follow-up ends at that date."
+
+    report(
+        "error", np.isnat(end) & ~np.isnat(start), lambda i: (f"{names} is missing.", "Fill it in or remove the row.")
+    )
+    report("error", known & (whole <= 0), not_after)
+    report("warning", ~np.isnat(death) & ~event, denied)
+    if known.any():
+        words = f"the follow-up is counted from {begun} to {names}, in {settings.time_unit}."
+        findings.note(where, None, words)
+    return np.where(known & (whole > 0), whole / DAYS[settings.time_unit], np.nan)
+
+
+def _clinical(column: Columnwise, settings: Settings, raw: RawTable) -> dict[str, Any]:
+    columns, cells = settings.columns, raw.columns
     table: dict[str, Any] = {"photo": cells.get(columns.photo, [""] * len(raw.rows))}
     for key, high in (("age", 120.0), ("ecog", 5.0)):
         if (name := getattr(columns, key)) in cells:
-            table[key] = numbers_of(column(name), 0.0, high, False, comma)
+            table[key] = numbers_of(column(name), 0.0, high, False)
     for key in ("sex", "site", "stage"):
         if (name := getattr(columns, key)) in cells:
             table[key] = words_of(column(name))
     for c in settings.covariates:
-        numeric = c.kind == "numeric"
         own = column(c.where)
-        table[c.name] = numbers_of(own, c.low, c.high, False, comma) if numeric else words_of(own, c.levels)
+        table[c.name] = numbers_of(own, c.low, c.high, False) if c.kind == "numeric" else words_of(own, c.levels)
     if columns.entry:
         longest = LONGEST[settings.time_unit]
-        table["entry"] = numbers_of(column(columns.entry), 0.0, longest, True, comma, "Check value and time unit.")
-    for key in ("photo_date", "baseline_date"):
-        if name := getattr(columns, key):
-            table[key] = days_of(column(name))
+        table["entry"] = numbers_of(column(columns.entry), 0.0, longest, True, "Check value and time unit.")
     return table
 
 
 def _remark(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
     """On values that only together are impossible: times of zero, entries at or after the end."""
     columns = settings.columns
-    for row in table.loc[table["time"] == 0, "row"]:
-        message, remedy = f"{columns.time} is 0.", "Times are above 0; correct it."
-        findings.error(where, int(row), message, remedy)
+    zero = table.loc[table["time"] == 0, "row"].to_numpy()
+    findings.add_each("error", where, zero, lambda i: (f"{columns.time} is 0.", "Times are above 0; correct it."))
     if "entry" in table:
-        late = table["entry"] >= table["time"]
-        for row, entry, end in table.loc[late, ["row", "entry", "time"]].itertuples(index=False):
-            message = f"{columns.entry} ({entry:g}) is not before {columns.time} ({end:g})."
-            findings.error(where, int(row), message, "Correct it: who enters at the end was never observed.")
+        late = table.loc[table["entry"] >= table["time"], ["row", "entry", "time"]].to_numpy()
+
+        def not_before(i: int) -> tuple[str, str]:
+            message = f"{columns.entry} ({late[i, 1]:g}) is not before {columns.time} ({late[i, 2]:g})."
+            return message, "Correct it: who enters at the end was never observed."
+
+        findings.add_each("error", where, late[:, 0].astype(int), not_before)
     for key in ("age", "ecog", "sex", "site", "stage", *(c.name for c in settings.covariates)):
         if key not in table:
             continue

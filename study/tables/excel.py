@@ -1,7 +1,8 @@
 """Excel workbooks (.xlsx): the first visible sheet as texts, read as a zip of XML with bounds on everything.
 
 Office Open XML (ECMA-376). Cells keep the values that the program stored, formulas included; nothing is computed. Dates
-become 2026-05-31, truth values 1 and 0. XML that declares a document type is refused, so entities cannot grow.
+become 2026-05-31, truth values 1 and 0; a number that is shown with leading zeros (format 000) has them. XML that
+declares a document type is refused, so entities cannot grow.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from study.tables.raw import (
 MAGIC = b"PK\x03\x04"
 OLD = b"\xd0\xcf\x11\xe0"  # .xls, or a workbook under a password
 MAX_MEMBERS = 2_000
-MAX_XML = 512 * 2**20
-MAX_STRINGS = 1_000_000
+MAX_XML = 256 * 2**20
+MAX_STRINGS, MAX_STRING_CHARACTERS = 1_000_000, 64 * 2**20
 RATIO, FREE = 200, 2**20  # how much larger than packed, beyond the first megabyte
 CHUNK = 2**16
 DATES = frozenset({*range(14, 18), 22, *range(27, 37), *range(50, 59)})  # built-in formats that show a date
@@ -43,8 +44,10 @@ Start = Callable[[str, dict[str, str]], None]
 
 @dataclass
 class _Book:
-    """What a sheet's cells refer to. dates: numbers of the cell styles that show a date."""
+    """What a sheet's cells refer to. dates: numbers of the cell styles that show a date; padded: cell style -> text
+    before, digits, text after, of formats such as 000 or "P"000."""
 
+    padded: dict[int, tuple[str, int, str]] = field(default_factory=dict)
     strings: list[str] = field(default_factory=list)
     dates: set[int] = field(default_factory=set)
     from_1904: bool = False
@@ -63,7 +66,7 @@ def read_excel(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTab
             if "xl/sharedStrings.xml" in names:
                 book.strings = _strings(archive, name)
             if "xl/styles.xml" in names:
-                book.dates = _date_styles(archive, name)
+                book.dates, book.padded = _styles(archive, name)
             return _table(_Sheet(book, name), archive, sheet, others, findings)
     except StudyError:
         raise
@@ -156,6 +159,7 @@ def _first_sheet(archive: zipfile.ZipFile, book: _Book, name: str) -> tuple[str,
 def _strings(archive: zipfile.ZipFile, name: str) -> list[str]:
     found: list[str] = []
     pieces: list[str] = []
+    characters = [0]
     inside = {"t": False, "rPh": False}
 
     def start(tag: str, _: dict[str, str]) -> None:
@@ -167,8 +171,9 @@ def _strings(archive: zipfile.ZipFile, name: str) -> list[str]:
     def end(tag: str, _: dict[str, str]) -> None:
         if tag == "si":
             found.append("".join(pieces)[: MAX_CELL + 1])
-            if len(found) > MAX_STRINGS:
-                raise refusal(f"the workbook holds more than {MAX_STRINGS:,} texts.", _CSV, None, name)
+            characters[0] += len(found[-1])
+            if len(found) > MAX_STRINGS or characters[0] > MAX_STRING_CHARACTERS:
+                raise refusal(f"the workbook holds more than {MAX_STRINGS:,} texts, or longer ones.", _CSV, None, name)
         elif tag in inside:
             inside[tag] = False
 
@@ -180,7 +185,8 @@ def _strings(archive: zipfile.ZipFile, name: str) -> list[str]:
     return found
 
 
-def _date_styles(archive: zipfile.ZipFile, name: str) -> set[int]:
+def _styles(archive: zipfile.ZipFile, name: str) -> tuple[set[int], dict[int, tuple[str, int, str]]]:
+    """Cell styles that show a date, and those that show leading zeros."""
     formats: dict[int, str] = {}
     styles: list[int] = []
     inside = [False]
@@ -199,7 +205,15 @@ def _date_styles(archive: zipfile.ZipFile, name: str) -> set[int]:
 
     _parse(archive, "xl/styles.xml", name, start, end)
     own = {n for n, code in formats.items() if re.search(r"[dy]", re.sub(r'"[^"]*"|\[[^\]]*\]|\\.', "", code.lower()))}
-    return {i for i, number in enumerate(styles) if number in DATES or number in own}
+    zeros = {n: _padding(code) for n, code in formats.items()}
+    padded = {i: found for i, number in enumerate(styles) if (found := zeros.get(number)) is not None}
+    return {i for i, number in enumerate(styles) if number in DATES or number in own}, padded
+
+
+def _padding(code: str) -> tuple[str, int, str] | None:
+    """(text before, digits, text after) of a format that pads a whole number with zeros."""
+    found = re.fullmatch(r'(?:"([^"]{0,20})")?(0{2,20})(?:"([^"]{0,20})")?', code.split(";")[0])
+    return None if found is None else (found[1] or "", len(found[2]), found[3] or "")
 
 
 class _Sheet:
@@ -211,6 +225,7 @@ class _Sheet:
         self.rows: list[list[str]] = []
         self.numbers: list[int] = []
         self.formulas = 0
+        self.texts: set[int] = set()  # columns with a text that could be a number
         self._number, self._cells = 0, dict[int, str]()
         self._column, self._kind, self._style = -1, "n", 0
         self._pieces: list[str] = []
@@ -246,6 +261,8 @@ class _Sheet:
             value = self._value("".join(self._pieces)[: MAX_CELL + 1]).strip()
             if value:
                 self._cells[self._column] = unguarded(value)
+                if self._kind != "n" and self.header is not None and value[-1].isdigit():
+                    self.texts.add(self._column)
         elif tag == "row":
             self._row()
 
@@ -257,6 +274,9 @@ class _Sheet:
         value = float(text)
         if self._style in self.book.dates:
             return _date(value, self.book.from_1904)
+        if self._style in self.book.padded and value >= 0 and value.is_integer() and value < 1e15:
+            before, digits, after = self.book.padded[self._style]
+            return f"{before}{int(value):0{digits}d}{after}"
         return f"{value:.15g}"
 
     def _row(self) -> None:
@@ -265,9 +285,8 @@ class _Sheet:
             self.header = [self._cells.get(i, "") for i in range(width)]
             check_header(self.header, self.name)
         elif self._cells:
-            row = [""] * max(len(self.header), max(self._cells) + 1)
-            for place, cell in self._cells.items():
-                row[place] = cell
+            beyond = max(self._cells) >= len(self.header)  # one cell more is enough to refuse the row
+            row = [self._cells.get(place, "") for place in range(len(self.header) + beyond)]
             self.rows.append(row)
             self.numbers.append(self._number)
             check_size(len(self.rows), len(self.header), self.name)
@@ -306,4 +325,5 @@ def _table(sheet: _Sheet, archive: zipfile.ZipFile, part: str, called: list[str]
         said.append(f"The other sheets are not: {', '.join(called[1:6])}.")
     if sheet.formulas:
         said.append(f"Formulas in {sheet.formulas:,} cells: the values stored with them are read.")
-    return RawTable(header, rows, numbers, False, tuple(said))
+    typed = frozenset(column for i, column in enumerate(header) if i not in sheet.texts)
+    return RawTable(header, rows, numbers, False, tuple(said), typed)

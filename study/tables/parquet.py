@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.errors import StudyError
+from study.tables.parquet_pages import unpacked_bytes
 from study.tables.raw import (
     FILE_NAME,
     MAX_BYTES,
@@ -21,7 +22,8 @@ from study.tables.raw import (
 )
 
 MAGIC = b"PAR1"
-MAX_UNPACKED = 16 * MAX_BYTES
+MAX_UNPACKED = 4 * MAX_BYTES
+THRIFT_LIMITS = {"thrift_string_size_limit": 16 * 2**20, "thrift_container_size_limit": 1_000_000}
 _REMEDY = "Save the table as CSV, or with plain columns."
 
 
@@ -29,14 +31,16 @@ def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
     """The table of a Parquet file; rows are numbered as if the header were row 1. Raises StudyError."""
     try:
         # Words are read as codes with a list of different words: one huge word in half a million rows stays one.
-        file = pq.ParquetFile(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data), **THRIFT_LIMITS)
         schema = file.schema_arrow
         _check_schema(schema, name)
         check_size(file.metadata.num_rows, len(schema), name)
-        words = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-        table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=words).read()
+        if unpacked_bytes(data, file.metadata, MAX_UNPACKED) > MAX_UNPACKED:
+            raise refusal(f"it unpacks to more than {MAX_UNPACKED >> 20} MB.", _REMEDY, None, name)
+        words = _as_codes(schema, file.metadata)
+        table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=words, **THRIFT_LIMITS).read()
         if table.nbytes > MAX_UNPACKED or table.num_rows != file.metadata.num_rows:
-            raise refusal(f"it unpacks to more than {MAX_UNPACKED >> 20} MB.", "Split the study.", None, name)
+            raise refusal(f"it unpacks to more than {MAX_UNPACKED >> 20} MB.", _REMEDY, None, name)
     except StudyError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
@@ -46,12 +50,22 @@ def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
     columns = [_texts(table.column(i), header[i], name) for i in range(len(header))]
     kept = [i for i, column in enumerate(header) if not column.startswith("__index_level_")]
     rows = [list(cells) for cells in zip(*(columns[i] for i in kept), strict=True)]
+    typed = frozenset(header[i] for i in kept if _stores_numbers(schema.field(i).type))
     if not rows:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
     numbers = list(range(2, len(rows) + 2))
     full = [i for i, row in enumerate(rows) if any(row)]
     said = ("Rows of a Parquet file are numbered as if its header were row 1.",)
-    return RawTable([header[i] for i in kept], [rows[i] for i in full], [numbers[i] for i in full], False, said)
+    return RawTable([header[i] for i in kept], [rows[i] for i in full], [numbers[i] for i in full], False, said, typed)
+
+
+def _as_codes(schema: pa.Schema, metadata: pq.FileMetaData) -> list[str]:
+    """Columns of texts to read as codes; Arrow cannot do that with delta encodings."""
+    groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+    columns = [group.column(c) for group in groups for c in range(metadata.num_columns)]
+    delta = {column.path_in_schema for column in columns if any("DELTA" in name for name in column.encodings)}
+    words = (f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type))
+    return [name for name in words if name not in delta]
 
 
 def _check_schema(schema: pa.Schema, name: str) -> None:
@@ -69,6 +83,10 @@ def _plain(kind: pa.DataType) -> bool:
     t = pa.types
     tests = (t.is_integer, t.is_floating, t.is_boolean, t.is_decimal, t.is_string, t.is_large_string, t.is_null)
     return any(test(kind) for test in (*tests, t.is_date, t.is_timestamp))
+
+
+def _stores_numbers(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 def _texts(column: pa.ChunkedArray, called: str, name: str) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from study.errors import StudyError
 from study.files import safe_cell
 
 FILE_NAME = "patients.csv"
 MAX_BYTES = 64 * 2**20
-MAX_ROWS = 500_000
+MAX_ROWS = 100_000  # patients
 MAX_COLUMNS = 500
-MAX_CELLS = 10_000_000
+MAX_CELLS = 5_000_000
 MAX_CELL = 2_000
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", ".", "-", "?"})
 
@@ -20,8 +22,9 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", ".", "-", "?"})
 @dataclass(frozen=True)
 class RawTable:
     """header: stripped names. rows: stripped texts, each as long as the header. numbers: of the rows, as a spreadsheet
-    numbers them, header = row 1. comma_decimals: whether a comma may stand for the decimal point. said: what was
-    detected about the file, in sentences.
+    numbers them, header = row 1. comma_decimals: whether columns are separated by something else than commas, so that a
+    comma may well mark decimals. said: what was detected about the file, in sentences. typed: columns whose numbers the
+    file stores as numbers, not as texts.
     """
 
     header: list[str]
@@ -29,7 +32,9 @@ class RawTable:
     numbers: list[int]
     comma_decimals: bool = False
     said: tuple[str, ...] = ()
+    typed: frozenset[str] = frozenset()
 
+    @cached_property
     def columns(self) -> dict[str, list[str]]:
         """The cells by column."""
         if not self.rows:
@@ -52,11 +57,7 @@ def check_header(header: list[str], name: str = FILE_NAME) -> None:
         raise too_wide(name)
     if not any(header):
         raise refusal("there is no header line.", "The first line must name the columns.", 1, name)
-    if "" in header:
-        raise refusal(f"column {header.index('') + 1} has no name.", "Name it or remove it.", 1, name)
     for column in header:
-        if header.count(column) > 1:
-            raise refusal(f"two columns are called {column[:60]!r}.", "Rename or remove one.", 1, name)
         if safe_cell(column) != column or len(column) > 100 or not column.isprintable():
             raise refusal(f"{column[:60]!r} cannot be a column's name.", "Rename that column.", 1, name)
 
@@ -64,7 +65,9 @@ def check_header(header: list[str], name: str = FILE_NAME) -> None:
 def check_size(rows: int, columns: int, name: str = FILE_NAME) -> None:
     """Raises StudyError for more rows than are read."""
     if rows > min(MAX_ROWS, MAX_CELLS // max(columns, 1)):
-        raise refusal(f"more than {rows - 1} rows of {columns} columns.", "Split the study.", None, name)
+        most = min(MAX_ROWS, MAX_CELLS // max(columns, 1))
+        words = f"more than {most:,} rows of {columns} columns, the most that is read for one study."
+        raise refusal(words, "Keep one row a patient and the columns of the study only.", None, name)
 
 
 def unguarded(cell: str) -> str:
@@ -93,3 +96,54 @@ def without_blanks(rows: list[list[str]], numbers: list[int]) -> tuple[list[list
         return rows, numbers
     kept = [i for i in range(len(rows)) if i not in blank]
     return [rows[i] for i in kept], [numbers[i] for i in kept]
+
+
+INDEX_NAMES = re.compile(r"|Unnamed: ?\d+|\.\.\.\d+")  # as pandas and readr call a column without a name
+REDCAP_COMPLETE = "Complete?"  # closes every instrument of a REDCap export with labels
+
+
+def tidied(raw: RawTable, name: str = FILE_NAME) -> RawTable:
+    """The table without columns that hold no data: an index that another program wrote, unnamed empty ones; and with
+    REDCap's repeated labels numbered. What is left out is said.
+
+    Raises StudyError for a column with data and no name, and for two columns of one name.
+    """
+    header, said = list(raw.header), list(raw.said)
+    drop = [i for i, column in enumerate(header) if not column and not any(row[i] for row in raw.rows)]
+    if drop:
+        said.append(f"{len(drop)} columns without name and contents are left out.")
+    if 0 not in drop and INDEX_NAMES.fullmatch(header[0]) and len(header) > 1 and _counts_up([r[0] for r in raw.rows]):
+        called = f"column {header[0]!r}" if header[0] else "the first column, which has no name,"
+        said.append(f"{called[:1].upper()}{called[1:]} only numbers the rows and is left out.")
+        drop.append(0)
+    kept = [i for i in range(len(header)) if i not in drop]
+    if any(not header[i] for i in kept):
+        place = next(i for i in kept if not header[i])
+        raise refusal(f"column {place + 1} has no name.", "Name it or remove it.", 1, name)
+    twice = sorted({header[i] for i in kept if [header[j] for j in kept].count(header[i]) > 1})
+    if twice and REDCAP_COMPLETE in header:
+        said.append(f"Several columns are called {', '.join(t[:40] for t in twice[:5])}: they are numbered (1), (2).")
+        header = _numbered(header, twice)
+    elif twice:
+        raise refusal(f"two columns are called {twice[0][:60]!r}.", "Rename or remove one.", 1, name)
+    if len(kept) == len(raw.header) and header == raw.header:
+        return raw
+    rows = raw.rows if len(kept) == len(raw.header) else [[row[i] for i in kept] for row in raw.rows]
+    return replace(raw, header=[header[i] for i in kept], rows=rows, said=tuple(said))
+
+
+def _counts_up(cells: Sequence[str]) -> bool:
+    """0, 1, 2, ... or 1, 2, 3, ... down the column."""
+    start = cells[0] if cells else ""
+    return start in ("0", "1") and all(cell == str(i) for i, cell in enumerate(cells, int(start)))
+
+
+def _numbered(header: list[str], twice: Sequence[str]) -> list[str]:
+    seen = dict.fromkeys(twice, 0)
+    out = []
+    for column in header:
+        if column in seen:
+            seen[column] += 1
+            column = f"{column[:90]} ({seen[column]})"
+        out.append(column)
+    return out

@@ -8,7 +8,7 @@ from study.errors import Findings, StudyError
 from study.tables.excel import MAGIC, OLD, read_excel
 from study.tables.parquet import MAGIC as PARQUET
 from study.tables.parquet import read_parquet
-from study.tables.raw import FILE_NAME, MAX_BYTES, RawTable, refusal
+from study.tables.raw import FILE_NAME, MAX_BYTES, RawTable, refusal, tidied
 from study.tables.text import read_text
 
 FILE_NAMES = (FILE_NAME, "patients.xlsx", "patients.parquet")
@@ -27,10 +27,12 @@ def read_table(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTab
         message = "this is an old (.xls) or a protected Excel workbook."
         raise refusal(message, "Save it as .xlsx without a password, or as CSV.", None, name)
     if data.startswith(MAGIC):
-        return read_excel(data, findings, name)
-    if data.startswith(PARQUET):
-        return read_parquet(data, name)
-    return read_text(data, findings, name)
+        raw = read_excel(data, findings, name)
+    elif data.startswith(PARQUET):
+        raw = read_parquet(data, name)
+    else:
+        raw = read_text(data, findings, name)
+    return tidied(raw, name)
 
 
 def table_file(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Text tables: encoding and separator are detected from the file and said; what is mixed or cut off is refused.
 
-Encodings: UTF-8 (with or without a mark), UTF-16, Windows-1252. Separators: comma, semicolon, tab, bar.
+Encodings: UTF-8 (with or without a mark), UTF-16, Windows-1252. Separators: comma, semicolon, tab, bar. Lines of
+comment (`#`) before the header, as cBioPortal's clinical files have them, are skipped.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import islice
 from study.errors import Findings
 from study.tables.raw import (
     FILE_NAME,
+    MAX_CELLS,
     MAX_COLUMNS,
     MAX_ROWS,
     RawTable,
@@ -27,6 +29,7 @@ from study.tables.raw import (
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 LOOKED_AT = 4096  # bytes that tell UTF-16 without a mark
+MAX_COMMENTS = 1000
 MIXED_ROWS = 20  # of the wrong width, that are looked at for another separator
 _MULTIBYTE = re.compile(rb"[\xc3-\xf4][\x80-\xbf]{1,3}")
 _AS_CSV = 'Save the table as "CSV UTF-8".'
@@ -86,10 +89,13 @@ def read_text(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTabl
     """The table of a text file. Raises StudyError where it is none; a row of the wrong width is a finding and left
     out."""
     text, encoding = decode(data, name)
+    skipped, text = _without_comments(text)
     first = text[: MAX_COLUMNS * 110].split("\n", 1)[0].rstrip("\r")
     hint = _HINT.fullmatch(first.strip(" "))
     if hint:
         first = text.split("\n", 2)[1] if text.count("\n") else ""
+        skipped += 1
+        text = text.split("\n", 1)[1] if text.count("\n") else ""
     mark = hint[1] if hint else separator_of(first)
     # The width is checked on the raw first line: a header of 10^6 columns must not be taken apart first.
     if first[: MAX_COLUMNS * 110].count(mark) >= MAX_COLUMNS:
@@ -97,7 +103,29 @@ def read_text(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTabl
     said = [] if encoding == "UTF-8" else [f"The file is read as {encoding} text."]
     if mark != ",":
         said.append(f"The columns are separated by {SEPARATORS[mark]}.")
-    return _table(_records(text, mark, name), bool(hint), mark, tuple(said), findings, name)
+    if skipped > bool(hint):
+        said.append(f"{skipped - bool(hint)} lines that begin with # are skipped.")
+    if text.count("\n") > 4 * MAX_ROWS:  # four lines a row: cells may hold line breaks, and rows may be blank
+        check_size(MAX_ROWS + 1, 1, name)
+    if text.count(mark) > 2 * MAX_CELLS:  # before any cell is made
+        raise refusal(f"more than {MAX_CELLS:,} cells.", "Keep the columns of the study only.", None, name)
+    return _table(_records(text, mark, name), skipped, mark, tuple(said), findings, name)
+
+
+def _without_comments(text: str) -> tuple[int, str]:
+    """(lines skipped, the rest): lines that begin with # before the header. One alone with as many cells as the next
+    line is taken for a header whose first name begins so."""
+    rest, skipped = text, 0
+    while rest.startswith(("#", '"#')) and "\n" in rest:
+        line, _, rest = rest.partition("\n")
+        skipped += 1
+        if skipped == 1:
+            mark = separator_of(line)
+            if not rest.startswith(("#", '"#')) and line.count(mark) == rest.partition("\n")[0].count(mark) > 0:
+                return 0, text
+        if skipped > MAX_COMMENTS:
+            return 0, text
+    return skipped, rest
 
 
 def _records(text: str, mark: str, name: str) -> list[list[str]]:
@@ -112,17 +140,19 @@ def _records(text: str, mark: str, name: str) -> list[list[str]]:
 
 
 def _table(
-    records: list[list[str]], hint: bool, mark: str, said: tuple[str, ...], findings: Findings, name: str
+    records: list[list[str]], skipped: int, mark: str, said: tuple[str, ...], findings: Findings, name: str
 ) -> RawTable:
-    if len(records) <= hint:
+    if not records:
         raise refusal("the file is empty.", "It needs a header line and one row a patient.", None, name)
-    header = [unguarded(cell.strip()) for cell in records[hint]]
+    header = [unguarded(cell.strip()) for cell in records[0]]
     check_header(header, name)
-    check_size(len(records) - 1 - hint, len(header), name)
+    check_size(len(records) - 1, len(header), name)
+    if _row_names(records, len(header)):
+        header = ["", *header]
     rows: list[list[str]] = []
     numbers: list[int] = []
     uneven: list[tuple[int, list[str]]] = []
-    for line, cells in enumerate(records[hint + 1 :], start=hint + 2):
+    for line, cells in enumerate(records[1:], start=skipped + 2):
         if len(cells) == len(header):
             rows.append(cells)
             numbers.append(line)
@@ -139,6 +169,12 @@ def _table(
     if not rows and not findings.errors:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
     return RawTable(header, rows, numbers, mark != ",", said)
+
+
+def _row_names(records: list[list[str]], width: int) -> bool:
+    """Whether every row has one cell more than the header and begins with its number: R's row names."""
+    rows = records[1:]
+    return bool(rows) and all(len(cells) == width + 1 and cells[0] == str(i) for i, cells in enumerate(rows, 1))
 
 
 def _refuse_other_separator(

@@ -36,8 +36,8 @@ def test_it_opens_validates_and_is_described(folder: Path) -> None:
 
 def test_each_different_text_is_judged_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    number = column._number
-    monkeypatch.setattr(column, "_number", lambda text: asked.append(text) or number(text))
+    number = column.plain_number
+    monkeypatch.setattr(column, "plain_number", lambda text: asked.append(text) or number(text))
     study = Study.open(folder)
     numeric = study.patients[["time", "age", "ecog", "bmi"]]
     assert len(asked) <= int(numeric.nunique().sum()) < len(numeric.to_numpy().ravel()) / 5

@@ -120,7 +120,7 @@ def test_decimal_comma_is_explained() -> None:
         (f'{HEADER}\n{GOOD}\nP2,"61'.encode(), "unclosed quotation mark"),
         (f'{HEADER}\n{GOOD}\nP2,"{"6," * 100_000}'.encode(), "unclosed quotation mark"),
         (b"patient_id,patient_id\nP1,P1", "two columns are called"),
-        (b"patient_id,,event\nP1,,1", "column 2 has no name"),
+        (b"patient_id,,event\nP1,x,1", "column 2 has no name"),
         (b"=HYPERLINK(1),event\nP1,1", "cannot be a column's name"),
         (b"patient_id,age\nP1,61\n", "no column time_months, event"),
     ],

@@ -76,7 +76,9 @@ def test_decimal_commas_between_commas_are_told_once_a_column() -> None:
     [error] = findings.errors
     assert error.row == 2
     assert error.message == "time_months has decimal commas in 30 rows, the first '1,5'."
-    assert "semicolons between the columns" in error.remedy
+    assert error.remedy.startswith("Use a point for decimals.")
+    assert 'time_months = "1,234.5" or "1.234,5"' in error.remedy
+    assert "semicolons" not in error.remedy, "that would lead to 1,129 read as 1.129"
 
 
 def test_rows_torn_by_decimal_commas_are_told_in_one_sentence() -> None:

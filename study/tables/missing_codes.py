@@ -1,0 +1,75 @@
+"""Codes for missing values among numbers: -99, 999, "unknown". They are proposed; a person confirms each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from study.tables.numbers import plain_number
+from study.tables.raw import MISSING
+
+CODE_NUMBERS = frozenset({float(sign * int(d * n)) for sign in (1, -1) for d in "789" for n in (1, 2, 3, 4)})
+_WORDS = """unknown|unk|unkn|unkown|not known|u|missing|miss|not available|not applicable|not assessed|not done
+not measured|not recorded|not reported|not tested|n.a.|n.a|na.|n/k|nk|nd|n.d.|n.d|n/d|no data|no value|undefined
+[not available]|[unknown]|[not applicable]|[not evaluated]|[discrepancy]|pending|#n/a|#na|#nv|#null!|#value!|#div/0!
+#ref!|#name?|<na>|nil|x|xx|xxx|--|---|–|—|…|...|unbekannt|nicht bekannt|unbek.|k.a.|k. a.|ka|k.a|keine angabe
+keine angaben|fehlt|fehlend|nicht erhoben|nicht gemessen|nicht bestimmt|n.b.|n.e.|inconnu|desconocido|sconosciuto"""
+CODE_WORDS = frozenset(word for line in _WORDS.splitlines() for word in line.split("|"))
+FAR = 5.0  # interquartile ranges
+LEAST_KNOWN = 20  # values that tell what is far
+Counts = Mapping[str, int]  # different text -> in how many rows
+
+
+def numeric_codes(
+    values: np.ndarray, counts: np.ndarray, low: float = -np.inf, high: float = np.inf
+) -> list[tuple[float, int]]:
+    """(code, rows) among the different numbers of a column: repeated digits of 7, 8 or 9 that lie outside [low, high],
+    are the only negative ones, or stand several times far from all others.
+
+    values, counts: (k,) the different numbers and in how many rows each is. low, high: what the column may hold.
+    """
+    is_code = np.isin(values, list(CODE_NUMBERS))
+    if not is_code.any():
+        return []
+    known, weights = values[~is_code], counts[~is_code]
+    out = []
+    for value, count in zip(values[is_code], counts[is_code], strict=True):
+        outside = not low <= value <= high
+        lone_negative = value <= -7 and len(known) > 0 and bool((known >= 0).all())
+        if outside or lone_negative or (count >= 2 and _far(value, known, weights)):
+            out.append((float(value), int(count)))
+    return sorted(out)
+
+
+def _far(value: float, known: np.ndarray, weights: np.ndarray) -> bool:
+    if weights.sum() < LEAST_KNOWN:
+        return False
+    low, middle, high = np.percentile(np.repeat(known, weights), [25, 50, 75])
+    return bool(abs(value - middle) > FAR * max(high - low, 1e-9))
+
+
+def proposed_codes(
+    counts: Counts, plain: Mapping[str, str], low: float = -np.inf, high: float = np.inf
+) -> dict[str, int]:
+    """Code -> rows of what probably stands for a missing value in a column of numbers.
+
+    plain: text -> plain decimal, as `Style.plain` gives it. Texts that every table means so ("", NA, ...) are left out.
+    """
+    found = {t: n for t, n in counts.items() if t.casefold() in CODE_WORDS and t.casefold() not in MISSING}
+    numbers: dict[float, list[str]] = {}
+    for text in counts:
+        value = plain_number(plain.get(text, text))
+        if value is not None:
+            numbers.setdefault(value, []).append(text)
+    values = np.array(list(numbers), dtype=np.float64)
+    rows = np.array([sum(counts[t] for t in texts) for texts in numbers.values()], dtype=np.int64)
+    for value, _ in numeric_codes(values, rows, low, high):
+        found |= {text: counts[text] for text in numbers[value]}
+    return found
+
+
+def mostly_numbers(counts: Counts, codes: Sequence[str]) -> bool:
+    """Whether a column holds numbers but for these codes and missing cells."""
+    rest = [t for t in counts if t not in codes and t.casefold() not in MISSING]
+    return bool(rest) and all(plain_number(t) is not None for t in rest)
