@@ -5,6 +5,7 @@ import streamlit as st
 from ui import gate, page, resources, theme
 
 st.set_page_config(page_title="Latent health", page_icon=str(theme.ICON), layout="wide")
+resources.take_a_thread()
 gate.require_access()
 st.logo(str(theme.ICON), size="large")
 chosen = st.navigation(

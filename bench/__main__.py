@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from bench.common import write_json
+from common import threads
 from common.command import Parser, guarded
 from faces.errors import FaceError
 from latent.errors import LatentError
@@ -13,6 +14,7 @@ from study.errors import StudyError
 from survival.errors import SurvivalError
 
 SHARED = {"__init__", "__main__", "common", "cox_nested", "results_file", "projector", "readers", "readout_data"}
+OF_OTHER_PROCESSES = {"app", "embed"}  # they compute nothing themselves, and hold no cores
 REFUSALS = (StudyError, FaceError, LatentError, SurvivalError)
 
 
@@ -29,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     options, others = parser.parse_known_args(arguments)
 
     def work() -> int:
+        if options.name not in OF_OTHER_PROCESSES:
+            threads.announce(f"bench {options.name}")
         run = importlib.import_module(f"bench.{options.name}").run
         if others and not inspect.signature(run).parameters:
             parser.error(f"{options.name} takes no options: {' '.join(others)}")

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from common import threads
+
 REFUSED, WRONG_ARGUMENTS, STOPPED, READER_LEFT = 1, 2, 130, 141
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095  # of Linux and macOS; Windows allows less and says so itself
 SHOWN = 60  # characters of a name in a message
@@ -62,6 +64,7 @@ def run_verb(
 
     def work() -> int:
         place, summary = verbs[verb]
+        threads.announce(f"python -m {room} {verb}")  # before the module, which may import torch
         module = importlib.import_module(place)
         options = Parser(prog=f"python -m {room} {verb}", description=module.__doc__ or summary)
         module.add_arguments(options)

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from common.command import file_argument, folder_argument, path_argument
+from common.threads import pool_size
 from faces.align import MAX_SIZE, MIN_SIZE
 from latent.dataset_align import align_photos
 from latent.dataset_choice import BOUNDS, DUPLICATE, EVERY_FACE, Choices, Refusal, choose, photo_patients, reasons
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=path_argument, help="folder to write the training set to")
     parser.add_argument("--size", type=int, default=128, help="side of the aligned squares in pixels")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core that is left)")
     who = parser.add_argument_group("people")
     who.add_argument("--patients", type=file_argument, metavar="CSV", help="table that says whose photo each one is")
     who.add_argument("--photo-column", default="photo", help="its column with the photo's path in the input")
@@ -242,6 +243,6 @@ def run(args: argparse.Namespace) -> int:
     bounds = {name: getattr(args, name) for name in BOUNDS if getattr(args, name) is not None}
     same = ("patients", "photo_column", "patient_column", "patient_from", "separator", "hold_out", "seed", "no_flags")
     choices = Choices(**{name: getattr(args, name) for name in same}, bounds=bounds)
-    facts = build(args.inputs, args.out, args.size, args.workers, args.renderer, choices)
+    facts = build(args.inputs, args.out, args.size, pool_size(args.workers), args.renderer, choices)
     sys.stdout.write("".join(f"{line}\n" for line in _report(facts, args.out)))
     return 0

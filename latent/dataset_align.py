@@ -13,6 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from faces.align import align
 from faces.errors import FaceError, NoFaceError
 from faces.landmarks import detect_faces
@@ -104,6 +106,7 @@ _worker: Aligner  # of a worker process, and as long-lived
 
 def _start_worker(known: Set[str], parent: int) -> None:
     """Ctrl-C is for the parent, which lets workers finish; a parent that was killed takes its workers along."""
+    threadpool_limits(limits=1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     global _worker
     _worker = Aligner(known, PhotoReader())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import Any
 
 from common.command import path_argument
+from common.threads import pool_size
 from study.comparison.features import unavailable_sets
 from study.comparison.plan import FEATURE_SETS, SITES, USUAL, USUAL_SETS, Plan
 from study.comparison.record import Comparison, comparison_folder, read_comparison
@@ -74,7 +74,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--rule", choices=("best", "1se"), default=Plan.rule, help="which penalty is taken")
     parser.add_argument("--site", choices=SITES, default=Plan.site, help="pooled, a baseline each, or one site alone")
     parser.add_argument("--site-name", default="", help="which one, with --site single")
-    parser.add_argument("--workers", type=int, default=0, help="processes (default: a core each)")
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core that is left)")
     parser.add_argument("--show", action="store_true", help="print the result that is there; fit nothing")
 
 
@@ -106,9 +106,9 @@ def run(args: Any) -> int:
         shows.setdefault(what, progress_line(what))(done, total, left)
 
     tell = Tell(lambda sentence: print(sentence, flush=True), count)
-    workers = args.workers or len(os.sched_getaffinity(0))
-    if workers < 1:
+    if args.workers < 0:
         raise StudyError("Give at least 1 worker.")
+    workers = pool_size(args.workers)
     try:
         result = compare(study, plan, args.name, workers=workers, tell=tell, cancelled=lambda: bool(stopped))
     except FitCancelled as error:

@@ -7,7 +7,6 @@ from memory-mapped files that all workers share, and is asked to stop through an
 from __future__ import annotations
 
 import multiprocessing
-import os
 import tempfile
 import time as clock
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from common.threads import environment, worker_environment
 from survival.blocks import Block, Features, take_rows
 from survival.errors import FitCancelled, SurvivalError
 from survival.models.base import SurvivalModel
@@ -28,7 +28,6 @@ from survival.models.registry import ModelEntry, build
 
 QUARTILES = (25, 50, 75)
 POLL = 0.3  # seconds between two questions whether to stop
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +154,7 @@ class Pool:
         waiting = list(jobs.items())[::-1]
         running: dict[Future[JobResult | None], Any] = {}
         while waiting or running:
-            with _OneThread():  # processes are started as jobs come in, and inherit it
+            with environment(worker_environment()):  # processes are started as jobs come in, and inherit it
                 while waiting and len(running) < 2 * self._workers:
                     name, job = waiting.pop()
                     running[self._executor.submit(_work, job)] = name
@@ -171,18 +170,3 @@ class Pool:
                     ) from None
                 if result is not None:
                     yield name, result
-
-
-class _OneThread:
-    """Environment in which new processes get one thread each."""
-
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in THREADS}
-        os.environ.update(dict.fromkeys(THREADS, "1"))
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -20,6 +20,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from common import threads
 from study import places
 from ui.processes import Queue
 
@@ -148,9 +149,41 @@ def _warm_up() -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def generator_lock() -> threading.Lock:
-    """One inversion or one strip of frames at a time: two would only slow each other down."""
-    return threading.Lock()
+def take_a_thread() -> threads.Share:
+    """Put this server on record as the holder of one thread, once, before anything imports torch: the page stays alive
+    while other processes of the project use the other cores."""
+    threads.announce("The app's page", 1)
+    return threads.hold("The app's page", 1)
+
+
+class GeneratorTurn:
+    """One inversion or one strip of frames at a time: two would only slow each other down. A context; whoever has the
+    turn computes with the cores that are left just then."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        _compute_with_what_is_left()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _compute_with_what_is_left() -> None:
+    import torch
+
+    count = threads.to_compute()
+    if count != torch.get_num_threads():
+        logger.warning("The app computes with %d of %d threads now", count, threads.cores())
+    torch.set_num_threads(count)  # of this thread, and of those that begin later
+
+
+@st.cache_resource(show_spinner=False)
+def generator_lock() -> GeneratorTurn:
+    """The turn at the generator, of all sessions."""
+    return GeneratorTurn()
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
@@ -159,10 +192,7 @@ def _open_checkpoint(folder: str, stamp: float) -> Checkpoint:
 
     from latent.checkpoints import load_checkpoint
 
-    if "OMP_NUM_THREADS" not in os.environ:
-        # One core stays with the server and the browser: with all of them at work the page stood still for over a
-        # second at a time (bench app).
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+    _compute_with_what_is_left()  # the generator also draws outside of jobs
     return load_checkpoint(Path(folder), device="cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import streamlit as st
 
+from common.threads import left
 from study.clinical import LATE_ENTRY
 from ui import page, state, study_jobs
 from ui import survival_files as files
@@ -231,7 +230,7 @@ def _estimate(found: Opened, words: list[str]) -> None:
     from study.comparison.features import chosen_sets
 
     plan = plan_of(_parsed(words))
-    workers = len(os.sched_getaffinity(0))
+    workers = left()
     earlier = None
     for name in files.names(found):
         try:

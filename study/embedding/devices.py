@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-
+from common import threads as common_threads
 from study.errors import StudyError
 
 DEVICES = "auto, cpu, cuda or cuda:N"
@@ -15,22 +12,7 @@ MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MAL
 
 def worker_environment(threads: int) -> dict[str, str]:
     """Environment variables that a worker process needs before it starts."""
-    return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **MEMORY}
-
-
-@contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    """os.environ with these in addition, for processes started inside."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    return {**common_threads.worker_environment(threads), **MEMORY}
 
 
 def choose_devices(device: str, workers: int | None, threads: int) -> list[str]:
@@ -44,8 +26,7 @@ def choose_devices(device: str, workers: int | None, threads: int) -> list[str]:
     if device == "auto":
         device = "cuda" if gpus else "cpu"
     if device == "cpu":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return ["cpu"] * (workers or max(1, cores // threads))
+        return ["cpu"] * common_threads.pool_size(workers, threads)
     kind, _, number = device.partition(":")
     if kind != "cuda" or (number and not number.isdecimal()):
         raise StudyError(f"--device {device[:20]!r} is not known: use {DEVICES}.")

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from common.threads import environment
 from latent.errors import Cancelled
 from study.embedding.blocks import Block, BlockResult, Cancel, MakeWorker, Results, Worker, refusal
-from study.embedding.devices import environment, worker_environment
+from study.embedding.devices import worker_environment
 
 ORPHAN_SECONDS = 1.0
 POLL_SECONDS = 0.2

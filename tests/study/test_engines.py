@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import study.embedding.job as job_module
+from common import threads
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
 from study.embed import add_arguments, embed, embed_with, engine_for
 from study.embedding.blocks import Block, BlockResult, Engine, Outcome, blocks_of, digest_table, is_in
-from study.embedding.devices import choose_devices, environment
+from study.embedding.devices import choose_devices
 from study.embedding.job import Job
 from study.embedding.local import Processes
 from study.embedding.parts import PARTS, Shelf
@@ -239,6 +240,9 @@ def test_a_machine_that_would_give_other_codes_is_refused(
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(threads, "_mine", None)
+    monkeypatch.setattr(threads, "_file", None)
+    monkeypatch.setattr(threads, "_held", dict)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert choose_devices("auto", None, 1) == ["cpu"] * 8
     assert choose_devices("cpu", None, 3) == ["cpu"] * 2
@@ -254,15 +258,6 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_devices("cuda:1", None, 1) == ["cuda:1"]
     with pytest.raises(StudyError, match="There is no cuda:2"):
         choose_devices("cuda:2", None, 1)
-
-
-def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.delenv("ONLY_INSIDE", raising=False)
-    with environment({"OMP_NUM_THREADS": "1", "ONLY_INSIDE": "x"}):
-        assert (os.environ["OMP_NUM_THREADS"], os.environ["ONLY_INSIDE"]) == ("1", "x")
-    assert os.environ["OMP_NUM_THREADS"] == "7"
-    assert "ONLY_INSIDE" not in os.environ
 
 
 @pytest.mark.parametrize("option", ["--workers", "--threads", "--batch"])
