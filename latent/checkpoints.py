@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from common.parsing import json_value
 from latent.encoders import Encoder, encoder_layout, encoder_settings, fill_encoder
 from latent.errors import CheckpointError
-from latent.space import DEFAULT_SAMPLES, WStatistics, w_statistics
+from latent.space import DEFAULT_SAMPLES, MAX_SAMPLES, WStatistics, check_statistics, w_statistics
 from latent.stylegan2 import Discriminator, Generator
-from latent.stylegan2.building import discriminator_layout, fill, generator_layout
+from latent.stylegan2.building import discriminator_layout, fill, generator_layout, shown
 
 FORMAT = 1
 PARTS = ("generator", "discriminator", "encoder")
@@ -121,7 +121,7 @@ def load_checkpoint(
     for name, value in facts.items():
         if config.get(name) != value:
             raise CheckpointError(
-                f"{where} cannot be used: config.json says {name} {str(config.get(name))[:40]}, its generator has "
+                f"{where} cannot be used: config.json says {name} {shown(config.get(name), 40)}, its generator has "
                 f"{value}; restore its folder."
             )
     encoder = loaded["encoder"]
@@ -134,7 +134,7 @@ def load_checkpoint(
         generator=generator,
         discriminator=loaded["discriminator"],  # type: ignore[arg-type]
         encoder=encoder,  # type: ignore[arg-type]
-        statistics=_read_statistics(path, config, generator.w_dim),
+        statistics=_read_statistics(path, config, generator),
         config=config,
         sha256=config["files"]["generator.safetensors"]["sha256"],
         path=path,
@@ -256,7 +256,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if file.stat().st_size > MAX_CONFIG_BYTES:
         raise CheckpointError(f"{where} cannot be used: config.json is larger than 1 MB; restore its folder.")
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json_value(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise CheckpointError(f"{where} cannot be used: config.json is not readable JSON; restore it.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
@@ -302,8 +302,9 @@ def _build(part: str, config: Mapping[str, Any], tensors: Mapping[str, torch.Ten
 _STATISTICS = ("mean", "std", "components", "variances")
 
 
-def _read_statistics(path: Path, config: dict[str, Any], w_dim: int) -> WStatistics:
-    """Statistics with the shapes that the generator's w_dim asks for."""
+def _read_statistics(path: Path, config: dict[str, Any], generator: Generator) -> WStatistics:
+    """Statistics with the shapes that the generator's w_dim asks for, and values that are those of its W."""
+    w_dim = generator.w_dim
     tensors = _read_tensors(path, "statistics.safetensors", config)
     where = f"Checkpoint {path.name} cannot be used: its W statistics"
     k = len(tensors["variances"]) if "variances" in tensors and tensors["variances"].ndim == 1 else 0
@@ -311,10 +312,13 @@ def _read_statistics(path: Path, config: dict[str, Any], w_dim: int) -> WStatist
     if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes or k == 0:
         raise CheckpointError(f"{where} do not fit its generator; restore its folder.")
     arrays = {name: tensor.float().numpy() for name, tensor in tensors.items()}
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise CheckpointError(f"{where} hold values that are not finite numbers; restore its folder.")
     noted = config.get("statistics")
     samples = noted.get("samples") if isinstance(noted, dict) else None
-    if type(samples) is not int or samples < 2:
+    if type(samples) is not int or not 2 <= samples <= MAX_SAMPLES:
         raise CheckpointError(f"{where} do not say how many samples they come from; restore config.json.")
-    return WStatistics(**arrays, samples=samples)
+    statistics = WStatistics(**arrays, samples=samples)
+    try:
+        check_statistics(statistics, generator)
+    except ValueError as error:
+        raise CheckpointError(f"{where} {error}; restore its folder.") from error
+    return statistics

@@ -180,7 +180,12 @@ def read_table(folder: Path, split: str | None = None) -> pd.DataFrame:
     """
     if not (folder / "images.npy").exists():
         raise LatentError(f"{folder} is not a training set: make one with `python -m latent dataset`.")
-    table = pd.read_parquet(folder / "table.parquet").reset_index(drop=True)
+    try:
+        table = pd.read_parquet(folder / "table.parquet").reset_index(drop=True)
+    except (OSError, ValueError, KeyError) as error:  # arrow's errors are of these kinds
+        raise LatentError(f"{folder} has no readable table.parquet: make the set again.") from error
+    if len(table) != len(_images(folder)):
+        raise LatentError(f"{folder} has {len(table)} rows and another number of images: make the set again.")
     if split is None or (split == TRAIN and "split" not in table):
         return table
     rows = table[table["split"] == split] if "split" in table else table[:0]
@@ -189,12 +194,23 @@ def read_table(folder: Path, split: str | None = None) -> pd.DataFrame:
     return rows
 
 
+def _images(folder: Path) -> np.ndarray:
+    """images.npy, mapped. Raises LatentError where it is not (N, size, size, 3) uint8."""
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise LatentError(f"{folder} has no readable images.npy: make the set again.") from error
+    if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1:] != (images.shape[1], images.shape[1], 3):
+        raise LatentError(f"{folder} holds no square RGB images: make the set with `python -m latent dataset`.")
+    return images
+
+
 def read_images(folder: Path, resolution: int, rows: np.ndarray | None = None) -> np.ndarray:
     """Images (n, resolution, resolution, 3) uint8 of some rows, or of all, area means where they are stored larger.
 
     Raises LatentError if the set does not fit.
     """
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    images = _images(folder)
     shrink, rest = divmod(images.shape[1], resolution)
     if rest or shrink < 1:
         raise LatentError(f"{folder} holds {images.shape[1]} px images, which do not scale down to {resolution} px.")

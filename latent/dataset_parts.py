@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.parsing import json_value
 from latent.errors import LatentError
 
 FORMAT = 1  # raised when alignment changes, so that old parts are not taken over
@@ -104,7 +105,7 @@ class Parts:
         """Remember what a part holds; one that a failing disk has damaged is dropped and its photos aligned again."""
         try:
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as part:
-                rows = json.loads(part["rows"].tobytes())
+                rows = json_value(part["rows"].tobytes())
                 bytes_held = part.zip.getinfo("pixels.npy").file_size  # its header, a hundred bytes, included
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             file.unlink()

@@ -11,7 +11,7 @@ import torch
 
 from latent.encoder import WPlusEncoder
 from latent.psp import KINDS, StyleEncoder
-from latent.stylegan2.building import fill, lay_out
+from latent.stylegan2.building import fill, lay_out, shown
 
 Encoder: TypeAlias = WPlusEncoder | StyleEncoder
 OURS = "ours"  # also what a checkpoint that names no kind means
@@ -29,11 +29,11 @@ def encoder_layout(settings: object) -> Encoder:
         raise ValueError("the encoder's settings are not kind, resolution, num_ws, w_dim and width")
     kind = settings.get("kind", OURS)
     if kind not in (OURS, *KINDS):
-        raise ValueError(f"the encoder is of an unknown kind, {str(kind)[:40]!r}")
+        raise ValueError(f"the encoder is of an unknown kind, {shown(kind, 40)!r}")
     sizes = {name: settings[name] for name in LIMITS}
     for name, highest in LIMITS.items():
         if type(sizes[name]) is not int or not 1 <= sizes[name] <= highest:
-            raise ValueError(f"the encoder's settings give {name} the value {str(sizes[name])[:40]!r}")
+            raise ValueError(f"the encoder's settings give {name} the value {shown(sizes[name], 40)!r}")
     if kind == OURS:
         return lay_out(lambda: WPlusEncoder(**sizes))
     return lay_out(lambda: StyleEncoder(kind, **sizes))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from common.parsing import json_value
 from faces.archive import PhotoArchive
 from faces.errors import FaceError, PhotoError
 from faces.photo import EXTENSIONS, MAX_BYTES
@@ -107,12 +107,21 @@ def _in_zip(path: Path) -> tuple[list[Source], int]:
 def _rendered(folder: Path, renderer: ModuleType | None) -> list[Source]:
     """Photos of a renderer's factor table, with its factors and, with the renderer at hand, identity coefficients."""
     table = folder / "factors.csv"
+    try:
+        return _drawn(folder, table, renderer)
+    except (KeyError, ValueError, TypeError, AttributeError, OSError, pd.errors.ParserError) as error:
+        raise LatentError(f"{table} or its run.json was not written by the portrait renderer; render again.") from error
+
+
+def _drawn(folder: Path, table: Path, renderer: ModuleType | None) -> list[Source]:
     factors = pd.read_csv(table)
-    settings = json.loads((folder / "run.json").read_text()) if (folder / "run.json").exists() else {}
+    settings = json_value((folder / "run.json").read_bytes()) if (folder / "run.json").exists() else {}
     sources = []
     for record in factors.to_dict("records"):
         row = {str(name): value for name, value in record.items()}
         path = folder / row["image"]
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise LatentError(f"{table} names a picture outside its folder; render again.")
         if not path.exists():  # a run that was interrupted, or is still going on
             continue
         if renderer is not None:

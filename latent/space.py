@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # checkpoints keep statistics, so at run time the import goes
     from latent.stylegan2 import Generator
 
 DEFAULT_SAMPLES = 10_000
+CHECK_SAMPLES = 512  # fresh codes that statistics on disk are compared with
+MAX_SAMPLES = 10_000_000  # that statistics may say they come from: as many are drawn again when they are remade
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,36 @@ def w_statistics(generator: "Generator", samples: int = DEFAULT_SAMPLES, seed: i
         variances=np.maximum(values[order], 0).astype(np.float32),
         samples=samples,
     )
+
+
+def check_statistics(statistics: WStatistics, generator: "Generator") -> None:
+    """Raises ValueError, with a reason, for statistics that are not of this generator's W.
+
+    Compared with a few fresh codes, so the bounds are wide: they are to find statistics that were damaged, made up or
+    taken from another generator, since every plausibility and every step of an inversion is measured in them.
+    """
+    s = statistics
+    if not all(np.isfinite(values).all() for values in (s.mean, s.std, s.components, s.variances)):
+        raise ValueError("hold values that are not finite numbers")
+    if (s.std < 0).any() or (s.variances < 0).any():
+        raise ValueError("hold a negative spread")
+    if not s.variances.max() > 0:
+        raise ValueError("say that all codes are the same")
+    if (np.diff(s.variances) > 1e-5 * s.variances.max()).any():
+        raise ValueError("do not list the largest variance first")
+    components, std = s.components.astype(np.float64), s.std.astype(np.float64)
+    if np.abs(components @ components.T - np.eye(len(components))).max() > 0.01:
+        raise ValueError("have axes that are not orthonormal")
+    codes = sample_w(generator, CHECK_SAMPLES, seed=1).astype(np.float64)
+    total, typical = float(codes.var(axis=0).sum()), codes.std(axis=0)
+    centred = codes - codes.mean(axis=0)
+    along = (centred @ components.T).var(axis=0)
+    floor = 1e-3 * total / len(std)
+    spread_differs = (std**2 > 4 * typical**2 + floor).any() or (typical**2 > 4 * std**2 + floor).any()
+    variances_differ = not 0.5 * along.sum() <= s.variances.sum(dtype=np.float64) <= 2 * along.sum() + floor
+    mean_differs = np.square(codes.mean(axis=0) - s.mean).sum() > 0.1 * total + floor
+    if spread_differs or variances_differ or mean_differs:
+        raise ValueError("are not those of its generator")
 
 
 def sample_ws(checkpoint: "Checkpoint", seeds: int | list[int], psi: float = 0.7) -> np.ndarray:

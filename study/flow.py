@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 
+from common.parsing import json_value
 from study.embedding.job import REPORT
 from study.errors import StudyError
 from study.files import read_limited
@@ -30,7 +30,7 @@ def embedding_failures(study: Study) -> dict[str, str]:
     """patient_id -> why the last embedding could not use the photo; {} before there was one, or where its report is
     damaged: then these patients only count as not embedded."""
     try:
-        report = json.loads(read_limited(study.path / REPORT, MAX_REPORT_BYTES, "The embedding's report"))
+        report = json_value(read_limited(study.path / REPORT, MAX_REPORT_BYTES, "The embedding's report"))
         return {
             str(row["patient_id"]): _without_name(str(row["reason"]), str(row["photo"])) for row in report["failures"]
         }

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from common.parsing import json_value
 from study.errors import StudyError
 from study.files import replacing, sha256_of
 
@@ -125,11 +126,13 @@ def has_latents(folder: Path) -> bool:
 
 def _read_index(path: Path) -> tuple[pd.DataFrame, Embedding]:
     try:
-        facts = pq.read_metadata(path)
-        if path.stat().st_size > MAX_INDEX_BYTES or facts.num_rows > MAX_ROWS:
+        if path.stat().st_size > MAX_INDEX_BYTES:
             raise StudyError(f"{INDEX} is too large. {AGAIN}")
+        facts = pq.read_metadata(path)
+        if facts.num_rows > MAX_ROWS:
+            raise StudyError(f"{INDEX} has too many rows. {AGAIN}")
         table = pq.read_table(path, columns=list(INDEX_COLUMNS))
-        record = Embedding(**json.loads((facts.metadata or {})[_KEY]))
+        record = Embedding(**json_value((facts.metadata or {})[_KEY]))
         index = table.replace_schema_metadata(None).cast(_SCHEMA).to_pandas()
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise StudyError(f"{INDEX} is damaged or not ours. {AGAIN}") from error

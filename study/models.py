@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.parsing import json_value
 from study.errors import StudyError
 from study.files import read_limited, sha256_of
 from study.settings import SAFE_NAME
@@ -36,7 +36,7 @@ def chosen_name(study: Path) -> str:
     if not path.is_file():
         return USUAL_MODEL
     try:
-        name = json.loads(read_limited(path, 2**16, "The choice of the model"))["model"]
+        name = json_value(read_limited(path, 2**16, "The choice of the model"))["model"]
     except (ValueError, KeyError, TypeError) as error:
         raise StudyError(f"{MODELS}/{CHOSEN_FILE} is damaged: choose the study's model again.") from error
     if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
@@ -60,7 +60,7 @@ def read_report(study: Path, called: str, name: str) -> dict[str, Any]:
     if not path.exists():
         raise StudyError(f"{called} has no model {name!r} yet. Run `python -m study fit {called}`.")
     try:
-        return dict(json.loads(read_limited(path, 2**24, "The model's report")))
+        return dict(json_value(read_limited(path, 2**24, "The model's report")))
     except (ValueError, TypeError) as error:
         raise StudyError(f"The report of model {name!r} is damaged. Run `python -m study fit` again.") from error
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import math
 import re
-import tomllib
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from common.parsing import toml_table
 from study.errors import Findings, StudyError
 from study.files import read_limited
 from study.tables.reading import Reading, parse_reading
@@ -277,8 +277,8 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
     Raises StudyError when the file is no TOML at all.
     """
     try:
-        table = tomllib.loads(data.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        table = toml_table(data)
+    except ValueError as error:
         raise StudyError(f"{FILE_NAME} is not valid TOML: {str(error)[:200]}. Correct that place.") from error
     top = _Reader(table, "", _TOP, findings)
     for key in ("name", "title"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.command import file_argument, folder_argument, path_argument
+from common.parsing import json_value
 from faces.align import resize
 from faces.errors import FaceError
 from faces.photo import load_photo
@@ -159,7 +159,7 @@ def factor_source(path: Path) -> dict[str, Scalar]:
     """Where the faces come from: sha256 of the factor table, and the renderer's record of its run if it is there."""
     source: dict[str, Scalar] = {"factors_sha256": sha256_of(path)}
     try:
-        record = json.loads(read_limited(path.with_name("run.json"), 2**16, "The renderer's record"))
+        record = json_value(read_limited(path.with_name("run.json"), 2**16, "The renderer's record"))
         source |= {
             f"render_{k}": v for k, v in record.items() if k in ("command", "seed", "n") and isinstance(v, str | int)
         }

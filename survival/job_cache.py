@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.parsing import json_value
 from survival.blocks import Block, Features
 from survival.outcome import Outcome
 from survival.workers import Job, JobResult
@@ -107,7 +108,7 @@ class JobCache:
                 return None
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 log_risk, survival, quartile = (stored[name] for name in ARRAYS)
-                words = json.loads(stored["words"].tobytes().decode())
+                words = json_value(stored["words"].tobytes().decode())
             result = JobResult(
                 log_risk,
                 survival,

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from common.parsing import json_value
 from survival.errors import SurvivalError
 
 MAX_JSON_BYTES = 20_000_000
@@ -88,7 +89,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             _refuse(path, "it is too large")
-        document = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_constant)
+        document = json_value(path.read_bytes().decode("utf-8"), finite=True)
     except OSError:
         _refuse(path, "it cannot be read")
     except (ValueError, RecursionError):
@@ -96,10 +97,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         _refuse(path, "it is not a model")
     return document
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def _read_array(path: Path, archive: zipfile.ZipFile, name: str, entry: Any) -> np.ndarray:

@@ -7,7 +7,6 @@ there.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from common.parsing import json_value
 from latent.errors import LatentError
 from ui import resources
 from ui.job_record import Job
@@ -49,7 +49,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             return None
-        found = json.loads(path.read_text("utf-8"))
+        found = json_value(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from common.parsing import json_value
 from ui.job_record import GRACE, Job, QueueError, born, checked
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -116,7 +117,7 @@ class Queue:
         try:
             with (folder / RECORD).open("rb") as file:
                 data = file.read(MAX_RECORD_BYTES + 1)
-            record = json.loads(data) if len(data) <= MAX_RECORD_BYTES else None
+            record = json_value(data) if len(data) <= MAX_RECORD_BYTES else None
         except (OSError, ValueError, RecursionError) as error:
             raise QueueError(f"Job {name} was left out: its job.json cannot be read. Delete its folder.") from error
         job = checked(record, name)

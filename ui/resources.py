@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,9 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from common import threads
+from common.parsing import toml_table
 from study import places
+from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
 from ui.processes import Queue
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def checkpoint_names() -> list[str]:
 def checkpoint_of(study: str) -> str:
     """Name of the checkpoint in study.toml; the usual one where the file says none or cannot be read."""
     try:
-        embedding = tomllib.loads((studies_root() / study / "study.toml").read_text("utf-8")).get("embedding")
+        with (studies_root() / study / "study.toml").open("rb") as file:
+            embedding = toml_table(file.read(MAX_SETTINGS_BYTES)).get("embedding")
     except (OSError, ValueError):
         embedding = None
     name = embedding.get("checkpoint") if isinstance(embedding, dict) else None

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 
+from common.parsing import json_value
 from latent.errors import FinetuneError
 
 STATE, PREVIOUS, STATUS, SETTINGS, LOG = "state.pt", "state.previous.pt", "status.json", "settings.json", "log.jsonl"
@@ -58,7 +59,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises FinetuneError where there is none."""
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = json_value(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise FinetuneError(f"{path} is not readable ({error}): start in a new --run.") from error
     if not isinstance(record, dict):
@@ -175,7 +176,7 @@ class RunFolder:
         found = []
         for line in lines:
             try:
-                found.append(json.loads(line))
+                found.append(json_value(line))
             except ValueError:
                 break
         return found

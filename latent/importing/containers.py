@@ -106,7 +106,7 @@ def read_container(data: memoryview) -> Any:
         raise ImportRefused(
             "The file is no weight file: it must be NVIDIA's .pkl or a .pt of rosinality's, e4e's or pSp's layout."
         )
-    budget = Budget()
+    budget = Budget(len(data))
     if data[2:13] == b"\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")[:9]:
         return _read_legacy(data, budget)
     names: dict[tuple[str, str], Any] = {

@@ -14,42 +14,63 @@ from latent.stylegan2.building import shown
 
 MAX_DEPTH = 8
 MAX_TENSORS = 5000
+MAX_ENTRIES = 50_000  # of all tables of a network together, also empty ones
+MAX_NAME = 200  # characters of one module's or tensor's name
 _POSITIONAL = {
     "Generator": ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"),
     "Discriminator": ("c_dim", "img_resolution", "img_channels"),
 }
 
 
-def _tensors_of(network: Persistent, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, TensorRecord]]:
+class _Walk:
+    """What was visited of one network: every module once, so that shared ones are not unfolded."""
+
+    def __init__(self) -> None:
+        self.modules: set[int] = set()
+        self.entries = 0
+
+    def enter(self, module: Persistent) -> None:
+        if id(module) in self.modules:
+            raise ImportRefused("The file has one module in several places, which StyleGAN2 does not; it was refused.")
+        self.modules.add(id(module))
+
+    def items(self, table: object, what: str) -> Iterator[tuple[str, Any]]:
+        """Names and values of a table that are not None."""
+        if not isinstance(table, Mapping):
+            raise ImportRefused(f"The file describes a network without its {what}; it was refused.")
+        self.entries += len(table)
+        if self.entries > MAX_ENTRIES:
+            raise ImportRefused("The file describes a network of more parts than StyleGAN2 has; it was refused.")
+        for name, value in table.items():
+            if not isinstance(name, str) or len(name) > MAX_NAME:
+                raise ImportRefused(f"The file has {shown(name)} for the name of a part; it was refused.")
+            if value is not None:
+                yield name, value
+
+
+def _tensors_of(
+    network: Persistent, walk: _Walk, prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, TensorRecord]]:
     """(name, tensor) of a network and all its modules, named as a state dict does."""
     if depth > MAX_DEPTH:
         raise ImportRefused("The file nests networks deeper than StyleGAN2 does; it was refused.")
+    walk.enter(network)
     for kind in ("_parameters", "_buffers"):
-        table = network.state.get(kind, {})
-        if not isinstance(table, Mapping):
-            raise ImportRefused("The file describes a network without its tensors; it was refused.")
-        for name, value in table.items():
-            if value is None:
-                continue
+        for name, value in walk.items(network.state.get(kind, {}), "tensors"):
             if not isinstance(value, TensorRecord):
                 raise ImportRefused(
                     f"The file has something else where the tensor {shown(f'{prefix}{name}')} should be."
                 )
             yield f"{prefix}{name}", value
-    modules = network.state.get("_modules", {})
-    if not isinstance(modules, Mapping):
-        raise ImportRefused("The file describes a network without its modules; it was refused.")
-    for name, module in modules.items():
-        if module is None:
-            continue
+    for name, module in walk.items(network.state.get("_modules", {}), "modules"):
         if not isinstance(module, Persistent):
             raise ImportRefused(f"The file has something else where the module {shown(f'{prefix}{name}')} should be.")
-        yield from _tensors_of(module, f"{prefix}{name}.", depth + 1)
+        yield from _tensors_of(module, walk, f"{prefix}{name}.", depth + 1)
 
 
 def _tensors(network: Persistent, what: str) -> dict[str, TensorRecord]:
     tensors: dict[str, TensorRecord] = {}
-    for name, tensor in _tensors_of(network):
+    for name, tensor in _tensors_of(network, _Walk()):
         tensors[name] = tensor
         if len(tensors) > MAX_TENSORS:
             raise ImportRefused(f"The file's {what} has more tensors than StyleGAN2; it was refused.")

@@ -2,8 +2,10 @@
 
 Python's own unpickler runs what a file names. This one knows the instructions by which torch and Python 3 write
 weight files (protocols 2 to 5), and a table of globals, each with an inert stand-in of ours; any other global is
-refused by name. Byte strings are slices of the file, not copies; the number of instructions, of long integers and of
-characters in a string is limited, keys of tables must be simple, so that no file can exhaust memory or hash for ever.
+refused by name. Byte strings are slices of the file, not copies. A Budget bounds the work by what the file holds:
+instructions, bytes that are looked at, and keys of tables that are numbers, whose hashes a file can make collide
+(those of texts it cannot: Python salts them). Values may be shared, so whoever walks what is read must not unfold it:
+10 lists that hold each other twice are 20 references and 1,024 paths.
 """
 
 import struct
@@ -15,6 +17,8 @@ from latent.errors import ImportRefused
 MAX_INSTRUCTIONS = 1_000_000
 MAX_STRING = 16 << 20  # bytes of one text; the source code that NVIDIA's files carry is about 50 kB
 MAX_LONG = 16  # bytes of one integer
+MAX_NUMBER_KEYS = 10_000  # of all tables together; at worst each is compared with each
+READINGS = 4  # times that a byte may be looked at: storages nested in a pickle are read twice
 
 
 class Table(dict[Any, Any]):
@@ -40,10 +44,18 @@ class Global:
 
 
 class Budget:
-    """Instructions left, shared by a file and everything nested in it."""
+    """Instructions, bytes and keys left, shared by a file and everything nested in it. size: bytes of the file."""
 
-    def __init__(self, instructions: int = MAX_INSTRUCTIONS) -> None:
-        self.left = instructions
+    def __init__(self, size: int, instructions: int = MAX_INSTRUCTIONS) -> None:
+        self.instructions, self.bytes, self.keys = instructions, READINGS * size, MAX_NUMBER_KEYS
+
+    def spend(self, instructions: int = 0, bytes_: int = 0, keys: int = 0) -> None:
+        """Raises ImportRefused where the file asks for more than it may."""
+        self.instructions -= instructions
+        self.bytes -= bytes_
+        self.keys -= keys
+        if min(self.instructions, self.bytes, self.keys) < 0:
+            raise ImportRefused("The file is a pickle of more parts than any weight file has; it was not read on.")
 
 
 def damaged(why: str) -> ImportRefused:
@@ -74,16 +86,14 @@ class PickleReader:
         budget: Budget | None = None,
     ) -> None:
         self.data, self.globals, self.position = data, globals_, position
-        self.persistent, self.budget = persistent, budget or Budget()
+        self.persistent, self.budget = persistent, budget or Budget(len(data))
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
     def load(self) -> Any:
         """The value the pickle describes, made of plain containers, numbers, texts and stand-ins."""
         while True:
-            if self.budget.left <= 0:
-                raise ImportRefused("The file is a pickle of more parts than any weight file has; it was not read on.")
-            self.budget.left -= 1
+            self.budget.spend(instructions=1)
             code = self._take(1)[0]
             if code == 0x2E:  # STOP
                 return self._pop()
@@ -98,6 +108,7 @@ class PickleReader:
         end = self.position + count
         if end > len(self.data):
             raise damaged("it ends in the middle of a value")
+        self.budget.spend(bytes_=count)
         piece = self.data[self.position : end]
         self.position = end
         return piece
@@ -152,6 +163,8 @@ class PickleReader:
         for key, value in zip(pairs, pairs, strict=True):
             if not isinstance(key, (str, int, float, type(None))):  # what is nested may take for ever to hash
                 raise ImportRefused("The file holds a table with a key that is no name or number.")
+            if not isinstance(key, str):
+                self.budget.spend(keys=1)
             table[key] = value
 
     # Instructions. Names are those of Python's pickletools.
@@ -215,6 +228,8 @@ class PickleReader:
     def put(self, index: int) -> None:
         if not self.stack:
             raise damaged("a value is missing")
+        if index >= MAX_INSTRUCTIONS:
+            raise damaged("a reference that no writer makes")
         self.memo[index] = self.stack[-1]
 
     def long(self, size: int) -> None:

@@ -16,7 +16,7 @@ from latent.encoders import Encoder, encoder_layout, fill_encoder
 from latent.errors import ImportRefused
 from latent.importing.pickle_reader import Record
 from latent.importing.tensors import LazyTensors, TensorRecord
-from latent.stylegan2.building import check_shapes
+from latent.stylegan2.building import check_shapes, shown
 
 TYPES = {"GradualStyleEncoder": "psp", "Encoder4Editing": "e4e"}
 NAMES = {"psp": "pSp", "e4e": "e4e"}
@@ -65,7 +65,7 @@ def _kind(options: Mapping[Any, Any], asked: str | None) -> str:
     kind = TYPES.get(found) if isinstance(found, str) else None
     if kind is None:
         raise ImportRefused(
-            f"The file's encoder is of the type {str(found)[:40]!r}; only GradualStyleEncoder (pSp) and "
+            f"The file's encoder is of the type {shown(found, 40)!r}; only GradualStyleEncoder (pSp) and "
             "Encoder4Editing (e4e) can be imported."
         )
     if asked not in (None, kind):
@@ -91,10 +91,10 @@ def _parts(value: Mapping[Any, Any]) -> tuple[dict[str, TensorRecord], dict[str,
     parts: dict[str, dict[str, TensorRecord]] = {"encoder": {}, "decoder": {}}
     for key, record in state.items():
         if not isinstance(key, str) or not isinstance(record, TensorRecord):
-            raise ImportRefused(f"The file's state_dict has something else than a tensor under {str(key)[:60]!r}.")
+            raise ImportRefused(f"The file's state_dict has something else than a tensor under {shown(key, 60)!r}.")
         part, _, name = key.partition(".")
         if part not in parts or not name:
-            raise ImportRefused(f"The file's state_dict has a tensor that has no place here, {key[:80]!r}.")
+            raise ImportRefused(f"The file's state_dict has a tensor that has no place here, {shown(key)!r}.")
         parts[part][name] = record
     if not parts["encoder"]:
         raise ImportRefused("The file's state_dict has no encoder: e4e and pSp files have its tensors as encoder.*.")
@@ -121,7 +121,7 @@ def _sizes(records: Mapping[str, TensorRecord], options: Mapping[Any, Any]) -> d
     for name in ("output_size", "stylegan_size"):
         if options.get(name) not in (None, resolution):
             raise ImportRefused(
-                f"The file says {name} {ascii(options[name])[:40]}, but its encoder gives the {num_ws} layers of a "
+                f"The file says {name} {shown(options[name], 40)}, but its encoder gives the {num_ws} layers of a "
                 f"{resolution} px generator."
             )
     w_dim = shape("styles.0.linear.weight", 2)[0]

@@ -141,7 +141,7 @@ def read_generator(
     records: dict[str, TensorRecord] = {}
     for key, record in state.items():
         if not isinstance(key, str) or not isinstance(record, TensorRecord):
-            raise ImportRefused(f"The file's g_ema has something else than a tensor under {str(key)[:60]!r}.")
+            raise ImportRefused(f"The file's g_ema has something else than a tensor under {shown(key, 60)!r}.")
         records[key] = record
     settings = _settings(records)
     tensors: dict[str, tuple[TensorRecord, Convert]] = {}

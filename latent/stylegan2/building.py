@@ -27,7 +27,7 @@ def _integer(low: int, high: int) -> Check:
 
 
 def _number(low: float, high: float) -> Check:
-    return lambda value: type(value) in (int, float) and low <= float(value) <= high  # type: ignore[arg-type]
+    return lambda value: type(value) in (int, float) and low <= value <= high  # type: ignore[operator]
 
 
 def _optional(check: Check) -> Check:
@@ -81,9 +81,9 @@ def _checked(
     for name, value in given.items():
         check = legal.get(name) or (neutral or {}).get(name)
         if check is None:
-            raise ValueError(f"{what} name an unknown setting, {str(name)[:60]!r}")
+            raise ValueError(f"{what} name an unknown setting, {shown(name, 60)!r}")
         if not check(value):
-            raise ValueError(f"{what} give {name} the value {str(value)[:40]!r}, which is not supported")
+            raise ValueError(f"{what} give {name} the value {shown(value, 40)!r}, which is not supported")
         if name in legal:
             kept[name] = value
     return kept
@@ -149,9 +149,14 @@ def _check_channels(what: str, kwargs: Mapping[str, Any], resolution: int) -> No
         raise ValueError(f"{what} would have no channels at {resolution} px")
 
 
-def shown(name: object) -> str:
-    """A name from a file of unknown origin as it may stand in a sentence: short, without control characters."""
-    text = str(name)[:80]
+def shown(value: object, limit: int = 80) -> str:
+    """A value from a file of unknown origin as it may stand in a sentence: short, without control characters.
+
+    Only texts and numbers are written out; a table or list may hold itself many times over and is named by its kind.
+    """
+    if not isinstance(value, (str, int, float, type(None))):
+        return "a table or list" if isinstance(value, (Mapping, list, tuple)) else "something else"
+    text = str(value)[:limit]
     return text if text.isprintable() else ascii(text)[1:-1]
 
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from common.parsing import json_value
 from latent.errors import LatentError
 from study.errors import StudyError
 
@@ -73,7 +74,7 @@ class BlockResult:
     @classmethod
     def parse(cls, header: str, part: bytes) -> BlockResult:
         """The result whose `header()` and part these are."""
-        values = json.loads(header)
+        values = json_value(header)
         values["outcomes"] = tuple(Outcome(*pair) for pair in values["outcomes"])
         return cls(**values, part=part)
 

@@ -7,7 +7,6 @@ contents' photos and settings, so a block that is done twice is one file; files 
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Sequence
 from hashlib import sha256
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.parsing import json_value
 from study.embedding.record import fingerprint
 from study.errors import StudyError
 from study.files import write_bytes
@@ -33,7 +33,7 @@ def _read(path: Path, mark: str) -> tuple[list[dict[str, Any]], NDArray[np.float
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as part:
         if str(part["fingerprint"]) != mark:
             raise ValueError("other settings")
-        rows, ws = json.loads(part["rows"].tobytes()), part["ws"]
+        rows, ws = json_value(part["rows"].tobytes()), part["ws"]
     if len(rows) != len(ws):
         raise ValueError("rows and codes differ in number")
     return rows, ws
@@ -87,7 +87,7 @@ class Shelf:
     def put(self, part: bytes) -> None:
         """Keeps a part as `encode_part` made it. StudyError when the disk refuses."""
         with np.load(io.BytesIO(part), allow_pickle=False) as contents:
-            digests = [row["photo_sha256"] for row in json.loads(contents["rows"].tobytes())]
+            digests = [row["photo_sha256"] for row in json_value(contents["rows"].tobytes())]
         name = sha256("".join([self.mark, *digests]).encode()).hexdigest()[:16]
         path = self.folder / PARTS / name[:2] / f"{name}.npz"
         write_bytes(path, part)

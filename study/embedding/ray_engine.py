@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from common.parsing import json_value
 from latent.errors import Cancelled
 from study.embedding.blocks import Block, BlockResult, Cancel, MakeWorker, Results, Worker, refusal
 from study.embedding.devices import worker_environment
@@ -32,7 +33,7 @@ def _encode(block: Block) -> str:
 
 
 def _decode(text: str) -> Block:
-    start, photos, tries = json.loads(text)
+    start, photos, tries = json_value(text)
     return Block(start, tuple((patient, path) for patient, path in photos), tries)
 
 

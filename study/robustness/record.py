@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from common.parsing import json_value
 from study.errors import StudyError
 from study.files import csv_text, read_limited, safe_cell, sha256_of, write_json, write_text
 from study.store import Study
@@ -115,7 +115,7 @@ def read_robustness(study: Study) -> Robustness:
 def parse(data: bytes, folder: Path) -> Robustness:
     """From robustness.json. Raises StudyError for anything else."""
     try:
-        told = json.loads(data)
+        told = json_value(data)
         if told.pop("kind") != KIND:
             raise ValueError("kind")
         conditions = tuple(
@@ -153,7 +153,7 @@ def parse(data: bytes, folder: Path) -> Robustness:
             size=_figure(told["size"]),
             again=_number(told["again"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise StudyError(f"{FILE_NAME} is damaged: run `python -m study robustness {folder.name}` again.") from error
 
 

@@ -11,6 +11,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from tests.latent.test_import import small_networks
 from tests.latent.weight_files import PickledNetwork, nvidia_bytes, nvidia_table, pt_bytes, small_rosinality_state
 
 STOP = b"."
+CASES = Path(__file__).parents[1] / "data" / "cases" / "weights"
 
 
 def proto(version: int = 4) -> bytes:
@@ -127,7 +129,48 @@ def exhausting() -> dict[str, bytes]:
         "repeated-storages": many + b"".join(b"h\x00" for _ in range(10)) + STOP,
         "self-reference": proto() + b"}\x94" + text("G_ema") + b"h\x00s" + STOP,
         "set-of-nested": proto() + b"\x8f(" + b"]" * 1000 + b"\x90" + STOP,
+        "shared-modules": (CASES / "exp_modules.pkl").read_bytes(),
+        "shared-setting": (CASES / "exp_setting_z.pkl").read_bytes(),
+        "shared-option": psp_bytes(output_size=shared_lists()),
+        "shared-kind": psp_bytes(encoder_type=shared_lists()),
+        "shared-empty-table": shared_tables(dict.fromkeys(map(str, range(20_000))), 2000),
+        "long-names": shared_tables({"n" * (1 << 20): None}, 2000),
+        "equal-hashes": proto() + b"}(" + b"".join(equal_hash(i) + b"N" for i in range(300_000)) + b"u" + STOP,
+        "one-storage-again-and-again": again_and_again(1 << 20, 20_000),
     }
+
+
+def shared_lists(depth: int = 60) -> list[Any]:
+    """Lists that hold the next one ten times: a few hundred references, 10 ** depth paths."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value] * 10
+    return value
+
+
+def shared_tables(table: dict[str, Any], modules: int) -> bytes:
+    """A network of many modules, each of its own, that all have the one table of parameters."""
+    parts = {
+        str(i): PickledNetwork("Part", {"_parameters": table, "_buffers": {}, "_modules": {}}) for i in range(modules)
+    }
+    state = {"_parameters": {}, "_buffers": {}, "_modules": parts, "_init_args": (), "_init_kwargs": {}}
+    return nvidia_bytes({"G_ema": PickledNetwork("Generator", state)})
+
+
+def equal_hash(i: int) -> bytes:
+    """A whole number as an instruction; all of them have the hash 0 (Python's numbers hash modulo 2 ** 61 - 1)."""
+    number = (i + 1) * (2**61 - 1)
+    size = number.bit_length() // 8 + 1
+    return b"\x8a" + bytes([size]) + number.to_bytes(size, "little", signed=True)
+
+
+def again_and_again(size: int, times: int) -> bytes:
+    """One nested storage with a long text in it, loaded many times from the same bytes."""
+    head = b"".join(pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    inner = head + b"\x80\x02" + text("a" * size) + STOP + pickle.dumps([], 2)
+    load = global_("torch.storage", "_load_from_bytes")
+    start = proto() + b"B" + struct.pack("<I", len(inner)) + inner + b"q\x000" + load + b"q\x010("
+    return start + b"h\x01h\x00\x85R0" * times + b"l" + STOP
 
 
 def arguments() -> dict[str, bytes]:

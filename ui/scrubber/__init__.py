@@ -15,6 +15,8 @@ from typing import Any
 
 import streamlit as st
 
+from common.parsing import json_value
+
 _HERE = Path(__file__).parent
 
 
@@ -45,7 +47,7 @@ def pack(frames: Sequence[bytes], mime: str, header: dict[str, Any], seek: tuple
 def unpack(payload: bytes) -> tuple[dict[str, Any], list[bytes]]:
     """The header and the frames of a payload made by `pack`."""
     (length,) = struct.unpack_from("<I", payload)
-    header = json.loads(payload[4 : 4 + length])
+    header = json_value(payload[4 : 4 + length])
     frames, start = [], 4 + length
     for size in header["frame_bytes"]:
         frames.append(payload[start : start + size])
