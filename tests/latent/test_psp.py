@@ -334,7 +334,7 @@ def test_the_kind_of_an_encoder_is_checked_when_a_checkpoint_is_read(bundle: Pat
         return str(caught.value)
 
     assert "unknown kind, 'restyle'" in said(kind="restyle")
-    assert "unknown kind, '[1]'" in said(kind=[1])
+    assert "unknown kind, 'a table or list'" in said(kind=[1])
     assert "lacks the tensor" in said(kind="psp", width=16)
     assert "multiple of 16" in said(kind="e4e")
     assert "width" in said(kind="psp", width=1 << 20)
