@@ -4,6 +4,7 @@ import streamlit as st
 
 from latent.inversion import PRESETS
 from ui import intake, page, resources, results, state, tuning, watch
+from ui.escaping import plain
 from ui.text import GLOSSARY
 from ui.wish import choose_my_photo
 
@@ -37,8 +38,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         key=f"preset-{cohort.study.name}",
         persist_state="session",
         width=220,
-        help=f"How long the code is searched for. The cohort's own codes were made with “{own}”: with another effort "
-        "the score is not quite on the cohort's scale. " + GLOSSARY["inversion"] + " " + GLOSSARY["efforts"],
+        help=f"How long the code is searched for. The cohort's own codes were made with “{plain(own)}”: with another "
+        "effort the score is not quite on the cohort's scale. " + GLOSSARY["inversion"] + " " + GLOSSARY["efforts"],
     )
     st.button(
         "Find the code and score it",

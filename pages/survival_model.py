@@ -15,6 +15,7 @@ from ui import (
     survival_views,
 )
 from ui import survival_files as files
+from ui.escaping import plain
 
 VIEWS = {
     "Models": None,
@@ -57,7 +58,7 @@ if len(names) > 1:
 result = page.require(lambda: files.comparison(found, name), "The comparison cannot be shown")
 reasons = files.stale(found, name)
 if reasons:
-    st.warning(f"The study changed since: {' '.join(reasons)} Compare again.", icon=":material/update:")
+    st.warning(f"The study changed since: {plain(' '.join(reasons))} Compare again.", icon=":material/update:")
 
 survival_results.headline(result)
 st.space("small")

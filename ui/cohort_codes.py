@@ -10,6 +10,7 @@ import streamlit as st
 
 from ui import page, pictures, resources, state
 from ui.cohort_files import Opened
+from ui.escaping import plain
 from ui.text import GLOSSARY, number
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def gallery(found: Opened) -> None:
     try:
         table = error_table(found.study)
     except state.SENTENCES as error:
-        st.info(str(error), icon=":material/hourglass_empty:")
+        st.info(plain(error), icon=":material/hourglass_empty:")
         return
     if table.empty:
         page.note("No patient who is not excluded has a code.")
@@ -117,7 +118,7 @@ def _cell(found: Opened, row: Mapping[Hashable, Any], called: dict[str, str], ur
     patient = str(row["patient_id"])
     kinds = ("Photo", "Reconstruction", "Difference") if len(uris) == 3 else ("Reconstruction",)
     images = "".join(
-        f'<span><img src="{uri}" alt="{kind} of {found.kind} {html.escape(patient)}">{kind}</span>'
+        f'<span><img src="{uri}" alt="{html.escape(f"{kind} of {found.kind} {patient}")}">{html.escape(kind)}</span>'
         for kind, uri in zip(kinds, uris, strict=True)
     )
     told = [f"{name} {number(float(row[m]), DIGITS[m])}{' dB' if m == 'psnr' else ''}" for m, name in called.items()]
@@ -141,13 +142,13 @@ def survival(found: Opened) -> None:
         page.note(str(error))
         return
     for sentence in answer.warnings:
-        st.warning(sentence, icon=":material/warning:")
+        st.warning(plain(sentence), icon=":material/warning:")
     if answer.alone:
         if not answer.warnings:
             main = answer.alone[0]
             st.success(
-                f"No sign of it: neither the {main.name} nor any photo flaw that could be tested goes along with "
-                f"survival. Hazard ratios inside {main.low:.2f} to {main.high:.2f} are not excluded.",
+                f"No sign of it: neither the {plain(main.name)} nor any photo flaw that could be tested goes along "
+                f"with survival. Hazard ratios inside {main.low:.2f} to {main.high:.2f} are not excluded.",
                 icon=":material/check_circle:",
             )
         _ratios(answer)
@@ -185,8 +186,6 @@ def _ratios(answer: Any) -> None:
         f"{cell(ratio)}{cell(adjusted.get(ratio.name)) if adjusted else ''}</tr>"
         for ratio in answer.alone
     )
-    head = ["", "Hazard ratio alone", *(["Adjusted"] if adjusted else [])]
-    st.html(
-        f'<table class="lh-table"><thead><tr>{"".join(f"<th scope=col>{name}</th>" for name in head)}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )
+    names = ["", "Hazard ratio alone", *(["Adjusted"] if adjusted else [])]
+    head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in names)
+    st.html(f'<table class="lh-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')

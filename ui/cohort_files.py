@@ -9,6 +9,7 @@ import streamlit as st
 
 from study.errors import Findings, StudyError
 from ui import resources, state
+from ui.escaping import plain
 from ui.finetune_files import shown
 
 if TYPE_CHECKING:
@@ -94,4 +95,4 @@ def problem() -> None:
     """Why something that was asked for a moment ago could not be done."""
     told = st.session_state.pop(PROBLEM, "")
     if told:
-        st.error(told, icon=":material/error:")
+        st.error(plain(told), icon=":material/error:")

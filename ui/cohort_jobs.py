@@ -9,6 +9,7 @@ import streamlit as st
 
 from ui import page, resources, study_jobs
 from ui.cohort_files import Opened
+from ui.escaping import trusted
 from ui.processes import PROJECT
 
 VERBS = {"quality": "Photos of {}", "embed": "Codes of {}", "fit": "Photo model of {}"}
@@ -100,7 +101,7 @@ def _told(state: str, done: str, reasons: Sequence[str]) -> None:
         "stale": ("Out of date", "orange", ":material/update:"),
         "none": ("Not there yet", "gray", ":material/hourglass_empty:"),
     }[state]
-    st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
+    st.badge(trusted(label), icon=icon, color=colour)  # type: ignore[arg-type]
     if state == "none":
         return
     page.note(f"{done[:1].upper()}{done[1:]}.")

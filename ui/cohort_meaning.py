@@ -10,6 +10,7 @@ import streamlit as st
 
 from study.settings import REQUIRED_COLUMNS, TIME_UNITS, Columns, Settings
 from ui import page
+from ui.escaping import plain, trusted
 
 if TYPE_CHECKING:
     from study.intake_guess import Look
@@ -57,7 +58,7 @@ def meaning(seen: Look, turn: int) -> Settings | None:
     event, censored = _coding(seen, str(chosen["event"]), middle, turn)
     usual = ", ".join(f"{t:g}" for t in guess_horizons(unit, seen.numbers(str(chosen["time"]))))
     told = right.text_input(
-        f"Report survival at ({unit})",
+        f"Report survival at ({plain(unit)})",
         usual,
         key=f"cohort-horizons-{unit}-{usual}-{turn}",  # another table, or time, proposes anew
         help="Fixed before any model is fitted. Proposed are usual times at which at least 10 patients, and a tenth of "
@@ -86,7 +87,7 @@ def _columns(
         guess = proposed[key]
         index = options.index(guess) if guess else (0 if empty else None)
         told = grid[place % 3].selectbox(
-            label, options, index=index, key=f"cohort-column-{key}-{turn}", help=explanation or None
+            trusted(label), options, index=index, key=f"cohort-column-{key}-{turn}", help=trusted(explanation) or None
         )
         chosen[key] = told if told in seen.header else None
     return chosen
@@ -120,15 +121,15 @@ def _coding(seen: Look, column: str, place: Any, turn: int) -> tuple[tuple[str, 
 
     values = seen.values.get(column)
     if not values:
-        place.error(f"{column} has too many different values, or none, to tell an event from censoring.")
+        place.error(f"{plain(column)} has too many different values, or none, to tell an event from censoring.")
         return (), ()
     event, censored = guess_coding(values, column)
     happened = place.multiselect(
-        f"Event happened when {column} is", values, default=list(event), key=f"cohort-event-{column}-{turn}"
+        f"Event happened when {plain(column)} is", values, default=list(event), key=f"cohort-event-{column}-{turn}"
     )
     left = [value for value in values if value not in happened]
     lost = place.multiselect(
-        f"Censored when {column} is",
+        f"Censored when {plain(column)} is",
         left,
         default=[value for value in left if value in censored],
         key=f"cohort-censored-{column}-{turn}-{len(left)}",

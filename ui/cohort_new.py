@@ -18,6 +18,7 @@ from ui import gate, page, resources, state
 from ui.cohort_files import PROBLEM
 from ui.cohort_meaning import meaning
 from ui.cohort_study import report_table
+from ui.escaping import plain
 from ui.finetune_files import shown
 from ui.job_record import QueueError
 from ui.page import WANTED
@@ -98,7 +99,7 @@ def _told() -> None:
     name = st.session_state.get(MADE)
     if name is None or name not in resources.study_names():
         return
-    st.success(f"The study **{name}** is there.", icon=":material/check_circle:")
+    st.success(f"The study **{plain(name)}** is there.", icon=":material/check_circle:")
     if st.button("Choose it in the sidebar", key="cohort-choose", type="primary"):
         st.session_state[f"study{WANTED}"] = st.session_state.pop(MADE)
         st.rerun()
@@ -167,7 +168,7 @@ def _photos(turn: int) -> UploadedFile | Path | str | None:
     path = Path(text).expanduser()
     if path.is_absolute() and (path.is_dir() or path.is_file()):
         return path
-    st.error(f"There is no folder or file {text[:200]} on this machine: give its whole path.")
+    st.error(f"There is no folder or file {plain(text[:200])} on this machine: give its whole path.")
     return None
 
 
@@ -226,7 +227,7 @@ def _check(data: bytes, settings: Settings, photos: bool) -> bool:
     else:
         happened = 0 if table.frame is None else int(table.frame["event"].sum())
         st.success(
-            f"{len(table.rows):,} patients, {happened:,} events, in {settings.time_unit}.",
+            f"{len(table.rows):,} patients, {happened:,} events, in {plain(settings.time_unit)}.",
             icon=":material/check_circle:",
         )
     report_table(findings, "cohort-new-report", "check.csv")

@@ -82,7 +82,7 @@ def _table_one(found: Opened, people: People) -> None:
         before = variable
         cells.append(f'<tr><th scope="row">{name}</th><td>{html.escape(level)}</td><td>{html.escape(words)}</td></tr>')
     heads = ("Variable", "Level", f"All (n = {people.follow.patients:,})")
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in heads)
+    head = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in heads)
     st.html(f'<table class="lh-report"><thead><tr>{head}</tr></thead><tbody>{"".join(cells)}</tbody></table>')
     page.note(SHARES)
     csv_button(people.table, "cohort-table-one", f"{found.study.name}-table-1")

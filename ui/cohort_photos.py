@@ -15,6 +15,7 @@ from ui import cohort_files as files
 from ui import cohort_jobs as jobs
 from ui import page
 from ui.cohort_files import PROBLEM, Opened
+from ui.escaping import plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +101,7 @@ def _chosen(found: Opened, table: pd.DataFrame) -> pd.DataFrame:
             selection_mode="multi",
             key=f"cohort-kinds-{found.study.name}",
             wrap=True,
-            format_func=lambda kind: f"{kind} ({counts[kind]:,})",
+            format_func=lambda kind: f"{plain(kind)} ({counts[kind]:,})",
             help="Several together show the photos that have any of them. None chosen: all photos.",
         )
     with right:
@@ -140,9 +141,9 @@ def _thumbnails(found: Opened, part: pd.DataFrame, picked: set[str]) -> None:
                 if out is None:
                     key = f"cohort-pick-{found.study.name}-{patient}{again}"
                     st.session_state[key] = patient in picked
-                    st.checkbox(patient, key=key, on_change=_pick, args=(found.study.name, patient, key))
+                    st.checkbox(plain(patient), key=key, on_change=_pick, args=(found.study.name, patient, key))
                 else:
-                    st.markdown(f"~~{patient}~~", help=f"Excluded: {out.reason}")
+                    st.markdown(f"~~{plain(patient)}~~", help=f"Excluded: {plain(out.reason)}")
 
 
 def _picture(found: Opened, row: dict, data: bytes, out: bool, measure: str) -> str:

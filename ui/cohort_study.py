@@ -11,6 +11,7 @@ from study.errors import SEVERITIES, Finding, Findings
 from ui import cohort_files as files
 from ui import overview, page
 from ui.cohort_files import Opened
+from ui.escaping import plain
 
 if TYPE_CHECKING:
     from study.flow import Step
@@ -39,8 +40,8 @@ def facts(found: Opened) -> None:
         model = model_standing(found.study)
         if model.state == "stale":
             st.warning(
-                f"The photo model is not of these patients and codes any more: {' '.join(model.reasons)} Fit it again "
-                "under Codes.",
+                f"The photo model is not of these patients and codes any more: {plain(' '.join(model.reasons))} Fit it "
+                "again under Codes.",
                 icon=":material/update:",
             )
     with right:
@@ -107,8 +108,8 @@ def _table(rows: list[Finding]) -> None:
         page.note("Nothing of the chosen kinds.")
         return
     cells = "".join(
-        f'<tr class="{finding.severity}"><th scope="row">{MARKS[finding.severity]}</th>'
-        f"<td>{html.escape(finding.where)}</td><td>{'' if finding.row is None else finding.row}</td>"
+        f'<tr class="{html.escape(finding.severity)}"><th scope="row">{MARKS[finding.severity]}</th>'
+        f"<td>{html.escape(finding.where)}</td><td>{'' if finding.row is None else int(finding.row)}</td>"
         f"<td>{html.escape(finding.message)}</td>"
         f"<td>{html.escape(finding.remedy)}</td></tr>"
         for finding in rows

@@ -9,6 +9,7 @@ import streamlit as st
 from latent.errors import LatentError
 from ui import finetune_files as files
 from ui import page, resources
+from ui.escaping import labelled
 from ui.finetune_files import RECONSTRUCTIONS, Start, TrainingSet
 
 ADVERSARIAL = "finetune"
@@ -44,7 +45,7 @@ def choose(start: Start) -> str:
     method = st.radio(
         "Method",
         list(LABELS),
-        format_func=LABELS.__getitem__,
+        format_func=labelled(LABELS.__getitem__),
         key="finetune-method",
         horizontal=True,
         persist_state="session",

@@ -11,6 +11,7 @@ from latent.errors import LatentError
 from ui import finetune_files as files
 from ui import finetune_method as method
 from ui import page, resources, state
+from ui.escaping import trusted
 from ui.finetune_files import RECONSTRUCTIONS, Start, TrainingSet
 from ui.job_record import QueueError
 from ui.text import duration
@@ -217,7 +218,7 @@ def _number(label: str, name: str, usual: Settings, low: float, high: float, ste
     kind = int if form == "%d" else float
     key = f"finetune-{name}-{usual.resolution}-{value:g}"
     return st.number_input(
-        label, kind(low), kind(high), kind(value), step=kind(step), format=form, key=key, help=HELP[name]
+        trusted(label), kind(low), kind(high), kind(value), step=kind(step), format=form, key=key, help=HELP[name]
     )
 
 

@@ -12,6 +12,7 @@ from latent.errors import LatentError
 from ui import finetune_files as files
 from ui import finetune_watch as watch
 from ui import page, resources
+from ui.escaping import plain, trusted
 from ui.finetune_files import Progress
 from ui.job_record import Job, QueueError
 from ui.processes import Queue
@@ -38,7 +39,7 @@ def section() -> None:
     try:
         queue.wake()
     except QueueError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
     jobs = queue.jobs()[0]
     st.session_state[SEEN] = _signature(jobs)
     every = POLL_SECONDS if any(job.active for job in jobs) else None
@@ -49,7 +50,7 @@ def problem() -> None:
     """Why something that was asked for a moment ago could not be done."""
     told = st.session_state.pop("finetune-problem", "")
     if told:
-        st.error(told, icon=":material/error:")
+        st.error(plain(told), icon=":material/error:")
 
 
 def _signature(jobs: list[Job]) -> tuple[tuple[str, str], ...]:
@@ -63,7 +64,7 @@ def _live() -> None:
         st.rerun()  # all of the page: a set or a checkpoint may be there now
     problem()
     for sentence in damaged:
-        st.warning(sentence, icon=":material/report:")
+        st.warning(plain(sentence), icon=":material/report:")
     waiting = [job for job in jobs if job.state == "waiting"]
     ended = [job for job in jobs if not job.active]
     if not jobs:
@@ -87,7 +88,7 @@ def _row(queue: Queue, job: Job, waiting: list[Job]) -> None:
     label, colour, icon = BADGES[progress.state]
     with st.container(border=True, key=f"job-{job.id}", gap="small"):
         state, words, buttons = st.columns([3, 10, 8], vertical_alignment="center")
-        state.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
+        state.badge(trusted(label), icon=icon, color=colour)  # type: ignore[arg-type]
         when = html.escape(_when(job, progress, waiting))
         words.html(f'<p class="lh-job"><b>{html.escape(job.title)}</b> <small>{when}</small></p>')
         with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
@@ -95,9 +96,9 @@ def _row(queue: Queue, job: Job, waiting: list[Job]) -> None:
         if job.state == "running":
             left = "" if progress.seconds_left is None else f" · about {duration(progress.seconds_left)} left"
             share = "" if progress.share is None else f"{percent(progress.share)} · "
-            st.progress(progress.share or 0.0, text=f"{share}{progress.sentence.rstrip('.')}{left}")
+            st.progress(progress.share or 0.0, text=f"{share}{plain(progress.sentence.rstrip('.'))}{left}")
         elif progress.state == "failed":
-            st.error(progress.sentence or "It ended without a word; the log below may tell more.")
+            st.error(plain(progress.sentence) or "It ended without a word; the log below may tell more.")
         elif progress.state == "interrupted":
             page.note(INTERRUPTED)
 
@@ -142,13 +143,13 @@ def _button(
     explanation: str = "",
 ) -> None:
     st.button(
-        label,
+        trusted(label),
         key=f"{key}-{job.id}",
         icon=icon,
         on_click=_do,
         args=(action, job.id),
         disabled=disabled,
-        help=explanation or None,
+        help=trusted(explanation) or None,
     )
 
 

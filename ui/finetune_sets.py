@@ -16,6 +16,7 @@ from faces.errors import FaceError
 from latent.errors import LatentError
 from ui import finetune_files as files
 from ui import gate, page, pictures, resources, state
+from ui.escaping import plain
 from ui.finetune_files import TrainingSet
 from ui.intake import EXTENSIONS
 from ui.job_record import QueueError
@@ -107,7 +108,7 @@ def _faces(chosen: TrainingSet) -> None:
         uris = _thumbnails(str(chosen.folder), stamp)
     except (LatentError, OSError, ValueError):
         st.warning(
-            f"The pictures of {chosen.name} cannot be read. Delete the set and make it again.",
+            f"The pictures of {plain(chosen.name)} cannot be read. Delete the set and make it again.",
             icon=":material/broken_image:",
         )
         return
@@ -216,7 +217,7 @@ def _offer(source: str, turn: int) -> list[UploadedFile] | Path | None:
         path = Path(text.strip()).expanduser()
         if path.is_absolute() and (path.is_dir() or path.is_file()):
             return path
-        st.error(f"There is no folder or file {text.strip()[:200]} on this machine: give its whole path.")
+        st.error(f"There is no folder or file {plain(text.strip()[:200])} on this machine: give its whole path.")
         return None
     several = source == PHOTOS
     offered = st.file_uploader(

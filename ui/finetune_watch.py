@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from survival.plots.labels import plain_figure
 from ui import finetune_charts as charts
 from ui import finetune_evaluation as evaluation
 from ui import finetune_files as files
 from ui import page, resources
+from ui.escaping import plain, trusted
 from ui.finetune_files import Run
 from ui.job_record import Job
 from ui.text import duration, number
@@ -180,12 +182,14 @@ def _pick(run: Run) -> tuple[float, Path]:
 
 
 def _chart(title: str, figure: go.Figure, alt: str, run: Run) -> None:
-    st.markdown(f"**{title}**")
+    st.markdown(f"**{trusted(title)}**")
     if not figure.data:
         page.note("Nothing measured yet: the first report brings it.")
         return
     key = f"finetune-chart-{run.name}-{title}"
-    st.plotly_chart(figure, theme=None, alt=f"{alt} over thousand images", key=key, config={"displayModeBar": False})
+    st.plotly_chart(
+        plain_figure(figure), theme=None, alt=f"{alt} over thousand images", key=key, config={"displayModeBar": False}
+    )
 
 
 def _result(run: Run, job: Job | None) -> None:
@@ -196,7 +200,8 @@ def _result(run: Run, job: Job | None) -> None:
     name = Path(told).name
     if name in resources.checkpoint_names():
         st.success(
-            f"The checkpoint **{name}** is in the sidebar's picker now. {_what_next(name)} (docs/guide.md).",
+            f"The checkpoint **{plain(name)}** is in the sidebar's picker now. {plain(_what_next(name))} "
+            "(docs/guide.md).",
             icon=":material/check_circle:",
         )
         current = st.session_state.get("checkpoint") == name

@@ -11,6 +11,7 @@ from faces import photo
 from faces.errors import FaceError
 from faces.photo import MAX_BYTES, load_photo
 from ui import pictures, state
+from ui.escaping import plain
 from ui.page import facts, note
 from ui.text import number
 from ui.wish import UPLOADED
@@ -57,7 +58,7 @@ def choose_photo(portrait: Portrait, cohort: Cohort) -> None:
             "memory; it is never written to disk, and is forgotten when the tab is closed or the photo removed.",
         )
     if portrait.problem:
-        st.error(portrait.problem, icon=":material/image_not_supported:")
+        st.error(plain(portrait.problem), icon=":material/image_not_supported:")
 
 
 def forget() -> None:
@@ -93,7 +94,7 @@ def _examples(portrait: Portrait, cohort: Cohort) -> None:
     for column, patient in zip(st.columns(EXAMPLES_SHOWN, gap="small"), shown, strict=False):
         column.image(str(cohort.study.photo_path(patient)), width="stretch", alt=f"Portrait of {kind} {patient}")
         column.button(
-            patient, key=f"example-{patient}", width="stretch", on_click=_example, args=(cohort.study, patient)
+            plain(patient), key=f"example-{patient}", width="stretch", on_click=_example, args=(cohort.study, patient)
         )
     st.button("Other patients", icon=":material/refresh:", type="tertiary", on_click=_next_examples)
     if cohort.study.simulated:
@@ -140,7 +141,7 @@ def choose_face(portrait: Portrait) -> None:
             cut(portrait)
         except FaceError as error:
             portrait.aligned = None
-            st.error(str(error))
+            st.error(plain(error))
     with right:
         if portrait.aligned is not None:
             _aligned_face(portrait.aligned)
@@ -164,6 +165,7 @@ def _found(portrait: Portrait) -> None:
         label = st.segmented_control(
             f"{len(faces)} faces were found",
             labels,
+            format_func=plain,
             default=labels[0],
             required=True,
             key=f"face-{photo.sha256[:12]}",
@@ -217,6 +219,8 @@ def _aligned_face(face: AlignedFace) -> None:
     pose = "not measured" if np.isnan(quality.yaw) else f"{number(quality.yaw, 0)}° / {number(quality.pitch, 0)}°"
     facts([("Size in the photo", f"{quality.face_px:.0f} px a side"), ("Turned / raised", pose)])
     if quality.flags:
-        st.warning("\n".join(f"- {flag}" for flag in quality.flags), title="Look at the photo", icon=":material/flag:")
+        st.warning(
+            "\n".join(f"- {plain(flag)}" for flag in quality.flags), title="Look at the photo", icon=":material/flag:"
+        )
     else:
         note("Sharpness, exposure, pose and size raise no flag.")

@@ -10,6 +10,7 @@ import streamlit as st
 
 from latent.edit import EditState
 from ui import page, pictures, resources, state, strips, tuning
+from ui.escaping import plain, trusted
 from ui.jobs import Job
 from ui.reach import bounds
 from ui.scrubber import scrubber
@@ -119,7 +120,9 @@ def scrub(editing: Editing, cohort: Cohort) -> None:
 
 
 def _download(label: str, make: Callable[[], bytes | str], name: str, mime: str) -> None:
-    st.download_button(label, make, name, mime, key=f"get-{name}", icon=":material/download:", on_click="ignore")
+    st.download_button(
+        trusted(label), make, name, mime, key=f"get-{name}", icon=":material/download:", on_click="ignore"
+    )
 
 
 def _index(editing: Editing) -> int:
@@ -162,7 +165,7 @@ def reading(editing: Editing, cohort: Cohort) -> None:
             f"- **Step**: {GLOSSARY['step']}\n"
             f"- **Log-HR to the cohort's median**: {GLOSSARY['log-HR']}\n"
             f"- **W+**: {GLOSSARY['W+']}\n"
-            f"- **{direction.name}**: {GLOSSARY[direction.kind]}\n"
+            f"- **{plain(direction.name)}**: {GLOSSARY[direction.kind]}\n"
             f"- **Survival**: {GLOSSARY['survival']}\n"
             f"- **Percentile**: {GLOSSARY['percentile']}"
         )

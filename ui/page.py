@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import streamlit as st
 
 from ui import gate, resources, state, theme
+from ui.escaping import plain, trusted
 from ui.text import GLOSSARY
 
 if TYPE_CHECKING:
@@ -50,14 +51,14 @@ def _follow_study() -> None:
 def _picker(label: str, key: str, names: Sequence[str], default: str, explanation: str) -> None:
     if not names:
         st.session_state.pop(key, None)
-        st.markdown(f"**{label}**  \nnone found")
+        st.markdown(f"**{trusted(label)}**  \nnone found")
         return
     wanted = st.session_state.pop(f"{key}{WANTED}", None)  # the browser only follows a choice made before the widget
     if wanted in names:
         st.session_state[key] = wanted
     if st.session_state.get(key) not in names:
         st.session_state[key] = default if default in names else names[0]
-    st.selectbox(label, names, key=key, help=explanation, persist_state="session")
+    st.selectbox(trusted(label), names, key=key, help=trusted(explanation), persist_state="session")
 
 
 def masthead(kicker: str, title: str, lede: str) -> None:
@@ -67,7 +68,7 @@ def masthead(kicker: str, title: str, lede: str) -> None:
     theme.watch_mode()
     words, badges = st.columns([2, 3], vertical_alignment="center")
     words.html(f'<p class="lh-kicker">{html.escape(kicker)}</p>')
-    st.title(title, anchor=False)
+    st.title(plain(title), anchor=False)
     st.html(f'<p class="lh-lede">{html.escape(lede)}</p>')
     with badges, st.container(horizontal=True, horizontal_alignment="right"):
         study = st.container(width="content")
@@ -79,7 +80,7 @@ def masthead(kicker: str, title: str, lede: str) -> None:
 def section(title: str) -> None:
     """A thin rule and a heading."""
     st.html('<hr class="lh-section">')
-    st.subheader(title, anchor=False)
+    st.subheader(plain(title), anchor=False)
 
 
 def note(words: str) -> None:
@@ -113,15 +114,15 @@ def require(opener: Callable[[], Opened], what: str) -> Opened:
 
 def unavailable(what: str, sentence: str) -> None:
     """Say in a sentence why something cannot be shown."""
-    st.warning(sentence, title=what, icon=":material/report:")
+    st.warning(plain(sentence), title=plain(what), icon=":material/report:")
 
 
 def cautions(cohort: Cohort) -> None:
     """Warn where the study changed since its model was fitted, or the model may be no better than guessing."""
     if cohort.changed:
         st.warning(
-            f"{' '.join(cohort.changed)} The figures and faces here are still of the model as it was fitted. Fit it "
-            "again on the page Cohort, under Codes, or choose a model again on the page Survival model.",
+            f"{plain(' '.join(cohort.changed))} The figures and faces here are still of the model as it was fitted. "
+            "Fit it again on the page Cohort, under Codes, or choose a model again on the page Survival model.",
             title="The model was fitted before the study changed",
             icon=":material/update:",
         )
@@ -151,7 +152,7 @@ def figure_row(key: str, figures: Sequence[tuple[str, str, str, str]], columns: 
     for index, (label, value, small, explanation) in enumerate(figures):
         lead = "lead-" if index == 0 else ""
         with grid.cell(), st.container(key=f"number-{lead}{key}-{index}", gap=None):
-            st.metric(label, value, help=explanation or None)
+            st.metric(plain(label), plain(value), help=trusted(explanation) or None)
             note(small)
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from survival.plots.labels import plain_figure
 from ui import figures, pictures
+from ui.escaping import plain
 from ui.jobs import Job
 from ui.page import facts, figure_row, heat_legend, note, picture
 from ui.state import SENTENCES, Portrait
@@ -132,7 +134,7 @@ def show_fit(score: Score, original: np.ndarray, cohort: Cohort) -> None:
         note(placed)
     else:
         st.warning(
-            f"{placed} The code has missed much of this face, and the score knows nothing but the code.",
+            f"{plain(placed)} The code has missed much of this face, and the score knows nothing but the code.",
             icon=":material/warning:",
         )
 
@@ -164,7 +166,7 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
         f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
     )
     if patient:
-        st.info(_in_cohort(cohort, patient), icon=":material/group:")
+        st.info(plain(_in_cohort(cohort, patient)), icon=":material/group:")
     elif study.simulated:
         st.warning(
             "The model has learned from rendered portraits and survival times drawn from a formula. For a photo of a "
@@ -175,12 +177,14 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
     with left:
         st.markdown("**Survival of people with this score, over the cohort's quarters of risk**")
         figure = figures.face_over_quarters(score, cohort)
-        st.plotly_chart(figure, theme=None, alt="Survival curve of this face over the cohort's four quarters")
+        st.plotly_chart(
+            plain_figure(figure), theme=None, alt="Survival curve of this face over the cohort's four quarters"
+        )
         note("Quarters: Kaplan-Meier with 95 % bands, patients grouped by out-of-fold score.")
     with right:
         st.markdown("**Where this score stands in the cohort**")
         figure = figures.place_in_cohort(score, cohort)
-        st.plotly_chart(figure, theme=None, alt="Histogram of the cohort's scores with this face marked")
+        st.plotly_chart(plain_figure(figure), theme=None, alt="Histogram of the cohort's scores with this face marked")
         note("Bars: the cohort's out-of-fold log hazard ratios.")
 
 

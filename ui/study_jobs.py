@@ -10,6 +10,7 @@ import streamlit as st
 
 from ui import resources
 from ui.cohort_files import PROBLEM, problem
+from ui.escaping import plain, trusted
 from ui.finetune_files import progress_of
 from ui.finetune_queue import BADGES, LOG_LINES, POLL_SECONDS
 from ui.job_record import Job, QueueError
@@ -52,7 +53,7 @@ def section(words: str, verbs: Collection[str], key: str) -> None:
     try:
         queue.wake()
     except QueueError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
     jobs = of_study(queue.jobs()[0], words, verbs)
     st.session_state[f"{key}-seen"] = _signature(jobs)
     every = POLL_SECONDS if any(job.active for job in jobs) else None
@@ -78,16 +79,16 @@ def _row(queue: Queue, job: Job, key: str) -> None:
     label, colour, icon = BADGES[progress.state]
     with st.container(border=True, key=f"{key}-job-{job.id}", gap="small"):
         state, words, buttons = st.columns([3, 10, 8], vertical_alignment="center")
-        state.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
+        state.badge(trusted(label), icon=icon, color=colour)  # type: ignore[arg-type]
         since = f"for {duration(time.time() - job.started)}" if job.state == "running" and job.started else ""
         words.html(f'<p class="lh-job"><b>{html.escape(job.title)}</b> <small>{since}</small></p>')
         with buttons, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
             _buttons(queue, job, key)
         if job.state == "running":
             share = "" if progress.share is None else f"{percent(progress.share)} · "
-            st.progress(progress.share or 0.0, text=f"{share}{progress.sentence or 'Starting'}")
+            st.progress(progress.share or 0.0, text=f"{share}{plain(progress.sentence) or 'Starting'}")
         elif job.state == "failed":
-            st.error(progress.sentence or "It ended without a word; its log is on the Fine-tune page.")
+            st.error(plain(progress.sentence) or "It ended without a word; its log is on the Fine-tune page.")
 
 
 def _buttons(queue: Queue, job: Job, key: str) -> None:
@@ -101,7 +102,7 @@ def _buttons(queue: Queue, job: Job, key: str) -> None:
 
 def _button(label: str, job: Job, icon: str, action: str, key: str, disabled: bool = False) -> None:
     st.button(
-        label,
+        trusted(label),
         key=f"{key}-{action}-{job.id}",
         icon=icon,
         on_click=_do,
@@ -139,14 +140,14 @@ def start_button(
     """A button that queues `python -m` of these words; disabled while the same verb is at work on the study."""
     busy = at_work(command)
     st.button(
-        "At work" if busy else label,
+        "At work" if busy else trusted(label),
         key=key,
         type="primary" if primary else "secondary",
         icon=":material/play_arrow:",
         on_click=_start,
         args=(title, tuple(command)),
         disabled=busy or disabled,
-        help=explanation or None,
+        help=trusted(explanation) or None,
     )
 
 

@@ -9,6 +9,7 @@ from study.clinical import LATE_ENTRY
 from ui import page, state, study_jobs
 from ui import survival_files as files
 from ui.cohort_files import Opened
+from ui.escaping import plain
 from ui.text import duration
 
 VERBS = {"compare": "Model comparison of {}"}
@@ -49,7 +50,7 @@ def section(found: Opened, open_at_first: bool) -> None:
             there,
             selection_mode="multi",
             default=list(there),
-            format_func=lambda name: FEATURE_SETS[name].label,
+            format_func=lambda name: plain(FEATURE_SETS[name].label),
             key=f"survival-sets-{found.study.name}",
             label_visibility="collapsed",
         )
@@ -64,7 +65,7 @@ def section(found: Opened, open_at_first: bool) -> None:
         words = _command(found, there, tuple(sets), tuple(models), site, site_name, settings)
         problem = _problem(found, words)
         if problem:
-            st.warning(problem, icon=":material/report:")
+            st.warning(plain(problem), icon=":material/report:")
         else:
             _estimate(found, words)
         study_jobs.start_button(
@@ -94,7 +95,7 @@ def _models(found: Opened) -> tuple[list[str], bool]:
         list(named),
         selection_mode="multi",
         default=[USUAL],
-        format_func=lambda name: named[name],
+        format_func=lambda name: plain(named[name]),
         key=f"survival-models-{found.study.name}",
         label_visibility="collapsed",
     )

@@ -12,6 +12,7 @@ import streamlit as st
 from study.clinical import LATE_ENTRY
 from ui import page
 from ui import survival_files as files
+from ui.escaping import plain, trusted
 from ui.keep_figure import csv_button, figure_block
 from ui.text import GLOSSARY, number, percent, plain_time
 
@@ -124,11 +125,13 @@ def models_view(result: Comparison, base_name: str) -> None:
     csv_button(shown, "csv-models", f"{result.study}-models", "Table as CSV")
     st.space("small")
     measure = str(
-        st.selectbox("Measure in the plots", _plotted(result), key="survival-measure", width=260, help=_help(result))
+        st.selectbox(
+            "Measure in the plots", _plotted(result), key="survival-measure", width=260, help=trusted(_help(result))
+        )
     )
     left, right = st.columns(2, gap="large")
     with left:
-        st.markdown(f"**{measure} of every model**")
+        st.markdown(f"**{plain(measure)} of every model**")
         ordered = files.best_first(result, measure, controls=True)
         own = files.frame(result, "figures", measure=measure)
         rank = {c.label: i for i, c in enumerate(ordered)}
@@ -145,7 +148,7 @@ def models_view(result: Comparison, base_name: str) -> None:
         )
     with right:
         base = result.candidate(base_name)
-        st.markdown(f"**Differences to {base.label}**")
+        st.markdown(f"**Differences to {plain(base.label)}**")
         rows = _differences(result, base, [c for c in ordered if c.name not in (base.name, "shuffled")], measure)
         figure_block(
             paired_differences(rows, base.label, measure),
@@ -243,11 +246,11 @@ def _added(result: Comparison, base: Judged) -> None:
         return
     called = files.labels(result)
     rows = "".join(
-        f'<tr><th scope="row">{html.escape(called[str(r["added"])])}</th><td>{r["chisq"]:.1f}</td><td>{r["df"]}</td>'
+        f'<tr><th scope="row">{html.escape(called[str(r["added"])])}</th><td>{r["chisq"]:.1f}</td><td>{r["df"]:d}</td>'
         f"<td>{p_words(float(r['p']))}</td></tr>"
         for r in own.sort_values("chisq", ascending=False).to_dict("records")
     )
-    st.markdown(f"**What the others tell beside {base.label}**")
+    st.markdown(f"**What the others tell beside {plain(base.label)}**")
     st.html(
         '<table class="lh-table lh-models"><thead><tr><th scope="col">Out-of-fold score added</th>'
         '<th scope="col">χ²</th>'

@@ -9,6 +9,7 @@ import streamlit as st
 
 from ui import page, state, study_jobs
 from ui.cohort_files import Opened
+from ui.escaping import plain
 from ui.keep_figure import figure_block
 from ui.survival_results import interval
 from ui.text import duration, number
@@ -79,11 +80,11 @@ def _changed(found: Opened) -> None:
         try:
             told = read_robustness(found.study)
         except state.SENTENCES as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
         else:
             reasons = stale_reasons(found.study, told)
             if reasons:
-                st.warning(f"Out of date: {' '.join(reasons)} Run it again.", icon=":material/update:")
+                st.warning(f"Out of date: {plain(' '.join(reasons))} Run it again.", icon=":material/update:")
             _result(told)
     else:
         page.note("Whether scores of this study stay when only the photo changes has not been looked at.")

@@ -10,6 +10,7 @@ import streamlit as st
 from study.clinical import LATE_ENTRY
 from ui import page
 from ui import survival_files as files
+from ui.escaping import plain, trusted
 from ui.figures import plot_palette, round_times
 from ui.keep_figure import figure_block
 from ui.text import plain_time
@@ -40,7 +41,11 @@ def choose_model(result: Comparison, key: str, label: str = "Model", names: list
     """One model, the best first."""
     called = files.labels(result)
     order = [c.name for c in files.best_first(result) if names is None or c.name in names]
-    return str(st.selectbox(label, order, format_func=lambda n: called[n], key=key, persist_state="session", width=420))
+    return str(
+        st.selectbox(
+            trusted(label), order, format_func=lambda n: called[n], key=key, persist_state="session", width=420
+        )
+    )
 
 
 def _horizon(result: Comparison, key: str) -> float | None:
@@ -54,7 +59,7 @@ def _horizon(result: Comparison, key: str) -> float | None:
         )
         return None
     chosen = st.segmented_control(
-        f"At ({result.time_unit})",
+        f"At ({plain(result.time_unit)})",
         result.horizons,
         default=result.horizons[len(result.horizons) // 2],
         format_func=plain_time,
@@ -119,7 +124,7 @@ def calibration(result: Comparison) -> None:
         f"Observed against predicted risk by {plain_time(horizon)} {result.time_unit}",
         SAYS["calibration"],
     )
-    st.markdown(calibration_words(found.figures, found.mean_predicted, horizon, result.time_unit))
+    st.markdown(plain(calibration_words(found.figures, found.mean_predicted, horizon, result.time_unit)))
     page.note("Out of fold, first repeat. Band and intervals: 95 %, bootstrap over patients.")
 
 

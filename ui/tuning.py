@@ -110,7 +110,7 @@ def _show(tuning: Pivotal, original: np.ndarray) -> None:
     )
     body = "".join(
         f"<tr><th>{html.escape(label)}</th>"
-        + "".join(f"<td>{number(of[key], digits)}{unit}</td>" for of in (tuning.before, tuning.after))
+        + "".join(f"<td>{number(of[key], digits)}{html.escape(unit)}</td>" for of in (tuning.before, tuning.after))
         + "</tr>"
         for label, key, digits, unit in rows
     )

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from ui import pictures, theme
+from ui.escaping import plain
 from ui.jobs import POLL_SECONDS, Job, Snapshot
 from ui.page import note
 from ui.text import duration, elapsed, number
@@ -38,8 +39,8 @@ def _panel(job: Job[Any], what: str, preview: str) -> None:
 
 def _progress(job: Job[Any], seen: Snapshot, what: str) -> None:
     left = "" if seen.seconds_left is None else f" · about {duration(seen.seconds_left)} left"
-    st.markdown(f"**{what}**")
-    st.progress(seen.fraction, text=f"{seen.message} · {elapsed(job.seconds())} so far{left}")
+    st.markdown(f"**{plain(what)}**")
+    st.progress(seen.fraction, text=f"{plain(seen.message)} · {elapsed(job.seconds())} so far{left}")
     for name, values in seen.losses.items():
         if len(values) < 2:
             continue
@@ -60,7 +61,7 @@ def outcome(job: Job[Any]) -> Snapshot:
     """Say how a job ended where it did not end well; returns its last snapshot."""
     seen = job.snapshot()
     if seen.state == "failed":
-        st.error(seen.error, icon=":material/error:")
+        st.error(plain(seen.error), icon=":material/error:")
     elif seen.state == "cancelled":
         st.info("Cancelled. Nothing was kept.", icon=":material/stop_circle:")
     return seen

@@ -9,6 +9,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from survival.plots.labels import plain_figure
+
 STYLE = Path(__file__).with_name("style.css")
 SCRIPT = Path(__file__).with_name("figures.js")
 INK = "#1b2530"
@@ -85,7 +87,7 @@ def facts(rows: Iterable[tuple[object, object]]) -> Html:
 
 def figure(drawn: go.Figure, caption: object) -> Html:
     """A Plotly figure that the page's one script draws; its height is kept free from the start."""
-    drawn = go.Figure(drawn)
+    drawn = plain_figure(go.Figure(drawn))
     drawn.update_layout(template={}, font={"family": FONT, "size": 12, "color": INK})
     height = int(drawn.layout.height or 400)
     # no "<" in the JSON, so that nothing in it can end the script

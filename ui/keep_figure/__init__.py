@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from survival.plots.labels import plain_figure
 from ui import page, theme
+from ui.escaping import trusted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +25,7 @@ def figure_block(figure: go.Figure, data: pd.DataFrame, key: str, name: str, alt
     key: of this block on the page. name: of the files. alt: what the figure shows, for who cannot see it.
     """
     with st.container(key=f"kept-{key}", gap="small"):
-        st.plotly_chart(_in_page_style(figure), theme=None, key=f"plot-{key}", config=CONFIG, alt=alt)
+        st.plotly_chart(plain_figure(_in_page_style(figure)), theme=None, key=f"plot-{key}", config=CONFIG, alt=alt)
         page.note(f"How to read it: {reading}")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             _pictures(f"kept-{key}", key, name)
@@ -77,5 +79,12 @@ def csv_button(data: pd.DataFrame, key: str, name: str, label: str = "CSV") -> N
         return csv_text(safe)
 
     st.download_button(
-        label, text, f"{name}.csv", "text/csv", key=key, icon=":material/table:", on_click="ignore", help="The numbers"
+        trusted(label),
+        text,
+        f"{name}.csv",
+        "text/csv",
+        key=key,
+        icon=":material/table:",
+        on_click="ignore",
+        help="The numbers",
     )
