@@ -30,6 +30,7 @@ from study.settings import settings_text
 from study.store import Study
 from study.table_one import SHARES
 from survival.cox import CoxModel
+from survival.plots.labels import plain_label
 from tests.study.conftest import make_cohort, patient_table, write_study
 
 PLAN = Plan(("clinical", "photo", "photo-clinical-late"), folds=2, repeats=1, samples=40, shuffles=2, penalties=6)
@@ -198,7 +199,7 @@ def test_no_figure_ends_its_script(value: str) -> None:
     block = figure(made, value)
     assert block.count("</script>") == 1
     (again,) = drawn(block)
-    assert again.data[0].name == value
+    assert again.data[0].name == plain_label(value)
 
 
 def test_a_page_of_nothing_is_a_page() -> None:
