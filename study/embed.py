@@ -23,7 +23,6 @@ from study.embedding.local import InProcess, Processes
 from study.embedding.parts import Shelf
 from study.embedding.record import record_of, study_preset
 from study.embedding.worker import BlockWorker, worker_spec
-from study.error_survival import error_text
 from study.errors import StudyError
 from study.latents import Embedding
 from study.store import Study
@@ -144,5 +143,7 @@ def run(args: Any) -> int:
     for patient, photo, reason in report.failures[:20]:
         print(f"  {patient} ({photo}): {reason}")
     if report.survival is not None:
+        from study.error_survival import error_text  # not at the top: see study.embedding.job
+
         print(error_text(report.survival))
     return 0

@@ -68,14 +68,17 @@ def read_report(study: Path, called: str, name: str) -> dict[str, Any]:
 def read_model(study: Path, called: str, name: str) -> StudyModel:
     """The fitted model. Raises StudyError where it is damaged."""
     # Imported here: the statistics stack takes seconds to import, and opening a study needs none of it.
-    from survival.applied import KIND as APPLIED
-    from survival.applied import AppliedModel
+    from survival.cox import KIND as COX
     from survival.cox import CoxModel
     from survival.errors import SurvivalError
     from survival.storage import stored_kind
 
     folder = model_folder(study, name)
     try:
-        return AppliedModel.load(folder) if stored_kind(folder) == APPLIED else CoxModel.load(folder)
+        if stored_kind(folder) == COX:
+            return CoxModel.load(folder)
+        from survival.applied import AppliedModel
+
+        return AppliedModel.load(folder)
     except SurvivalError as error:
         raise StudyError(f"Model {name!r} of {called}: {error}") from error

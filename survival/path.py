@@ -12,9 +12,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sksurv.linear_model import CoxnetSurvivalAnalysis
-from sksurv.util import Surv
 
 from survival.errors import SurvivalError
 from survival.likelihood import deviance_ratio, null_gradient
@@ -156,6 +153,11 @@ def _solve(
 
     A breakdown reaches Python as an exception without the part of the path before it, so a shorter one is tried.
     """
+    # Imported here: reading a fitted model needs none of it, and it takes the better part of a second.
+    from sklearn.exceptions import ConvergenceWarning
+    from sksurv.linear_model import CoxnetSurvivalAnalysis
+    from sksurv.util import Surv
+
     outcome = Surv.from_arrays(event, time)
     failed = False
     while len(alphas):

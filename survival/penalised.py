@@ -13,8 +13,6 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import ElasticNet
 
 from survival.likelihood import log_likelihood, lp_derivatives
 from survival.risk_sets import AtRisk, Stratum, parts_of
@@ -88,6 +86,9 @@ class _Problem:
         return float(np.where(coef == 0, at_zero, np.abs(slope - limit * np.sign(coef))).max())
 
     def _least_squares(self, coef: np.ndarray, u: np.ndarray, w: np.ndarray, alpha: float) -> np.ndarray | None:
+        from sklearn.exceptions import ConvergenceWarning  # not at the top: see survival.path
+        from sklearn.linear_model import ElasticNet
+
         rows = w > 1e-12 * w.max()
         root = np.sqrt(w[rows])
         response = root * (self.x[rows] @ coef) + u[rows] / root

@@ -1,0 +1,40 @@
+"""What the first page of a fresh server loads before its last picture is drawn, and what it does without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.ui.conftest import APP, Places
+
+FIRST_PAGE = """
+import sys
+from pathlib import Path
+from latent.checkpoints import load_checkpoint
+from study.store import Study
+from study.score import Scorer
+from study.standing import model_standing
+from study.direction import edit_strip, health_direction, log_hr_steps
+from latent.edit import synthesize
+from latent.space import sample_ws
+from ui import gate, overview, page, resources, theme
+
+study, checkpoint = Study.open(sys.argv[1]), load_checkpoint(Path(sys.argv[2]))
+study.latents(checkpoint.sha256)
+scorer = Scorer.open(study, checkpoint)
+model_standing(study, scorer.name)
+edit_strip(scorer, scorer.cohort[0][0], health_direction(scorer), log_hr_steps(1.0, 3))
+synthesize(checkpoint, sample_ws(checkpoint, [1], 0.7))
+print(*sorted(sys.modules))
+"""
+SLOW = ("scipy", "sklearn", "sksurv", "torch.fx.experimental.symbolic_shapes", "torch._dynamo", "plotly.graph_objects")
+
+
+def test_home_waits_for_no_library_that_it_does_not_need(places: Places) -> None:
+    """Each of these takes a good part of a second to import; `ui.resources.warm_up` does it after the page."""
+    command = [sys.executable, "-c", FIRST_PAGE, str(places.study.path), str(places.checkpoint.path)]
+    done = subprocess.run(command, cwd=Path(APP).parent, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert {"torch", "pandas", "study.score"} <= loaded
+    assert not loaded & set(SLOW)
