@@ -114,13 +114,13 @@ def row_by_row(folder: Path) -> tuple[list[float], list[bool], int]:
 
 def page_work(study: Study) -> dict[str, Callable[[], object]]:
     """What one visit of the Cohort page asks for, piece by piece."""
-    from ui.resources import _stamp
+    from ui.stamps import stamp
 
     table = study.patients
     curve = kaplan_meier(table["time"], table["event"])
     return {
         OPEN: lambda: inspect(study.path),
-        CHANGED: lambda: _stamp(study.path),
+        CHANGED: lambda: stamp(study.path),
         "flow of patients": lambda: flow(study),
         "Table 1": lambda: table_one(study),
         "follow-up": lambda: follow_up(study),

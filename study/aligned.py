@@ -24,10 +24,10 @@ from faces.photo import Photo
 from faces.regions import region_map
 from study.errors import StudyError
 from study.files import read_limited, sha256_of, write_bytes
+from study.places import ALIGNED_PARTS as FOLDER
 from study.prepare import ALIGNED_SIZE, prepare
 from study.store import Study
 
-FOLDER = "aligned"
 SIZE = 64  # px
 BLOCK = 64  # photos in a part
 MAX_BYTES = 2**26

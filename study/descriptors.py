@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from faces.errors import FaceError
 from study.errors import StudyError
 from study.files import read_limited, sha256_of, write_bytes
+from study.places import DESCRIPTORS as FILE_NAME
 from study.prepare import prepare
 from study.store import Study
 
-FILE_NAME = "descriptors.npz"
 SIZE = 128
 BLOCK = 64  # photos between two writes
 MAX_BYTES = 2**31

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from common.parsing import json_value
 from study.errors import StudyError
 from study.files import read_limited, sha256_of
+from study.places import MODELS
 from study.settings import SAFE_NAME
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     StudyModel = CoxModel | AppliedModel
 
-MODELS = "models"
 CHOSEN_FILE, USUAL_MODEL = "chosen.json", "photo"
 REPORT_FILE = "report.json"
 OUT_OF_FOLD_FILE = "out_of_fold.csv"

@@ -28,10 +28,11 @@ from faces.quality import Quality
 from study.errors import Findings, StudyError
 from study.files import replacing, sha256_of
 from study.near_copies import fingerprint, near_copies
+from study.places import QUALITY as FILE_NAME
+from study.places import QUALITY_PARTS as PARTS
 from study.prepare import prepare
 from study.store import Study
 
-FILE_NAME, PARTS = "quality.parquet", "quality.parts"
 THUMBNAIL, THUMBNAIL_QUALITY = 128, 88  # px
 BLOCK = 32  # photos in a part, and thumbnails that are read together
 MEASURES = tuple(f.name for f in fields(Quality) if f.name != "flags")

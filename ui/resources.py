@@ -9,8 +9,6 @@ import importlib
 import logging
 import os
 import threading
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +22,7 @@ from common.parsing import toml_table
 from study import places
 from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
 from ui.processes import Queue
+from ui.stamps import stamp
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 USUAL_CHECKPOINT = "portraits"  # where a study names none
-AT_WORK = frozenset({"embedding.parts", "quality.parts", "comparisons.parts"})
-LARGE_FOLDER, SCAN_SECONDS = 1000, 5.0
 MAX_FINDINGS = 5000  # of each severity that the Cohort page lists
 logger = logging.getLogger(__name__)
 HEAVY = ("torch", "plotly.graph_objects", "study.score", "faces.landmarks", "latent.edit", "survival.plots")
@@ -85,46 +82,6 @@ def checkpoint_of(study: str) -> str:
 def _folders_with(file: str, root: Path) -> list[str]:
     # Listed here and not by the library rooms: importing torch or pandas would hold up a page's first words.
     return sorted(path.parent.name for path in root.glob(f"*/{file}") if not path.parent.name.startswith("."))
-
-
-def _stamp(folder: Path) -> float:
-    """The newest change inside a folder: a cached object is opened anew when its files were replaced.
-
-    What a job at work leaves there on the way changes nothing. Scanned by hand, because a study may hold tens of
-    thousands of photos and every click asks; a large folder is scanned again when a file came, went or was replaced,
-    and otherwise, for files that were changed in place, every few seconds.
-    """
-    newest, folders = 0.0, [str(folder)]
-    while folders:
-        with suppress(OSError):
-            found, inside = _newest_in(folders.pop())
-            newest = max(newest, found)
-            folders += inside
-    return newest
-
-
-_large: dict[str, tuple[float, float, float, list[str]]] = {}  # folder -> its own time, when scanned, newest, folders
-
-
-def _newest_in(folder: str) -> tuple[float, list[str]]:
-    """(newest change of the files in a folder, folders in it)."""
-    own, now = os.stat(folder).st_mtime, time.monotonic()
-    known = _large.get(folder)
-    if known is not None and known[0] == own and now - known[1] < SCAN_SECONDS:
-        return known[2], list(known[3])
-    newest, count, inside = 0.0, 0, list[str]()
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            count += 1
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in AT_WORK:
-                    inside.append(entry.path)
-            else:
-                with suppress(OSError):  # gone since, or a link to nothing
-                    newest = max(newest, entry.stat().st_mtime)
-    if count >= LARGE_FOLDER:
-        _large[folder] = (own, now, newest, inside)
-    return newest, list(inside)
 
 
 @st.cache_resource(show_spinner=False)
@@ -189,7 +146,7 @@ def generator_lock() -> GeneratorTurn:
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
-def _open_checkpoint(folder: str, stamp: float) -> Checkpoint:
+def _open_checkpoint(folder: str, files: str) -> Checkpoint:
     import torch
 
     from latent.checkpoints import load_checkpoint
@@ -201,28 +158,34 @@ def _open_checkpoint(folder: str, stamp: float) -> Checkpoint:
 def open_checkpoint(name: str) -> Checkpoint:
     """The checkpoint of that name; LatentError, one sentence, where it cannot be used."""
     folder = checkpoints_root() / name
-    return _open_checkpoint(str(folder), _stamp(folder))
+    return _open_checkpoint(str(folder), stamp(folder))
+
+
+def _files(folder: Path) -> tuple[str, str]:
+    """What changes with the study itself, and what changes with the results made of it."""
+    return stamp(folder, places.SCRATCH | places.RESULTS), stamp(folder, only=places.RESULTS)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _inspect_study(folder: str, stamp: float) -> tuple[Study, Findings]:
+def _inspect_study(folder: str, files: str) -> tuple[Study, Findings]:
     from study.store import inspect
 
     return inspect(Path(folder), MAX_FINDINGS)
 
 
 def inspect_study(name: str) -> tuple[Study, Findings, str]:
-    """The study of that name with everything found in it, errors included, and what changes with it: a key for caches.
+    """The study of that name with everything found in it, errors included, and a key for what is remembered of it: it
+    changes with the study's files and with all results.
 
     StudyError, one sentence, where there is none or a file cannot be read at all.
     """
     folder = studies_root() / name
-    stamp = _stamp(folder)
-    return *_inspect_study(str(folder), stamp), f"{folder} {stamp}"
+    files, results = _files(folder)
+    return *_inspect_study(str(folder), files), f"{folder} {files} {results}"
 
 
-def _open_study(folder: str, stamp: float) -> Study:
-    study, findings = _inspect_study(folder, stamp)
+def _open_study(folder: str, files: str) -> Study:
+    study, findings = _inspect_study(folder, files)
     findings.refuse_errors()
     return study
 
@@ -230,7 +193,7 @@ def _open_study(folder: str, stamp: float) -> Study:
 def open_study(name: str) -> Study:
     """The study of that name; StudyError, one sentence, where it cannot be used."""
     folder = studies_root() / name
-    return _open_study(str(folder), _stamp(folder))
+    return _open_study(str(folder), _files(folder)[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,11 +236,11 @@ class Cohort:
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _open_cohort(folder: str, stamp: float, checkpoint_sha256: str, _checkpoint: Checkpoint) -> Cohort:
+def _open_cohort(folder: str, files: str, results: str, checkpoint_sha256: str, _checkpoint: Checkpoint) -> Cohort:
     from study.score import Scorer
     from study.standing import model_standing
 
-    study = _open_study(folder, stamp)
+    study = _open_study(folder, files)
     study.latents(checkpoint_sha256)  # refuses codes of another checkpoint, in a sentence
     scorer = Scorer.open(study, _checkpoint)
     cohort = Cohort(scorer, model_standing(study, scorer.name).reasons)
@@ -288,4 +251,4 @@ def _open_cohort(folder: str, stamp: float, checkpoint_sha256: str, _checkpoint:
 def open_cohort(name: str, checkpoint: Checkpoint) -> Cohort:
     """Model, codes and table of a study; StudyError where they do not fit the checkpoint or are missing."""
     folder = studies_root() / name
-    return _open_cohort(str(folder), _stamp(folder), checkpoint.sha256, checkpoint)
+    return _open_cohort(str(folder), *_files(folder), checkpoint.sha256, checkpoint)

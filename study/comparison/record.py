@@ -17,6 +17,7 @@ import pandas as pd
 from study.comparison.plan import Plan
 from study.comparison.tables import TABLES, frame_of, packed, plain, unpacked
 from study.errors import StudyError
+from study.places import COMPARISONS as FOLDER
 from study.settings import SAFE_NAME
 from survival import crossval
 from survival.crossval import Scores
@@ -24,7 +25,7 @@ from survival.errors import SurvivalError
 from survival.metrics import Estimate
 from survival.storage import read_model, write_model
 
-FOLDER, STEM, KIND = "comparisons", "comparison", "comparison-1"
+STEM, KIND = "comparison", "comparison-1"
 MODEL, CONTROL = "model", "control"
 
 

@@ -27,6 +27,7 @@ from study.comparison.standing import provenance
 from study.comparison.tables import TABLES, empty, table_of
 from study.errors import StudyError
 from study.files import replacing_folder
+from study.places import COMPARISON_PARTS as PARTS
 from study.store import Study
 from survival.crossval import Candidate, cross_validate, deal_folds
 from survival.crossval import Comparison as Scored
@@ -35,7 +36,6 @@ from survival.outcome import check_outcome
 from survival.probability import evaluation_times
 from survival.subgroups import subgroup_table
 
-PARTS = "comparisons.parts"
 TIMES = 20
 SUBGROUP_SAMPLES = 300
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "scikit-survival")

@@ -22,8 +22,8 @@ from study.embedding.record import fingerprint
 from study.errors import StudyError
 from study.files import write_bytes
 from study.latents import INDEX_COLUMNS, Embedding, Latents, has_latents, read_latents, stream_latents
+from study.places import EMBEDDING_PARTS as PARTS
 
-PARTS = "embedding.parts"
 CHUNK = 1024  # codes in memory at a time when the parts become one file
 Place = tuple[int, int]  # number of the file, row in it
 

@@ -8,6 +8,7 @@ from typing import Any
 from common.command import file_argument, path_argument
 from study.errors import StudyError
 from study.files import write_bytes
+from study.places import REPORT_PAGE
 from study.store import Study
 
 ENDINGS = (".html", ".htm")
@@ -27,7 +28,7 @@ def run(args: Any) -> int:
     from study.report.build import report_html
 
     study = Study.open(args.study)
-    out = args.out or study.path / "report.html"
+    out = args.out or study.path / REPORT_PAGE
     if out.suffix.lower() not in ENDINGS:
         raise StudyError(f"--out {out.name}: the report is an HTML file; give it a name that ends in .html.")
     data = report_html(

@@ -30,6 +30,7 @@ from study.embedding.record import fingerprint, record_of, study_preset
 from study.errors import StudyError
 from study.files import read_limited, sha256_of, write_bytes
 from study.latents import Embedding
+from study.places import ROBUSTNESS_PARTS as PARTS
 from study.prepare import invert_faces, prepare
 from study.robustness.perturb import PERTURBATIONS, UNCHANGED, VERSION, Perturbation
 from study.robustness.record import COLUMNS, Condition, Figure, Robustness, model_digest, write_robustness
@@ -39,7 +40,6 @@ from survival.agreement import intraclass_ci
 from survival.errors import SurvivalError
 from survival.metrics import bootstrap_ci
 
-PARTS = "robustness.parts"
 PATIENTS, SAMPLES = 20, 2000
 MAX_PART = 2**24
 Progress = Callable[[float, int, float | None], None]
