@@ -12,7 +12,7 @@ import streamlit as st
 from study.errors import StudyError
 from ui import page
 from ui.cohort_files import Opened
-from ui.figures import plot_palette
+from ui.figures import drawn, plot_palette
 from ui.keep_figure import csv_button, figure_block
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def _survival(found: Opened, people: People) -> None:
     from survival.plots import curves_frame, kaplan_meier_figure
 
     named = {"All patients": people.curve}
-    figure = kaplan_meier_figure(
+    figure = drawn(
+        kaplan_meier_figure,
         named,
         people.follow.unit,
         axis_times(people.follow.longest),

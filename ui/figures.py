@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import plotly.graph_objects as go
+import streamlit as st
 from numpy.typing import NDArray
 
-from survival.curves import Curve, quartile_curves
 from survival.plots import Palette, face_survival, risk_histogram
+from survival.plots.labels import plain_figure
 from ui import theme
 
 if TYPE_CHECKING:
@@ -19,16 +22,44 @@ if TYPE_CHECKING:
 QUARTER_NAMES = ("lowest quarter", "second", "third", "highest quarter")
 
 
-def quarters(cohort: Cohort) -> dict[int, Curve]:
-    """Kaplan-Meier curves of the cohort's quarters by out-of-fold risk, 0 (lowest) to 3."""
-    rows = cohort.model.cohort_
-    entry = rows["entry"].to_numpy() if "entry" in rows else None
-    return quartile_curves(rows["time"].to_numpy(), rows["event"].to_numpy(), rows["quartile"].to_numpy(), entry)
+def drawn(draw: Callable[..., go.Figure], *args: Any, **kwargs: Any) -> go.Figure:
+    """The figure that `draw` makes of these arguments, in the look of the page. Not to be changed.
+
+    Remembered for all sessions by what the arguments hold, so that a figure is drawn again only where its numbers, or
+    the mode, changed. Not for figures of an uploaded photo: those go with its score (`_of_score`).
+    """
+    return _drawn(f"{draw.__module__}.{draw.__qualname__}", theme.is_dark(), args, kwargs, draw)
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _drawn(name: str, dark: bool, args: Any, kwargs: Any, _draw: Callable[..., go.Figure]) -> go.Figure:
+    colours = theme.palette()
+    figure = _draw(*args, **kwargs)
+    figure.update_layout(
+        font={"family": '"Source Sans", "Source Sans Pro", sans-serif', "size": 14, "color": colours.ink},
+        hoverlabel={"bgcolor": colours.panel, "font": {"color": colours.ink, "size": 13}},
+    )
+    axis = {"gridcolor": colours.line, "tickcolor": colours.muted}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return plain_figure(figure)
+
+
+_figures: WeakKeyDictionary[Score, dict[tuple[str, bool], go.Figure]] = WeakKeyDictionary()
+
+
+def _of_score(score: Score, name: str, draw: Callable[[], go.Figure]) -> go.Figure:
+    """A figure of a photo's score: drawn once a mode, and forgotten with the score."""
+    figures = _figures.setdefault(score, {})
+    key = (name, theme.is_dark())
+    if key not in figures:
+        figures[key] = draw()
+    return figures[key]
 
 
 def quarters_on(cohort: Cohort, grid: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
     """Name and survival (T,) of each quarter at the times `grid`, nan after its last patient."""
-    return [(QUARTER_NAMES[index], curve.at(grid)) for index, curve in quarters(cohort).items()]
+    return [(QUARTER_NAMES[index], curve.at(grid)) for index, curve in cohort.quarters.items()]
 
 
 def plot_palette() -> Palette:
@@ -39,12 +70,16 @@ def plot_palette() -> Palette:
 
 def face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
     """Survival of people with this score over the cohort's quarters."""
+    return _of_score(score, "survival", lambda: _face_over_quarters(score, cohort))
+
+
+def _face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
     times, survival = score.curve
     study = cohort.study
     figure = face_survival(
         np.asarray(times),
         np.asarray(survival),
-        quarters(cohort),
+        cohort.quarters,
         study.time_unit,
         list(score.survival_at),
         list(score.survival_at.values()),
@@ -63,6 +98,10 @@ def face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
 
 def place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
     """The cohort's out-of-fold scores with this face's place among them."""
+    return _of_score(score, "place", lambda: _place_in_cohort(score, cohort))
+
+
+def _place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
     scores = cohort.model.cohort_["log_hr"].to_numpy()
     figure = risk_histogram(scores, score.log_hr, score.percentile, palette=plot_palette())
     for mark in figure.layout.annotations:

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from study.models import StudyModel
     from study.score import Scorer
     from study.store import Study
+    from survival.curves import Curve
 
 ROOT = Path(__file__).resolve().parent.parent
 USUAL_CHECKPOINT = "portraits"  # where a study names none
@@ -223,6 +225,15 @@ class Cohort:
     def report(self) -> dict[str, Any]:
         """What was written down when the model was fitted."""
         return self.scorer.report
+
+    @cached_property
+    def quarters(self) -> dict[int, Curve]:
+        """Kaplan-Meier curves of the patients' quarters by out-of-fold risk, 0 (lowest) to 3."""
+        from survival.curves import quartile_curves
+
+        rows = self.model.cohort_
+        entry = rows["entry"].to_numpy() if "entry" in rows else None
+        return quartile_curves(rows["time"].to_numpy(), rows["event"].to_numpy(), rows["quartile"].to_numpy(), entry)
 
     @property
     def codes(self) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,11 +70,15 @@ class Shown:
     ws: NDArray[np.float32]
     wish: Wish
 
+    @cached_property
+    def files(self) -> tuple[list[bytes], str]:
+        """The frames as files for the browser, and their MIME type."""
+        return pictures.encode_frames(self.strip.frames)
+
 
 def payload(shown: Shown, cohort: Cohort, seek: tuple[int, int]) -> bytes:
     """Everything for the scrubber in one block of bytes."""
-    frames, mime = pictures.encode_frames(shown.strip.frames)
-    return pack(frames, mime, header(shown, cohort), seek)
+    return pack(*shown.files, header(shown, cohort), seek)
 
 
 def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from study.clinical import compared_with
 from ui import page, state
-from ui.figures import plot_palette
+from ui.figures import drawn, plot_palette
 from ui.keep_figure import figure_block
 from ui.survival_views import choose_model
 
@@ -56,7 +56,7 @@ def hazards(result: Comparison) -> None:
         page.note(str(error))
         return
     figure_block(
-        forest(table),
+        drawn(forest, table),
         table.assign(model=label),
         "forest",
         f"{result.study}-hazard-ratios",
@@ -81,7 +81,7 @@ def _coefficients(result: Comparison) -> None:
     name = choose_model(result, "survival-coefficients-model", "Cox model", there)
     own = table[table["candidate"] == name].drop(columns="candidate").reset_index(drop=True)
     figure_block(
-        forest(own.rename(columns={"name": "label"})[["label", "hr", "low", "high"]]),
+        drawn(forest, own.rename(columns={"name": "label"})[["label", "hr", "low", "high"]]),
         own,
         "coefficients",
         f"{result.study}-coefficients",
@@ -107,7 +107,7 @@ def penalty(result: Comparison) -> None:
     own = table[table["candidate"] == name].drop(columns="candidate").reset_index(drop=True)
     chosen = own[own["chosen"]].iloc[0]
     figure_block(
-        penalty_figure(own, float(chosen["alpha"]), palette=plot_palette()),
+        drawn(penalty_figure, own, float(chosen["alpha"]), palette=plot_palette()),
         own,
         "penalty",
         f"{result.study}-penalty-path",
@@ -152,7 +152,7 @@ def proportional(result: Comparison) -> None:
         return
     p = float(mine[mine["name"] == covariate]["p"].iloc[0])
     figure_block(
-        schoenfeld_figure(own, smooth, covariate, result.time_unit, p, palette=plot_palette()),
+        drawn(schoenfeld_figure, own, smooth, covariate, result.time_unit, p, palette=plot_palette()),
         own,
         "schoenfeld",
         f"{result.study}-schoenfeld",

@@ -13,6 +13,7 @@ from study.clinical import LATE_ENTRY
 from ui import page
 from ui import survival_files as files
 from ui.escaping import plain, trusted
+from ui.figures import drawn
 from ui.keep_figure import csv_button, figure_block
 from ui.text import GLOSSARY, number, percent, plain_time
 
@@ -138,7 +139,7 @@ def models_view(result: Comparison, base_name: str) -> None:
         own = own.sort_values("model", key=lambda labels: labels.map(rank)).reset_index(drop=True)
         reference = 0.5 if measure in (HARRELL, UNO) or measure.startswith("AUC") else 0.0
         figure_block(
-            concordance_dots(own, measure, reference),
+            drawn(concordance_dots, own, measure, reference),
             own[["model", "measure", "value", "low", "high", "n"]],
             "dots",
             f"{result.study}-{_slug(measure)}",
@@ -151,7 +152,7 @@ def models_view(result: Comparison, base_name: str) -> None:
         st.markdown(f"**Differences to {plain(base.label)}**")
         rows = _differences(result, base, [c for c in ordered if c.name not in (base.name, "shuffled")], measure)
         figure_block(
-            paired_differences(rows, base.label, measure),
+            drawn(paired_differences, rows, base.label, measure),
             rows.assign(compared_with=base.label, measure=measure),
             "differences",
             f"{result.study}-{_slug(measure)}-differences",

@@ -10,6 +10,7 @@ import streamlit as st
 from ui import page, state, study_jobs
 from ui.cohort_files import Opened
 from ui.escaping import plain
+from ui.figures import drawn
 from ui.keep_figure import figure_block
 from ui.survival_results import interval
 from ui.text import duration, number
@@ -97,7 +98,7 @@ def _result(told: Robustness) -> None:
 
     frame = told.frame()
     figure_block(
-        interval_figure(frame, CHANGE_AXIS, 0.0, signed=True, digits=2),
+        drawn(interval_figure, frame, CHANGE_AXIS, 0.0, signed=True, digits=2),
         frame.assign(size=[c.size.value for c in told.conditions], largest=[c.largest for c in told.conditions]),
         "changes",
         f"{told.study}-robustness",

@@ -11,7 +11,7 @@ from study.clinical import LATE_ENTRY
 from ui import page
 from ui import survival_files as files
 from ui.escaping import plain, trusted
-from ui.figures import plot_palette, round_times
+from ui.figures import drawn, plot_palette, round_times
 from ui.keep_figure import figure_block
 from ui.text import plain_time
 
@@ -85,7 +85,8 @@ def risk_groups(result: Comparison) -> None:
     entry = None if result.scores.entry is None else result.scores.entry[known]
     curves = quartile_curves(time, event, quarter[known], entry)
     named = {QUARTILE_NAMES[k]: curve for k, curve in curves.items()}
-    figure = kaplan_meier_figure(
+    figure = drawn(
+        kaplan_meier_figure,
         named,
         result.time_unit,
         round_times(float(time.max())),
@@ -117,7 +118,7 @@ def calibration(result: Comparison) -> None:
     place = int(np.argmin(np.abs(result.scores.times - horizon)))
     risk = 1 - result.scores.scores[name].survival[0, :, place]
     figure_block(
-        calibration_figure(found.groups, found.curve, risk, horizon, result.time_unit, palette=plot_palette()),
+        drawn(calibration_figure, found.groups, found.curve, risk, horizon, result.time_unit, palette=plot_palette()),
         calibration_frame(found.groups, found.curve, horizon).assign(model=result.candidate(name).label),
         "calibration",
         f"{result.study}-calibration-{plain_time(horizon)}",
@@ -150,7 +151,7 @@ def over_time(result: Comparison) -> None:
         with column:
             st.markdown("**AUC(t)**" if measure == "AUC" else "**Brier score**")
             figure_block(
-                draw(rows, result.time_unit, palette=plot_palette()),
+                drawn(draw, rows, result.time_unit, palette=plot_palette()),
                 rows,
                 key,
                 f"{result.study}-{key}-over-time",
@@ -207,7 +208,7 @@ def decision(result: Comparison) -> None:
     )
     sensible = None if (low, high) == bounds else (low / 100, high / 100)
     figure_block(
-        decision_figure(rows, horizon, result.time_unit, sensible, palette=plot_palette()),
+        drawn(decision_figure, rows, horizon, result.time_unit, sensible, palette=plot_palette()),
         rows,
         "decision",
         f"{result.study}-decision-{plain_time(horizon)}",

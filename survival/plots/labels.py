@@ -27,10 +27,11 @@ def plain_figure(figure: go.Figure) -> go.Figure:
                 trace[name] = clean
     layout = figure.layout
     for annotation in layout.annotations:
-        annotation.text = _labels(annotation.text)
+        if (clean := _labels(annotation.text)) is not annotation.text:
+            annotation.text = clean
     for part in (layout, *figure.select_xaxes(), *figure.select_yaxes(), layout.legend):
-        if part.title.text is not None:
-            part.title.text = _labels(part.title.text)
+        if (clean := _labels(part.title.text)) is not part.title.text:
+            part.title.text = clean
     for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
         for name in ("ticktext", "categoryarray"):
             if (clean := _labels(axis[name])) is not axis[name]:

@@ -22,27 +22,15 @@ CONFIG = {"displayModeBar": False, "responsive": True}
 def figure_block(figure: go.Figure, data: pd.DataFrame, key: str, name: str, alt: str, reading: str) -> None:
     """The figure, a sentence on how to read it, and its downloads.
 
-    key: of this block on the page. name: of the files. alt: what the figure shows, for who cannot see it.
+    figure: from `ui.figures.drawn`. key: of this block on the page. name: of the files. alt: what the figure shows,
+    for a reader who cannot see it.
     """
     with st.container(key=f"kept-{key}", gap="small"):
-        st.plotly_chart(plain_figure(_in_page_style(figure)), theme=None, key=f"plot-{key}", config=CONFIG, alt=alt)
+        st.plotly_chart(plain_figure(figure), theme=None, key=f"plot-{key}", config=CONFIG, alt=alt)
         page.note(f"How to read it: {reading}")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             _pictures(f"kept-{key}", key, name)
             csv_button(data, f"csv-{key}", name)
-
-
-def _in_page_style(figure: go.Figure) -> go.Figure:
-    """The page's font and ink; sizes, margins and colours of the marks stay the figure's own."""
-    colours = theme.palette()
-    figure.update_layout(
-        font={"family": '"Source Sans", "Source Sans Pro", sans-serif', "size": 14, "color": colours.ink},
-        hoverlabel={"bgcolor": colours.panel, "font": {"color": colours.ink, "size": 13}},
-    )
-    axis = {"gridcolor": colours.line, "tickcolor": colours.muted}
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
-    return figure
 
 
 def _pictures(place: str, key: str, name: str) -> None:
