@@ -12,6 +12,7 @@ processes of one user on one machine. Where it cannot be kept, nothing is counte
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import math
 import os
@@ -188,6 +189,7 @@ def _enter(folder: Path, threads: int) -> IO[str] | None:
             with suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _write(file, threads)
+                atexit.register(file.close)
                 return file
             time.sleep(0.01)  # another process looks at the file just now
         file.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from faces.errors import FaceError
 from faces.landmarks import detect_faces
 from faces.photo import Photo
 from faces.regions import region_map
+from study.console import Pace
 from study.errors import StudyError
 from study.files import read_limited, sha256_of, write_bytes
 from study.places import ALIGNED_PARTS as FOLDER
@@ -62,7 +62,7 @@ def aligned_photos(
     digests = [sha256_of(path) for path in photos]
     known = dict(_read(study))
     new = list({digest: i for i, digest in reversed(list(enumerate(digests))) if digest not in known}.values())[::-1]
-    started = time.monotonic()
+    pace = Pace()
     for start in range(0, len(new), BLOCK):
         if cancelled is not None and cancelled():
             raise FitCancelled("The alignment of the photos was stopped; finished photos are kept.")
@@ -71,8 +71,7 @@ def aligned_photos(
         known |= block
         done = min(start + BLOCK, len(new))
         if on_progress is not None:
-            left = (time.monotonic() - started) / done * (len(new) - done)
-            on_progress(len(photos) - len(new) + done, len(photos), left)
+            on_progress(len(photos) - len(new) + done, len(photos), pace.seconds_left(done, len(new) - done))
     rows = [known[digest] for digest in digests]
     if not rows:
         none = np.zeros((0, SIZE, SIZE), np.uint8)

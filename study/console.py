@@ -30,6 +30,19 @@ def progress_line(what: str) -> Callable[..., None]:
     return show
 
 
+class Pace:
+    """How fast work goes on this machine, from the start on."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+
+    def seconds_left(self, worked: float, waiting: float) -> float | None:
+        """worked: things done since the start, parts of one included; waiting: things to do. None while unknown."""
+        if waiting <= 0:
+            return 0.0
+        return waiting * (time.monotonic() - self.started) / worked if worked > 0 else None
+
+
 def duration(seconds: float) -> str:
     """'45 s', '3 min', '2.1 h'."""
     if seconds < 90:

@@ -8,7 +8,6 @@ described twice.
 from __future__ import annotations
 
 import io
-import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.errors import FaceError
+from study.console import Pace
 from study.errors import StudyError
 from study.files import read_limited, sha256_of, write_bytes
 from study.places import DESCRIPTORS as FILE_NAME
@@ -46,7 +46,7 @@ def descriptors(
     digests = [sha256_of(path) for path in photos]
     known = _read(study)
     new = [i for i, digest in enumerate(digests) if digest not in known]
-    started = time.monotonic()
+    pace = Pace()
     for start in range(0, len(new), BLOCK):
         if cancelled is not None and cancelled():
             raise FitCancelled("The description of the photos was stopped; finished photos are kept.")
@@ -56,8 +56,7 @@ def descriptors(
         _write(study, known)
         done = start + len(block)
         if on_progress is not None:
-            left = (time.monotonic() - started) / done * (len(new) - done)
-            on_progress(len(photos) - len(new) + done, len(photos), left)
+            on_progress(len(photos) - len(new) + done, len(photos), pace.seconds_left(done, len(new) - done))
     return np.stack([known[digest] for digest in digests]) if digests else np.zeros((0, SIZE), np.float32)
 
 

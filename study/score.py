@@ -21,6 +21,7 @@ from faces.errors import FaceError
 from faces.photo import EXTENSIONS, Photo
 from latent.checkpoints import Checkpoint
 from latent.inversion import Inversion, InversionSettings, Progress
+from study.console import Pace, progress_line
 from study.embed import BATCH
 from study.embedding.record import encoder_sha256, study_preset
 from study.errors import StudyError
@@ -250,8 +251,25 @@ def photos_in(path: Path) -> list[Path]:
     return sorted(found, key=lambda p: natural_key(p.name))
 
 
-def score_files(scorer: Scorer, paths: list[Path], batch: int = BATCH) -> Iterator[tuple[Path, Score | Refused]]:
-    """Scores photo files in batches, in the order given; a photo that cannot be used yields its reason."""
+def score_files(
+    scorer: Scorer,
+    paths: list[Path],
+    batch: int = BATCH,
+    on_progress: Callable[[float, int, float | None], None] | None = None,
+) -> Iterator[tuple[Path, Score | Refused]]:
+    """Scores photo files in batches of the size that embeds a cohort, in the order given; a photo that cannot be used
+    yields its reason.
+
+    on_progress : called at every step of a search with photos done (fractions of a batch included), photos in all and
+    seconds left, None while unknown.
+    """
+    pace = Pace()
+
+    def tell(done: float) -> None:
+        if on_progress is not None:
+            on_progress(done, len(paths), pace.seconds_left(done, len(paths) - done))
+
+    tell(0.0)
     for start in range(0, len(paths), batch):
         results: dict[Path, Score | Refused] = {}
         faces: dict[Path, AlignedFace] = {}
@@ -261,7 +279,13 @@ def score_files(scorer: Scorer, paths: list[Path], batch: int = BATCH) -> Iterat
             except FaceError as error:
                 results[path] = Refused(str(error))
         if faces:
-            results.update(zip(faces, scorer.score_faces(list(faces.values())), strict=True))
+            before, share = start + len(results), len(faces)
+
+            def on_step(at: Progress, before: int = before, share: int = share) -> None:
+                tell(before + share * at.step / max(at.steps, 1))
+
+            results.update(zip(faces, scorer.score_faces(list(faces.values()), on_step=on_step), strict=True))
+        tell(start + len(results))
         yield from ((path, results[path]) for path in paths[start : start + batch])
 
 
@@ -306,7 +330,6 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
-    from study.console import progress_line
     from study.prepare import study_checkpoint
 
     study = Study.open(args.study)
@@ -314,10 +337,7 @@ def run(args: Any) -> int:
     if args.out.is_dir():
         raise StudyError(f"--out {args.out} is a folder; give the name of a CSV file.")
     scorer = Scorer.open(study, study_checkpoint(study, args.checkpoint, args.device), args.model)
-    show, results = progress_line("photos"), []
-    for result in score_files(scorer, paths):
-        results.append(result)
-        show(len(results), len(paths))
+    results = list(score_files(scorer, paths, on_progress=progress_line("photos")))
     write_text(args.out, csv_text(score_table(study, results)))
     refused = sum(isinstance(r, Refused) for _, r in results)
     print(f"{len(results) - refused} of {len(results)} photos scored, {refused} refused: {args.out}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latent.errors import Cancelled
+from study.console import Pace
 from study.embedding.blocks import Block, BlockResult, Engine, blocks_of
 from study.embedding.parts import PARTS, Shelf
 from study.errors import StudyError
@@ -75,7 +76,7 @@ class Job:
         self.report = EmbedReport(total=len(self.photos))
         self.reasons: dict[int, str] = {}
         self.expected = min(len(shelf.digests()), len(self.photos))
-        self.started = time.monotonic()
+        self.started, self.pace = time.monotonic(), Pace()
 
     def tell(self, extra: float = 0.0, image: NDArray[np.uint8] | None = None) -> None:
         """Reports progress; extra: photos' worth of work inside the running block."""
@@ -85,8 +86,7 @@ class Job:
         worked = report.new + len(self.reasons) + extra
         left = max(report.total - max(report.kept, self.expected) - worked, 0)
         done = report.kept + worked
-        rate = worked / max(time.monotonic() - self.started, 1e-6)
-        seconds_left = 0.0 if done >= report.total else left / rate if worked > 0 else None
+        seconds_left = 0.0 if done >= report.total else self.pace.seconds_left(worked, left)
         self.on_progress(EmbedProgress(done, report.total, len(self.reasons), seconds_left, image))
 
     def run(self, engine: Engine, batch: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from faces.errors import FaceError
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, InversionError
+from study.console import Pace
 from study.embed import BATCH
 from study.embedding.record import fingerprint, record_of, study_preset
 from study.errors import StudyError
@@ -135,12 +135,11 @@ def _codes(
         if kept is not None:
             found[i] = kept
     new = [i for i in range(len(tasks)) if i not in found]
-    started, total = time.monotonic(), len(tasks)
+    pace, total = Pace(), len(tasks)
 
     def tell(done: float) -> None:
         if on_progress is not None:
-            left = (time.monotonic() - started) / done * (len(new) - done) if done else None
-            on_progress(total - len(new) + done, total, left if new else 0.0)
+            on_progress(total - len(new) + done, total, pace.seconds_left(done, len(new) - done))
 
     tell(0)
     for start in range(0, len(new), batch):

@@ -122,7 +122,16 @@ def test_folder(scored: Scored, tmp_path: Path) -> None:
     write_bytes(folder / "notes.txt", b"left alone")
     paths = photos_in(folder)
     assert [p.name for p in paths] == ["1.PNG", "2.jpg", "3.jpg", "10.jpg", "=cmd.jpg"]
-    results = list(score_files(Scorer.open(study, checkpoint), paths, batch=2))
+    told: list[tuple[float, int, float | None]] = []
+    scorer = Scorer.open(study, checkpoint)
+    results = list(score_files(scorer, paths, batch=2, on_progress=lambda *at: told.append(at)))
+    done = [at[0] for at in told]
+    assert done == sorted(done)
+    assert {0.0, 2.0, 4.0, 5.0} <= set(done), "after each batch"
+    assert any(0 < d < 2 for d in done), "and at the steps within"
+    assert told[0][2] is None
+    assert all(left is not None and left > 0 for d, _, left in told if 0 < d < 5)
+    assert told[-1] == (5.0, 5, 0.0)
     assert [p.name for p, _ in results] == [p.name for p in paths]
     assert [type(r) for _, r in results] == [Score, Score, Refused, Score, Score]
     alone = Scorer.open(study, checkpoint).score(folder / "10.jpg")
