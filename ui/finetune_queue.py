@@ -15,10 +15,11 @@ from ui import page, resources
 from ui.escaping import plain, trusted
 from ui.finetune_files import Progress
 from ui.job_record import Job, QueueError
+from ui.polling import poll
 from ui.processes import Queue
 from ui.text import duration, percent
 
-POLL_SECONDS = 2.0
+REFRESH_SECONDS = 2.0  # at least; the page asks the disk
 LOG_LINES = 5  # enough to know how far a job is and why it failed
 RECENT = 4  # ended jobs that are shown at once
 SEEN = "finetune-seen"
@@ -34,7 +35,7 @@ INTERRUPTED = "Its process was ended from outside, or the machine went down. Res
 
 
 def section() -> None:
-    """Queue and runs; asks the disk again every two seconds while a job is active."""
+    """Queue and runs; asks the disk again while a job is active."""
     queue = resources.queue()
     try:
         queue.wake()
@@ -42,8 +43,7 @@ def section() -> None:
         st.error(plain(error), icon=":material/error:")
     jobs = queue.jobs()[0]
     st.session_state[SEEN] = _signature(jobs)
-    every = POLL_SECONDS if any(job.active for job in jobs) else None
-    st.fragment(_live, run_every=every)()
+    poll(_live, every=REFRESH_SECONDS if any(job.active for job in jobs) else None)
 
 
 def problem() -> None:

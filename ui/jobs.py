@@ -1,8 +1,9 @@
 """Long work off the page: one background thread a job, polled by the page.
 
-A page never computes for more than an instant itself: it starts a `Job`, and a fragment that runs every 0.4 s shows
-the job's last `Snapshot`. The thread calls nothing of Streamlit; it only writes snapshots. A job whose page is gone
-(nobody has polled it for `ABANDONED_AFTER` seconds) is cancelled, so that a closed tab frees the processor.
+A page never computes for more than an instant itself: it starts a `Job`, and a part that refreshes itself
+(ui/polling) shows the job's last `Snapshot`. The thread calls nothing of Streamlit; it only writes snapshots. A job
+whose page is gone (nobody has polled it for `ABANDONED_AFTER` seconds) is cancelled, so that a closed tab frees the
+processor.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
-POLL_SECONDS = 0.4
 ABANDONED_AFTER = 120.0
 INTERNAL = "The calculation stopped because of an internal error. Please try again; the server's log has the details."
 logger = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ class JobCancelled(Exception):
 class Snapshot:
     """What is known of a job at one instant.
 
-    fraction: 0-1; seconds_left: None while unknown; preview: uint8 (H, W, 3) or None; losses: name -> values so far;
+    fraction: 0-1; seconds_left: None while unknown; preview: uint8 (H, W, 3) or None; version: counts
+    the previews, so that one is drawn once; losses: name -> values so far;
     error: one sentence for the person at the screen, empty unless state is "failed".
     """
 
@@ -44,6 +45,7 @@ class Snapshot:
     message: str = ""
     seconds_left: float | None = None
     preview: NDArray[np.uint8] | None = None
+    version: int = 0
     losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
     error: str = ""
 
@@ -100,6 +102,7 @@ class Job(Generic[Result]):
         stopped: tuple[type[Exception], ...] = (),
     ) -> None:
         self.name = name
+        self.shown: tuple[int, bytes] | None = None  # version and file of the preview on the page; goes with the job
         self.result: Result | None = None
         self._work, self._guard = work, guard if guard is not None else nullcontext()
         self._readable = readable
@@ -161,6 +164,7 @@ class Job(Generic[Result]):
                 message=message,
                 seconds_left=seconds_left,
                 preview=old.preview if preview is None else preview,
+                version=old.version + (preview is not None),
                 losses=history,
             )
 

@@ -12,8 +12,9 @@ from ui import resources
 from ui.cohort_files import PROBLEM, problem
 from ui.escaping import plain, trusted
 from ui.finetune_files import progress_of
-from ui.finetune_queue import BADGES, LOG_LINES, POLL_SECONDS
+from ui.finetune_queue import BADGES, LOG_LINES, REFRESH_SECONDS
 from ui.job_record import Job, QueueError
+from ui.polling import poll
 from ui.processes import PROJECT, Queue
 from ui.text import duration, percent
 
@@ -56,8 +57,8 @@ def section(words: str, verbs: Collection[str], key: str) -> None:
         st.error(plain(error), icon=":material/error:")
     jobs = of_study(queue.jobs()[0], words, verbs)
     st.session_state[f"{key}-seen"] = _signature(jobs)
-    every = POLL_SECONDS if any(job.active for job in jobs) else None
-    st.fragment(_live, run_every=every)(words, tuple(verbs), key)
+    every = REFRESH_SECONDS if any(job.active for job in jobs) else None
+    poll(_live, words, tuple(verbs), key, every=every)
 
 
 def _signature(jobs: Sequence[Job]) -> tuple[tuple[str, str], ...]:

@@ -8,17 +8,17 @@ import streamlit as st
 
 from ui import pictures, theme
 from ui.escaping import plain
-from ui.jobs import POLL_SECONDS, Job, Snapshot
+from ui.jobs import Job, Snapshot
 from ui.page import note
+from ui.polling import poll
 from ui.text import duration, elapsed, number
 
 
 def watch(job: Job[Any], what: str, preview: str = "") -> None:
     """Show a running job until it ends, then run the page again. preview: alternative text of its picture."""
-    _panel(job, what, preview)
+    poll(_panel, job, what, preview)
 
 
-@st.fragment(run_every=POLL_SECONDS)
 def _panel(job: Job[Any], what: str, preview: str) -> None:
     seen = job.snapshot()
     if not seen.active:
@@ -32,9 +32,18 @@ def _panel(job: Job[Any], what: str, preview: str) -> None:
             if seen.preview is None:
                 st.skeleton(height=220)
             else:
-                st.image(seen.preview, width="stretch", alt=f"{preview}, {seen.message}")
+                st.image(_encoded(job, seen), width="stretch", alt=f"{preview}, {seen.message}")
         with right:
             _progress(job, seen, what)
+
+
+def _encoded(job: Job[Any], seen: Snapshot) -> bytes:
+    """The preview as a file, made once for each picture: the same bytes have the same address, so that the browser
+    fetches a picture only when it has changed."""
+    assert seen.preview is not None
+    if job.shown is None or job.shown[0] != seen.version:
+        job.shown = (seen.version, pictures.encode(seen.preview, "JPEG"))
+    return job.shown[1]
 
 
 def _progress(job: Job[Any], seen: Snapshot, what: str) -> None:
