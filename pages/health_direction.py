@@ -8,8 +8,8 @@ from ui.wish import controls
 page.masthead(
     "From the risk back to the face",
     "Health direction",
-    "The model's coefficients, carried back into W+, are a direction. A step labelled ×2 doubles the hazard that the "
-    "model gives to the face.",
+    "Move a face along the direction in which the modelled hazard changes: ×2 doubles it.",
+    compact=True,
 )
 page.require(state.checkpoint, "The checkpoint cannot be used")
 cohort = page.require(state.cohort, "There is no model, so there is no health direction")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from latent.inversion import PRESETS
-from ui import intake, page, resources, results, state, tuning, watch
+from ui import intake, page, resources, results, scroll, state, tuning, watch
 from ui.escaping import plain
 from ui.text import GLOSSARY
 from ui.wish import choose_my_photo
@@ -59,11 +59,13 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
 
 results.collect(portrait)
+scroll.follow()
 if portrait.job is not None:
-    if portrait.job.snapshot().active:
-        watch.watch(portrait.job, "Searching the code whose face comes closest to the photo", "Face drawn so far")
-        st.stop()
-    watch.outcome(portrait.job)
+    with st.container(key="progress"):
+        if portrait.job.snapshot().active:
+            watch.watch(portrait.job, "Searching the code whose face comes closest to the photo", "Face drawn so far")
+            st.stop()
+        watch.outcome(portrait.job)
 score = results.current(portrait, cohort)
 if score is None:
     if portrait.scored is portrait.aligned:
@@ -71,11 +73,8 @@ if score is None:
     st.stop()
 
 original = results.original(portrait, checkpoint)
-st.markdown("#### How well the code fits the photo")
-results.show_fit(score, original, cohort)
-st.space("small")
-st.markdown("#### What the model says of this code")
-results.show_risk(score, cohort, portrait.patient)
+with st.container(key="outcome"):
+    results.show_risk(score, cohort, portrait.patient)
 if st.button(
     "Move this face along the health direction",
     key="onward",
@@ -84,6 +83,12 @@ if st.button(
     on_click=choose_my_photo,
 ):
     st.switch_page("pages/health_direction.py")
+st.space("small")
+st.markdown("#### Where this score stands in the cohort")
+results.show_place(score, cohort)
+st.space("small")
+st.markdown("#### How well the code fits the photo")
+results.show_fit(score, original)
 st.space("small")
 st.markdown("#### A closer picture of this face")
 tuning.section(portrait, score, checkpoint, original, resources.generator_lock())

@@ -90,7 +90,7 @@ def _face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
         for index, dash in enumerate(theme.QUARTER_DASHES):
             if trace.line.color == theme.palette().quarters[index] and trace.line.width:
                 trace.line.dash = dash
-    theme.style_figure(figure, height=430)
+    theme.style_figure(figure, height=400)
     end = float(cohort.model.baseline.last_time)
     figure.update_xaxes(tickvals=round_times(end), range=[0, 1.1 * end])
     return figure
@@ -106,7 +106,7 @@ def _place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
     figure = risk_histogram(scores, score.log_hr, score.percentile, palette=plot_palette())
     for mark in figure.layout.annotations:
         mark.text, mark.y = "this face", 1.0
-    theme.style_figure(figure, height=430)
+    theme.style_figure(figure, height=260)
     figure.update_xaxes(title_text="Log-HR to the cohort's median")
     return figure
 

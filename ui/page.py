@@ -61,18 +61,31 @@ def _picker(label: str, key: str, names: Sequence[str], default: str, explanatio
     st.selectbox(trusted(label), names, key=key, help=trusted(explanation), persist_state="session")
 
 
-def masthead(kicker: str, title: str, lede: str) -> None:
-    """Title, one sentence, and what kind of data the page shows."""
+def masthead(kicker: str, title: str, lede: str, compact: bool = False) -> None:
+    """Title, one sentence, and what kind of data the page shows. compact: two lines, for a page that fits a screen."""
     gate.require_entry()
     theme.apply_style()
     theme.watch_mode()
+    if compact:
+        with st.container(key="masthead-compact", gap=None):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.title(title, anchor=False, width="content")
+                badges = st.container(horizontal=True, horizontal_alignment="right", width="stretch")
+            st.html(f'<p class="lh-lede">{html.escape(lede)}</p>')
+        with badges:
+            _badges()
+        return
     words, badges = st.columns([2, 3], vertical_alignment="center")
     words.html(f'<p class="lh-kicker">{html.escape(kicker)}</p>')
     st.title(plain(title), anchor=False)
     st.html(f'<p class="lh-lede">{html.escape(lede)}</p>')
     with badges, st.container(horizontal=True, horizontal_alignment="right"):
-        study = st.container(width="content")
-        st.badge("Research use only", icon=":material/info:", color="gray")
+        _badges()
+
+
+def _badges() -> None:
+    study = st.container(width="content")
+    st.badge("Research use only", icon=":material/info:", color="gray")
     with study:
         study_badge()  # opens the study: after the words
 

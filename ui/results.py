@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from pathlib import Path
@@ -11,12 +12,12 @@ import numpy as np
 import streamlit as st
 
 from survival.plots.labels import plain_figure
-from ui import figures, pictures
+from ui import figures, pictures, scroll
 from ui.escaping import plain
 from ui.jobs import Job
 from ui.page import facts, figure_row, heat_legend, note, picture
 from ui.state import SENTENCES, Portrait
-from ui.text import GLOSSARY, number, ordinal, plain_time, probability, ratio, signed
+from ui.text import GLOSSARY, number, ordinal, plain_time, probability, ratio, signed, times_hazard
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
@@ -51,12 +52,14 @@ def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: 
     portrait.forget_tuning()  # it was made for the code of the last score
     portrait.score, portrait.scored = None, face
     portrait.job = Job("inversion", work, guard, readable=SENTENCES, stopped=(Cancelled,)).start()
+    scroll.ask("progress")
 
 
 def collect(portrait: Portrait) -> None:
     """Take over the result of a job that is done."""
     if portrait.job is not None and portrait.job.snapshot().state == "done":
         portrait.score, portrait.job = portrait.job.result, None
+        scroll.ask("outcome")
 
 
 def current(portrait: Portrait, cohort: Cohort) -> Score | None:
@@ -97,10 +100,8 @@ def original(portrait: Portrait, checkpoint: Checkpoint) -> np.ndarray:
     return pixels_for(checkpoint, portrait.aligned)
 
 
-def show_fit(score: Score, original: np.ndarray, cohort: Cohort) -> None:
+def show_fit(score: Score, original: np.ndarray) -> None:
     """Original, reconstruction and difference, and how close they are. original: uint8 at the model's resolution."""
-    from study.score import share_closer
-
     inversion = score.inversion
     made = inversion.reconstruction
     side = made.shape[0]
@@ -125,46 +126,47 @@ def show_fit(score: Score, original: np.ndarray, cohort: Cohort) -> None:
             ("Identity distance", number(m["identity"], 2), "0 is identical", GLOSSARY["identity"]),
         ],
     )
-    share = share_closer(cohort.study, inversion)
+
+
+def fit_words(score: Score, cohort: Cohort) -> tuple[str, bool]:
+    """How this code's distance to its photo compares with the cohort's, in a sentence ("" where it cannot be told);
+    and whether the code has missed much of the face."""
+    from study.score import share_closer
+
+    share = share_closer(cohort.study, score.inversion)
     if share is None:
-        return
+        return "", False
     below = math.floor(100 * share)  # rounded down: 100 only where it is all of them
-    placed = f"{below} % of the cohort's photos are drawn more closely by their codes than this one is."
-    if share < POOR_FIT:
-        note(placed)
-    else:
-        st.warning(
-            f"{plain(placed)} The code has missed much of this face, and the score knows nothing but the code.",
-            icon=":material/warning:",
-        )
+    return (
+        f"{below} % of the cohort's photos are drawn more closely by their codes than this one is.",
+        share >= POOR_FIT,
+    )
 
 
 def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
-    """What the model says of the code, over the cohort."""
-    study, model = cohort.study, cohort.model
-    c = model.oof_c_
-    figure_row(
-        "risk",
-        [
-            ("Log-HR", signed(score.log_hr), "to the cohort's median", GLOSSARY["log-HR"]),
-            ("Hazard ratio", ratio(score.hr), "to the cohort's median", GLOSSARY["HR"]),
-            ("Percentile of risk", ordinal(score.percentile), "among out-of-fold scores", GLOSSARY["percentile"]),
-            *(
-                (
-                    f"Survival at {plain_time(t)} {study.time_unit}",
-                    probability(s),
-                    "for people with this score",
-                    GLOSSARY["survival"],
-                )
-                for t, s in score.survival_at.items()
-            ),
-        ],
-        columns=3,
-    )
-    note(
-        f"No interval is given for one face: the model's own measure of trust is its out-of-fold C over the cohort, "
-        f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
-    )
+    """What the model says of the code, over the cohort: in words, as figures beside the curve, and how far to trust
+    it."""
+    study = cohort.study
+    st.html(f'<p class="lh-verdict">{html.escape(verdict(score))}</p>')
+    fit, poor = fit_words(score, cohort)
+    if poor:
+        st.warning(
+            f"{plain(fit)} The code has missed much of this face, and the score knows nothing but the code.",
+            icon=":material/warning:",
+        )
+    left, right = st.columns([5, 6], gap="medium")
+    with left:
+        figure_row("risk", _tiles(score, study.time_unit), columns=2)
+        for sentence in score.risk.left_out:
+            note(sentence)
+        _trust(cohort)
+    with right:
+        st.markdown("**Survival of people with this score, over the cohort's quarters of risk**")
+        figure = figures.face_over_quarters(score, cohort)
+        st.plotly_chart(
+            plain_figure(figure), theme=None, alt="Survival curve of this face over the cohort's four quarters"
+        )
+        note("Quarters: Kaplan-Meier with 95 % bands, patients grouped by out-of-fold score.")
     if patient:
         st.info(plain(_in_cohort(cohort, patient)), icon=":material/group:")
     elif study.simulated:
@@ -173,19 +175,39 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
             "real person these figures show how the method works, and nothing about the person.",
             icon=":material/science:",
         )
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        st.markdown("**Survival of people with this score, over the cohort's quarters of risk**")
-        figure = figures.face_over_quarters(score, cohort)
-        st.plotly_chart(
-            plain_figure(figure), theme=None, alt="Survival curve of this face over the cohort's four quarters"
-        )
-        note("Quarters: Kaplan-Meier with 95 % bands, patients grouped by out-of-fold score.")
-    with right:
-        st.markdown("**Where this score stands in the cohort**")
-        figure = figures.place_in_cohort(score, cohort)
-        st.plotly_chart(plain_figure(figure), theme=None, alt="Histogram of the cohort's scores with this face marked")
-        note("Bars: the cohort's out-of-fold log hazard ratios.")
+    if fit and not poor:
+        note(fit)
+
+
+def verdict(score: Score) -> str:
+    """The result in a sentence: place among the cohort and hazard ratio."""
+    return f"{ordinal(score.percentile)} percentile of risk: {times_hazard(score.hr)}."
+
+
+def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
+    return [
+        ("Percentile of risk", ordinal(score.percentile), "among out-of-fold scores", GLOSSARY["percentile"]),
+        ("Hazard ratio", ratio(score.hr), f"to the median; log-HR {signed(score.log_hr)}", GLOSSARY["HR"]),
+        *(
+            (f"Survival at {plain_time(t)} {unit}", probability(s), "for people with this score", GLOSSARY["survival"])
+            for t, s in score.survival_at.items()
+        ),
+    ]
+
+
+def _trust(cohort: Cohort) -> None:
+    c = cohort.model.oof_c_
+    note(
+        f"No interval is given for one face: the model's own measure of trust is its out-of-fold C over the cohort, "
+        f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
+    )
+
+
+def show_place(score: Score, cohort: Cohort) -> None:
+    """Where the score stands among the cohort's."""
+    figure = figures.place_in_cohort(score, cohort)
+    st.plotly_chart(plain_figure(figure), theme=None, alt="Histogram of the cohort's scores with this face marked")
+    note("Bars: the cohort's out-of-fold log hazard ratios.")
 
 
 def _in_cohort(cohort: Cohort, patient: str) -> str:

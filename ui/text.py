@@ -82,9 +82,21 @@ def number(value: float, digits: int = 3) -> str:
     return "\u221e" if math.isinf(value) else f"{value:.{digits}f}".replace("-", MINUS)
 
 
+def times_hazard(hr: float) -> str:
+    """A hazard ratio to the cohort's median in words."""
+    shown = f"{hr:.0f}" if hr >= 9.95 else f"{hr:.1f}" if hr >= 0.95 else f"{hr:.2f}"
+    if shown == "1.0":
+        return "about the hazard of the typical patient of this cohort"
+    return f"{shown} times the hazard of the typical patient of this cohort"
+
+
 def ordinal(value: float) -> str:
-    """A percentile: 1st, 2nd, 43rd."""
+    """A percentile: 1st, 2nd, 43rd; never the 0th or the 100th."""
     whole = round(value)
+    if whole <= 0:
+        return f"<{THIN}1st"
+    if whole >= 100:
+        return f">{THIN}99th"
     ending = "th" if 10 <= whole % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
     return f"{whole}{ending}"
 

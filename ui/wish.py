@@ -51,10 +51,14 @@ def controls(cohort: Cohort) -> Wish | None:
     st.session_state.setdefault("face_source", UPLOADED if state.portrait().score is not None else PATIENT)
     st.session_state.setdefault("kind", next(iter(KINDS)))
     st.session_state.setdefault("band", next(iter(strips.BANDS)))
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         source = st.segmented_control(
             "Face", (UPLOADED, PATIENT, RANDOM), key="face_source", persist_state="session", required=True
         )
+        face = _face(source or PATIENT, cohort)
+        tuned = _tuned_toggle(cohort) if source == UPLOADED and face is not None else ""
+        how = st.popover(_how(), icon=":material/tune:")
+    with how:
         kind = st.segmented_control(
             "Direction",
             list(KINDS),
@@ -71,11 +75,22 @@ def controls(cohort: Cohort) -> Wish | None:
             required=True,
             help=strips.BAND_HELP,
         )
-    face = _face(source or PATIENT, cohort)
     if face is None:
+        _nothing_scored(cohort)
         return None
-    tuned = _tuned_toggle(cohort) if source == UPLOADED else ""
     return Wish(source or PATIENT, face, KINDS[kind or "Coefficients"], band or "All", cohort.stamp, tuned)
+
+
+def _how() -> str:
+    """The choices behind the button, in words."""
+    layers = str(st.session_state["band"])
+    return f"{st.session_state['kind']}, {layers.lower()} layers"
+
+
+def _nothing_scored(cohort: Cohort) -> None:
+    if not results.outdated(state.portrait(), cohort):
+        st.info("No photo has been scored with this study and checkpoint yet.", icon=":material/add_a_photo:")
+    st.page_link("pages/portrait.py", label="To the page Portrait", icon=":material/arrow_forward:")
 
 
 def _tuned_toggle(cohort: Cohort) -> str:
@@ -107,16 +122,11 @@ def _my_face(code: NDArray[np.float32]) -> str:
 def _face(source: str, cohort: Cohort) -> str | None:
     if source == UPLOADED:
         code = _my_code(cohort)
-        if code is not None:
-            return _my_face(code)
-        if not results.outdated(state.portrait(), cohort):
-            st.info("No photo has been scored with this study and checkpoint yet.", icon=":material/add_a_photo:")
-        st.page_link("pages/portrait.py", label="To the page Portrait", icon=":material/arrow_forward:")
-        return None
+        return None if code is None else _my_face(code)
     if source == PATIENT:
         patients = cohort.table["patient_id"].tolist()
-        return str(st.selectbox("Patient", patients, key="patient", persist_state="session", width=260))
-    seed = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", persist_state="session", width=260, help=RANDOM_HELP)
+        return str(st.selectbox("Patient", patients, key="patient", persist_state="session", width=150))
+    seed = st.number_input("Seed", 0, 2**31 - 1, 1, key="seed", persist_state="session", width=150, help=RANDOM_HELP)
     return str(int(seed))
 
 

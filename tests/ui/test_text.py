@@ -35,10 +35,28 @@ def test_numbers_for_people(written: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(1, "1st"), (2.2, "2nd"), (3, "3rd"), (11, "11th"), (12, "12th"), (43, "43rd"), (100, "100th")],
+    [
+        (1, "1st"),
+        (2.2, "2nd"),
+        (3, "3rd"),
+        (11, "11th"),
+        (12, "12th"),
+        (43, "43rd"),
+        (99, "99th"),
+        (100, ">\u200999th"),
+        (0.2, "<\u20091st"),
+    ],
 )
 def test_percentiles(value: float, expected: str) -> None:
     assert text.ordinal(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"), [(1.62, "1.6 times"), (0.38, "0.38 times"), (12.3, "12 times"), (1.02, "about the hazard")]
+)
+def test_hazard_ratios_in_words(ratio: float, expected: str) -> None:
+    assert text.times_hazard(ratio).startswith(expected)
+    assert text.times_hazard(ratio).endswith("of the typical patient of this cohort")
 
 
 def test_terms_are_explained() -> None:

@@ -47,7 +47,23 @@ function element(name, attributes, parent, text) {
 
 const signed = (value, digits) => (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(digits)
 const ratio = value => "\u00d7\u2009" + value.toFixed(value >= 9.995 ? 1 : value >= 0.9995 ? 2 : 3)
-const percent = value => value === null ? "\u2013" : (100 * value).toFixed(value > 0.0995 ? 0 : 1) + "\u2009%"
+const place = value => value < 0.5 ? "<\u20091" : value >= 99.5 ? ">\u200999" : value.toFixed(0) // a percentile
+function percent(value) { // a modelled probability is never written as 0 % or 100 %, as in the report
+  if (value === null) return "\u2013"
+  if (value < 0.01) return "<\u20091\u2009%"
+  if (value > 0.99) return ">\u200999\u2009%"
+  return (100 * value).toFixed(0) + "\u2009%"
+}
+
+// [first, last] of every run that is not 0.
+function spans(flags) {
+  const found = []
+  flags.forEach((flag, i) => {
+    if (flag && flags[i - 1]) found.at(-1)[1] = i
+    else if (flag) found.push([i, i])
+  })
+  return found
+}
 
 function heatColour(share) {
   const place = Math.min(share, 0.9999) * (HEAT_STOPS.length - 1)
@@ -65,8 +81,8 @@ class View {
     this.range = find("input")
     this.parts = {
       tag: find(".tag"), caption: find(".caption"), legend: find(".legend"), legendTop: find(".legend-top"),
-      ramp: find(".ramp"), numbers: find(".numbers"), curveTitle: find(".curve-title"), curve: find(".curve-plot"),
-      placeTitle: find(".place-title"), place: find(".place-plot"), label: find(".track-label"), ticks: find(".ticks"),
+      ramp: find(".ramp"), numbers: find(".numbers"), leftOut: find(".left-out"), curveTitle: find(".curve-title"), curve: find(".curve-plot"),
+      placeTitle: find(".place-title"), place: find(".place-plot"), label: find(".track-label"), ticks: find(".ticks"), outside: find(".outside"),
       play: find(".play"), reset: find(".reset"), compare: find(".compare"), difference: find(".difference"),
     }
     this.id = null
@@ -150,19 +166,29 @@ class View {
       span.textContent = header.track[key]
       return span
     }))
+    const last = header.log_hr.length - 1
+    parts.outside.replaceChildren(...spans(header.extrapolated).map(([from, to]) => {
+      const mark = document.createElement("i")
+      // Half a step to either side, on the way of the knob's centre, 10 px off the ends of the rail.
+      const at = index => `calc(10px + (100% - 20px) * ${Math.min(Math.max(index / last, 0), 1)})`
+      mark.style.left = from === 0 ? "0" : at(from - 0.5)
+      mark.style.right = to === last ? "0" : `calc(100% - ${at(to + 0.5)})`
+      return mark
+    }))
     parts.ticks.replaceChildren(...header.ticks.map(tick => {
       const span = document.createElement("span")
-      span.style.left = `${(100 * tick.index) / (header.log_hr.length - 1)}%`
+      span.style.left = `${(100 * tick.index) / last}%`
       span.textContent = tick.label
       span.className = tick.index === header.origin ? "origin" : tick.major ? "" : "minor"
       return span
     }))
     const rows = [
-      { key: "step", label: "Hazard ratio to this face's start", lead: true },
-      { key: "score", label: "Log-HR to the cohort's median" },
-      { key: "percentile", label: "Percentile of risk in the cohort" },
-      ...header.horizons.map((time, i) => ({ key: `s${i}`, label: `Survival at ${time} ${header.time_unit}` })),
+      { key: "step", label: "Hazard ratio to start", lead: true },
+      { key: "score", label: "Log-HR to median" },
+      { key: "percentile", label: "Percentile of risk" },
+      ...header.horizons.map((time, i) => ({ key: `s${i}`, label: `Survival, ${time} ${header.time_unit}` })),
     ]
+    parts.leftOut.textContent = header.left_out
     this.cells = {}
     parts.numbers.replaceChildren(...rows.map(row => {
       const box = document.createElement("div")
@@ -218,6 +244,7 @@ class View {
       element("text", { class: `cohort-label ${label.name}`, x: width - right + 8, y: label.at }, svg, label.text)
     })
     element("path", { class: "start-curve", d: path(header.curves[header.origin]) }, svg)
+    element("text", { class: "beyond-words", x: width, y: top + 14, "text-anchor": "end" }, svg, header.extrapolated_words)
     this.curve = element("path", { class: "this-curve" }, svg)
     this.paths = header.curves.map(path)
   }
@@ -273,21 +300,24 @@ class View {
     else this.context.drawImage(this.bitmaps[shown], 0, 0, size, size)
     const start = header.origin
     const step = Math.exp(header.log_hr[shown])
-    parts.tag.textContent = shown === start ? "start" : `HR ${ratio(step)}`
+    const beyond = header.extrapolated[shown] !== 0
+    const told = words => (beyond ? "extrapolated" : words)
+    this.root.classList.toggle("beyond", beyond)
+    parts.tag.textContent = (shown === start ? "start" : `HR ${ratio(step)}`) + (beyond ? ", extrapolated" : "")
     cells.step.big.textContent = ratio(step)
     cells.step.note.textContent = `log-HR ${signed(header.log_hr[shown], 2)}`
     cells.score.big.textContent = signed(header.score[shown], 2)
-    cells.score.note.textContent = `HR ${ratio(Math.exp(header.score[shown]))}, start ${signed(header.score[start], 2)}`
-    cells.percentile.big.textContent = header.percentile[shown].toFixed(0)
-    cells.percentile.note.textContent = `of 100, start ${header.percentile[start].toFixed(0)}`
+    cells.score.note.textContent = told(`start ${signed(header.score[start], 2)}`)
+    cells.percentile.big.textContent = place(header.percentile[shown])
+    cells.percentile.note.textContent = told(`of 100, start ${place(header.percentile[start])}`)
     header.horizons.forEach((_, i) => {
       cells[`s${i}`].big.textContent = percent(header.survival[shown][i])
-      cells[`s${i}`].note.textContent = `start ${percent(header.survival[start][i])}`
+      cells[`s${i}`].note.textContent = told(`start ${percent(header.survival[start][i])}`)
     })
     this.curve.setAttribute("d", this.paths[shown])
     this.marker.setAttribute("x1", this.markerAt[shown])
     this.marker.setAttribute("x2", this.markerAt[shown])
-    const spoken = `hazard ratio ${step.toFixed(2)} to the start, log hazard ratio ${header.score[shown].toFixed(2)} to the median, percentile ${header.percentile[shown].toFixed(0)}`
+    const spoken = `hazard ratio ${step.toFixed(2)} to the start, log hazard ratio ${header.score[shown].toFixed(2)} to the median, percentile ${place(header.percentile[shown])}${beyond ? ", extrapolated" : ""}`
     this.picture.setAttribute("aria-label", `${header.alt}; ${this.heat && !this.held ? "difference to the start; " : ""}${spoken}`)
     this.range.value = this.index
     this.range.setAttribute("aria-label", "Step along the health direction, as a hazard ratio to the start")
