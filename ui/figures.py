@@ -84,6 +84,7 @@ def _face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
         list(score.survival_at),
         list(score.survival_at.values()),
         outcome="Free of the event",
+        extrapolated=bool(score.risk.extrapolated),
         palette=plot_palette(),
     )
     for trace in figure.data:

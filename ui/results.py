@@ -148,6 +148,8 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
     it."""
     study = cohort.study
     st.html(f'<p class="lh-verdict">{html.escape(verdict(score))}</p>')
+    if score.risk.extrapolated:
+        st.warning(score.risk.extrapolation, title="Extrapolated", icon=":material/moving:")
     fit, poor = fit_words(score, cohort)
     if poor:
         st.warning(
@@ -185,11 +187,14 @@ def verdict(score: Score) -> str:
 
 
 def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
+    mark = "extrapolated; " if score.risk.extrapolated else ""
+    log_hr = f"{mark}to the median; log-HR {signed(score.log_hr)}"
+    basis = f"{mark}for people with this score"
     return [
-        ("Percentile of risk", ordinal(score.percentile), "among out-of-fold scores", GLOSSARY["percentile"]),
-        ("Hazard ratio", ratio(score.hr), f"to the median; log-HR {signed(score.log_hr)}", GLOSSARY["HR"]),
+        ("Percentile of risk", ordinal(score.percentile), f"{mark}among out-of-fold scores", GLOSSARY["percentile"]),
+        ("Hazard ratio", ratio(score.hr), log_hr, GLOSSARY["HR"]),
         *(
-            (f"Survival at {plain_time(t)} {unit}", probability(s), "for people with this score", GLOSSARY["survival"])
+            (f"Survival at {plain_time(t)} {unit}", probability(s), basis, GLOSSARY["survival"])
             for t, s in score.survival_at.items()
         ),
     ]

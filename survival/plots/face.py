@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from common.text import percent, probability
 from survival.curves import QUARTILE_NAMES, Curve
 from survival.plots.kaplan_meier import add_curve, survival_axes
 from survival.plots.style import GRID, Palette, finish
@@ -21,6 +22,7 @@ def face_survival(
     horizons: Sequence[float] = (),
     at_horizons: Sequence[float] = (),
     outcome: str = "Alive",
+    extrapolated: bool = False,
     palette: Palette | None = None,
     template: Any = None,
 ) -> go.Figure:
@@ -28,21 +30,23 @@ def face_survival(
 
     times, survival: (T,) the face's steps, nan cut off. quartiles: index 0 (lowest risk) to 3 -> Kaplan-Meier curve.
     horizons, at_horizons: times to mark, and the face's survival there (nan: beyond follow-up, not marked).
-    outcome: what those without an event are, for the axis.
+    outcome: what those without an event are, for the axis. extrapolated: the face's score lies outside the cohort's,
+    so its curve is dashed and named so.
     """
     palette = palette or Palette()
     figure = go.Figure()
     for index, curve in quartiles.items():
         add_curve(figure, curve, QUARTILE_NAMES[index], palette.groups[index], width=1.6)
     known = np.isfinite(survival)
+    name = "This face, extrapolated" if extrapolated else "This face"
     figure.add_trace(
         go.Scatter(
             x=times[known],
             y=100 * survival[known],
-            name="This face",
+            name=name,
             mode="lines",
-            line={"shape": "hv", "width": 4, "color": palette.face},
-            hovertemplate=f"%{{x:.1f}} {unit}: %{{y:.0f}} %<extra>This face</extra>",
+            line={"shape": "hv", "width": 4, "color": palette.face, "dash": "dash" if extrapolated else "solid"},
+            hovertemplate=f"%{{x:.1f}} {unit}: %{{y:.0f}} %<extra>{name}</extra>",
         )
     )
     for horizon, value in zip(horizons, at_horizons, strict=False):
@@ -59,7 +63,7 @@ def _mark_horizon(figure: go.Figure, horizon: float, value: float, palette: Pale
             x=[horizon],
             y=[100 * value],
             mode="markers+text",
-            text=[f"{100 * value:.0f} %"],
+            text=[probability(value)],
             textposition="top right",
             textfont={"size": 14, "color": palette.face},
             marker={"size": 9, "color": palette.face},
@@ -91,7 +95,7 @@ def risk_histogram(
     if log_hr is not None:
         text = f"This face: HR {np.exp(log_hr):.2f}"
         if percentile is not None:
-            text += f", higher than {percentile:.0f} % of patients"
+            text += f", higher than {percent(percentile / 100)} of patients"
         right = log_hr > float(np.median(cohort_log_hr))
         figure.add_vline(x=log_hr, line={"width": 3, "color": palette.face})
         figure.add_annotation(
