@@ -93,7 +93,7 @@ def test_portrait(page: Page, screenshots: Path) -> None:
     start.click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.get_by_text("Take away")).to_be_visible(timeout=SEARCH)
-    expect(page.locator("[data-testid=stMetric]").filter(has_text="Log-HR")).to_be_visible()
+    expect(page.locator("[data-testid=stMetric]").filter(has_text="Hazard ratio")).to_be_visible()
     expect(page.get_by_alt_text("Reconstruction from the code")).to_be_visible()
     for mode, palette in (("dark", theme.DARK), ("light", theme.LIGHT)):
         page.emulate_media(color_scheme=mode)  # type: ignore[arg-type]

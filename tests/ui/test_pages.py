@@ -120,7 +120,7 @@ def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest, places: Place
     finish(app, "portrait")
     assert not app.exception
     labels = [metric.label for metric in app.metric]
-    assert "Log-HR" in labels
+    assert labels[:2] == ["Percentile of risk", "Hazard ratio"], "the result comes first"
     assert "Percentile of risk" in labels
     assert [label for label in labels if label.startswith("Survival at")] == [
         f"Survival at {t:g} months" for t in places.study.model().horizons(places.study.horizons).carried
