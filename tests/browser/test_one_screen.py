@@ -116,7 +116,7 @@ def test_on_a_phone_face_and_slider_stay_while_the_figures_pass_under_them(page:
     before = page.locator(".scrubber").get_attribute("data-frame")
     shown["slider"].focus()
     shown["slider"].press("ArrowRight")
-    assert page.locator(".scrubber").get_attribute("data-frame") != before
+    expect(page.locator(".scrubber")).not_to_have_attribute("data-frame", before or "")
     assert_inside(page, shown, top=bar)
     scroll_to(page, 0)
     resize(page, 1280, 720)
