@@ -69,7 +69,7 @@ def masthead(kicker: str, title: str, lede: str, compact: bool = False) -> None:
     if compact:
         with st.container(key="masthead-compact", gap=None):
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.title(title, anchor=False, width="content")
+                st.title(plain(title), anchor=False, width="content")
                 badges = st.container(horizontal=True, horizontal_alignment="right", width="stretch")
             st.html(f'<p class="lh-lede">{html.escape(lede)}</p>')
         with badges:

@@ -149,7 +149,7 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
     study = cohort.study
     st.html(f'<p class="lh-verdict">{html.escape(verdict(score))}</p>')
     if score.risk.extrapolated:
-        st.warning(score.risk.extrapolation, title="Extrapolated", icon=":material/moving:")
+        st.warning(plain(score.risk.extrapolation), title="Extrapolated", icon=":material/moving:")
     fit, poor = fit_words(score, cohort)
     if poor:
         st.warning(

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from ui import results, state, strips, tuning
+from ui.escaping import plain
 from ui.text import GLOSSARY
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def controls(cohort: Cohort) -> Wish | None:
         )
         face = _face(source or PATIENT, cohort)
         tuned = _tuned_toggle(cohort) if source == UPLOADED and face is not None else ""
-        how = st.popover(_how(), icon=":material/tune:")
+        how = st.popover(plain(_how()), icon=":material/tune:")
     with how:
         kind = st.segmented_control(
             "Direction",
