@@ -6,16 +6,20 @@ normalised(e - rot90(m)) times max(2.0 |e|, 1.8 |m|), its centre the middle of t
 photo are filled by reflection, fading into a blur. Coordinates: a pixel's centre lies at its integer index.
 """
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from faces.covered import look
 from faces.errors import FaceError
-from faces.landmarks import Face
+from faces.flags import UNCERTAIN, Flag
+from faces.landmarks import CERTAIN_SCORE, Face, face_in_square
 from faces.photo import Photo
 from faces.quality import REFERENCE, Quality, measure
 from faces.regions import region_map
@@ -32,7 +36,8 @@ class AlignedFace:
 
     pixels uint8 (S, S, 3); quad float64 (4, 2): where its corners top left, bottom left, bottom right, top right lie
     in the photo; landmarks float32 (68, 2) and regions uint8 (S, S) in aligned pixels, None where no face was
-    detected; quality: measures and flags.
+    detected in it; quality: measures and flags; score: the detector's, None where it found no face; placed: whether a
+    person, and not the detector, says where the square is.
     """
 
     pixels: NDArray[np.uint8]
@@ -40,6 +45,17 @@ class AlignedFace:
     landmarks: NDArray[np.float32] | None
     regions: NDArray[np.uint8] | None
     quality: Quality
+    score: float | None = None
+    placed: bool = False
+
+    def with_flags(self, *flags: Flag) -> AlignedFace:
+        """The same face with these flags before its own."""
+        return replace(self, quality=replace(self.quality, flags=(*flags, *self.quality.flags)))
+
+    def without_flags(self, kind: str) -> AlignedFace:
+        """The same face without its flags of a kind."""
+        left = tuple(flag for flag in self.quality.flags if flag.kind != kind)
+        return replace(self, quality=replace(self.quality, flags=left))
 
 
 def align(photo: Photo, face: Face, size: int = 256) -> AlignedFace:
@@ -47,8 +63,21 @@ def align(photo: Photo, face: Face, size: int = 256) -> AlignedFace:
     quad = face_quad(face.landmarks)
     pixels = _extract(photo, quad, size)
     landmarks = to_aligned(face.landmarks, quad, size)
-    quality = _quality(photo, quad, pixels, (face.pose.yaw, face.pose.pitch, face.pose.roll))
-    return AlignedFace(pixels, quad, landmarks, region_map(landmarks, size), quality)
+    reference = pixels if size == REFERENCE else _extract(photo, quad, REFERENCE)
+    seen = look(reference, to_aligned(face.landmarks, quad, REFERENCE))
+    pose = (face.pose.yaw, face.pose.pitch, face.pose.roll)
+    quality = measure(reference, pose, _side(quad), outside(photo.pixels.shape, quad), seen)
+    aligned = AlignedFace(pixels, quad, landmarks, region_map(landmarks, size), quality, face.score)
+    return aligned if face.certain else aligned.with_flags(uncertain(face.score))
+
+
+def uncertain(score: float) -> Flag:
+    """The flag of a find that may not be a face."""
+    sentence = (
+        f"It is uncertain whether this is a face (the detector's score is {score:.2f}; clear portraits reach more than "
+        f"{CERTAIN_SCORE:g}): look at it, and confirm it or use another photo."
+    )
+    return Flag(UNCERTAIN, score, sentence)
 
 
 def align_by_hand(
@@ -69,7 +98,8 @@ def align_by_hand(
     turn = math.radians(angle)
     quad = _quad(np.array([x, y]), np.array([math.cos(turn), math.sin(turn)]) * side / 2)
     pixels = _extract(photo, quad, size)
-    return AlignedFace(pixels, quad, None, None, _quality(photo, quad, pixels, None))
+    reference = pixels if size == REFERENCE else _extract(photo, quad, REFERENCE)
+    return _placed(pixels, quad, reference, outside(photo.pixels.shape, quad))
 
 
 def already_aligned(photo: Photo, size: int = 256) -> AlignedFace:
@@ -80,7 +110,7 @@ def already_aligned(photo: Photo, size: int = 256) -> AlignedFace:
     x0, y0 = (width - side) // 2, (height - side) // 2
     square = photo.pixels[y0 : y0 + side, x0 : x0 + side]
     quad = np.array([[x0, y0], [x0, y0 + side], [x0 + side, y0 + side], [x0 + side, y0]], dtype=np.float64) - 0.5
-    return AlignedFace(resize(square, size), quad, None, None, measure(resize(square, REFERENCE), None, float(side)))
+    return _placed(resize(square, size), quad, resize(square, REFERENCE), (0.0, 0.0))
 
 
 def resize(pixels: NDArray[np.uint8], size: int | tuple[int, int]) -> NDArray[np.uint8]:
@@ -123,12 +153,18 @@ def outside(shape: tuple[int, ...], quad: NDArray[np.float64]) -> tuple[float, f
     return float(beyond.mean()), float(beyond[head].mean())
 
 
-def _quality(
-    photo: Photo, quad: NDArray[np.float64], pixels: NDArray[np.uint8], pose: tuple[float, float, float] | None
-) -> Quality:
-    """Measured at one size whatever the output's, so that the numbers can be compared."""
-    reference = pixels if pixels.shape[0] == REFERENCE else _extract(photo, quad, REFERENCE)
-    return measure(reference, pose, _side(quad), outside(photo.pixels.shape, quad))
+def _placed(
+    pixels: NDArray[np.uint8], quad: NDArray[np.float64], reference: NDArray[np.uint8], beyond: tuple[float, float]
+) -> AlignedFace:
+    """A square that a person placed, with what the detector finds in it. reference: the square at REFERENCE px."""
+    size, side = pixels.shape[0], _side(quad)
+    face = face_in_square(reference)
+    if face is None:
+        return AlignedFace(pixels, quad, None, None, measure(reference, None, side, beyond), None, True)
+    landmarks = ((face.landmarks + 0.5) * (size / REFERENCE) - 0.5).astype(np.float32)
+    pose = (face.pose.yaw, face.pose.pitch, face.pose.roll)
+    quality = measure(reference, pose, side, beyond, look(reference, face.landmarks))
+    return AlignedFace(pixels, quad, landmarks, region_map(landmarks, size), quality, face.score, True)
 
 
 def _quad(centre: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faces import flags as kinds
+from faces.covered import Seen
+from faces.flags import Flag
+
 REFERENCE = 256  # px: light is measured at this size
 SHARPNESS_SIZE = 128  # px: and sharpness at this, so that JPEG and sensor noise count little
 FACE = (0.25, 0.81, 0.25, 0.75)  # top, bottom, left, right of the face in the FFHQ square
@@ -23,25 +27,6 @@ YAW_MAX, PITCH_MAX, ROLL_MAX = 30.0, 25.0, 30.0  # degrees
 FACE_PX_MIN = 128.0  # px: side of the square in the photo
 HEAD_OUTSIDE_MAX = 0.04  # share of the head's ellipse
 
-# What a flag is about, in a word, by how its sentence begins or what it holds: for filters and counts.
-KINDS = {
-    "blurred": "The face is blurred",
-    "dark": "The face is very dark",
-    "overexposed": "The face is overexposed",
-    "flat light": "The face has hardly any contrast",
-    "no colour": "The photo has no colour",
-    "turned": "The face is turned",
-    "tilted": "The face is tilted",
-    "leaning": "The head leans",
-    "small": "The face is small",
-    "cut off": "of the head lies outside the photo",
-}
-
-
-def kind_of(flag: str) -> str:
-    """The word of KINDS for a flag's sentence, "other" for a sentence of another kind."""
-    return next((kind for kind, words in KINDS.items() if words in flag), "other")
-
 
 @dataclass(frozen=True)
 class Quality:
@@ -50,7 +35,7 @@ class Quality:
     sharpness: variance of the Laplacian of luma over its mean, times 1e4, at 128 px; exposure: mean luma of the face,
     0-1; contrast: its standard deviation, 0-1; yaw, pitch, roll: degrees (nan where no face was detected);
     face_px: side of the square in the photo; outside: share of the square that lies outside the photo;
-    flags: sentences for people, empty where all is well.
+    flags: empty where all is well; without a measured pose they say so.
     """
 
     sharpness: float
@@ -61,7 +46,7 @@ class Quality:
     roll: float
     face_px: float
     outside: float
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
 
 
 def measure(
@@ -69,11 +54,13 @@ def measure(
     pose: tuple[float, float, float] | None,
     face_px: float,
     outside: tuple[float, float] = (0.0, 0.0),
+    seen: Seen | None = None,
 ) -> Quality:
     """Quality of an aligned face.
 
     pixels uint8 (256, 256, 3); pose: yaw, pitch, roll in degrees; face_px: side of the square in the photo;
-    outside: share of the square, and of the head in it, that lies outside the photo.
+    outside: share of the square, and of the head in it, that lies outside the photo; seen: of mouth and eyes, where
+    there are landmarks.
     """
     if pixels.shape != (REFERENCE, REFERENCE, 3):
         raise ValueError(f"quality is measured at {REFERENCE} px, not on {pixels.shape}")
@@ -84,13 +71,15 @@ def measure(
     sharpness = _sharpness(pixels)
     exposure, contrast = float(luma.mean() / 255), float(luma.std() / 255)
     yaw, pitch, roll = pose or (float("nan"),) * 3
-    flags = (
+    flags = [
         *_light_flags(exposure, contrast, clipped, colour),
         *_geometry_flags(yaw, pitch, roll, face_px, outside[1]),
-    )
+        *_cover_flags(seen),
+    ]
     if sharpness < SHARPNESS_MIN and face_px >= FACE_PX_MIN and contrast >= CONTRAST_MIN:
-        flags = ("The face is blurred: fine signs are lost, so use a sharper photo.", *flags)
-    return Quality(sharpness, exposure, contrast, yaw, pitch, roll, face_px, outside[0], flags)
+        sentence = "The face is blurred: fine signs are lost, so use a sharper photo."
+        flags.insert(0, Flag(kinds.BLURRED, sharpness, sentence))
+    return Quality(sharpness, exposure, contrast, yaw, pitch, roll, face_px, outside[0], tuple(flags))
 
 
 def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -105,31 +94,54 @@ def _sharpness(pixels: NDArray[np.uint8]) -> float:
     return float(cv2.Laplacian(luma, cv2.CV_32F).var() / max(float(luma.mean()), 1.0) ** 2 * 1e4)
 
 
-def _light_flags(exposure: float, contrast: float, clipped: float, colour: float) -> list[str]:
+def _light_flags(exposure: float, contrast: float, clipped: float, colour: float) -> list[Flag]:
     flags = []
     if exposure < DARK_MEAN:
-        flags.append("The face is very dark: use a photo taken in more light.")
+        flags.append(Flag(kinds.DARK, exposure, "The face is very dark: use a photo taken in more light."))
     if clipped > BRIGHT_CLIPPED:
-        flags.append(f"The face is overexposed ({clipped:.0%} of it is pure white): use a photo with softer light.")
+        sentence = f"The face is overexposed ({clipped:.0%} of it is pure white): use a photo with softer light."
+        flags.append(Flag(kinds.OVEREXPOSED, clipped, sentence))
     elif contrast < CONTRAST_MIN and exposure >= DARK_MEAN:
-        flags.append("The face has hardly any contrast: use a photo without haze or backlight.")
+        sentence = "The face has hardly any contrast: use a photo without haze or backlight."
+        flags.append(Flag(kinds.FLAT, contrast, sentence))
     if colour < COLOUR_MIN:
-        flags.append("The photo has no colour: pallor and jaundice cannot be seen in it.")
+        flags.append(
+            Flag(kinds.COLOURLESS, colour, "The photo has no colour: pallor and jaundice cannot be seen in it.")
+        )
     return flags
 
 
-def _geometry_flags(yaw: float, pitch: float, roll: float, face_px: float, head_outside: float) -> list[str]:
-    """Comparisons with nan are false: without a detected face there is no flag about the pose."""
+def _geometry_flags(yaw: float, pitch: float, roll: float, face_px: float, head_outside: float) -> list[Flag]:
+    """Comparisons with nan are false."""
     flags = []
+    if np.isnan([yaw, pitch, roll]).any():
+        sentence = "The pose was not measured: no face was detected in the crop."
+        flags.append(Flag(kinds.UNMEASURED, float("nan"), sentence))
     if abs(yaw) > YAW_MAX:
-        flags.append(f"The face is turned {abs(yaw):.0f}° to the side: use a photo that faces the camera.")
+        sentence = f"The face is turned {abs(yaw):.0f}° to the side: use a photo that faces the camera."
+        flags.append(Flag(kinds.TURNED, abs(yaw), sentence))
     if abs(pitch) > PITCH_MAX:
         way = "up" if pitch > 0 else "down"
-        flags.append(f"The face is tilted {abs(pitch):.0f}° {way}: use a photo that faces the camera.")
+        sentence = f"The face is tilted {abs(pitch):.0f}° {way}: use a photo that faces the camera."
+        flags.append(Flag(kinds.TILTED, abs(pitch), sentence))
     if abs(roll) > ROLL_MAX:
-        flags.append(f"The head leans {abs(roll):.0f}° to one side: check that the crop is upright.")
+        sentence = f"The head leans {abs(roll):.0f}° to one side: check that the crop is upright."
+        flags.append(Flag(kinds.LEANING, abs(roll), sentence))
     if face_px < FACE_PX_MIN:
-        flags.append(f"The face is small (its crop is {face_px:.0f} px wide): use a closer or larger photo.")
+        sentence = f"The face is small (its crop is {face_px:.0f} px wide): use a closer or larger photo."
+        flags.append(Flag(kinds.SMALL, face_px, sentence))
     if head_outside > HEAD_OUTSIDE_MAX:
-        flags.append(f"{head_outside:.0%} of the head lies outside the photo and was filled in: use a wider photo.")
+        sentence = f"{head_outside:.0%} of the head lies outside the photo and was filled in: use a wider photo."
+        flags.append(Flag(kinds.CUT_OFF, head_outside, sentence))
+    return flags
+
+
+def _cover_flags(seen: Seen | None) -> list[Flag]:
+    flags = []
+    if seen is not None and seen.lower_covered:
+        sentence = "The lower face seems covered, as by a mask, a tube or a hand: use a photo that shows it."
+        flags.append(Flag(kinds.LOWER_COVERED, seen.mouth, sentence))
+    if seen is not None and seen.eyes_covered:
+        sentence = "The eyes seem covered or closed, as by a bar or sunglasses: use a photo that shows them."
+        flags.append(Flag(kinds.EYES_COVERED, seen.edges, sentence))
     return flags

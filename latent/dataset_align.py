@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from faces.align import align
 from faces.errors import FaceError, NoFaceError
-from faces.landmarks import detect_faces
+from faces.flags import SEVERAL, Flag, sentences
+from faces.landmarks import find_upright
 from faces.photo import load_photo
 from latent.console import Progress
 from latent.dataset_parts import AlignedPhoto, Parts
@@ -52,15 +53,30 @@ def _align(data: bytes, size: int) -> AlignedPhoto | str:
     """The largest face in a photo's bytes, or why there is none."""
     try:
         photo = load_photo(data)
-        faces = detect_faces(photo)
+        upright = find_upright(photo)
+        faces = upright.faces
         if not faces:
             raise NoFaceError("No face was found in the photo.")
-        face = align(photo, faces[0], size)
+        if not faces[0].certain:
+            raise NoFaceError("It is uncertain whether a face was found: the detector's score is low.")
+        face = align(upright.photo, faces[0], size)
     except FaceError as error:
         return str(error)
     measures = {f"quality_{name}": value for name, value in asdict(face.quality).items()}
-    flags = " ".join(face.quality.flags)
-    facts = {"faces_found": len(faces), **measures, "quality_score": faces[0].score, "quality_flags": flags}
+    flags = list(face.quality.flags)
+    if len(faces) > 1:
+        sentence = (
+            f"{len(faces)} faces were found in the photo and the largest was taken: check that it is the right one."
+        )
+        flags.append(Flag(SEVERAL, float(len(faces)), sentence))
+    facts = {
+        "faces_found": len(faces),
+        "quarters_turned": upright.quarters,
+        **measures,
+        "quality_score": faces[0].score,
+        "quality_flags": sentences(flags),
+        "quality_kinds": "; ".join(flag.kind for flag in flags),
+    }
     return AlignedPhoto(face.pixels, facts)
 
 

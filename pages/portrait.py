@@ -24,7 +24,7 @@ if portrait.photo is None:
     st.stop()
 
 page.section("2. Face")
-intake.choose_face(portrait)
+intake.choose_face(portrait, cohort, checkpoint)
 if portrait.aligned is None:
     st.stop()
 
@@ -48,7 +48,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         icon=":material/play_arrow:",
         on_click=results.start,
         args=(portrait, cohort, checkpoint, PRESETS[preset], resources.generator_lock()),
-        disabled=portrait.job is not None and portrait.job.snapshot().active,
+        disabled=not intake.confirmed(portrait) or (portrait.job is not None and portrait.job.snapshot().active),
     )
     st.button(
         "Remove photo and result",
@@ -66,6 +66,11 @@ if portrait.job is not None:
             watch.watch(portrait.job, "Searching the code whose face comes closest to the photo", "Face drawn so far")
             st.stop()
         watch.outcome(portrait.job)
+if (without := results.withheld(portrait)) is not None:
+    with st.container(key="outcome"):
+        st.warning(without.reason, title="No score for this picture", icon=":material/frame_person_off:")
+    results.show_fit(without, results.original(portrait, checkpoint))
+    st.stop()
 score = results.current(portrait, cohort)
 if score is None:
     if portrait.scored is portrait.aligned:

@@ -1,5 +1,5 @@
-"""python -m study VERB: intake, example, check, simulate, quality, embed, fit, cox, compare, choose, robustness,
-report, score. Exit codes as in common/command.py."""
+"""python -m study VERB: intake, example, check, simulate, quality, confirm, embed, fit, cox, compare, choose,
+robustness, report, score. Exit codes as in common/command.py."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ VERBS = {
     "check": "check a study: every problem by row, with what to do",
     "simulate": "make a study of simulated patients from rendered portraits",
     "quality": "align and measure every photo, with flags and thumbnails (resumes after a stop)",
+    "confirm": "confirm an uncertain find, or say which face of a photo is the patient's",
     "embed": "turn every photo of a study into a W+ code (resumes after a stop)",
     "fit": "fit the photo model and report how well it predicts, out of fold",
     "cox": "an unpenalised Cox regression on the clinical columns, with its tests",
@@ -27,12 +28,13 @@ VERBS = {
     "robustness": "how far scores move when only the photo changes: light, blur, crop and more (resumes after a stop)",
     "score": "score a photo, or a folder of photos, against a study",
 }
+MODULES = {"confirm": "study.face_choices"}  # of verbs that are not named after theirs
 REFUSALS = (StudyError, FaceError, LatentError, SurvivalError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code. A refusal is one sentence on stderr, never a traceback."""
-    verbs = {verb: (f"study.{verb}", summary) for verb, summary in VERBS.items()}
+    verbs = {verb: (MODULES.get(verb, f"study.{verb}"), summary) for verb, summary in VERBS.items()}
     return run_verb("study", "Cohorts: from photos and times to a risk.", verbs, REFUSALS, argv)
 
 

@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 
 from faces.align import resize
 from faces.errors import FaceError
-from faces.landmarks import detect_faces
-from faces.photo import Photo
-from faces.regions import region_map
 from study.console import Pace
 from study.errors import StudyError
+from study.face_choices import Choice, key_of, read_choices
 from study.files import read_limited, sha256_of, write_bytes
 from study.places import ALIGNED_PARTS as FOLDER
 from study.prepare import ALIGNED_SIZE, prepare
@@ -59,14 +57,19 @@ def aligned_photos(
     """
     from survival.errors import FitCancelled
 
-    digests = [sha256_of(path) for path in photos]
+    choices = read_choices(study.path)
+    plain = [sha256_of(path) for path in photos]
+    digests = [key_of(digest, choices) for digest in plain]
     known = dict(_read(study))
     new = list({digest: i for i, digest in reversed(list(enumerate(digests))) if digest not in known}.values())[::-1]
     pace = Pace()
     for start in range(0, len(new), BLOCK):
         if cancelled is not None and cancelled():
             raise FitCancelled("The alignment of the photos was stopped; finished photos are kept.")
-        block = {digests[i]: _align(photos[i], study.settings.aligned) for i in new[start : start + BLOCK]}
+        block = {
+            digests[i]: _align(photos[i], study.settings.aligned, choices.get(plain[i]))
+            for i in new[start : start + BLOCK]
+        }
         _write(study, block)
         known |= block
         done = min(start + BLOCK, len(new))
@@ -80,16 +83,13 @@ def aligned_photos(
     return AlignedPhotos(np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows]), state)
 
 
-def _align(path: Path, aligned: bool) -> Row:
+def _align(path: Path, aligned: bool, choice: Choice | None) -> Row:
     none = np.zeros((SIZE, SIZE), np.uint8)
     try:
-        face = prepare(path, aligned)
+        face = prepare(path, aligned, choice=choice)
     except FaceError:
         return np.zeros((SIZE, SIZE, 3), np.uint8), none, NO_FACE
     regions = face.regions
-    if regions is None:  # a photo that came aligned has no landmarks yet
-        found = detect_faces(Photo(face.pixels, path.name))
-        regions = region_map(found[0].landmarks, ALIGNED_SIZE) if found else None
     step = ALIGNED_SIZE // SIZE
     small = none if regions is None else np.ascontiguousarray(regions[step // 2 :: step, step // 2 :: step])
     return resize(face.pixels, SIZE), small, NO_REGIONS if regions is None else FINE

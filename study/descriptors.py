@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from faces.errors import FaceError
 from study.console import Pace
 from study.errors import StudyError
+from study.face_choices import Choice, key_of, read_choices
 from study.files import read_limited, sha256_of, write_bytes
 from study.places import DESCRIPTORS as FILE_NAME
 from study.prepare import prepare
@@ -43,7 +44,10 @@ def descriptors(
     """
     from survival.errors import FitCancelled
 
-    digests = [sha256_of(path) for path in photos]
+    choices = read_choices(study.path)
+    plain = [sha256_of(path) for path in photos]
+    chosen = [choices.get(digest) for digest in plain]
+    digests = [key_of(digest, choices) for digest in plain]
     known = _read(study)
     new = [i for i, digest in enumerate(digests) if digest not in known]
     pace = Pace()
@@ -51,7 +55,9 @@ def descriptors(
         if cancelled is not None and cancelled():
             raise FitCancelled("The description of the photos was stopped; finished photos are kept.")
         block = new[start : start + BLOCK]
-        for i, found in zip(block, _describe([photos[i] for i in block], study.settings.aligned, device), strict=True):
+        for i, found in zip(
+            block, _describe([(photos[i], chosen[i]) for i in block], study.settings.aligned, device), strict=True
+        ):
             known[digests[i]] = found
         _write(study, known)
         done = start + len(block)
@@ -60,16 +66,16 @@ def descriptors(
     return np.stack([known[digest] for digest in digests]) if digests else np.zeros((0, SIZE), np.float32)
 
 
-def _describe(paths: list[Path], aligned: bool, device: str) -> list[NDArray[np.float32]]:
+def _describe(photos: list[tuple[Path, Choice | None]], aligned: bool, device: str) -> list[NDArray[np.float32]]:
     import torch
 
     from faces.encoder import chips_from_aligned, load_face_encoder
 
-    out = [np.full(SIZE, np.nan, np.float32) for _ in paths]
+    out = [np.full(SIZE, np.nan, np.float32) for _ in photos]
     faces, places = [], []
-    for i, path in enumerate(paths):
+    for i, (path, choice) in enumerate(photos):
         try:
-            faces.append(prepare(path, aligned).pixels)
+            faces.append(prepare(path, aligned, choice=choice).pixels)
             places.append(i)
         except FaceError:
             continue  # nan says so; the caller knows whose photo it is

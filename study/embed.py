@@ -24,6 +24,7 @@ from study.embedding.parts import Shelf
 from study.embedding.record import record_of, study_preset
 from study.embedding.worker import BlockWorker, worker_spec
 from study.errors import StudyError
+from study.face_choices import choose_nearest
 from study.latents import Embedding
 from study.store import Study
 
@@ -66,13 +67,15 @@ def embed(
     Raises StudyError when the study has no photo or none could be used, or the inversion refuses.
     """
     record = study_record(study, checkpoint)
+    choose_nearest(study)
     shelf = Shelf(study.path, record)
     job = Job(study, record, shelf, on_progress, cancelled)
 
     def on_step(photos: int, progress: Progress) -> None:
         job.tell(photos * progress.step / max(progress.steps, 1), progress.image)
 
-    worker = BlockWorker(checkpoint, record, digest_table(shelf.digests()), on_step, cancelled)
+    known = digest_table(shelf.digests())
+    worker = BlockWorker(checkpoint, record, known, on_step, cancelled, shelf.choices)
     return _run(job, InProcess(worker), batch)
 
 
@@ -86,6 +89,7 @@ def embed_with(
 ) -> EmbedReport:
     """As `embed`, by the workers of an engine, which load the checkpoint from its folder themselves."""
     record = study_record(study, checkpoint)
+    choose_nearest(study)
     shelf = Shelf(study.path, record)
     with worker_spec(study, checkpoint.path, record, shelf) as make_worker:
         engine = make_engine(make_worker)

@@ -8,13 +8,13 @@ clinical covariates of the table.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from faces.flags import read_flags
 from study.clinical import entry_of
 from study.errors import StudyError
 from study.latents import AGAIN, by_patient
@@ -80,17 +80,11 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
-def flag_kind(sentence: str) -> str:
-    """A quality sentence without its measures and its advice: what photos with the same flaw have in common."""
-    words = re.sub(r"\([^)]*\)|[\d.,]+\s*(°|%|px)?", " ", sentence.partition(":")[0])
-    return re.sub(r"\s+", " ", words).strip().rstrip(".")
-
-
 def flag_table(flags: pd.Series) -> pd.DataFrame:
-    """(n photos, kinds) of 0 and 1 from the flags column of index.parquet (one sentence a line)."""
-    kinds = [{flag_kind(line) for line in str(text).splitlines() if line.strip()} for text in flags]
+    """(n photos, kinds) of 0 and 1 from the flags column of index.parquet."""
+    kinds = [{flag.kind for flag in read_flags(str(text))} for text in flags]
     names = sorted(set().union(*kinds)) if kinds else []
-    return pd.DataFrame({name: [float(name in found) for found in kinds] for name in names}, index=flags.index)
+    return pd.DataFrame({name: [float(name in present) for present in kinds] for name in names}, index=flags.index)
 
 
 def _clinical(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -23,10 +23,13 @@ from PIL import Image
 from common.command import path_argument
 from faces.align import resize
 from faces.errors import FaceError, NoFaceError
+from faces.flags import SEVERAL, UNCERTAIN, flags_text, read_flags
 from faces.photo import load_photo
 from faces.quality import Quality
 from study.errors import Findings, StudyError
+from study.face_choices import Choice, choose_nearest, read_choices
 from study.files import replacing, sha256_of
+from study.missing_photos import flag_counts, missing_photos
 from study.near_copies import fingerprint, near_copies
 from study.places import QUALITY as FILE_NAME
 from study.places import QUALITY_PARTS as PARTS
@@ -44,6 +47,7 @@ _SCHEMA = pa.schema(
     + [("fingerprint", pa.binary()), ("copy_of", pa.string()), ("thumbnail", pa.binary())]
 )
 MAX_ROWS = 5_000_000
+_ASKED = f"{SEVERAL}|{UNCERTAIN}"  # flags that are a question to a person
 _DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)
 Row = dict[str, Any]
 
@@ -58,12 +62,13 @@ class QualityReport:
     unusable: int = 0
 
 
-def _mark(study: Study) -> str:
+def _mark(study: Study, choice: Choice | None = None) -> str:
     """What else shapes a row besides the photo's bytes."""
-    return f"2 {'aligned' if study.settings.aligned else 'detected'}"
+    face = f" face {choice.face} {choice.how}" if choice is not None else ""
+    return f"3 {'aligned' if study.settings.aligned else 'detected'}{face}"
 
 
-def measure_photo(path: Path, aligned: bool) -> Row:
+def measure_photo(path: Path, aligned: bool, choice: Choice | None = None) -> Row:
     """Measures, flags (a line each) and thumbnail of one photo; `problem` and `reason` where it has no face."""
     row: Row = {**dict.fromkeys(MEASURES, float("nan")), **dict.fromkeys(("problem", "reason", "flags"), "")}
     row |= {"fingerprint": b"", "copy_of": "", "thumbnail": b""}
@@ -73,14 +78,14 @@ def measure_photo(path: Path, aligned: bool) -> Row:
         return row | {"problem": NO_PHOTO, "reason": str(error)}
     row["fingerprint"] = fingerprint(photo.pixels)
     try:
-        face = prepare(photo, aligned)
+        face = prepare(photo, aligned, choice=choice)
     except NoFaceError as error:
         row |= {"problem": NO_FACE, "reason": str(error), "thumbnail": _jpeg(_middle(photo.pixels))}
     except FaceError as error:
         row |= {"problem": NO_PHOTO, "reason": str(error)}
     else:
         row |= {name: float(getattr(face.quality, name)) for name in MEASURES}
-        row |= {"flags": "\n".join(face.quality.flags), "thumbnail": _jpeg(face.pixels)}
+        row |= {"flags": flags_text(face.quality.flags), "thumbnail": _jpeg(face.pixels)}
     return row
 
 
@@ -108,7 +113,7 @@ class _Known:
     """Where the row of each photo's bytes lies: file and place. Thumbnails stay on disk."""
 
     def __init__(self, study: Study) -> None:
-        self.folder, self.mark = study.path, _mark(study)
+        self.folder, self.study, self.choices = study.path, study, read_choices(study.path)
         self.places: dict[str, tuple[Path, int, int]] = {}
         self.prints: dict[str, bytes] = {}
         self._open: tuple[Path, int, list[Row]] | None = None
@@ -121,11 +126,15 @@ class _Known:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, ["photo_sha256", "mark", "fingerprint"]).to_pylist()
                 for i, row in enumerate(rows):
-                    if row["mark"] == self.mark:
+                    if row["mark"] == self.mark(row["photo_sha256"]):
                         self.places[row["photo_sha256"]] = (path, group, i)
                         self.prints[row["photo_sha256"]] = row["fingerprint"]
         except _DAMAGE:
             return  # made anew
+
+    def mark(self, digest: str) -> str:
+        """What a row of this photo is marked with, if it is of the face chosen today."""
+        return _mark(self.study, self.choices.get(digest))
 
     def put(self, rows: list[Row]) -> None:
         path = self.folder / PARTS / f"{rows[0]['photo_sha256'][:16]}-{len(rows)}.parquet"
@@ -144,7 +153,8 @@ def measure_study(study: Study, on_photo: Callable[[int, int], None] | None = No
     judge an exclusion, its photo must be seen. Raises StudyError where there is no photo or the disk refuses."""
     if not study.photos:
         raise StudyError(f"No patient of {study.name} has a photo, so there is nothing to look at.")
-    known, mark = _Known(study), _mark(study)
+    choose_nearest(study)
+    known = _Known(study)
     photos = [(patient, f.path) for patient, some in study.photo_files.items() for f in some]
     report = QualityReport(len(photos))
     waiting: list[Row] = []
@@ -156,8 +166,8 @@ def measure_study(study: Study, on_photo: Callable[[int, int], None] | None = No
         if digest in known.places or digest in fresh:
             report.kept += 1
         else:
-            row = measure_photo(path, study.settings.aligned)
-            waiting.append({"patient_id": patient, "photo_sha256": digest, "mark": mark, **row})
+            row = measure_photo(path, study.settings.aligned, known.choices.get(digest))
+            waiting.append({"patient_id": patient, "photo_sha256": digest, "mark": known.mark(digest), **row})
             fresh.add(digest)
             report.new += 1
         if len(waiting) == BLOCK:
@@ -211,7 +221,9 @@ def read_quality(study: Study) -> pd.DataFrame | None:
     except _DAMAGE as error:
         raise StudyError(f"{FILE_NAME} is damaged: delete it and look the photos over again.") from error
     table["place"] = np.arange(len(table))
-    kept = table["patient_id"].isin(study.photos.keys()) & (table["mark"] == _mark(study))
+    choices = read_choices(study.path)
+    wanted = table["photo_sha256"].map({digest: _mark(study, c) for digest, c in choices.items()}).fillna(_mark(study))
+    kept = table["patient_id"].isin(study.photos.keys()) & (table["mark"] == wanted)
     return table[kept].reset_index(drop=True)
 
 
@@ -247,6 +259,11 @@ def photo_findings(study: Study, table: pd.DataFrame, findings: Findings) -> Non
             f"{patient} has the same photo as {first[digest] if first[digest] != patient else 'another of theirs'}."
         )
         findings.warning(study.table_name, int(rows[patient]), message, "Check whose face it is.")
+    for patient, text in table.loc[table["flags"].str.contains(_ASKED, regex=True), ["patient_id", "flags"]].to_numpy():
+        for flag in read_flags(text):
+            if flag.kind in (SEVERAL, UNCERTAIN):
+                remedy = f"Confirm it on this page, or by `python -m study confirm STUDY {patient} --face NUMBER`."
+                findings.warning(study.table_name, int(rows[patient]), f"{patient}: {flag.sentence}", remedy)
     for patient, other in table.loc[table["copy_of"] != "", ["patient_id", "copy_of"]].to_numpy() if len(table) else ():
         message = f"the photo of {patient} looks like that of {other}."
         remedy = "Check whether one person is in the study twice."
@@ -260,6 +277,13 @@ def add_arguments(parser: Any) -> None:
 def run(args: Any) -> int:
     from study.console import progress_line
 
-    report = measure_study(Study.open(args.study), progress_line("photos"))
+    study = Study.open(args.study)
+    report = measure_study(study, progress_line("photos"))
     print(f"{report.new} photos looked over, {report.kept} were known; {report.unusable} cannot be used.")
+    table = read_quality(study)
+    if table is not None:
+        for kind, count in flag_counts(table).most_common():
+            print(f"  {count:6d}  {kind}")
+    for group in missing_photos(study, table):
+        print(group.sentence(study.time_unit))
     return 0

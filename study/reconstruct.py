@@ -13,9 +13,10 @@ from faces.errors import FaceError
 from latent.checkpoints import Checkpoint
 from latent.edit import synthesize
 from study.errors import StudyError
+from study.face_choices import read_choices
 from study.files import sha256_of
 from study.latents import AGAIN, INDEX, LATENTS, other_checkpoint, read_index, read_latents
-from study.prepare import pixels_for, prepare
+from study.prepare import pixels_for, prepare, target_size
 from study.store import Study
 
 MEASURES = {"perceptual": True, "identity": True, "psnr": False, "ssim": False}  # whether more is a larger error
@@ -99,6 +100,8 @@ def _pair(study: Study, checkpoint: Checkpoint, patient: str, picture: NDArray[n
         path = study.photo_path(patient)
         if sha256_of(path) != digest:
             return Pair(patient, picture, None, "The photo changed after it was embedded.")
-        return Pair(patient, picture, pixels_for(checkpoint, prepare(path, study.settings.aligned)))
+        choice = read_choices(study.path).get(digest)
+        face = prepare(path, study.settings.aligned, target_size(checkpoint), choice)
+        return Pair(patient, picture, pixels_for(checkpoint, face))
     except (FaceError, StudyError) as error:
         return Pair(patient, picture, None, str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from common.command import file_argument, path_argument
 from faces.align import AlignedFace
 from faces.errors import FaceError
+from faces.flags import Flag, sentences
 from faces.photo import EXTENSIONS, Photo
 from latent.checkpoints import Checkpoint
 from latent.inversion import Inversion, InversionSettings, Progress
@@ -25,15 +26,17 @@ from study.console import Pace, progress_line
 from study.embed import BATCH
 from study.embedding.record import encoder_sha256, study_preset
 from study.errors import StudyError
+from study.evidence import doubt, draws_faces, ground, implausibility_bound, no_figures
 from study.files import csv_text, safe_cell, write_text
 from study.models import fingerprint
-from study.prepare import invert_faces, prepare
+from study.prepare import invert_faces, prepare, target_size
 from study.store import Study
 
 if TYPE_CHECKING:
     from study.models import StudyModel
 
 MAX_PHOTOS = 100_000
+OTHER_DISTANCE, OTHER_ENCODER = "other distance", "other encoder"  # kinds of flags of a score
 OPENED_AT_MOST = 3  # times, where the model is replaced while it is read
 EXTRAPOLATED = "The score is {} than that of every patient of the cohort: hazard and survival are extrapolated."
 
@@ -65,12 +68,13 @@ class Risk:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """A photo's inversion, risk and quality flags (sentences). stamp: of the scorer that made it."""
+    """A photo's inversion, risk and flags. stamp: of the scorer that made it; ground: why it counts as a face."""
 
     inversion: Inversion
     risk: Risk
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
     stamp: str
+    ground: str = ""
 
     @property
     def log_hr(self) -> float:
@@ -92,6 +96,16 @@ class Score:
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(times, survival)."""
         return self.risk.times, self.risk.survival
+
+
+@dataclass(frozen=True, eq=False)
+class Withheld:
+    """A photo whose code is too far from any face to be scored: its inversion and flags, and the reason."""
+
+    inversion: Inversion
+    reason: str
+    flags: tuple[Flag, ...]
+    ground: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,17 +189,26 @@ class Scorer:
         settings: InversionSettings | None = None,
         on_step: Callable[[Progress], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> list[Score | Refused]:
+        confirmed: str = "",
+    ) -> list[Score | Withheld | Refused]:
         """Scores of aligned faces, inverted together. settings: None for the study's own preset, which the model knows.
+        confirmed: the words in which a person said that squares without a certain face show one; "" for none, which
+        refuses these.
 
         Raises latent.Cancelled when stopped.
         """
         settings = settings or study_preset(self.study)
-        results = invert_faces(self.checkpoint, faces, settings, on_step, cancelled)
-        return [
-            self.score_inversion(r, face) if isinstance(r, Inversion) else Refused(str(r))
-            for r, face in zip(results, faces, strict=True)
-        ]
+        doubts = [doubt(face) if not confirmed.strip() else "" for face in faces]
+        taken = [face for face, why in zip(faces, doubts, strict=True) if not why]
+        found = iter(invert_faces(self.checkpoint, taken, settings, on_step, cancelled) if taken else [])
+        results: list[Score | Withheld | Refused] = []
+        for face, why in zip(faces, doubts, strict=True):
+            inversion = why or next(found)
+            if isinstance(inversion, Inversion):
+                results.append(self.score_inversion(inversion, face, confirmed))
+            else:
+                results.append(Refused(str(inversion)))
+        return results
 
     def score(
         self,
@@ -193,31 +216,57 @@ class Scorer:
         settings: InversionSettings | None = None,
         on_step: Callable[[Progress], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        confirmed: str = "",
     ) -> Score:
         """The score of a photo, or of a face aligned before. Raises PhotoError, NoFaceError, StudyError, Cancelled."""
         if not isinstance(face, AlignedFace):
-            face = prepare(face, self.study.settings.aligned)
-        result = self.score_faces([face], settings, on_step, cancelled)[0]
-        if isinstance(result, Refused):
+            face = prepare(face, self.study.settings.aligned, target_size(self.checkpoint))
+        result = self.score_faces([face], settings, on_step, cancelled, confirmed)[0]
+        if not isinstance(result, Score):
             raise StudyError(result.reason)
         return result
 
-    def score_inversion(self, inversion: Inversion, face: AlignedFace) -> Score:
+    @cached_property
+    def _limits(self) -> tuple[float | None, str, str, bool]:
+        """Bound on the implausibility of codes, preset and perceptual distance that it holds for, and whether the
+        generator's average picture is taken for a face."""
+        bound, preset, distance = None, "", ""
+        if self.study.has_latents:
+            ws, index = self.study.latents(self.checkpoint.sha256)
+            names = set(index["perceptual_name"])
+            preset, distance = self.study.embedding.preset, names.pop() if len(names) == 1 else ""
+            bound = implausibility_bound(self.checkpoint, ws)
+        return bound, preset, distance, draws_faces(self.checkpoint)
+
+    def no_figures(self, inversion: Inversion) -> str:
+        """Why a code gets no figures, a sentence; "" where it does. The cohort's codes are compared with only where
+        they were searched with the same settings and perceptual distance."""
+        bound, preset, distance, draws = self._limits
+        alike = (inversion.settings.name, inversion.metrics["perceptual_name"]) == (preset, distance)
+        implausibility = float(inversion.metrics["plausibility"])
+        return no_figures(inversion.reconstruction, implausibility, bound if alike else None, draws)
+
+    def score_inversion(self, inversion: Inversion, face: AlignedFace, confirmed: str = "") -> Score | Withheld:
         """The score of a code that was searched before. Raises StudyError where it is of another checkpoint."""
         if inversion.checkpoint_sha256 != self.checkpoint.sha256:
             raise StudyError(f"This code was made with another checkpoint than {self.checkpoint.name}: score it again.")
+        flags, why = face.quality.flags + self._notes(inversion), self.no_figures(inversion)
+        if why:
+            return Withheld(inversion, why, flags, ground(face, confirmed))
         (risk,) = self.risks(inversion.ws[None])
-        return Score(inversion, risk, face.quality.flags + self._notes(inversion), self.stamp)
+        return Score(inversion, risk, flags, self.stamp, ground(face, confirmed))
 
-    def _notes(self, inversion: Inversion) -> tuple[str, ...]:
-        """Sentences where the code was not found in the way the cohort's codes were."""
+    def _notes(self, inversion: Inversion) -> tuple[Flag, ...]:
+        """Flags where the code was not found in the way the cohort's codes were."""
         notes = []
         used, cohorts = inversion.metrics["perceptual_name"], self.report.get("perceptual_name")
         if cohorts and used != cohorts:
-            notes.append(f"The code was found with {used}, the cohort's codes with {cohorts}: the score may be off.")
+            sentence = f"The code was found with {used}, the cohort's codes with {cohorts}: the score may be off."
+            notes.append(Flag(OTHER_DISTANCE, float("nan"), sentence))
         known = self.report.get("encoder_sha256")
         if known and known != encoder_sha256(self.checkpoint):
-            notes.append("The checkpoint's encoder changed since the cohort was embedded: the score may be off.")
+            sentence = "The checkpoint's encoder changed since the cohort was embedded: the score may be off."
+            notes.append(Flag(OTHER_ENCODER, float("nan"), sentence))
         return tuple(notes)
 
 
@@ -256,13 +305,16 @@ def score_files(
     paths: list[Path],
     batch: int = BATCH,
     on_progress: Callable[[float, int, float | None], None] | None = None,
-) -> Iterator[tuple[Path, Score | Refused]]:
+    confirmed: str = "",
+) -> Iterator[tuple[Path, Score | Withheld | Refused]]:
     """Scores photo files in batches of the size that embeds a cohort, in the order given; a photo that cannot be used
     yields its reason.
 
     on_progress : called at every step of a search with photos done (fractions of a batch included), photos in all and
     seconds left, None while unknown.
+    confirmed : as for `Scorer.score_faces`, of all of them.
     """
+    size = target_size(scorer.checkpoint)
     pace = Pace()
 
     def tell(done: float) -> None:
@@ -271,11 +323,11 @@ def score_files(
 
     tell(0.0)
     for start in range(0, len(paths), batch):
-        results: dict[Path, Score | Refused] = {}
+        results: dict[Path, Score | Withheld | Refused] = {}
         faces: dict[Path, AlignedFace] = {}
         for path in paths[start : start + batch]:
             try:
-                faces[path] = prepare(path, scorer.study.settings.aligned)
+                faces[path] = prepare(path, scorer.study.settings.aligned, size)
             except FaceError as error:
                 results[path] = Refused(str(error))
         if faces:
@@ -284,12 +336,13 @@ def score_files(
             def on_step(at: Progress, before: int = before, share: int = share) -> None:
                 tell(before + share * at.step / max(at.steps, 1))
 
-            results.update(zip(faces, scorer.score_faces(list(faces.values()), on_step=on_step), strict=True))
+            scores = scorer.score_faces(list(faces.values()), on_step=on_step, confirmed=confirmed)
+            results.update(zip(faces, scores, strict=True))
         tell(start + len(results))
         yield from ((path, results[path]) for path in paths[start : start + batch])
 
 
-def score_table(study: Study, results: list[tuple[Path, Score | Refused]]) -> pd.DataFrame:
+def score_table(study: Study, results: Sequence[tuple[Path, Score | Withheld | Refused]]) -> pd.DataFrame:
     """One row a photo, texts made safe for spreadsheets. Survival at the horizons that follow-up carries only."""
     unit = study.time_unit
     carried = {t for _, result in results if isinstance(result, Score) for t in result.risk.horizons}
@@ -299,19 +352,24 @@ def score_table(study: Study, results: list[tuple[Path, Score | Refused]]) -> pd
         if isinstance(result, Refused):
             rows.append({**row, "status": "refused", "reason": safe_cell(result.reason)})
             continue
-        risk, m = result.risk, result.inversion.metrics
-        row |= {"log_hr": round(risk.log_hr, 4), "hr": round(risk.hr, 4), "percentile": round(risk.percentile, 1)}
-        row |= {f"survival_{t:g}_{unit}": round(s, 4) for t, s in risk.horizons.items()}
-        row["extrapolated"] = {-1: "below the cohort", 1: "above the cohort"}.get(risk.extrapolated, "")
+        m = result.inversion.metrics
         row |= {
-            "quality": safe_cell("; ".join(result.flags)),
+            "quality": safe_cell(sentences(result.flags, "; ")),
+            "face": safe_cell(result.ground),
             "perceptual_distance": safe_cell(str(m["perceptual_name"])),
         }
         row |= {key: round(float(m[key]), 4) for key in ("perceptual", "psnr", "ssim", "identity")}
+        if isinstance(result, Withheld):
+            rows.append({**row, "status": "no figures", "reason": safe_cell(result.reason)})
+            continue
+        risk = result.risk
+        row |= {"log_hr": round(risk.log_hr, 4), "hr": round(risk.hr, 4), "percentile": round(risk.percentile, 1)}
+        row |= {f"survival_{t:g}_{unit}": round(s, 4) for t, s in risk.horizons.items()}
+        row["extrapolated"] = {-1: "below the cohort", 1: "above the cohort"}.get(risk.extrapolated, "")
         rows.append(row)
     names = ["photo", "status", "reason", "log_hr", "hr", "percentile"]
     names += [*(f"survival_{t:g}_{unit}" for t in study.horizons if t in carried), "extrapolated"]
-    names += ["quality", "perceptual_distance", "perceptual", "psnr", "ssim", "identity"]
+    names += ["quality", "face", "perceptual_distance", "perceptual", "psnr", "ssim", "identity"]
     return pd.DataFrame(rows, columns=names)
 
 
@@ -327,6 +385,12 @@ def add_arguments(parser: Any) -> None:
         help="folder or name under checkpoints/ (default: as in study.toml)",
     )
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--confirm",
+        metavar="WORDS",
+        default="",
+        help="say in words that photos in which the detector is not certain of a face show one; kept with their scores",
+    )
 
 
 def run(args: Any) -> int:
@@ -337,10 +401,14 @@ def run(args: Any) -> int:
     if args.out.is_dir():
         raise StudyError(f"--out {args.out} is a folder; give the name of a CSV file.")
     scorer = Scorer.open(study, study_checkpoint(study, args.checkpoint, args.device), args.model)
-    results = list(score_files(scorer, paths, on_progress=progress_line("photos")))
+    results = list(score_files(scorer, paths, on_progress=progress_line("photos"), confirmed=args.confirm))
     write_text(args.out, csv_text(score_table(study, results)))
     refused = sum(isinstance(r, Refused) for _, r in results)
-    print(f"{len(results) - refused} of {len(results)} photos scored, {refused} refused: {args.out}")
+    withheld = sum(isinstance(r, Withheld) for _, r in results)
+    without = f", {withheld} too far from a face for figures" if withheld else ""
+    print(
+        f"{len(results) - refused - withheld} of {len(results)} photos scored, {refused} refused{without}: {args.out}"
+    )
     scores = [result for _, result in results if isinstance(result, Score)]
     for sentence in scores[0].risk.left_out if scores else ():
         print(f"Survival: {sentence}")

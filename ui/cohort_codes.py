@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from faces.flags import read_flags, sentences
 from ui import page, pictures, resources, state
 from ui.cohort_files import Opened
 from ui.escaping import plain
@@ -122,7 +123,7 @@ def _cell(found: Opened, row: Mapping[Hashable, Any], called: dict[str, str], ur
         for kind, uri in zip(kinds, uris, strict=True)
     )
     told = [f"{name} {number(float(row[m]), DIGITS[m])}{' dB' if m == 'psnr' else ''}" for m, name in called.items()]
-    flags = " ".join([problem, *str(row["flags"]).splitlines()]).strip()
+    flags = " ".join([problem, sentences(read_flags(str(row["flags"])))]).strip()
     small = f"<small>{html.escape(flags)}</small>" if flags else ""
     return (
         f'<figure class="lh-trio"><div>{images}</div><figcaption><b>{html.escape(patient)}</b> '

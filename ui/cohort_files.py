@@ -55,15 +55,28 @@ def quality(found: Opened) -> pd.DataFrame | None:
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _quality(key: str, _found: Opened) -> pd.DataFrame | None:
-    from faces.quality import kind_of
+    from faces.flags import read_flags
     from study.quality import read_quality
 
     table = read_quality(_found.study)
     if table is not None:
-        told = {flags: tuple(kind_of(line) for line in flags.splitlines()) for flags in table["flags"].unique()}
-        kinds = [(p,) if p else told[f] for p, f in zip(table["problem"], table["flags"], strict=True)]
+        read = {text: tuple(flag.kind for flag in read_flags(text)) for text in table["flags"].unique()}
+        kinds = [(p,) if p else read[f] for p, f in zip(table["problem"], table["flags"], strict=True)]
         table["kinds"] = kinds
     return table
+
+
+def lost(found: Opened) -> tuple[str, ...]:
+    """Outcome of the patients whose photos are lost or flagged against that of the others, sentences."""
+    return _lost(found.key, found)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _lost(key: str, _found: Opened) -> tuple[str, ...]:
+    from study.missing_photos import missing_photos
+
+    groups = missing_photos(_found.study, quality(_found))
+    return tuple(group.sentence(_found.study.time_unit) for group in groups)
 
 
 def report(found: Opened) -> Findings:

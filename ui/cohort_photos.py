@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from faces.flags import read_flags, sentences
 from study.errors import StudyError
 from study.exclusions import MAX_REASON, exclude, include
 from ui import cohort_files as files
@@ -79,6 +80,8 @@ def _gallery(name: str) -> None:
     if part.empty:
         page.note("No photo is like this.")
     _thumbnails(found, part, picked)
+    for sentence in files.lost(found):
+        page.note(sentence)
     if found.study.simulated:
         page.note("Rendered portraits of simulated patients. Nobody in them exists.")
     _exclusion(found, picked, list(part["patient_id"]))
@@ -149,13 +152,13 @@ def _thumbnails(found: Opened, part: pd.DataFrame, picked: set[str]) -> None:
 def _picture(found: Opened, row: dict, data: bytes, out: bool, measure: str) -> str:
     flags = " · ".join(row["kinds"])
     told = html.escape(flags or "no flag")
-    sentences = html.escape(row["reason"] or row["flags"].replace("\n", " "), quote=True)
+    hint = html.escape(row["reason"] or sentences(read_flags(row["flags"])), quote=True)
     alt = html.escape(f"Photo of {found.kind} {row['patient_id']}: {flags or 'no flag'}", quote=True)
     source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
     image = f'<img src="{source}" alt="{alt}">' if data else '<div class="none">cannot be opened</div>'
     number = f"<em>{html.escape(measure)}</em>" if measure else ""
     return (
-        f'<figure class="lh-thumb{" out" if out else ""}{" flagged" if flags else ""}" title="{sentences}">{image}'
+        f'<figure class="lh-thumb{" out" if out else ""}{" flagged" if flags else ""}" title="{hint}">{image}'
         f"<figcaption>{told}{number}</figcaption></figure>"
     )
 
@@ -172,7 +175,7 @@ def _exclusion(found: Opened, picked: set[str], on_page: list[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         turn = st.session_state.setdefault("cohort-reason-turn", 0)
         st.text_input(
-            "Reason for leaving the marked patients out",
+            "Reason for leaving the marked patients out, or what their faces show",
             key=f"cohort-reason-{turn}",
             max_chars=MAX_REASON,
             placeholder="for example: face covered by a mask",
@@ -186,6 +189,17 @@ def _exclusion(found: Opened, picked: set[str], on_page: list[str]) -> None:
             on_click=_exclude,
             args=(found,),
             disabled=not picked,
+        )
+        st.button(
+            "Confirm the faces of the marked",
+            key="cohort-confirm",
+            icon=":material/how_to_reg:",
+            on_click=_confirm,
+            args=(found,),
+            disabled=not picked,
+            help="For photos with an uncertain find or several faces: you looked, and the face shown, the largest, is "
+            "the patient's. They are measured and embedded again. For another face of the photo: "
+            "`python -m study confirm STUDY PATIENT --face NUMBER`.",
         )
         st.button("Mark this page", key="cohort-mark", on_click=_mark, args=(found, on_page), type="tertiary")
         st.button("Unmark all", key="cohort-unmark", on_click=picked.clear, type="tertiary", disabled=not picked)
@@ -221,6 +235,22 @@ def _exclude(found: Opened) -> None:
         st.session_state[PROBLEM] = str(error)
         return
     st.session_state.setdefault(UNDO, {})[name] = tuple(fresh)
+    st.session_state["cohort-reason-turn"] += 1
+    picked.clear()
+
+
+def _confirm(found: Opened) -> None:
+    """A person looked at the marked patients' faces (runs before the page)."""
+    from study.face_choices import CONFIRMED, confirm
+
+    name = found.study.name
+    reason = str(st.session_state.get(f"cohort-reason-{st.session_state['cohort-reason-turn']}", "")).strip()
+    picked = st.session_state[PICKED][name]
+    try:
+        confirm(found.study, sorted(picked), reason or CONFIRMED)
+    except StudyError as error:
+        st.session_state[PROBLEM] = str(error)
+        return
     st.session_state["cohort-reason-turn"] += 1
     picked.clear()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from faces.align import AlignedFace
     from faces.landmarks import Face
     from faces.photo import Photo
+    from latent.checkpoints import Checkpoint
+    from study.store import Study
     from ui.resources import Cohort
     from ui.state import Portrait
 
@@ -49,7 +53,7 @@ def choose_photo(portrait: Portrait, cohort: Cohort) -> None:
         _examples(portrait, cohort)
     else:
         st.file_uploader(
-            "A portrait, looking this way",
+            "A portrait, facing the camera",
             EXTENSIONS,
             key=f"upload-{turn}",
             on_change=_offered,
@@ -92,7 +96,7 @@ def _examples(portrait: Portrait, cohort: Cohort) -> None:
     shown = patients[start : start + EXAMPLES_SHOWN]
     kind = "simulated patient" if cohort.study.simulated else "patient"
     for column, patient in zip(st.columns(EXAMPLES_SHOWN, gap="small"), shown, strict=False):
-        column.image(str(cohort.study.photo_path(patient)), width="stretch", alt=f"Portrait of {kind} {patient}")
+        column.image(_shown(cohort.study.photo_path(patient)), width="stretch", alt=f"Portrait of {kind} {patient}")
         column.button(
             plain(patient), key=f"example-{patient}", width="stretch", on_click=_example, args=(cohort.study, patient)
         )
@@ -101,28 +105,51 @@ def _examples(portrait: Portrait, cohort: Cohort) -> None:
         note("Rendered portraits of simulated patients of this study. Nobody in them exists.")
 
 
+@st.cache_data(show_spinner=False, max_entries=64)
+def _shown(path: Path) -> str | np.ndarray:
+    """A photo for st.image: the file's path, or its pixels where browsers do not show the format."""
+    if path.suffix.lower() not in (".heic", ".heif", ".tif", ".tiff"):
+        return str(path)
+    try:
+        return load_photo(path).pixels
+    except FaceError:
+        return np.full((64, 64, 3), 128, np.uint8)
+
+
 def _next_examples() -> None:
     st.session_state["example_page"] += 1
 
 
-def _example(study: object, patient: str) -> None:
-    _open(state.portrait(), lambda: load_photo(study.photo_path(patient)), patient)  # type: ignore[attr-defined]
+def _example(study: Study, patient: str) -> None:
+    from study.face_choices import confirmation
+
+    _open(state.portrait(), lambda: load_photo(study.photo_path(patient)), patient)
+    state.portrait().confirmed = confirmation(study, patient)
 
 
-def choose_face(portrait: Portrait) -> None:
+def choose_face(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint) -> None:
     """The photo with its faces beside the aligned face that will be inverted."""
-    from faces.landmarks import detect_faces
+    from faces.landmarks import find_upright
+    from study.prepare import sideways, target_size
 
     photo = portrait.photo
     if photo is None:
         return
     if portrait.faces is None:
         with st.spinner("Looking for faces"):
-            portrait.faces = detect_faces(photo)
+            upright = find_upright(photo)
+            portrait.photo, portrait.faces = upright.photo, upright.faces
+            photo = upright.photo
+            portrait.note = sideways(upright.quarters) if upright.quarters else ""
+    if portrait.note:
+        st.info(portrait.note, icon=":material/screen_rotation:")
+    aligned, size = cohort.study.settings.aligned, target_size(checkpoint)
     left, right = st.columns([5, 4], gap="large")
     with left:
         options = (FOUND, BY_HAND, ALIGNED) if portrait.faces else (BY_HAND, ALIGNED)
-        if not portrait.faces:
+        if aligned:
+            options = (ALIGNED, *(option for option in options if option != ALIGNED))
+        elif not portrait.faces:
             st.warning(
                 "No face was found in this photo. Place the square on the face by hand.",
                 icon=":material/frame_person_off:",
@@ -136,25 +163,71 @@ def choose_face(portrait: Portrait) -> None:
             help="The generator expects the square that its training photos were cut to. Choose “Already aligned” only "
             "for a photo that is that square.",
         )
+        if (mode == ALIGNED) != aligned:
+            st.warning(_mismatch(aligned), icon=":material/crop:")
         cut = {FOUND: _found, BY_HAND: _by_hand, ALIGNED: _whole}[mode or options[0]]
         try:
-            cut(portrait)
+            cut(portrait, size)
         except FaceError as error:
             portrait.aligned = None
             st.error(plain(error))
     with right:
         if portrait.aligned is not None:
             _aligned_face(portrait.aligned)
+            _confirm(portrait)
+
+
+def _mismatch(aligned: bool) -> str:
+    """What is said of a crop that is not like those of the cohort's codes."""
+    if aligned:
+        return (
+            "The cohort's photos came as aligned squares and were embedded as they are. A square that is cut here may "
+            "be framed in another way, which moves the score: offer the photo aligned like the cohort's if you can."
+        )
+    return (
+        "The cohort's faces were found and cut here. A photo that is taken as it is may be framed in another way, "
+        "which moves the score."
+    )
+
+
+def confirmed(portrait: Portrait) -> bool:
+    """Whether the square may be scored: the detector is certain of it, or the person confirmed it in words."""
+    from study.evidence import doubt
+
+    return portrait.aligned is not None and (not doubt(portrait.aligned) or bool(portrait.confirmed.strip()))
+
+
+def _confirm(portrait: Portrait) -> None:
+    """Where the detector is not certain of a face: the warning, and a place for the person's words."""
+    from study.evidence import MAX_WORDS, doubt
+
+    assert portrait.aligned is not None
+    warning = doubt(portrait.aligned)
+    if not warning:
+        return
+    st.warning(warning, title="Is this a face?", icon=":material/frame_person_off:")
+    tag = sha256(np.ascontiguousarray(portrait.aligned.pixels).tobytes()).hexdigest()[:12]
+    words = st.text_input(
+        "Say in your words what the square shows, to score it all the same",
+        value=portrait.confirmed,
+        key=f"confirmed-{tag}",
+        max_chars=MAX_WORDS,
+        placeholder="for example: a face in profile, eyes and mouth are visible",
+        help="Your words are kept with the score. Without them, what may not be a face is not scored.",
+    )
+    portrait.confirmed = (words or "").strip()
 
 
 def _keep(portrait: Portrait, crop: tuple[object, ...], make: Callable[[], AlignedFace]) -> AlignedFace:
     """Cut only when the crop changed: results belong to one aligned face."""
     if portrait.aligned is None or portrait.crop != crop:
+        if portrait.crop:  # words were about another square
+            portrait.confirmed = ""
         portrait.aligned, portrait.crop = make(), crop
     return portrait.aligned
 
 
-def _found(portrait: Portrait) -> None:
+def _found(portrait: Portrait, size: int) -> None:
     from faces.align import align
 
     photo, faces = portrait.photo, portrait.faces or []
@@ -172,7 +245,7 @@ def _found(portrait: Portrait) -> None:
             help="Numbered by size, the largest first.",
         )
         chosen = labels.index(label or labels[0])
-    _keep(portrait, (FOUND, chosen), lambda: align(photo, faces[chosen]))
+    _keep(portrait, (FOUND, chosen, size), lambda: align(photo, faces[chosen], size))
     numbered = pictures.number_faces(photo.pixels, [face.box for face in faces], chosen)
     st.image(numbered, width=PHOTO_WIDTH, alt=f"The photo with {len(faces)} numbered faces, number {chosen + 1} chosen")
 
@@ -181,7 +254,7 @@ def _face_label(index: int, face: Face) -> str:
     return f"{index + 1} ({face.box[2] - face.box[0]:.0f} px)"
 
 
-def _by_hand(portrait: Portrait) -> None:
+def _by_hand(portrait: Portrait, size: int) -> None:
     from faces.align import align_by_hand
 
     photo = portrait.photo
@@ -194,7 +267,8 @@ def _by_hand(portrait: Portrait) -> None:
     longest = max(height, width)
     side = across.slider("Side of the square (px)", 16, 2 * longest, round(0.8 * min(height, width)), key=f"side-{tag}")
     angle = down.slider("Turn, clockwise (degrees)", -180, 180, 0, key=f"angle-{tag}")
-    face = _keep(portrait, (BY_HAND, x, y, side, angle), lambda: align_by_hand(photo, (x, y), side, angle))
+    crop = (BY_HAND, x, y, side, angle, size)
+    face = _keep(portrait, crop, lambda: align_by_hand(photo, (x, y), side, angle, size))
     st.image(
         pictures.outline_square(photo.pixels, face.quad),
         width=PHOTO_WIDTH,
@@ -203,12 +277,12 @@ def _by_hand(portrait: Portrait) -> None:
     note("Eyes level, a little above the middle; the square about twice as wide as the face.")
 
 
-def _whole(portrait: Portrait) -> None:
+def _whole(portrait: Portrait, size: int) -> None:
     from faces.align import already_aligned
 
     photo = portrait.photo
     assert photo is not None
-    face = _keep(portrait, (ALIGNED,), lambda: already_aligned(photo))
+    face = _keep(portrait, (ALIGNED, size), lambda: already_aligned(photo, size))
     st.image(pictures.outline_square(photo.pixels, face.quad), width=PHOTO_WIDTH, alt="The photo, taken as it is")
 
 

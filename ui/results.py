@@ -22,7 +22,7 @@ from ui.text import GLOSSARY, number, ordinal, plain_time, probability, ratio, s
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
     from latent.inversion import InversionSettings
-    from study.score import Score
+    from study.score import Score, Withheld
     from ui.jobs import Reporter
     from ui.resources import Cohort
 
@@ -33,6 +33,8 @@ POOR_FIT = 0.95  # share of the cohort that is drawn more closely, from which on
 def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: InversionSettings, guard: Any) -> None:
     """Begin to invert and score the portrait's aligned face in the background."""
     from latent.errors import Cancelled
+    from study.errors import StudyError
+    from study.score import Refused
 
     face = portrait.aligned
     if face is None:
@@ -40,17 +42,22 @@ def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: 
     if portrait.job is not None:
         portrait.job.cancel()
 
-    def work(report: Reporter) -> Score:
+    confirmed = portrait.confirmed
+
+    def work(report: Reporter) -> Score | Withheld:
         def on_step(step: Any) -> None:
             losses = {LOSS_NAME: step.losses["total"]}
             fraction = step.step / max(step.steps, 1)
             report(fraction, f"Step {step.step} of {step.steps}", step.seconds_left, step.image, losses)
 
         report(0.0, "Opening the networks")
-        return cohort.scorer.score(face, settings, on_step, report.cancelled)
+        (result,) = cohort.scorer.score_faces([face], settings, on_step, report.cancelled, confirmed)
+        if isinstance(result, Refused):
+            raise StudyError(result.reason)
+        return result
 
     portrait.forget_tuning()  # it was made for the code of the last score
-    portrait.score, portrait.scored = None, face
+    portrait.score, portrait.withheld, portrait.scored = None, None, face
     portrait.job = Job("inversion", work, guard, readable=SENTENCES, stopped=(Cancelled,)).start()
     scroll.ask("progress")
 
@@ -58,8 +65,17 @@ def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: 
 def collect(portrait: Portrait) -> None:
     """Take over the result of a job that is done."""
     if portrait.job is not None and portrait.job.snapshot().state == "done":
-        portrait.score, portrait.job = portrait.job.result, None
+        _take(portrait, portrait.job.result)
+        portrait.job = None
         scroll.ask("outcome")
+
+
+def _take(portrait: Portrait, result: Score | Withheld | None) -> None:
+    """What became of the face: its score, or why it has none."""
+    from study.score import Score
+
+    portrait.score = result if isinstance(result, Score) else None
+    portrait.withheld = None if result is None or isinstance(result, Score) else result
 
 
 def current(portrait: Portrait, cohort: Cohort) -> Score | None:
@@ -89,7 +105,7 @@ def outdated(portrait: Portrait, cohort: Cohort) -> bool:
 def again(portrait: Portrait, cohort: Cohort) -> None:
     """Score the portrait's code by the model on screen (runs before the page)."""
     if portrait.score is not None and portrait.scored is not None:
-        portrait.score = cohort.scorer.score_inversion(portrait.score.inversion, portrait.scored)
+        _take(portrait, cohort.scorer.score_inversion(portrait.score.inversion, portrait.scored, portrait.confirmed))
 
 
 def original(portrait: Portrait, checkpoint: Checkpoint) -> np.ndarray:
@@ -100,7 +116,12 @@ def original(portrait: Portrait, checkpoint: Checkpoint) -> np.ndarray:
     return pixels_for(checkpoint, portrait.aligned)
 
 
-def show_fit(score: Score, original: np.ndarray) -> None:
+def withheld(portrait: Portrait) -> Withheld | None:
+    """Why the face on screen has no figures, where its code is too far from a face."""
+    return portrait.withheld if portrait.scored is portrait.aligned else None
+
+
+def show_fit(score: Score | Withheld, original: np.ndarray) -> None:
     """Original, reconstruction and difference, and how close they are. original: uint8 at the model's resolution."""
     inversion = score.inversion
     made = inversion.reconstruction
@@ -267,7 +288,8 @@ def as_record(score: Score, cohort: Cohort, checkpoint: Checkpoint) -> dict[str,
         "survival_left_out": list(score.risk.left_out),
         "extrapolated": score.risk.extrapolation,
         "curve": {"time": np.asarray(times).tolist(), "survival": [_plain(s) for s in np.asarray(curve)]},
-        "quality_flags": list(score.flags),
+        "quality_flags": [{"kind": f.kind, "value": _plain(f.value), "sentence": f.sentence} for f in score.flags],
+        "face": score.ground,
         "inversion": {"metrics": metrics, "settings": score.inversion.settings.as_dict()},
         "seconds": score.inversion.seconds,
         "notice": "Research use only. Association, not cause.",

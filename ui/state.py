@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
     from latent.edit import EditState
     from latent.pivotal import Pivotal
-    from study.score import Score
+    from study.score import Score, Withheld
     from ui.jobs import Job
     from ui.strips import Shown
     from ui.wish import Wish
@@ -37,19 +37,23 @@ class Portrait:
     """The photo a session works on, and what became of it.
 
     patient: id where the photo is one of the study's, else "". problem: why the last offered photo was refused.
-    crop: what `aligned` was cut with. scored: the face that `score` belongs to.
+    note: what was done to it, for the person. crop: what `aligned` was cut with. confirmed: the words in which the
+    person said that an uncertain square shows a face. scored: the face that `score`, or `withheld`, belongs to.
     tuning: a generator tuned to the scored face, for display.
     """
 
     photo: Photo | None = None
     patient: str = ""
     problem: str = ""
+    note: str = ""
+    confirmed: str = ""
     faces: list[Face] | None = None
     crop: tuple[Any, ...] = ()
     aligned: AlignedFace | None = None
-    job: Job[Score] | None = None
+    job: Job[Score | Withheld] | None = None
     scored: AlignedFace | None = None
     score: Score | None = None
+    withheld: Withheld | None = None
     tuning_job: Job[Pivotal] | None = None
     tuning: Pivotal | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from common.parsing import json_value
 from study.embedding.record import fingerprint
 from study.errors import StudyError
+from study.face_choices import chosen_face, read_choices
 from study.files import write_bytes
 from study.latents import INDEX_COLUMNS, Embedding, Latents, has_latents, read_latents, stream_latents
 from study.places import EMBEDDING_PARTS as PARTS
@@ -50,6 +51,7 @@ class Shelf:
 
     def __init__(self, folder: Path, record: Embedding) -> None:
         self.folder, self.record, self.mark = folder, record, fingerprint(record)
+        self.choices = read_choices(folder)
         self._files: list[Path] = []
         self._old: Latents | None = None
         self._places: dict[bytes, Place] = {}
@@ -59,7 +61,7 @@ class Shelf:
                 rows, _ = _read(path, self.mark)
             except _DAMAGE:
                 continue  # damaged, or of other settings: made anew
-            self._take(path, [row["photo_sha256"] for row in rows])
+            self._take(path, self._wanted(rows))
 
     def _take_latents(self) -> None:
         if not has_latents(self.folder):
@@ -70,13 +72,18 @@ class Shelf:
             return  # damaged: made anew
         if fingerprint(old) == self.mark:
             self._old = latents
-            digests = latents.index["photo_sha256"]
-            self._places = {bytes.fromhex(digest): (-1, row) for row, digest in enumerate(digests)}
+            wanted = self._wanted(latents.index[["photo_sha256", "flags"]].to_dict("records"))
+            self._places = {bytes.fromhex(digest): (-1, row) for digest, row in wanted}
 
-    def _take(self, path: Path, digests: Sequence[str]) -> None:
+    def _wanted(self, rows: Sequence[Mapping[Any, Any]]) -> list[tuple[str, int]]:
+        """(sha256 of the photo, row) of the codes that are of the face chosen today."""
+        chosen = [(str(row["photo_sha256"]), number, chosen_face(row["flags"])) for number, row in enumerate(rows)]
+        return [(d, number) for d, number, face in chosen if face == (self.choices[d].face if d in self.choices else 1)]
+
+    def _take(self, path: Path, digests: Sequence[tuple[str, int]]) -> None:
         self._files.append(path)
         number = len(self._files) - 1
-        self._places |= {bytes.fromhex(digest): (number, row) for row, digest in enumerate(digests)}
+        self._places |= {bytes.fromhex(digest): (number, row) for digest, row in digests}
 
     def __contains__(self, digest: str) -> bool:
         return bytes.fromhex(digest) in self._places
@@ -91,7 +98,7 @@ class Shelf:
         name = sha256("".join([self.mark, *digests]).encode()).hexdigest()[:16]
         path = self.folder / PARTS / name[:2] / f"{name}.npz"
         write_bytes(path, part)
-        self._take(path, digests)
+        self._take(path, list(zip(digests, range(len(digests)), strict=True)))
 
     def assemble(self, photos: Sequence[tuple[str, str]], digests: Sequence[str]) -> Embedding:
         """latents.npy and index.parquet of these (patient, path), in this order, from the codes of these digests.

@@ -8,10 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from faces.flags import Flag, flags_text
 from latent.checkpoints import Checkpoint
 from latent.inversion import PRESETS, Inversion, InversionSettings
 from latent.perceptual import load_perceptual
 from study.latents import INDEX_COLUMNS, Embedding
+from study.prepare import ALIGNED_SIZE, target_size
 from study.store import Study
 
 
@@ -28,11 +30,13 @@ def encoder_sha256(checkpoint: Checkpoint) -> str:
 def record_of(checkpoint: Checkpoint, settings: InversionSettings, preset: str, aligned: bool) -> Embedding:
     """The record of codes that this checkpoint gives on this machine."""
     # The perceptual distance is the one this machine has, and shapes the codes: it belongs to the record.
-    extra = {
+    extra: dict[str, Any] = {
         "aligned": aligned,
         "perceptual_name": load_perceptual(checkpoint.device).name,
         "encoder_sha256": encoder_sha256(checkpoint),
     }
+    if (size := target_size(checkpoint)) != ALIGNED_SIZE:
+        extra["aligned_px"] = size  # absent where it is the usual size, so that earlier codes stay valid
     shape = (checkpoint.num_ws, checkpoint.w_dim)
     return Embedding(checkpoint.name, checkpoint.sha256, preset, *shape, settings={**settings.as_dict(), **extra})
 
@@ -48,9 +52,9 @@ def fingerprint(record: Embedding) -> str:
     return sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
 
 
-def index_row(patient: str, photo: Path, digest: str, inversion: Inversion, flags: tuple[str, ...]) -> dict[str, Any]:
+def index_row(patient: str, photo: Path, digest: str, inversion: Inversion, flags: tuple[Flag, ...]) -> dict[str, Any]:
     """One row of index.parquet."""
     m = inversion.metrics
-    values = (patient, photo.stem, digest, inversion.checkpoint_sha256, str(m["perceptual_name"]), "\n".join(flags))
+    values = (patient, photo.stem, digest, inversion.checkpoint_sha256, str(m["perceptual_name"]), flags_text(flags))
     numbers = (*(float(m[key]) for key in ("perceptual", "psnr", "ssim", "identity")), float(inversion.seconds))
     return dict(zip(INDEX_COLUMNS, (*values, *numbers), strict=True))

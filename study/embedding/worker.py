@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,10 @@ from study.embedding.blocks import Block, BlockResult, Cancel, Outcome, digest_t
 from study.embedding.parts import PARTS, Shelf
 from study.embedding.record import fingerprint, index_row, inversion_settings, record_of
 from study.errors import StudyError
+from study.face_choices import Choice, read_choices
 from study.files import replacing, sha256_of
 from study.latents import Embedding
-from study.prepare import invert_faces, prepare
+from study.prepare import invert_faces, needs_confirmation, prepare, target_size
 from study.store import Study
 
 SHARED_DISK_SECONDS = 15.0  # a network disk shows a new file late
@@ -36,7 +37,7 @@ class BlockWorker:
     """Embeds blocks with one loaded checkpoint.
 
     known: digests of photos that have their code already. on_step: told the number of photos of the running batch,
-    and its progress.
+    and its progress. choices: of faces, by the sha256 of the photo.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class BlockWorker:
         known: NDArray[np.bytes_],
         on_step: OnStep | None = None,
         cancelled: Cancel = None,
+        choices: Mapping[str, Choice] | None = None,
     ) -> None:
         self.checkpoint, self.known, self.on_step, self.cancelled = checkpoint, known, on_step, cancelled
         self.settings, self.mark = inversion_settings(record), fingerprint(record)
         self.aligned = bool(record.settings["aligned"])
+        self.choices = choices or {}
 
     def __call__(self, block: Block) -> BlockResult:
         """Never raises for what is wrong with photos, memory or disk; Cancelled when stopped."""
@@ -72,7 +75,11 @@ class BlockWorker:
             if is_in(self.known, digest):
                 continue
             try:
-                faces.append(prepare(Path(path), self.aligned))
+                face = prepare(Path(path), self.aligned, target_size(self.checkpoint), self.choices.get(digest))
+                if why := needs_confirmation(face):
+                    outcomes[i] = Outcome(reason=f"{Path(path).name}: {why}")
+                    continue
+                faces.append(face)
                 places.append(i)
             except FaceError as error:
                 outcomes[i] = Outcome(reason=str(error))
@@ -119,7 +126,7 @@ class WorkerSpec:
                 f"{socket.gethostname()} has another checkpoint or other perceptual weights under the same name and "
                 "would make codes that do not fit the others: give every machine the same files."
             )
-        return BlockWorker(checkpoint, self.record, known)
+        return BlockWorker(checkpoint, self.record, known, choices=read_choices(Path(self.study)))
 
     def _known(self) -> Any:
         path = Path(self.study) / PARTS / self.known

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.text import percent
 from study.report.facts import Facts
-from study.report.page import Html, figure, note, section, subsection, table
+from study.report.page import Html, bullets, figure, note, section, subsection, table
 from study.report.page import facts as fact_list
 from study.report.words import count, interval, reached
 from study.table_one import MISSING, SHARES, table_one_rows
@@ -35,9 +35,18 @@ def cohort(facts: Facts) -> Html:
         "patients",
         "Patients",
         subsection("Flow", figure(flow_figure(steps), "From the table to the analysis, and why patients left.")),
+        *([subsection("Photos lost or flagged", *_lost(facts))] if facts.lost else []),
         subsection("Characteristics", _table_one(facts)),
         subsection("Follow-up and events", _follow_up(facts), _survival(facts)),
     )
+
+
+def _lost(facts: Facts) -> list[Html]:
+    words = (
+        "Devices that cover a face are worn by sicker people, and the detector is less certain of turned, bearded or "
+        "very thin faces. Whether the outcome of these patients differs from that of all others:"
+    )
+    return [note(words), bullets([group.sentence(facts.unit) for group in facts.lost])]
 
 
 def _table_one(facts: Facts) -> Html:

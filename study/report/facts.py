@@ -18,7 +18,9 @@ from study.exclusions import FILE_NAME as EXCLUSIONS
 from study.files import sha256_of
 from study.flow import Step, flow
 from study.latents import INDEX, LATENTS
+from study.missing_photos import Group, missing_photos
 from study.models import MODELS, REPORT_FILE
+from study.quality import read_quality
 from study.robustness.record import Robustness, has_robustness, read_robustness
 from study.settings import FILE_NAME as SETTINGS
 from study.standing import model_standing
@@ -35,7 +37,8 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """study: opened. rows: of the patients analysed. steps: their flow. model, fitted, fitted_report: the study's own
+    """study: opened. rows: of the patients analysed. steps: their flow. lost: groups
+    of patients whose photos are lost or flagged. model, fitted, fitted_report: the study's own
     model under models/, of `fit` or chosen from a comparison, None where there is none. comparison: None where none
     was made; stale: why it, or the model, is not of the study as it is now. errors: inversion error and survival.
     robustness: scores under changes of the photo.
@@ -46,6 +49,7 @@ class Facts:
     study: Study
     rows: pd.DataFrame
     steps: tuple[Step, ...]
+    lost: tuple[Group, ...]
     table: pd.DataFrame
     follow: FollowUp
     model: str
@@ -128,6 +132,7 @@ def gather(
         ids=_ids(study),
         rows=rows,
         steps=tuple(flow(study)),
+        lost=missing_photos(study, read_quality(study)),
         table=table,
         follow=follow,
         model=name,

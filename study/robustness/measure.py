@@ -28,10 +28,11 @@ from study.console import Pace
 from study.embed import BATCH
 from study.embedding.record import fingerprint, record_of, study_preset
 from study.errors import StudyError
+from study.face_choices import Choice, read_choices
 from study.files import read_limited, sha256_of, write_bytes
 from study.latents import Embedding
 from study.places import ROBUSTNESS_PARTS as PARTS
-from study.prepare import invert_faces, prepare
+from study.prepare import ALIGNED_SIZE, invert_faces, prepare, target_size
 from study.robustness.perturb import PERTURBATIONS, UNCHANGED, VERSION, Perturbation
 from study.robustness.record import COLUMNS, Condition, Figure, Robustness, model_digest, write_robustness
 from study.score import Scorer
@@ -157,9 +158,11 @@ def _embed(study: Study, checkpoint: Checkpoint, tasks: list[Task], cancelled: S
     out: list[Found] = [""] * len(tasks)
     faces: list[AlignedFace] = []
     places: list[int] = []
+    choices = read_choices(study.path)
     for i, task in enumerate(tasks):
         try:
-            faces.append(perturbed(task, study.settings.aligned))
+            choice = choices.get(sha256_of(task.photo)) if choices else None
+            faces.append(perturbed(task, study.settings.aligned, target_size(checkpoint), choice))
             places.append(i)
         except FaceError as error:
             out[i] = str(error)
@@ -169,16 +172,16 @@ def _embed(study: Study, checkpoint: Checkpoint, tasks: list[Task], cancelled: S
     return out
 
 
-def perturbed(task: Task, aligned: bool) -> AlignedFace:
+def perturbed(task: Task, aligned: bool, size: int = ALIGNED_SIZE, choice: Choice | None = None) -> AlignedFace:
     """The changed photo on the study's own way to an aligned face. Raises FaceError where no face is found in it."""
     photo = load_photo(task.photo)
     if task.change is UNCHANGED:
-        return prepare(photo, aligned)
+        return prepare(photo, aligned, size, choice)
     side = 0.0
     if task.change.by_face:
-        quad = prepare(photo, aligned).quad
+        quad = prepare(photo, aligned, choice=choice).quad
         side = float(np.hypot(*(quad[3] - quad[0])))
-    return prepare(Photo(task.change.change(photo.pixels, side, task.seed), photo.source), aligned)
+    return prepare(Photo(task.change.change(photo.pixels, side, task.seed), photo.source), aligned, size, choice)
 
 
 def _write(place: Path, found: Found) -> None:

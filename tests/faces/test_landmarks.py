@@ -8,8 +8,9 @@ import pytest
 import skimage.data
 
 from faces import landmarks, models
-from faces.errors import FaceError, NoFaceError
-from faces.landmarks import Face, detect_faces, largest_face
+from faces.align import align, align_by_hand
+from faces.errors import FaceError
+from faces.landmarks import Face, Upright, detect_faces, face_in_square, find_upright, plausible
 from faces.photo import Photo
 from faces.pose import HEAD, POINTS, Pose, estimate_pose
 
@@ -78,7 +79,6 @@ def test_several_faces_come_largest_first(portraits: dict[str, Photo]) -> None:
     assert len(faces) == 2
     assert faces[0].box[0] > 280
     assert faces[1].box[2] < 220
-    assert largest_face(Photo(canvas, "")).box == faces[0].box
 
 
 def test_a_small_face_is_found_by_upsampling_once(astronaut: Photo, astronaut_face: Face) -> None:
@@ -99,11 +99,10 @@ def test_a_huge_photo_is_searched_small_and_mapped_back(astronaut: Photo, astron
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 5000), (5000, 32), (200, 300)])
-def test_no_face_is_said_in_a_sentence(shape: tuple[int, int]) -> None:
+def test_noise_of_any_shape_holds_no_face(shape: tuple[int, int]) -> None:
     photo = Photo(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8), "ward 3.jpg")
     assert detect_faces(photo) == []
-    with pytest.raises(NoFaceError, match=r"No face was found in ward 3.jpg.*by hand"):
-        largest_face(photo)
+    assert find_upright(photo).faces == []
 
 
 def test_a_weak_find_is_kept_alone_and_dropped_beside_a_certain_one(
@@ -183,3 +182,72 @@ def test_pose_of_nonsense_is_not_a_crash() -> None:
 def test_a_missing_model_is_named() -> None:
     with pytest.raises(FaceError, match="install"):
         models.model_file("no_such_model.dat")
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_photo_on_its_side_is_turned_until_a_face_is_certain(
+    astronaut: Photo, astronaut_face: Face, quarters: int
+) -> None:
+    lying = Photo(np.ascontiguousarray(np.rot90(astronaut.pixels, quarters)), "scan")
+    upright = find_upright(lying)
+    assert upright.quarters == quarters
+    assert np.array_equal(upright.photo.pixels, astronaut.pixels)
+    assert np.allclose(upright.faces[0].landmarks, astronaut_face.landmarks)
+
+
+@pytest.mark.parametrize("name", ["old_woman", "dark_man", "left_man"])
+def test_small_photos_on_their_side(portraits: dict[str, Photo], name: str) -> None:
+    upright = find_upright(Photo(np.ascontiguousarray(np.rot90(portraits[name].pixels)), ""))
+    assert (upright.quarters, len(upright.faces)) == (1, 1)
+
+
+def test_what_shows_no_face_in_any_turn_stays_as_it_is() -> None:
+    for picture in (skimage.data.coffee(), skimage.data.chelsea()):
+        photo = Photo(np.ascontiguousarray(picture), "")
+        found = find_upright(photo)
+        assert isinstance(found, Upright)
+        assert (found.photo, found.quarters, found.faces) == (photo, 0, [])
+
+
+def test_landmarks_of_portraits_are_plausible_and_of_scrambled_ones_are_not(
+    portrait_faces: dict[str, Face], astronaut_face: Face
+) -> None:
+    rng = np.random.default_rng(0)
+    for face in (*portrait_faces.values(), astronaut_face):
+        assert plausible(face.landmarks, face.box)
+        assert face.certain
+        for wrong in (
+            face.landmarks[::-1],
+            face.landmarks * [1, -1],  # mouth above the eyes
+            face.landmarks * [-1, 1],  # left and right exchanged
+            face.landmarks * [1, 0.4],
+            face.landmarks + 3 * (face.box[2] - face.box[0]),
+            rng.permutation(face.landmarks),
+            np.full((68, 2), np.nan),
+            np.zeros((68, 2)),
+        ):
+            assert not plausible(np.asarray(wrong, np.float32), face.box)
+
+
+def test_a_face_is_confirmed_in_its_square_and_nothing_else_is(
+    portraits: dict[str, Photo], portrait_faces: dict[str, Face], astronaut: Photo, astronaut_face: Face
+) -> None:
+    for photo, face in [(astronaut, astronaut_face), *((portraits[n], f) for n, f in portrait_faces.items())]:
+        for size in (64, 128, 256, 512):
+            square = align(photo, face, size)
+            found = face_in_square(square.pixels)
+            assert found is not None
+            assert square.landmarks is not None
+            off = np.hypot(*(found.landmarks - square.landmarks).T).mean()
+            assert off < 0.03 * size
+    for picture in (skimage.data.coffee(), skimage.data.chelsea(), skimage.data.brick(), skimage.data.gravel()):
+        colour = picture if picture.ndim == 3 else np.stack([picture] * 3, axis=-1)
+        photo = Photo(np.ascontiguousarray(colour), "")
+        height, width = colour.shape[:2]
+        for share in (0.4, 0.8, 1.2):
+            square = align_by_hand(photo, (width / 2, height / 2), share * min(height, width))
+            assert (square.score, square.landmarks) == (None, None)
+    gradient = np.repeat(np.linspace(60, 200, 256)[None, :, None], 256, 0).repeat(3, 2).astype(np.uint8)
+    assert face_in_square(gradient) is None
+    suit = align_by_hand(astronaut, (171, 381), 200.0)
+    assert suit.score is None or suit.score < 0.7

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from faces.align import align, align_by_hand
+from faces.flags import BLURRED, SMALL, TURNED, UNMEASURED, Flag, sentences
 from faces.landmarks import Face, detect_faces
 from faces.photo import Photo
 from faces.quality import Quality, measure
@@ -12,7 +13,7 @@ from faces.regions import BACKGROUND, BELOW, BROWS, EYES, LIPS, NOSE, REGION_NAM
 
 
 def flags(pixels: np.ndarray, face: Face) -> str:
-    return " ".join(align(Photo(np.asarray(pixels, dtype=np.uint8), ""), face, 64).quality.flags)
+    return sentences(align(Photo(np.asarray(pixels, dtype=np.uint8), ""), face, 64).quality.flags)
 
 
 def test_good_photos_carry_no_flag(
@@ -35,17 +36,16 @@ def test_each_fault_has_its_sentence(portraits: dict[str, Photo], portrait_faces
 
 def test_turned_heads_are_named(portraits: dict[str, Photo], portrait_faces: dict[str, Face]) -> None:
     quality = align(portraits["left_man"], portrait_faces["left_man"], 64).quality
-    assert quality.flags == (
-        f"The face is turned {abs(quality.yaw):.0f}° to the side: use a photo that faces the camera.",
-    )
+    sentence = f"The face is turned {abs(quality.yaw):.0f}° to the side: use a photo that faces the camera."
+    assert quality.flags == (Flag(TURNED, abs(quality.yaw), sentence),)
 
 
 def test_small_faces_are_called_small_not_blurred(astronaut: Photo) -> None:
     small = np.asarray(cv2.resize(astronaut.pixels, (330, 330), interpolation=cv2.INTER_AREA))
     quality = align(Photo(small, ""), detect_faces(Photo(small, ""))[0], 64).quality
     assert quality.face_px < 128
-    assert any("small" in flag for flag in quality.flags)
-    assert not any("blurred" in flag for flag in quality.flags)
+    assert SMALL in {flag.kind for flag in quality.flags}
+    assert BLURRED not in {flag.kind for flag in quality.flags}
 
 
 def test_sharpness_falls_with_blur_and_ignores_exposure(astronaut: Photo, astronaut_face: Face) -> None:
@@ -58,10 +58,19 @@ def test_sharpness_falls_with_blur_and_ignores_exposure(astronaut: Photo, astron
     assert sharpness(astronaut.pixels * 0.5) == pytest.approx(values[0], rel=0.05)
 
 
-def test_without_a_detected_face_there_is_no_pose_flag(astronaut: Photo) -> None:
-    quality = align_by_hand(astronaut, (223.0, 128.0), 180.0, 0.0, 64).quality
+def test_without_a_detected_face_the_pose_is_said_not_to_be_measured(astronaut: Photo) -> None:
+    quality = align_by_hand(astronaut, (400.0, 400.0), 180.0, 0.0, 64).quality
     assert np.isnan([quality.yaw, quality.pitch, quality.roll]).all()
-    assert quality.flags == ()
+    assert UNMEASURED in {flag.kind for flag in quality.flags}
+
+
+def test_a_face_in_a_square_placed_by_hand_is_measured(astronaut: Photo, astronaut_face: Face) -> None:
+    by_hand = align_by_hand(astronaut, (223.0, 128.0), 180.0, 0.0, 64)
+    assert by_hand.placed
+    assert by_hand.score is not None
+    assert by_hand.landmarks is not None
+    assert abs(by_hand.quality.yaw - astronaut_face.pose.yaw) < 6
+    assert by_hand.quality.flags == ()
 
 
 def test_black_and_white_pictures_are_measured_without_trouble() -> None:
@@ -77,10 +86,10 @@ def test_black_and_white_pictures_are_measured_without_trouble() -> None:
 
 def test_flags_about_geometry() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    text = " ".join(measure(grey, (-40.0, 30.0, 35.0), 60.0, (0.5, 0.2)).flags)
+    text = sentences(measure(grey, (-40.0, 30.0, 35.0), 60.0, (0.5, 0.2)).flags)
     for words in ("40° to the side", "30° up", "35° to one side", "60 px", "20% of the head"):
         assert words in text
-    assert "down" in " ".join(measure(grey, (0.0, -30.0, 0.0), 300.0).flags)
+    assert "down" in sentences(measure(grey, (0.0, -30.0, 0.0), 300.0).flags)
     assert measure(grey, (20.0, 20.0, 20.0), 300.0, (0.3, 0.01)).flags == ()
 
 

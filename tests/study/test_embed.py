@@ -165,7 +165,7 @@ def test_codes_of_other_settings_are_not_taken_over(
         settings["preset"] = "fast"
     else:
         settings["aligned"] = False
-        monkeypatch.setattr(worker_module, "prepare", lambda photo, aligned: preparation.prepare(photo, True))
+        monkeypatch.setattr(worker_module, "prepare", lambda photo, aligned, *_: preparation.prepare(photo, True))
     text = settings_text(Settings(name="s", title="t", **settings))
     write_bytes(aligned_study.path / "study.toml", text.encode())
     report = embed(Study.open(aligned_study.path), checkpoint)
@@ -186,7 +186,7 @@ def test_failures_are_reported(
     write_bytes(aligned_study.photo_path("P0003"), b"no photo at all")
     fake.breaks_on = float(preparation.prepare(aligned_study.photo_path("P0006"), True).pixels.mean())
 
-    def no_face(photo: Path, aligned: bool) -> object:
+    def no_face(photo: Path, aligned: bool, *_: object) -> object:
         if photo.name == "P0009.jpg":
             raise NoFaceError("P0009.jpg: no face was found.")
         return preparation.prepare(photo, aligned)
@@ -231,12 +231,12 @@ def test_real_inversion(aligned_study: Study, make_checkpoint: Callable, monkeyp
 
 
 def test_a_real_portrait_is_found_and_aligned() -> None:
-    """The same portrait through the detector and as a ready square: only the first has landmarks."""
+    """The same portrait through the detector and as a ready square, which somebody placed."""
     photo = Path(__file__).parents[1] / "data" / "portraits" / "frontal_man.jpg"
     face, square = preparation.prepare(photo), preparation.prepare(photo, aligned=True)
     assert face.pixels.shape == square.pixels.shape == (preparation.ALIGNED_SIZE, preparation.ALIGNED_SIZE, 3)
     assert face.landmarks is not None
-    assert square.landmarks is None
+    assert (face.placed, square.placed) == (False, True)
     assert abs(face.quality.yaw) < 20
     with pytest.raises(NoFaceError, match=r"flat\.jpg: no face was found"):
         preparation.prepare(Photo(np.full((200, 200, 3), 90, np.uint8), "flat.jpg"))

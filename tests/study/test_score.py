@@ -9,18 +9,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
+import torch
 
 import study.embedding.record as record_module
-from faces.photo import load_photo
+import study.score as score_module
+from faces.align import align_by_hand, already_aligned
+from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
 from latent.inversion import InversionSettings
+from latent.space import sample_ws
+from latent.whitening import Whitening
+from study import evidence
 from study.__main__ import main
 from study.errors import StudyError
 from study.files import write_bytes, write_text
 from study.fit import fit
 from study.prepare import prepare, study_checkpoint
-from study.score import Refused, Score, Scorer, natural_key, photos_in, score_files, score_table, share_closer
+from study.score import Refused, Score, Scorer, Withheld, natural_key, photos_in, score_files, score_table, share_closer
 from study.settings import Settings, settings_text
 from study.simulate import encode_jpeg
 from study.store import Study
@@ -48,6 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[[],
 def scored(made: Scored, monkeypatch: pytest.MonkeyPatch) -> Scored:
     """The shared study, with inversions of three steps."""
     monkeypatch.setattr(record_module, "PRESETS", {"fast": InversionSettings("fast", steps=3)})
+    monkeypatch.setattr(score_module, "doubt", lambda face: "")  # patches of colour stand for faces here
     return made
 
 
@@ -75,7 +83,7 @@ def test_one_photo(scored: Scored) -> None:
     assert times.shape == survival.shape
     again = Scorer.open(study, checkpoint).score(prepare(photo, aligned=True))
     assert again.log_hr == score.log_hr
-    assert any("encoder" in f or "found with" in f for f in score.flags) == (
+    assert any(f.kind in ("other encoder", "other distance") for f in score.flags) == (
         bool(study.report()["perceptual_name"])
         and study.report()["perceptual_name"] != score.inversion.metrics["perceptual_name"]
     )
@@ -102,8 +110,8 @@ def test_notes_on_other_ways_of_inverting(scored: Scored, monkeypatch: pytest.Mo
     report = study.report() | {"perceptual_name": "another distance", "encoder_sha256": "e" * 64}
     monkeypatch.setattr(Study, "report", lambda self, name="photo": report)
     flags = Scorer.open(study, checkpoint).score(load_photo(encode_jpeg(face_like(5)))).flags
-    assert any("another distance" in f for f in flags)
-    assert any("encoder changed" in f for f in flags)
+    assert any("another distance" in f.sentence for f in flags)
+    assert any("encoder changed" in f.sentence for f in flags)
 
 
 def test_another_checkpoint_is_refused(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,3 +295,92 @@ def test_command_line_simulates(tmp_path: Path, capsys: pytest.CaptureFixture) -
     assert (code, err) == (0, "")
     assert "20 simulated patients" in out
     assert len(Study.open(tmp_path / "made").photos) == 20
+
+
+def test_what_is_no_face_has_no_score(made: Scored, tmp_path: Path) -> None:
+    """A cup, a cat and a blank gradient, placed by hand as a person might: refused, by page and command line alike."""
+    scorer = Scorer.open(*made)
+    gradient = np.repeat(np.linspace(60, 200, 256)[None, :, None], 256, 0).repeat(3, 2).astype(np.uint8)
+    squares = []
+    for picture in (skimage.data.coffee(), skimage.data.chelsea(), gradient):
+        photo = Photo(np.ascontiguousarray(picture), "x")
+        height, width = picture.shape[:2]
+        squares += [
+            align_by_hand(photo, (width / 2, height / 2), 0.8 * min(height, width)),
+            already_aligned(photo),
+        ]
+    for result in scorer.score_faces(squares):
+        assert isinstance(result, Refused)
+        assert "finds no face" in result.reason
+    for square in squares:
+        assert "pose not measured" in {flag.kind for flag in square.quality.flags}
+    with pytest.raises(StudyError, match="finds no face"):
+        scorer.score(squares[0])
+
+
+def test_a_real_face_is_scored_detected_or_placed_by_hand(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(score_module, "doubt", evidence.doubt)
+    scorer = Scorer.open(*scored)
+    photo = Photo(np.ascontiguousarray(skimage.data.astronaut()), "astronaut")
+    detected, placed = prepare(photo), align_by_hand(photo, (223.0, 128.0), 180.0)
+    first, second = scorer.score_faces([detected, placed])
+    assert isinstance(first, Score)
+    assert isinstance(second, Score)
+    assert first.ground.startswith("Found by the detector (detector's score 1.5")
+    assert second.ground.startswith("Found in the square that a person placed")
+
+
+def test_a_person_confirms_in_words_and_the_words_stay_with_the_score(
+    made: Scored, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_module, "PRESETS", {"fast": InversionSettings("fast", steps=1)})
+    study, checkpoint = made
+    photo, out = str(study.photo_path("P0002")), str(tmp_path / "scores.csv")
+    arguments = ("score", str(study.path), photo, "--out", out, "--checkpoint", str(checkpoint.path))
+    code, text, _ = run(capsys, *arguments)
+    assert (code, "0 of 1 photos scored, 1 refused" in text) == (1, True)
+    code, text, _ = run(capsys, *arguments, "--confirm", "  a drawn\nface ")
+    assert (code, "1 of 1 photos scored" in text) == (0, True)
+    with open(out) as file:
+        (row,) = csv.DictReader(file)
+    assert row["face"] == "Confirmed by a person: a drawn face"
+    assert "Pose was not measured" in row["quality"] or "pose was not measured" in row["quality"]
+
+
+def test_a_code_far_from_any_face_gets_no_figures(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, checkpoint = scored
+    photo = load_photo(encode_jpeg(face_like(5)), "me.jpg")
+    monkeypatch.setattr(Scorer, "_limits", (1e-9, "fast", scorer_distance(study, checkpoint, photo), False))
+    (result,) = Scorer.open(study, checkpoint).score_faces([prepare(photo, aligned=True)])
+    assert isinstance(result, Withheld)
+    assert "further from the generator's faces" in result.reason
+    table = score_table(study, [(Path("x.jpg"), result)])
+    assert table.loc[0, "status"] == "no figures"
+    assert table.loc[0, ["log_hr", "hr", "percentile"]].isna().all()
+    monkeypatch.setattr(Scorer, "_limits", (None, "", "", True))  # as if its average picture were a face
+    (result,) = Scorer.open(study, checkpoint).score_faces([prepare(photo, aligned=True)])
+    assert isinstance(result, Withheld)
+    assert "not a face" in result.reason
+    monkeypatch.setattr(Scorer, "_limits", (1e-9, "balanced", "", False))  # a bound of another effort
+    (result,) = Scorer.open(study, checkpoint).score_faces([prepare(photo, aligned=True)])
+    assert isinstance(result, Score)
+
+
+def scorer_distance(study: Study, checkpoint: Checkpoint, photo: Photo) -> str:
+    return str(Scorer.open(study, checkpoint).score(photo).inversion.metrics["perceptual_name"])
+
+
+def test_the_bound_of_a_cohort_holds_all_but_a_thousandth(make_checkpoint: Callable[[], Checkpoint]) -> None:
+    checkpoint = make_checkpoint()
+    codes = sample_ws(checkpoint, list(range(400)), 1.0)
+    bound = evidence.implausibility_bound(checkpoint, codes)
+    whitening = Whitening(checkpoint.statistics, "cpu")
+    values = whitening.implausibility(whitening.split(torch.from_numpy(codes))[0]).numpy()
+    assert bound is not None
+    assert (values <= bound).all()
+    assert bound < 3 * values.max()
+    far = evidence.implausibility_bound(checkpoint, codes * 3)
+    assert far is not None
+    assert far > bound
+    assert evidence.implausibility_bound(checkpoint, codes[:5]) is None
+    assert not evidence.draws_faces(checkpoint), "an untrained generator draws no faces, so its pictures are not judged"

@@ -12,6 +12,8 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 import latent.inversion
+import study.evidence
+import study.score
 from latent.checkpoints import Checkpoint
 from study.store import Study
 from tests.ui import tiny
@@ -57,6 +59,8 @@ def open_app(places: Places, monkeypatch: pytest.MonkeyPatch, entry_has_run: Non
     """Starts the app on the tiny places, or on other ones; inversion cut to two steps."""
     short = {name: dataclasses.replace(s, steps=2) for name, s in latent.inversion.PRESETS.items()}
     monkeypatch.setattr(latent.inversion, "PRESETS", short)
+    for module in (study.evidence, study.score):  # patches of colour stand for faces here
+        monkeypatch.setattr(module, "doubt", lambda face: "")
 
     def start(studies: Path = places.studies, checkpoints: Path = places.checkpoints) -> AppTest:
         monkeypatch.setenv("LATENT_HEALTH_STUDIES", str(studies))
