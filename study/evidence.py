@@ -39,7 +39,7 @@ def doubt(face: AlignedFace) -> str:
 def ground(face: AlignedFace, confirmed: str = "") -> str:
     """What a square was taken for a face on, for a score's record."""
     words = " ".join(confirmed.split())[:MAX_WORDS]
-    if doubt(face):
+    if face.score is None or doubt(face):
         return f"Confirmed by a person: {words}"
     how = "Found in the square that a person placed" if face.placed else "Found by the detector"
     return f"{how} (detector's score {face.score:.2f})."

@@ -80,10 +80,10 @@ def test_frames_are_of_the_model_that_was_opened(own: Made, monkeypatch: pytest.
 def test_a_code_is_scored_again_without_being_searched_again(own: Made) -> None:
     study, checkpoint = own
     face = prepare(study.photo_path("P0003"), aligned=True)
-    score = Scorer.open(study, checkpoint).score(face)
+    score = Scorer.open(study, checkpoint).score(face, confirmed="made by a test")
     refit(study)
     scorer = Scorer.open(Study.open(study.path), checkpoint)
-    again = scorer.score_inversion(score.inversion, face)
+    again = scorer.score_inversion(score.inversion, face, "made by a test")
     assert again.inversion is score.inversion
     assert again.stamp == scorer.stamp != score.stamp
     assert again.log_hr == pytest.approx(float(scorer.model.predict(score.inversion.ws)[0]))

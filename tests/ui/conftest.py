@@ -18,6 +18,7 @@ from latent.checkpoints import Checkpoint
 from study.store import Study
 from tests.ui import tiny
 
+DOUBT = study.evidence.doubt
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
@@ -52,6 +53,12 @@ def entry_has_run(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
 
     monkeypatch.setattr(PagesManager, "__init__", start)
+
+
+@pytest.fixture
+def real_doubt() -> Callable[..., str]:
+    """The rule that `open_app` sets aside."""
+    return DOUBT
 
 
 @pytest.fixture

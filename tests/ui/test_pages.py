@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.data import astronaut
+from skimage.data import astronaut, coffee
 from streamlit.testing.v1 import AppTest
 
+import study.evidence
+import study.score
 from tests.ui import tiny
 from tests.ui.conftest import Places
 
@@ -174,15 +176,62 @@ def test_no_face_offers_a_crop_by_hand(portrait: AppTest) -> None:
     app.file_uploader[0].upload("wall.png", png(np.full((120, 90, 3), 140, np.uint8)))
     app.run()
     assert not app.exception
-    assert "No face was found" in words(app)
     tag = app.session_state["portrait"].photo.sha256[:12]
-    assert app.segmented_control(key=f"crop-{tag}").value == "Place by hand"
+    crop = app.segmented_control(key=f"crop-{tag}")
+    assert (crop.value, crop.options) == ("Already aligned", ["Already aligned", "Place by hand"]), "as the cohort's"
+    assert "framed in another way" not in words(app)
+    crop.set_value("Place by hand").run()
+    assert "framed in another way" in words(app)
     app.slider(key=f"side-{tag}").set_value(50)
     app.slider(key=f"angle-{tag}").set_value(20)
     app.run()
     face = app.session_state["portrait"].aligned
     assert face.quality.face_px == pytest.approx(50)
     assert not app.exception
+
+
+def test_what_is_no_face_is_scored_only_in_the_persons_words(
+    portrait: AppTest, monkeypatch: pytest.MonkeyPatch, real_doubt: Callable[..., str]
+) -> None:
+    """A cup of coffee: warned of and not scored, until a person says what it is; the words stay with the score."""
+    for module in (study.evidence, study.score):
+        monkeypatch.setattr(module, "doubt", real_doubt)
+    app = portrait
+    app.file_uploader[0].upload("cup.png", png(coffee()))
+    app.run()
+    assert not app.exception
+    assert "finds no face in this square" in words(app)
+    assert "pose was not measured" in words(app)
+    assert app.button(key="score").disabled
+    (box,) = [field for field in app.text_input if field.key.startswith("confirmed-")]
+    box.set_value("a cup, for the test").run()
+    assert not app.button(key="score").disabled
+    app.button(key="score").click().run()
+    finish(app, "portrait")
+    assert app.session_state["portrait"].score.ground == "Confirmed by a person: a cup, for the test"
+
+
+def test_a_code_without_a_face_has_pictures_and_no_figures(portrait: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study.score.Scorer, "no_figures", lambda self, inversion: "No figures: not a face.")
+    app = portrait
+    app.segmented_control(key="photo_source").set_value("Example").run()
+    app.button(key="example-P0001").click().run()
+    app.button(key="score").click().run()
+    finish(app, "portrait")
+    app.run()
+    assert not app.exception
+    assert "No figures: not a face." in words(app)
+    assert not any("Hazard ratio" in metric.label or "Percentile" in metric.label for metric in app.metric)
+    assert not any(button.key == "onward" for button in app.button)
+
+
+def test_a_photo_on_its_side_is_turned_and_said_to_be(portrait: AppTest) -> None:
+    app = portrait
+    app.file_uploader[0].upload("side.png", png(np.ascontiguousarray(np.rot90(astronaut()))))
+    app.run()
+    assert not app.exception
+    assert "turned by 90° clockwise" in words(app)
+    assert np.array_equal(app.session_state["portrait"].photo.pixels, astronaut())
 
 
 def test_several_faces_are_numbered_largest_first(portrait: AppTest) -> None:
@@ -197,6 +246,7 @@ def test_several_faces_are_numbered_largest_first(portrait: AppTest) -> None:
     assert not app.exception
     state = app.session_state["portrait"]
     assert len(state.faces) == 2
+    app.segmented_control(key=f"crop-{state.photo.sha256[:12]}").set_value("Found face").run()
     chooser = app.segmented_control(key=f"face-{state.photo.sha256[:12]}")
     assert chooser.value.startswith("1 (")
     first = state.aligned
