@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -168,10 +169,10 @@ def test_a_photo_in_which_no_face_is_found_any_more_is_counted(
     first = draw_patients(study, set(study.photos), 3, 0)[0]
     real = measure.perturbed
 
-    def blind(task: Task, aligned: bool) -> AlignedFace:
+    def blind(task: Task, aligned: bool, *rest: Any) -> AlignedFace:
         if task.patient == first and task.change.name == "mirrored":
             raise NoFaceError("No face was found.")
-        return real(task, aligned)
+        return real(task, aligned, *rest)
 
     monkeypatch.setattr(measure, "perturbed", blind)
     found = robustness(study, made[1], patients=3, changes=CHANGES)
