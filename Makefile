@@ -1,5 +1,6 @@
 # make app   start the dashboard on 127.0.0.1 with the embedded demo study
 # make test  all tests; browser tests skip, with a reason, where no Chromium is
+# make test-fast  all but the slow tests and those in a browser
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,10 @@ PORT ?= 8501
 # OpenMP's threads sleep while they wait: spinning, two processes on two cores take turns at waiting for each other.
 FAST := OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
 
-.PHONY: app test lint format bench clean
+# A test process a core, at most four: each takes about 1 GB. The tests of one file stay together and in order.
+TESTS := -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: app test test-fast lint format bench clean
 
 $(VENV)/.app: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +27,10 @@ app: $(VENV)/.app
 	$(FAST) $(BIN)/python -m streamlit run app.py --server.port $(PORT)
 
 test: $(VENV)/.dev
-	$(FAST) $(BIN)/python -m pytest
+	$(FAST) $(BIN)/python $(TESTS)
+
+test-fast: $(VENV)/.dev
+	$(FAST) $(BIN)/python $(TESTS) -m "not slow and not browser"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -44,3 +44,17 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     config = {"source": "random weights", "licence": "none: made by a test"}
     return save_checkpoint(folder, generator, discriminator, encoder, config, samples=2000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several test processes (pytest -n) the tests of a file share one, and so do all that use the browser.
+
+    The browser's come first: they take longest and mostly wait, so the other processes have their work meanwhile.
+    """
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent)
+        if place.parts[0] == "browser":
+            item.add_marker("browser")
+            place = place.parent
+        item.add_marker(pytest.mark.xdist_group(place.as_posix()))
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)

@@ -26,6 +26,7 @@ def test_part_of_a_study(source: Study, tmp_path: Path) -> None:
     assert part.photo_path("P0002").read_bytes() == source.photo_path("P0002").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_table(
     source: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -1,5 +1,6 @@
 """The training benchmark: planar memory stays planar, and its table comes out of really trained steps."""
 
+import pytest
 import torch
 
 from bench import finetune
@@ -19,6 +20,7 @@ def test_planar_keeps_tensors_planar_and_changes_no_number() -> None:
         assert torch.allclose(discriminator(image), wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_table() -> None:
     result = finetune.run(["--resolution", "16", "--batch", "4", "--rounds", "1", "--device", "cpu"])
     assert [row["loop"] for row in result["rows"]][-1] == "baseline"

@@ -49,6 +49,7 @@ def test_pictures_like_their_photos_are_found_and_swapped_ones_are_not(seed: int
     assert not nearest_own(np.roll(near, 1, axis=0), np.arange(n), gallery)[0].any()
 
 
+@pytest.mark.slow
 def test_both_chips_are_the_libraries_and_no_face_is_told() -> None:
     photo = load_photo(sorted(PORTRAITS.glob("*.jpg"))[0])
     pixels = bench.prepare(photo).pixels
@@ -119,6 +120,7 @@ def test_a_file_of_other_settings_or_none_of_ours_is_refused(tmp_path: Path) -> 
         assert path.read_text() == text
 
 
+@pytest.mark.slow
 def test_the_command_goes_on_where_it_was_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,6 +30,7 @@ def test_autocorrelation_tells_white_noise_from_a_picture() -> None:
     torch.testing.assert_close(noise_autocorrelation([board]), torch.tensor(2.0))
 
 
+@pytest.mark.slow
 def test_projects_and_leaves_the_checkpoint_alone() -> None:
     checkpoint = tiny_checkpoint(16)
     face = own_faces(checkpoint, 1)[0]
@@ -42,6 +43,7 @@ def test_projects_and_leaves_the_checkpoint_alone() -> None:
         assert torch.equal(tensor, before[name])
 
 
+@pytest.mark.slow
 def test_table_of_the_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = tiny_checkpoint(16)
     monkeypatch.setattr(bench_invert, "load_checkpoint", lambda path: checkpoint)

@@ -28,6 +28,7 @@ from tests.study.conftest import face_like, patient_table, write_codes, write_st
 SMALL = NetworkSettings(width=8, epochs=12, batch=16, dropout=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(20, 6), (12, 30)])
 def test_ridge_is_sklearns_and_its_penalty_the_best_left_out_one_by_one(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
@@ -93,6 +94,7 @@ def pictures(n: int, size: int = 16, seed: int = 0) -> tuple[np.ndarray, np.ndar
     return photos.clip(0, 255).round().astype(np.uint8), factors
 
 
+@pytest.mark.slow
 def test_the_network_learns_both_and_knows_the_mirror() -> None:
     photos, factors = pictures(150)
     y, signs = np.column_stack([factors, np.random.default_rng(5).normal(size=150)]), np.array([1.0, -1.0, 1.0])

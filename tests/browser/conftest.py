@@ -10,7 +10,6 @@ import pytest
 
 from bench.driving import ROOT, browser_path, headless_browser, running_app
 
-pytestmark = pytest.mark.browser
 SCREENSHOTS = ROOT / "artefacts" / "screenshots"
 
 

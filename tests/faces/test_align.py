@@ -66,6 +66,7 @@ def plain_align(pixels: np.ndarray, quad: np.ndarray, size: int, samples: int) -
     return total.reshape(size, samples, size, samples, 3).mean(axis=(1, 3))
 
 
+@pytest.mark.slow
 def test_the_square_is_the_one_of_the_definition(astronaut_face: Face, portrait_faces: dict[str, Face]) -> None:
     for face in (astronaut_face, *portrait_faces.values()):
         assert np.allclose(face_quad(face.landmarks), plain_square(face.landmarks), atol=1e-9)

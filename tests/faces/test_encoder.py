@@ -43,6 +43,7 @@ def aligned_batch(photos: list[Photo], faces: list[Face], size: int) -> torch.Te
     return torch.tensor(pixels).permute(0, 3, 1, 2) / 127.5 - 1
 
 
+@pytest.mark.slow
 def test_descriptors_agree_with_dlib(chips: np.ndarray) -> None:
     reference = dlib.face_recognition_model_v1(str(model_file(ENCODER)))
     expected = np.array([list(reference.compute_face_descriptor(one)) for one in chips])

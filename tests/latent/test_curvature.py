@@ -37,6 +37,7 @@ def searched(hessians: Tensor, steps: int, memory: int, seed: int = 1) -> tuple[
     return x, curvature
 
 
+@pytest.mark.slow
 @given(st.integers(0, 100))
 def test_it_ends_on_a_quadratic_after_as_many_steps_as_numbers(seed: int) -> None:
     x, _ = searched(quadratics(3, seed), P + 1, memory=P)

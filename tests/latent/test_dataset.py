@@ -52,6 +52,7 @@ def mixed(tmp_path: Path) -> list[Path]:
     return [folder, pack(tmp_path / "more.zip", members)]
 
 
+@pytest.mark.slow
 def test_folders_and_zips_become_one_set_with_every_photo_accounted_for(mixed: list[Path], tmp_path: Path) -> None:
     facts = dataset.build(mixed, tmp_path / "set", SIZE, choices=Choices(patient_from="folder", hold_out=0.25))
     refused = pd.read_csv(tmp_path / "set" / "refused.csv").set_index("file")["reason"]

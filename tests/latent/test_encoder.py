@@ -44,6 +44,7 @@ def test_statistics_and_weights_survive_a_state_dict() -> None:
     torch.testing.assert_close(again.eval()(images), encoder(images))
 
 
+@pytest.mark.slow
 def test_learns_a_code_from_an_image() -> None:
     """Images that are a linear picture of a code: 100 steps must remove most of the error of answering the mean."""
     torch.manual_seed(1)

@@ -50,6 +50,7 @@ def own_set(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
+@pytest.mark.slow
 def test_a_generator_against_its_own_pictures_reaches_the_floor(
     tiny_checkpoint: Path, own_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +120,7 @@ class Small(InceptionFeatures):
         return torch.nn.functional.interpolate(images, (16, 128)).mean(1).flatten(1)
 
 
+@pytest.mark.slow
 def test_inception_gives_fid_and_kid_and_is_named(
     tiny_checkpoint: Path, own_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

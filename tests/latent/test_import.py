@@ -189,6 +189,7 @@ def same(ours: object, theirs: object) -> bool:
     return type(ours) is type(theirs) and ours == theirs
 
 
+@pytest.mark.slow
 @settings(max_examples=80)
 @given(value=plain, protocol=st.integers(3, 5))
 def test_plain_pickles_read_as_python_does(value: object, protocol: int) -> None:

@@ -143,6 +143,7 @@ for file in sorted(Path(sys.argv[1]).iterdir()):
 """
 
 
+@pytest.mark.slow
 def test_nothing_exhausts_memory_or_time(tmp_path: Path) -> None:
     """Every exhausting file in a process that may not take much more memory than torch has taken already."""
     files = tmp_path / "files"
@@ -168,11 +169,13 @@ def test_nothing_exhausts_memory_or_time(tmp_path: Path) -> None:
     assert sorted(path.name for path in files.iterdir()) == sorted(wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(hostile.exhausting()))
 def test_exhausting_files_leave_nothing(place: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     refused(place, hostile.exhausting()[name], capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -195,6 +198,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, make) -> None:
         sentence(str(caught.value))
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["pickle", "zip", "legacy"])
@@ -216,6 +220,7 @@ def test_a_changed_file_is_read_or_refused(
         assert generator.img_resolution == 8
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data())
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])

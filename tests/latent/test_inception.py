@@ -46,6 +46,7 @@ def weights() -> dict[str, Tensor]:
     return tensors | {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
 
 
+@pytest.mark.slow
 def test_features_are_torchvisions(inception_module: ModuleType, weights: dict[str, Tensor]) -> None:
     reference = inception_module.Inception3(aux_logits=False, transform_input=False, init_weights=False)
     reference.load_state_dict(weights, strict=False)

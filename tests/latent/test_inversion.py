@@ -32,6 +32,7 @@ def faces(checkpoint: Checkpoint) -> np.ndarray:
     return own_faces(checkpoint, 3)
 
 
+@pytest.mark.slow
 def test_recovers_the_generators_own_faces(checkpoint: Checkpoint, faces: np.ndarray) -> None:
     results = invert(checkpoint, faces, PIXELS)
     for face, result in zip(faces, results, strict=True):
@@ -47,6 +48,7 @@ def test_recovers_the_generators_own_faces(checkpoint: Checkpoint, faces: np.nda
         assert np.abs(levels - result.reconstruction).max() < 1.01  # the picture is that of the code alone
 
 
+@pytest.mark.slow
 def test_perceptual_term_lowers_what_it_measures(checkpoint: Checkpoint, faces: np.ndarray) -> None:
     settings = replace(PIXELS, steps=15, perceptual=1.0, identity=0.1)
     result = invert(checkpoint, faces[:1], settings)[0]
@@ -57,6 +59,7 @@ def test_perceptual_term_lowers_what_it_measures(checkpoint: Checkpoint, faces: 
     assert set(result.losses) == {"pixel", "perceptual", "identity", "plausibility", "total"}
 
 
+@pytest.mark.slow
 def test_batch_equals_single_runs(checkpoint: Checkpoint, faces: np.ndarray) -> None:
     """Also when the photos of the batch stop at different steps. By Adam alone: rounding, which depends on the batch,
     grows with every step, and in this untrained generator the more the further the steps go."""
@@ -78,6 +81,7 @@ def test_deterministic_for_a_seed(checkpoint: Checkpoint, faces: np.ndarray) -> 
     assert np.abs(first.ws - other.ws).max() > 0
 
 
+@pytest.mark.slow
 def test_stronger_pull_gives_a_more_plausible_code(checkpoint: Checkpoint) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     weak, strong = (invert(checkpoint, noise, replace(PIXELS, plausibility=p))[0].metrics for p in (0.0, 1.0))
@@ -147,6 +151,7 @@ def broken(checkpoint: Checkpoint, when: range) -> Checkpoint:
     return replace(checkpoint, generator=generator, encoder=encoder)
 
 
+@pytest.mark.slow
 def test_goes_on_after_a_loss_that_is_no_number(checkpoint: Checkpoint, faces: np.ndarray) -> None:
     result = invert(broken(checkpoint, range(6, 8)), faces[:2], PIXELS)[1]
     assert np.isfinite(result.ws).all()

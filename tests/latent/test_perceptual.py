@@ -59,6 +59,7 @@ def faces(seed: int, n: int = 2, side: int = 32) -> torch.Tensor:
     return torch.nn.functional.interpolate(noise, size=side, mode="bicubic").clamp(-1, 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(seed=st.integers(0, 2**31))
 def test_zero_at_identity_and_symmetric(distance: PerceptualDistance, seed: int) -> None:

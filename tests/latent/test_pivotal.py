@@ -169,6 +169,7 @@ def test_progress_and_cancel(checkpoint: Checkpoint, inversion: Inversion, photo
     assert set(seen[3].losses) == {"perceptual", "pixel", "fit", "locality"}
 
 
+@pytest.mark.slow
 def test_stops_when_close_or_when_nothing_comes_any_more(
     checkpoint: Checkpoint, inversion: Inversion, photo: np.ndarray
 ) -> None:
@@ -188,6 +189,7 @@ def test_the_locality_term_can_come_every_few_steps(
     assert (len(result.losses["locality"]), len(result.losses["fit"])) == (2, 6)
 
 
+@pytest.mark.slow
 def test_the_distance_at_hand_is_what_is_minimised(
     checkpoint: Checkpoint, inversion: Inversion, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def _pictures(rng: torch.Generator) -> tuple[Tensor, Tensor]:
     return real, F.avg_pool2d(real, 3, 1, 1) * 2
 
 
+@pytest.mark.slow
 def test_the_critic_learns_and_only_its_heads_do() -> None:
     torch.manual_seed(0)
     critic = ProjectedCritic(32, "cpu")

@@ -92,6 +92,7 @@ def golden_encoder() -> StyleEncoder:
     return encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["psp", "e4e"])
 @pytest.mark.parametrize(
     ("dtype", "agreement"),
@@ -236,6 +237,7 @@ def test_a_file_that_does_not_name_its_encoder_needs_a_word(tmp_path: Path) -> N
 # What is written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["psp", "e4e"])
 def test_a_whole_file_becomes_a_whole_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
     file, root = tmp_path / "weights.pt", tmp_path / "checkpoints"
@@ -275,6 +277,7 @@ def test_an_encoder_joins_a_checkpoint(bundle: Path, tmp_path: Path, capsys: pyt
     torch.testing.assert_close(checkpoint.encoder.latent_avg[3], checkpoint.generator.mapping.w_avg)
 
 
+@pytest.mark.slow
 def test_whether_the_file_has_the_same_generator(tmp_path: Path) -> None:
     file, root = tmp_path / "weights.pt", tmp_path / "checkpoints"
     file.write_bytes(psp_bytes(kind="psp"))
@@ -356,6 +359,7 @@ def test_settings_build_the_same_network() -> None:
 # What it is for
 
 
+@pytest.mark.slow
 def test_an_inversion_starts_from_an_imported_encoder(tmp_path: Path) -> None:
     """Whatever the encoder answers is where the search begins, and the search gets closer to the photo from there."""
     checkpoint = loose_checkpoint(32)

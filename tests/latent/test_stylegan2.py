@@ -67,6 +67,7 @@ def test_discriminator_agrees(golden: tuple[Generator, Discriminator, dict[str, 
     agree(discriminator(torch.from_numpy(want["img_const"]), torch.from_numpy(want["c"])), want["D_logits"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 def test_rosinality_agrees(tmp_path, legacy: bool) -> None:
     file = tmp_path / "g.pt"

@@ -106,6 +106,7 @@ def warmstart_arguments(data: Path, run: Path, out: Path, kimg: tuple[float, flo
     return parser.parse_args(line)
 
 
+@pytest.mark.slow
 def test_warmstart_learns_resumes_and_writes_a_checkpoint(small_set: Path, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "tiny"
     warmstart_cli.run(warmstart_arguments(small_set, run, out, (0.24, 0.0, 0.0)))
@@ -138,6 +139,7 @@ def broken_step(trainer: Trainer, phase: str, done: float) -> dict[str, torch.Te
     return {"pixel": torch.tensor(float("nan"))}
 
 
+@pytest.mark.slow
 def test_warmstart_stops_at_a_loss_that_is_no_number(
     small_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +164,7 @@ def test_readout_targets_are_standardised_and_know_their_mirror() -> None:
     assert signs.tolist() == [1, 1, 1, -1]
 
 
+@pytest.mark.slow
 def test_encoder_training_lowers_the_error_and_resumes(tiny_checkpoint: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint, parts=("generator",))
     checkpoint.generator.requires_grad_(False)

@@ -44,6 +44,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Compariso
     return study, compare(study, PLAN), gradient
 
 
+@pytest.mark.slow
 def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, Comparison, np.ndarray]) -> None:
     study, result, gradient = compared
     assert study.chosen_model == "photo"
@@ -80,6 +81,7 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     assert isinstance(study.model("photo"), CoxModel)
 
 
+@pytest.mark.slow
 def test_a_model_without_one_direction_scores_but_gives_none(compared: tuple[Study, Comparison, np.ndarray]) -> None:
     study, result, _ = compared
     choose(study, result, "photo / deepsurv")

@@ -32,6 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[[],
     return study, checkpoint, score, tune(checkpoint, score.inversion, photo.pixels, settings)
 
 
+@pytest.mark.slow
 def test_the_score_of_a_tuned_face_is_that_of_its_code(made: Tuned) -> None:
     study, checkpoint, score, pivotal = made
     assert np.any(pivotal.picture != pivotal.code_picture), "the picture did change"

@@ -230,6 +230,7 @@ def test_real_inversion(aligned_study: Study, make_checkpoint: Callable, monkeyp
     assert index["perceptual_name"].str.len().min() > 3
 
 
+@pytest.mark.slow
 def test_a_real_portrait_is_found_and_aligned() -> None:
     """The same portrait through the detector and as a ready square, which somebody placed."""
     photo = Path(__file__).parents[1] / "data" / "portraits" / "frontal_man.jpg"

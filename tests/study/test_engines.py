@@ -125,6 +125,7 @@ def test_a_worker_that_is_killed_once_costs_nothing(nine: Study, tmp_path: Path)
     assert codes_by_name(nine) == {f"P{i:04d}": float(i) for i in range(1, 10)}
 
 
+@pytest.mark.slow
 def test_a_photo_that_always_kills_is_isolated(nine: Study) -> None:
     job = job_of(nine)
     job.run(Processes(fake(deadly=("P0005",), broken=("P0008",)), ["cpu"]), 4)
@@ -207,6 +208,7 @@ def test_driver_killed_in_the_middle(tmp_path: Path, make_checkpoint: Callable[[
     assert not [p for p in study.path.rglob("*") if p.name.endswith(".tmp") or PARTS in p.parts]
 
 
+@pytest.mark.slow
 def test_real_workers_in_processes(tmp_path: Path, make_checkpoint: Callable[[], Checkpoint]) -> None:
     """Local engine and in-process run: the same codes; one damaged photo is a reason, not a crash."""
     checkpoint = make_checkpoint()

@@ -153,6 +153,7 @@ def test_a_photo_cell_says_why_there_is_no_photo(tmp_path: Path) -> None:
     assert flow(study)[-1].lost == (("Photo not embedded yet", 10),)
 
 
+@pytest.mark.slow
 def test_they_are_not_embedded(tmp_path: Path, make_checkpoint: Callable[[], Checkpoint]) -> None:
     folder = write_study(tmp_path / "s", patient_table(4), photos=4, aligned=True, preset="fast")
     exclude(folder, ["P0001", "P0003"], "blurred")

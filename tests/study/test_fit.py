@@ -157,6 +157,7 @@ def test_risks_agree_with_the_model(fitted: Cohort) -> None:
         assert risk.survival[0] == 1
 
 
+@pytest.mark.slow
 def test_edit_strip(own: Study, make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames, hazards and curves of one face belong together, frame by frame."""
     study = own

@@ -73,6 +73,7 @@ def looked_at(facts: Facts) -> Robustness:
     )
 
 
+@pytest.mark.slow
 def test_a_backdrop_that_predicts_is_a_warning_with_its_figures(facts: Facts) -> None:
     said = words(robustness(facts))
     c = facts.comparison

@@ -109,6 +109,7 @@ def study(made: tuple[Study, Checkpoint], tmp_path: Path, monkeypatch: pytest.Mo
     return Study.open(tmp_path / "demo")
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_table_and_the_unit_that_of_the_cohort(
     study: Study, made: tuple[Study, Checkpoint]
 ) -> None:
@@ -136,6 +137,7 @@ def test_figures_are_those_of_the_table_and_the_unit_that_of_the_cohort(
     assert "P00" not in (study.path / FILE_NAME).read_text(), "figures name nobody"
 
 
+@pytest.mark.slow
 def test_a_stop_keeps_what_is_found_and_more_patients_cost_only_themselves(
     study: Study, made: tuple[Study, Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +165,7 @@ def test_a_stop_keeps_what_is_found_and_more_patients_cost_only_themselves(
     assert "A" not in draw_patients(study, names, 100, 0)
 
 
+@pytest.mark.slow
 def test_a_photo_in_which_no_face_is_found_any_more_is_counted(
     study: Study, made: tuple[Study, Checkpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def own(scored: Scored, tmp_path: Path) -> Study:
     return Study.open(shutil.copytree(scored[0].path, tmp_path / "s"))
 
 
+@pytest.mark.slow
 def test_one_photo(scored: Scored) -> None:
     study, checkpoint = scored
     photo = load_photo(encode_jpeg(face_like(5)), "me.jpg")
@@ -121,6 +122,7 @@ def test_another_checkpoint_is_refused(scored: Scored, monkeypatch: pytest.Monke
         Scorer.open(study, checkpoint)
 
 
+@pytest.mark.slow
 def test_folder(scored: Scored, tmp_path: Path) -> None:
     study, checkpoint = scored
     folder = tmp_path / "new"

@@ -158,6 +158,7 @@ def test_index_by_patient(tmp_path: Path) -> None:
     assert rows["flags"].tolist() == ["Flag a.\nFlag b.", ""]
 
 
+@pytest.mark.slow
 def test_every_photo_is_embedded(tmp_path: Path, make_checkpoint: Callable[[], Checkpoint]) -> None:
     folder = listed(tmp_path / "s", aligned=True, preset="fast")
     study = Study.open(folder)

@@ -85,6 +85,7 @@ def test_photos_are_aligned_once_and_found_again_by_content(tmp_path: Path, monk
         shortcut_blocks(found)
 
 
+@pytest.mark.slow
 def test_a_stop_or_damage_costs_only_the_parts_in_work(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     files = list(study.photos.values())
     monkeypatch.setattr(aligned, "BLOCK", 20)
@@ -161,6 +162,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return read_comparison(study.path, "controls")
 
 
+@pytest.mark.slow
 def test_a_backdrop_that_tells_the_outcome_is_found(planted: Comparison) -> None:
     assert planted.plan.shortcuts
     assert [c.name for c in planted.candidates if c.features and c.role == "control"] == list(SHORTCUT_SETS)

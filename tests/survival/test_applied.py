@@ -61,6 +61,7 @@ def in_use(model: object, study: dict[str, object]) -> AppliedModel:
     return AppliedModel(applicable(model), "A model", cohort, estimates, 30.0, float("nan"), ("A note.",))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(CASES))
 def test_what_is_read_predicts_what_was_fitted(name: str, study: dict[str, object], tmp_path: Path) -> None:
     blocks, settings = CASES[name]

@@ -131,6 +131,7 @@ def test_the_cache_knows_data_settings_and_times(study, plan, tmp_path):
     assert found() == 6
 
 
+@pytest.mark.slow
 def test_several_processes_give_what_one_gives(study, plan, comparison, tmp_path):
     two = cross_validate(CANDIDATES[:2], **study, **plan, workers=2, cache=tmp_path)
     for name in ("photo", "clinical"):

@@ -121,6 +121,7 @@ def test_baseline_and_slope_with_entries_are_those_of_the_regression(late):
     np.testing.assert_allclose(hazard, known, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_outcome_ends_in_a_sentence(late):
     _, time, event, at_risk = late
     x = np.column_stack([np.where(event, 1e6 / time, 0.0), np.ones(len(time))])

@@ -97,6 +97,7 @@ def test_concordance_of_bootstrap_weights_is_that_of_repeated_rows(late):
         concordance_ci(time, event, risk, "uno", entry=entry)
 
 
+@pytest.mark.slow
 def test_a_comparison_counts_everyone_from_entry_on(late, tmp_path):
     fold = deal_folds(check_outcome(late["time"], late["event"]), 3, 1)
     candidates = [
@@ -139,6 +140,7 @@ def test_a_comparison_counts_everyone_from_entry_on(late, tmp_path):
     assert ratios["hr"].iloc[0] == pytest.approx(np.exp(fit.coef[0]))
 
 
+@pytest.mark.slow
 def test_the_photo_model_takes_entries_and_keeps_them_in_its_file(late, tmp_path):
     model = CoxModel("ridge", folds=3, n_alphas=8)
     model.fit(late["x"], late["time"], late["event"], entry=late["entry"])
@@ -164,6 +166,7 @@ def test_the_photo_model_takes_entries_and_keeps_them_in_its_file(late, tmp_path
         CoxModel("ridge", folds=3, n_alphas=8).fit(*outcome, entry=other)
 
 
+@pytest.mark.slow
 def test_a_model_in_use_keeps_entries(late, tmp_path: Path):
     base = make_model("cox-ridge", folds=3, n_alphas=8).fit(late["x"], late["time"], late["event"], entry=late["entry"])
     cohort = pd.DataFrame(

@@ -62,6 +62,7 @@ def jobs(tmp_path: Path) -> list[tuple[str, ...]]:
     return [job.command for job in Queue(tmp_path / "runs" / "queue").jobs()[0]]
 
 
+@pytest.mark.slow
 def test_it_shows_who_is_analysed_and_why_not_everyone(at: View, studies: Path) -> None:
     exclude(studies / "demo", ["P0001", "P0002"], "face <covered>")
     (studies / "demo" / "photos" / "P0005.jpg").unlink()
@@ -114,6 +115,7 @@ def test_photos_are_looked_over_by_a_job(at: View, studies: Path, tmp_path: Path
     assert app.button(key="cohort-start-quality").disabled
 
 
+@pytest.mark.slow
 def test_photos_are_filtered_and_sorted_and_patients_taken_out_and_back(at: View, looked_over: Path) -> None:
     app = at("Photos")
     assert words(app).count('class="lh-thumb') == 24

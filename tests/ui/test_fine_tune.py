@@ -234,6 +234,7 @@ def test_failures_and_damage_are_told_in_sentences(shop: Shop) -> None:
     assert not app.exception
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("idle")
 def test_the_line_can_be_changed_and_cleared(shop: Shop) -> None:
     run = tiny.write_run(shop.runs / "finetune" / "noise")
@@ -252,6 +253,7 @@ def test_the_line_can_be_changed_and_cleared(shop: Shop) -> None:
     assert not app.exception
 
 
+@pytest.mark.slow
 def test_from_faces_to_a_checkpoint_in_the_picker(shop: Shop) -> None:
     tiny.write_set(shop.runs / "sets" / "noise")
     app = shop.open()
@@ -273,6 +275,7 @@ def test_from_faces_to_a_checkpoint_in_the_picker(shop: Shop) -> None:
     assert status["state"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("idle")
 def test_a_finished_run_is_measured_on_request(shop: Shop) -> None:
     run = tiny.write_run(shop.runs / "finetune" / "noise", "done", "Training is complete.")
@@ -337,6 +340,7 @@ def test_without_an_encoder_the_start_has_one_way_and_says_why(shop: Shop) -> No
     assert "needs a start with an encoder of ours" in words(app)
 
 
+@pytest.mark.slow
 def test_reconstructions_from_faces_to_a_checkpoint_with_an_encoder(shop: Shop) -> None:
     tiny.write_set(shop.runs / "sets" / "noise")
     tiny.give_encoder(shop.checkpoints / "portraits")

@@ -47,6 +47,7 @@ def test_a_server_open_to_the_network_shows_nothing(monkeypatch: pytest.MonkeyPa
     assert gate.ENTERED not in app.session_state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed_in", [False, True])
 def test_with_sign_in_only_known_people_come_in(monkeypatch: pytest.MonkeyPatch, signed_in: bool) -> None:
     monkeypatch.setattr(gate, "sign_in_configured", lambda: True)

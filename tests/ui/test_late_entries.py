@@ -66,6 +66,7 @@ def app(open_app: Opener, late: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     return open_app(studies=late)
 
 
+@pytest.mark.slow
 def test_home_names_what_the_models_figures_count(app: AppTest) -> None:
     app.switch_page("pages/home.py").run()
     assert not app.exception

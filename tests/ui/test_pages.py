@@ -109,6 +109,7 @@ def test_another_study_brings_its_checkpoint_along(open_app: Opener, places: Pla
     assert app.selectbox(key="checkpoint").value == "portraits"
 
 
+@pytest.mark.slow
 def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest, places: Places) -> None:
     app = portrait
     app.file_uploader[0].upload("astronaut.png", png(astronaut()))
@@ -142,6 +143,7 @@ def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest, places: Place
     assert not app.exception
 
 
+@pytest.mark.slow
 def test_another_crop_hides_the_old_result(portrait: AppTest) -> None:
     app = portrait
     app.segmented_control(key="photo_source").set_value("Example").run()
@@ -275,6 +277,7 @@ def test_what_is_no_photo_is_refused_in_a_sentence(portrait: AppTest, name: str,
     assert app.session_state["portrait"].photo is None
 
 
+@pytest.mark.slow
 def test_an_uploaded_photo_leaves_nothing_on_disk(portrait: AppTest, places: Places) -> None:
     def everything() -> set[Path]:
         return {path for root in (places.studies, places.checkpoints) for path in root.rglob("*")}
@@ -287,6 +290,7 @@ def test_an_uploaded_photo_leaves_nothing_on_disk(portrait: AppTest, places: Pla
     assert everything() == before
 
 
+@pytest.mark.slow
 def test_a_patient_can_be_moved_and_moves_back(open_app: Opener, places: Places) -> None:
     app = open_app().switch_page("pages/health_direction.py").run()
     assert app.segmented_control(key="face_source").value == "Patient"
@@ -364,6 +368,7 @@ def test_damaged_files_are_said_in_a_sentence(open_app: Opener, places: Places, 
     assert "fit" in app.warning[0].value
 
 
+@pytest.mark.slow
 def test_the_record_to_take_away_is_complete(portrait: AppTest, places: Places) -> None:
     from study.score import Scorer
     from ui import results

@@ -56,6 +56,7 @@ def studies(compared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path / "studies"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("view", "plots", "told"), VIEWS)
 def test_every_view_says_what_it_shows(
     open_app: Opener, studies: Path, view: str, plots: tuple[str, ...], told: str
@@ -130,6 +131,7 @@ def test_a_damaged_result_gets_a_sentence(open_app: Opener, studies: Path) -> No
     assert "is damaged" in words(app)
 
 
+@pytest.mark.slow
 def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
     open_app: Opener, studies: Path, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
     assert Study.open(studies / "demo").chosen_model == "photo"
 
 
+@pytest.mark.slow
 def test_robustness_is_planned_as_a_job_and_shown(
     open_app: Opener, studies: Path, places: Places, tmp_path: Path
 ) -> None:

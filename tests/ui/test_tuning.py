@@ -57,6 +57,7 @@ def to_direction(app: AppTest) -> Editing:
     return editing
 
 
+@pytest.mark.slow
 def test_photo_code_and_tuned_picture_stand_side_by_side(scored: AppTest) -> None:
     app = scored
     assert app.button(key="tune").label == "Tune the generator to this face (display only)"
@@ -80,6 +81,7 @@ def test_photo_code_and_tuned_picture_stand_side_by_side(scored: AppTest) -> Non
     assert app.button(key="tune")
 
 
+@pytest.mark.slow
 def test_the_direction_page_says_which_generator_drew_the_frames(scored: AppTest) -> None:
     app = scored
     portrait = tune(app)
@@ -115,6 +117,7 @@ def test_the_direction_page_says_which_generator_drew_the_frames(scored: AppTest
     assert not app.exception
 
 
+@pytest.mark.slow
 def test_the_slider_stays_where_it_is_when_the_generator_changes(scored: AppTest) -> None:
     app = scored
     tune(app)
@@ -126,6 +129,7 @@ def test_the_slider_stays_where_it_is_when_the_generator_changes(scored: AppTest
     assert scrubbers(app) == 1
 
 
+@pytest.mark.slow
 def test_without_a_tuned_generator_there_is_nothing_to_choose(scored: AppTest) -> None:
     app = scored
     editing = to_direction(app)
@@ -134,6 +138,7 @@ def test_without_a_tuned_generator_there_is_nothing_to_choose(scored: AppTest) -
     assert not [t for t in app.toggle if t.key == "tuned"]
 
 
+@pytest.mark.slow
 def test_removing_the_photo_removes_the_tuning_and_its_frames(scored: AppTest) -> None:
     app = scored
     tune(app)
@@ -150,6 +155,7 @@ def test_removing_the_photo_removes_the_tuning_and_its_frames(scored: AppTest) -
     assert not app.exception
 
 
+@pytest.mark.slow
 def test_a_new_score_forgets_the_tuning(scored: AppTest) -> None:
     app = scored
     portrait = tune(app)
@@ -160,6 +166,7 @@ def test_a_new_score_forgets_the_tuning(scored: AppTest) -> None:
     assert app.button(key="tune")
 
 
+@pytest.mark.slow
 def test_a_tuning_can_be_cancelled(scored: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     real = latent.pivotal.tune
     monkeypatch.setattr(latent.pivotal, "tune", lambda *given: real(*given[:3], LONG, *given[4:]))

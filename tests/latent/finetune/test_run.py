@@ -80,6 +80,7 @@ def assert_same_run(run: Path, other: Path) -> None:
     assert all(file_sha256(run / "checkpoint" / n) == file_sha256(other / "checkpoint" / n) for n in names)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_all_that_a_person_needs(straight: Path, data: Path, start: Path) -> None:
     log = log_of(straight)
     assert [entry["images"] for entry in log] == list(range(8, 97, 8))
@@ -102,6 +103,7 @@ def test_a_run_leaves_all_that_a_person_needs(straight: Path, data: Path, start:
     assert not list(straight.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_ten_kills_anywhere_change_no_bit(straight: Path, data: Path, start: Path, tmp_path: Path) -> None:
     run, rng, kills = tmp_path / "run", random.Random(0), 0
     calls_a_tick = calls_of(lambda: cli.run(line(data, start, tmp_path / "counted", "--kimg", 0.008)))
@@ -137,6 +139,7 @@ def images_of(state: Path) -> int:
     return int(torch.load(state, weights_only=True)["images"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["file", "signal"])
 def test_stopped_between_ticks_and_gone_on_with(
     how: str, straight: Path, data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -162,6 +165,7 @@ def test_stopped_between_ticks_and_gone_on_with(
     assert_same_run(run, straight)
 
 
+@pytest.mark.slow
 def test_a_longer_run_continues_a_finished_one(straight: Path, data: Path, start: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert cli.run(line(data, start, run, "--kimg", 0.04)) == 0
@@ -176,6 +180,7 @@ def test_a_longer_run_continues_a_finished_one(straight: Path, data: Path, start
         cli.run(line(data, start, run, "--out", start))
 
 
+@pytest.mark.slow
 def test_from_scratch_with_a_distance_at_ticks(data: Path, tmp_path: Path) -> None:
     large = write_set(tmp_path / "large", n=60)
     run = tmp_path / "run"
@@ -186,6 +191,7 @@ def test_from_scratch_with_a_distance_at_ticks(data: Path, tmp_path: Path) -> No
     assert load_checkpoint(run / "checkpoint").resolution == 16
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_a_sentence_and_keeps_the_last_state(
     straight: Path, data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +277,7 @@ def test_what_cannot_start_leaves_no_settings(data: Path, start: Path, tmp_path:
     assert not (run / "settings.json").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_state_falls_back_to_the_one_before(straight: Path, data: Path, start: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert cli.run(line(data, start, run, "--kimg", 0.048)) == 0
@@ -287,6 +294,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(straight: Path, data: Path
         cli.run(line(data, start, run, "--kimg", 0.2))
 
 
+@pytest.mark.slow
 def test_held_out_rows_are_not_trained_on(data: Path, start: Path, tmp_path: Path) -> None:
     import pandas as pd
 
@@ -324,6 +332,7 @@ def test_a_status_nobody_stands_behind_is_killed(tmp_path: Path) -> None:
     assert read_status(tmp_path)["state"] == "killed"
 
 
+@pytest.mark.slow
 def test_a_run_against_frozen_features_goes_on_bit_for_bit(
     data: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

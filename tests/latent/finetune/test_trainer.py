@@ -150,6 +150,7 @@ def test_adaptive_strength_moves_and_fixed_strength_does_not() -> None:
     assert none.pipe is None
 
 
+@pytest.mark.slow
 def test_a_restored_trainer_goes_on_bit_for_bit(tmp_path: Path) -> None:
     settings = settings_of(mirror=True)
     straight = stepped(settings, 7)
@@ -204,6 +205,7 @@ def in_two_processes(settings: Settings, steps: int, result: Path) -> None:
     assert (code, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])) == (0, 0)
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     """Noise maps, augmentation and minibatch deviation included: draws go by part, not by process."""
     settings = settings_of(micro_batch=2, mirror=True)
