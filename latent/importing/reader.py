@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from latent.checkpoints import check_name, file_sha256, save_checkpoint
@@ -78,7 +79,11 @@ def rosinality_generator(value: Mapping[Any, Any]) -> Generator:
     tensors["mapping.w_avg"] = torch.zeros(settings["w_dim"]) if average is None else _mean_code(average, settings)
     generator = fill(layout, tensors, "the generator")
     if average is None:
-        generator.mapping.w_avg.copy_(torch.from_numpy(sample_w(generator, 10_000, seed=0).mean(axis=0)))
+        codes = sample_w(generator, 10_000, seed=0)
+        if not np.isfinite(codes).all():
+            raise ValueError("its mapping network gives codes that are not finite numbers")
+        mean = codes.mean(axis=0, dtype=np.float64)  # in float32 the sum may overflow
+        generator.mapping.w_avg.copy_(torch.from_numpy(mean))
     return generator
 
 

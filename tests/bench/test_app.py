@@ -39,6 +39,7 @@ def test_the_server_gets_what_make_app_gives_it(tmp_path: Path) -> None:
     assert shipped_environment(ROOT)["MALLOC_MMAP_MAX_"] == "0"
 
 
+@pytest.mark.slow
 @in_git
 def test_a_revision_is_checked_out_beside_and_removed() -> None:
     with checked_out("HEAD") as folder:

@@ -67,6 +67,7 @@ def test_table_of_the_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         assert tuned["seconds"] > tuned["tuning_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_held_out_portraits_are_there_and_aligned() -> None:
     faces = bench_invert.portraits(bench_invert.PORTRAITS, 2)
     assert [face.shape for face in faces] == [(256, 256, 3)] * 2

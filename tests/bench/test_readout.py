@@ -115,6 +115,7 @@ def test_the_network_learns_both_and_knows_the_mirror() -> None:
     np.testing.assert_allclose(mirrored, first * signs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_network_sees_no_answer_of_those_it_is_judged_on() -> None:
     photos, y = pictures(60)
     signs, groups = np.array([1.0, -1.0]), np.repeat(np.arange(30), 2).astype(str)
@@ -180,6 +181,7 @@ def write_simulated(folder: Path, n: int = 40) -> tuple[Study, pd.DataFrame]:
     return study, truth
 
 
+@pytest.mark.slow
 def test_the_command_on_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study, _ = write_simulated(tmp_path / "sim")
     out = tmp_path / "r.json"

@@ -234,6 +234,7 @@ def large(kind: str) -> bytes:
     return encode(image, kind, **options.get(kind, {}))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize(
     "kind", ["JPEG", "progressive", "PNG 1", "PNG P", "PNG RGB", "PNG gradient", "PNG I;16", "TIFF", "WEBP", "AVIF"]
@@ -279,6 +280,7 @@ def test_missing_files(tmp_path: Path) -> None:
     refused(Path("bad\0name"), "choose")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default::UserWarning")
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(

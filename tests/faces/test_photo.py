@@ -413,6 +413,7 @@ def test_larger_photos_are_halved(picture: Image.Image, format: str, monkeypatch
     assert difference(photo, picture.reduce(2)) < (3 if format == "JPEG" else 0.5)
 
 
+@pytest.mark.slow
 @given(height=st.integers(32, 60), width=st.integers(32, 60), most=st.integers(300, 4000), band=st.integers(1, 900))
 def test_bands_give_what_the_whole_gives(height: int, width: int, most: int, band: int) -> None:
     pixels = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -97,6 +97,7 @@ def test_the_largest_of_several_faces_is_taken_and_noted(tmp_path: Path) -> None
     assert np.array_equal(images[0], align(Photo(both, "both"), found[0], SIZE).pixels)
 
 
+@pytest.mark.slow
 def test_quality_leaves_photos_out_only_where_it_is_asked_to(mixed: list[Path], tmp_path: Path) -> None:
     dataset.build(mixed, tmp_path / "all", SIZE)
     everything = dataset.load(tmp_path / "all", SIZE)[1]
@@ -130,6 +131,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return state
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_doubles_nothing(mixed: list[Path], tmp_path: Path, stop_after: list[int]) -> None:
     dataset.build(mixed, tmp_path / "whole", SIZE)
     stop_after[:] = [3, 0]

@@ -81,6 +81,7 @@ def test_a_generator_against_its_own_pictures_reaches_the_floor(
         assert sheet.size == (6 * 32, 6 * 32)
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_measures(
     tiny_checkpoint: Path, own_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

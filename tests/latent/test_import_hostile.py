@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from latent.errors import ImportRefused
 from latent.importing import containers, import_file
 from latent.importing.reader import read_networks
 from tests.latent import hostile_weights as hostile
+from tests.latent.weight_files import pt_bytes, small_rosinality_state
 from tests.work import calls
 
 CALLS_ALLOWED = 50_000_000  # generous: a refusal takes 8 million at most, an endless one any number
@@ -85,6 +87,7 @@ def test_state_dicts_that_do_not_fit(place: Path, capsys: pytest.CaptureFixture[
     assert said in refused(place, data, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ENCODERS))
 def test_encoders_that_do_not_fit(place: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     data, said = ENCODERS[name]
@@ -218,6 +221,18 @@ def test_a_changed_file_is_read_or_refused(
         sentence(str(error))
     else:
         assert generator.img_resolution == 8
+
+
+def test_codes_too_large_for_a_sum_in_single_precision(tmp_path: Path) -> None:
+    state, file = small_rosinality_state(), tmp_path / "weights.pt"
+    layers = sorted(key for key in state if key.startswith("style.") and key.endswith("weight"))
+    state[layers[-1]] = torch.full_like(state[layers[-1]], 1e36)
+    file.write_bytes(pt_bytes({"g_ema": state}))
+    assert torch.isfinite(read_networks(file).generator.mapping.w_avg).all()
+    state[layers[-2]] = torch.full_like(state[layers[-2]], 1e36)
+    file.write_bytes(pt_bytes({"g_ema": state}))
+    with pytest.raises(ImportRefused, match="not finite"):
+        read_networks(file)
 
 
 @pytest.mark.slow

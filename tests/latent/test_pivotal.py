@@ -82,6 +82,7 @@ def test_metrics_are_those_of_an_inversion(result: Pivotal, photo: np.ndarray) -
     assert result.after["psnr"] > result.before["psnr"] + 6
 
 
+@pytest.mark.slow
 def test_far_codes_hardly_change(
     checkpoint: Checkpoint, inversion: Inversion, photo: np.ndarray, result: Pivotal
 ) -> None:
@@ -104,6 +105,7 @@ def test_interpolated_codes_lie_at_the_distance_asked_for(checkpoint: Checkpoint
     assert len({round(float(code.sum()), 4) for code in near}) == 31, "a new code every step"
 
 
+@pytest.mark.slow
 def test_deterministic(checkpoint: Checkpoint, inversion: Inversion, photo: np.ndarray) -> None:
     settings = replace(SETTINGS, steps=4)
     first, second = (tune(checkpoint, inversion, photo, settings) for _ in range(2))

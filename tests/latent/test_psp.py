@@ -176,6 +176,7 @@ def test_settings_that_cannot_be_built() -> None:
 # What is read from a file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 @pytest.mark.parametrize("namespace", [False, True], ids=["table", "namespace"])
 @pytest.mark.parametrize("kind", ["psp", "e4e"])
@@ -257,6 +258,7 @@ def test_a_whole_file_becomes_a_whole_checkpoint(tmp_path: Path, capsys: pytest.
     assert digests(again)["encoder.safetensors"] == digests(root / "faces")["encoder.safetensors"]
 
 
+@pytest.mark.slow
 def test_an_encoder_joins_a_checkpoint(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "encoder.pt"
     file.write_bytes(psp_bytes(num_ws=8, w_dim=64, decoder={}))

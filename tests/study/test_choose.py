@@ -26,6 +26,7 @@ from survival.cox import CoxModel
 from survival.errors import FitCancelled
 from tests.study.conftest import make_cohort, scorer_of
 
+pytestmark = pytest.mark.slow
 PLAN = Plan(
     ("clinical", "photo"),
     ("usual", "svm", "deepsurv", "forest"),
@@ -44,7 +45,6 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Compariso
     return study, compare(study, PLAN), gradient
 
 
-@pytest.mark.slow
 def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, Comparison, np.ndarray]) -> None:
     study, result, gradient = compared
     assert study.chosen_model == "photo"
@@ -81,7 +81,6 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     assert isinstance(study.model("photo"), CoxModel)
 
 
-@pytest.mark.slow
 def test_a_model_without_one_direction_scores_but_gives_none(compared: tuple[Study, Comparison, np.ndarray]) -> None:
     study, result, _ = compared
     choose(study, result, "photo / deepsurv")

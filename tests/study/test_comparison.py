@@ -31,6 +31,7 @@ from survival.metrics import harrell_c
 from survival.subgroups import ALL
 from tests.study.conftest import make_cohort, patient_table, write_study
 
+pytestmark = pytest.mark.slow
 SETS = ("age-sex", "clinical", "photo", "photo-clinical-late")
 QUICK = Plan(SETS, folds=3, repeats=1, samples=40, shuffles=2, penalties=8)
 
@@ -45,7 +46,6 @@ def result(study: Study) -> Comparison:
     return compare(study, QUICK, "quick")
 
 
-@pytest.mark.slow
 def test_the_result_holds_all_that_page_and_report_show(study: Study, result: Comparison) -> None:
     read = read_comparison(study.path, "quick")
     assert [c.name for c in read.models] == [
@@ -102,7 +102,6 @@ def test_a_score_that_ranks_worse_than_guessing_is_named_beside_its_p(result: Co
     assert wrong_way(changed, ["photo / cox-ridge"]) == ""
 
 
-@pytest.mark.slow
 def test_a_figure_is_the_same_wherever_it_stands(study: Study) -> None:
     """More samples than subgroups and curves take for themselves."""
     plan = Plan(("photo",), folds=3, repeats=1, samples=400, shuffles=0, penalties=8)
@@ -139,7 +138,6 @@ def test_controls_tell_nothing(result: Comparison) -> None:
         result.difference("photo / cox-ridge", "shuffled")
 
 
-@pytest.mark.slow
 def test_a_shuffled_outcome_is_one_half_even_beside_a_strong_covariate(tmp_path: Path) -> None:
     table = patient_table(300)
     table["age"] = np.linspace(30, 90, 300).round(1)
@@ -153,7 +151,6 @@ def test_a_shuffled_outcome_is_one_half_even_beside_a_strong_covariate(tmp_path:
     assert found.tables["shuffles"]["harrell"].sub(0.5).abs().max() < 0.1
 
 
-@pytest.mark.slow
 def test_a_stopped_comparison_goes_on_and_a_further_model_fits_only_itself(study: Study, result: Comparison) -> None:
     kept = len(list((study.path / PARTS).glob("*.npz")))
     seen: list[tuple[str, int, int]] = []
@@ -196,7 +193,6 @@ def test_it_is_stale_when_exclusions_codes_or_table_change(study: Study, result:
     assert stale_reasons(Study.open(study.path), result) == ()
 
 
-@pytest.mark.slow
 def test_a_study_without_photos_has_no_photo_sets(tmp_path: Path) -> None:
     table = patient_table(90)
     table.loc[:4, "age"] = np.nan
@@ -214,7 +210,6 @@ def test_a_study_without_photos_has_no_photo_sets(tmp_path: Path) -> None:
     assert stale_reasons(study, found) == ()
 
 
-@pytest.mark.slow
 def test_sites_pooled_stratified_or_one_alone(study: Study) -> None:
     single = gather(study, Plan(("clinical", "photo"), site="single", site_name="lung"))
     assert set(single.patients["site"]) == {"lung"}
@@ -303,7 +298,6 @@ def test_covariates_are_columns_that_differ(tmp_path: Path) -> None:
     assert covariate_names(study) == ("age", "sex", "stage")
 
 
-@pytest.mark.slow
 def test_the_command_prints_the_table_and_shows_it_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", str(study.path), "--name", "told", "--features", "clinical,photo", "--repeats", "1"]
     words += ["--folds", "3", "--samples", "40", "--shuffles", "1", "--penalties", "8", "--workers", "1"]

@@ -213,6 +213,7 @@ def test_nothing_usable(tmp_path: Path, fake: FakeInvert) -> None:
         embed(Study.open(empty), FakeCheckpoint())
 
 
+@pytest.mark.slow
 def test_real_inversion(aligned_study: Study, make_checkpoint: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real inversion, a few steps of it, on an untrained generator."""
     monkeypatch.setattr(record_module, "PRESETS", {"fast": InversionSettings("fast", steps=4)})

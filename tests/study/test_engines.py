@@ -115,6 +115,7 @@ def test_processes_do_every_photo_once(nine: Study) -> None:
     assert again.expected == 9
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_once_costs_nothing(nine: Study, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()

@@ -81,6 +81,7 @@ def test_no_effect_is_no_warning(tmp_path: Path) -> None:
     assert "Warning" not in text
 
 
+@pytest.mark.slow
 def test_rate_of_false_warnings(tmp_path: Path) -> None:
     """Two tests of 5 % (the error alone and adjusted) and one family of flags: far fewer than half may warn."""
     warned = 0

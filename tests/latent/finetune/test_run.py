@@ -217,6 +217,7 @@ def test_a_full_disk_stops_with_a_sentence_and_keeps_the_last_state(
     assert_same_run(run, straight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["loss", "weights"])
 def test_broken_numbers_stop_with_a_sentence_and_exit_1(
     where: str, data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any

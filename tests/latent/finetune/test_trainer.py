@@ -140,6 +140,7 @@ def test_frozen_layers_stay_and_the_others_move() -> None:
         assert torch.equal(value, before[name]) == (name.startswith("b16.") or name.endswith("resample_filter")), name
 
 
+@pytest.mark.slow
 def test_adaptive_strength_moves_and_fixed_strength_does_not() -> None:
     moved = stepped(settings_of(p=0.0, target=0.0, ada_kimg=1.0), 8)
     assert moved.strength.p in (0.0, pytest.approx(0.016), pytest.approx(0.032))
