@@ -87,14 +87,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a file, a pipe, a socket and a link to itself."""
     import socket
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LATENT_HEALTH_STUDIES", str(tmp_path / "studies"))
-    (tmp_path / "file.txt").write_text("a,b\n1,2\n")
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "loop").symlink_to("loop")
+    folder = tmp_path / "folder"  # its parent is empty, too: tmp_path's holds what other tests wrote
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LATENT_HEALTH_STUDIES", str(folder / "studies"))
+    (folder / "file.txt").write_text("a,b\n1,2\n")
+    os.mkfifo(folder / "pipe")
+    (folder / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket")
-    return tmp_path
+    return folder
 
 
 def run(

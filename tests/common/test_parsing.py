@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from common.parsing import MAX_DEPTH, MAX_KEY_PARTS, json_value, toml_table
@@ -24,7 +24,6 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-@settings(deadline=None)
 def test_what_python_writes_is_read(value: Any) -> None:
     assert json_value(json.dumps(value)) == value
 
