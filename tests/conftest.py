@@ -7,6 +7,7 @@ from pathlib import Path
 # Before torch is imported: the networks of the tests are so small that threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What else of this project runs on the machine must not decide how many workers a test gets.
+os.environ["LATENT_HEALTH_CACHE"] = tempfile.mkdtemp(prefix="cache-")
 os.environ["LATENT_HEALTH_THREADS"] = tempfile.mkdtemp(prefix="threads-")
 
 import pytest

@@ -90,7 +90,7 @@ def standing(found: Opened) -> None:
                 f"Harrell's C out of fold: {c['value']:.3f} (95 % CI {c['low']:.3f} to {c['high']:.3f}; 0.5 is "
                 "guessing). More on Home."
             )
-        page.note("Nested cross-validation by patient; takes minutes for hundreds of patients.")
+        page.note("Nested cross-validation by patient.")
         if found.study.has_latents:
             start_button(found, "fit", "Fit the photo model", model.state != "done")
 

@@ -56,7 +56,7 @@ def section(found: Opened) -> None:
         page.note(
             f"{total - seen:,} of {total:,} photos have not been looked over yet: "
             "each is searched for a face, aligned, measured, and flagged where it is blurred, dark, turned or small. "
-            "That takes some minutes for a thousand photos, once, in a process of its own."
+            "That is done once, in a process of its own, which tells how long it still takes."
         )
         jobs.start_button(found, "quality", "Look the photos over")
     if table is not None and seen:

@@ -7,7 +7,6 @@ import streamlit as st
 from common.threads import left
 from study.clinical import LATE_ENTRY
 from ui import page, state, study_jobs
-from ui import survival_files as files
 from ui.cohort_files import Opened
 from ui.escaping import plain
 from ui.text import duration
@@ -227,22 +226,18 @@ def _problem(found: Opened, words: list[str]) -> str:
 def _estimate(found: Opened, words: list[str]) -> None:
     """About how long it will take on this machine."""
     from study.compare import plan_of
-    from study.comparison.estimate import seconds_needed
+    from study.comparison.estimate import seconds_here
     from study.comparison.features import chosen_sets
 
     plan = plan_of(_parsed(words))
     workers = left()
-    earlier = None
-    for name in files.names(found):
-        try:
-            earlier = files.comparison(found, name)
-        except state.SENTENCES:
-            continue
-        break
     patients = len(found.study.patients) - len(found.study.excluded)
-    seconds = seconds_needed(plan, chosen_sets(found.study, plan), patients, workers, earlier)
-    basis = "from the speed of the last comparison" if earlier is not None else "from speeds of another machine"
-    page.note(
-        f"About {duration(seconds)} on {workers} {'core' if workers == 1 else 'cores'}, estimated {basis}; less where "
-        f"folds are kept from before. {plan.repeats} × {plan.folds} folds by patient, {patients:,} patients."
-    )
+    here = seconds_here(plan, chosen_sets(found.study, plan), patients, workers)
+    if here is None:
+        told = "How long it takes has not been measured on this machine yet: its progress says so after the first fits."
+    else:
+        told = (
+            f"{duration(here[0])} to {duration(here[1])} on {workers} {'core' if workers == 1 else 'cores'}, from "
+            "comparisons made on this machine; less where folds are kept from before."
+        )
+    page.note(f"{told} {plan.repeats} × {plan.folds} folds by patient, {patients:,} patients.")

@@ -1,12 +1,17 @@
-"""How long a comparison will take: from what the fits of an earlier one took, else from speeds measured once."""
+"""How long a comparison takes on this machine.
+
+The size of the work comes from speeds measured once, on another machine; how much longer or shorter it takes here from
+comparisons that were made here. Before the first of these nothing is promised.
+"""
 
 from __future__ import annotations
 
-from study.comparison.candidates import PLAIN, RIDGE, SHUFFLED, takes
+from common import speeds
+from study.comparison.candidates import PLAIN, RIDGE, takes
 from study.comparison.features import OF_PHOTOS
 from study.comparison.plan import FEATURE_SETS, NETWORK, USUAL, Plan
-from study.comparison.record import CONTROL, Comparison
 
+KIND = "comparison"
 # Seconds of one fit with its scoring, one thread, 480 training patients with codes of 5,120 numbers (the demo study,
 # 50 penalties): photo sets, and sets of few clinical columns.
 WIDE = {
@@ -36,11 +41,19 @@ MEASURING = 3.0  # seconds of figures, curves and final fits a candidate and rep
 SHORTCUTS = {"backdrop-only": 0.5, "face-only": 0.4, "blurred": 0.1, "whole-pixels": 0.8}
 
 
-def seconds_needed(
-    plan: Plan, sets: tuple[str, ...], patients: int, workers: int = 1, earlier: Comparison | None = None
-) -> float:
-    """Seconds of a comparison of these feature sets; what is kept from an earlier run comes off as it goes."""
-    known = _measured(earlier) if earlier is not None else {}
+def seconds_here(plan: Plan, sets: tuple[str, ...], patients: int, workers: int = 1) -> tuple[float, float] | None:
+    """From and to how many seconds a comparison of these feature sets takes on this machine; None where no comparison
+    has been made on it. What is kept from an earlier run comes off as it goes."""
+    return speeds.seconds(KIND, expected_seconds(plan, sets, patients, workers))
+
+
+def measured_here(plan: Plan, sets: tuple[str, ...], patients: int, workers: int, seconds: float) -> None:
+    """Remember how long a whole comparison, of which nothing was kept from before, took on this machine."""
+    speeds.record(KIND, seconds / expected_seconds(plan, sets, patients, workers))
+
+
+def expected_seconds(plan: Plan, sets: tuple[str, ...], patients: int, workers: int = 1) -> float:
+    """Seconds of a comparison on the machine of the speeds below."""
     fits = plan.folds * plan.repeats
     training = patients * (plan.folds - 1) / plan.folds
     total, candidates = 0.0, plan.shuffles + 2
@@ -50,36 +63,20 @@ def seconds_needed(
             model = (RIDGE if wide else PLAIN) if asked == USUAL else asked
             if model == PLAIN and wide:
                 continue
-            total += _one(known, f"{name} / {model}", model, wide, training)
+            total += _one(model, wide, training)
             candidates += 1
     if plan.shortcuts:
-        total += sum(_one(known, name, name, True, training) for name in SHORTCUTS)
+        total += sum(_one(name, True, training) for name in SHORTCUTS)
         candidates += len(SHORTCUTS)
     photo = any("photo" in FEATURE_SETS[name].blocks for name in sets)
     usual = RIDGE if photo else PLAIN
-    control = plan.folds * plan.shuffles * _one(known, "shuffled", usual, photo, training)  # no repeats
-    total += _one(known, "random-direction", "random-direction", True, training) * (photo and plan.random_direction)
+    control = plan.folds * plan.shuffles * _one(usual, photo, training)  # no repeats
+    total += _one("random-direction", True, training) * (photo and plan.random_direction)
     return (fits * total + control) / max(1, workers) + MEASURING * candidates * plan.repeats * patients / 600
 
 
-def _one(known: dict[str, tuple[float, float]], name: str, model: str, wide: bool, training: float) -> float:
+def _one(model: str, wide: bool, training: float) -> float:
     """Seconds of one fit. Work on codes grows with the square of the patients, on few columns and in the network with
     their number."""
-    if name in known:
-        seconds, measured = known[name]
-    else:
-        speeds = WIDE | SHORTCUTS if wide else NARROW
-        seconds, measured = speeds.get(model, 3.1), float(MEASURED_PATIENTS)
-    return seconds * (training / measured) ** (2 if wide and model != NETWORK else 1)
-
-
-def _measured(earlier: Comparison) -> dict[str, tuple[float, float]]:
-    """Candidate -> (seconds a fit, training patients)."""
-    fits = earlier.plan.folds * earlier.plan.repeats
-    training = len(earlier.patients) * (earlier.plan.folds - 1) / earlier.plan.folds
-    shuffled = earlier.plan.folds * max(1, earlier.plan.shuffles)
-    return {
-        c.name: (c.seconds / (shuffled if c.name == SHUFFLED else fits), training)
-        for c in earlier.candidates
-        if c.seconds > 0 and not (c.role == CONTROL and c.name == "kaplan-meier")
-    }
+    seconds = (WIDE | SHORTCUTS if wide else NARROW).get(model, 3.1)
+    return seconds * (training / MEASURED_PATIENTS) ** (2 if wide and model != NETWORK else 1)

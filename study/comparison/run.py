@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import time as clock
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -18,8 +18,9 @@ import pandas as pd
 
 from study.comparison import measure
 from study.comparison.candidates import SHUFFLED, candidates_of
+from study.comparison.estimate import measured_here
 from study.comparison.explain import explain
-from study.comparison.features import Cohort, gather
+from study.comparison.features import Cohort, chosen_sets, gather
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, Judged, comparison_folder
 from study.comparison.shuffles import Shuffled, shuffled_control
@@ -54,6 +55,26 @@ class Tell:
 QUIET = Tell(lambda _: None, lambda *_: None)
 
 
+@dataclass(frozen=True)
+class _Watched(Tell):
+    """Passes on what is told. all_new: whether every fit was made in this run, and none kept from an earlier one."""
+
+    first: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = self.count
+
+        def watch(done: int, total: int, left: float | None, what: str) -> None:
+            self.first.setdefault(what, done)
+            count(done, total, left, what)
+
+        object.__setattr__(self, "count", watch)
+
+    @property
+    def all_new(self) -> bool:
+        return self.first.get("fits") == 0 and self.first.get("control fits", 0) == 0
+
+
 def compare(
     study: Study,
     plan: Plan | None = None,
@@ -73,7 +94,9 @@ def compare(
     start = clock.perf_counter()
     try:
         tell.stage("Gathering the features")
+        tell = watched = _Watched(tell.stage, tell.count)
         cohort = gather(study, plan, lambda d, n, s: tell.count(d, n, s, "photos described"), cancelled)
+        fitting = clock.perf_counter()
         candidates, notes = candidates_of(study, plan, cohort)
         scored = _scores(study, plan, cohort, candidates, workers, tell, cancelled)
         shuffled = _shuffled(study, plan, cohort, candidates, scored, workers, tell, cancelled)
@@ -86,6 +109,9 @@ def compare(
     result = replace(result, notes=(*cohort.notes, *notes, *result.notes), seconds=seconds)
     with replacing_folder(folder) as new:
         result.save(new)
+    if watched.all_new:
+        taken = clock.perf_counter() - fitting
+        measured_here(plan, chosen_sets(study, plan), len(cohort.patients), workers, taken)
     return result
 
 

@@ -15,7 +15,7 @@ from study.comparison import run as running
 from study.comparison.candidates import candidates_of
 from study.comparison.caveats import wrong_way
 from study.comparison.choose import why_not_chosen
-from study.comparison.estimate import seconds_needed
+from study.comparison.estimate import expected_seconds, measured_here, seconds_here
 from study.comparison.features import STRATIFIED, available_sets, covariate_names, gather
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
@@ -312,13 +312,29 @@ def test_the_command_prints_the_table_and_shows_it_again(study: Study, capsys: p
     assert "no feature set" in capsys.readouterr().err
 
 
-def test_the_time_needed_grows_with_the_work_and_follows_what_was_measured(result: Comparison) -> None:
+def test_the_time_expected_grows_with_the_work() -> None:
     sets = ("clinical", "photo")
-    few = seconds_needed(Plan(sets, repeats=1), sets, 150)
-    assert few < seconds_needed(Plan(sets, repeats=3), sets, 150) < seconds_needed(Plan(sets), sets, 600)
-    assert seconds_needed(Plan(sets), sets, 600, workers=4) < seconds_needed(Plan(sets), sets, 600)
-    assert seconds_needed(Plan(sets, ("usual", "forest")), sets, 600) > seconds_needed(Plan(sets), sets, 600)
-    plan = Plan(SETS, folds=3, repeats=1, shuffles=1)
-    slow = [replace(c, seconds=300.0) for c in result.candidates]
-    known = seconds_needed(plan, SETS, 150, earlier=replace(result, candidates=tuple(slow)))
-    assert known == pytest.approx(6 * 300, rel=0.1), "four models, a shuffle and a random direction"
+    few = expected_seconds(Plan(sets, repeats=1), sets, 150)
+    assert few < expected_seconds(Plan(sets, repeats=3), sets, 150) < expected_seconds(Plan(sets), sets, 600)
+    assert expected_seconds(Plan(sets), sets, 600, workers=4) < expected_seconds(Plan(sets), sets, 600)
+    assert expected_seconds(Plan(sets, ("usual", "forest")), sets, 600) > expected_seconds(Plan(sets), sets, 600)
+
+
+def test_the_time_promised_is_that_of_comparisons_made_here(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing before the first one; a comparison whose folds were kept measures nothing."""
+    monkeypatch.setenv("LATENT_HEALTH_CACHE", str(tmp_path))
+    sets = ("clinical",)
+    plan = Plan(sets, folds=3, repeats=1, samples=20, shuffles=1, seed=41, penalties=8)
+    assert seconds_here(plan, sets, 150) is None
+    compare(study, plan, "timed")
+    first = seconds_here(plan, sets, 150)
+    assert first is not None
+    assert 0 < first[0] < first[1]
+    kept = (tmp_path / "speeds.json").read_bytes()
+    compare(study, plan, "timed")
+    assert (tmp_path / "speeds.json").read_bytes() == kept
+    measured_here(plan, sets, 150, 1, 143.0)
+    low, high = seconds_here(plan, sets, 150) or (0.0, 0.0)
+    assert low < 143 < high

@@ -16,7 +16,7 @@ from study.aligned import FINE, NO_FACE, NO_REGIONS, SIZE, AlignedPhotos, aligne
 from study.comparison import features
 from study.comparison.candidates import candidates_of
 from study.comparison.choose import why_not_chosen
-from study.comparison.estimate import seconds_needed
+from study.comparison.estimate import expected_seconds
 from study.comparison.features import available_sets, chosen_sets, gather
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
@@ -206,11 +206,11 @@ def test_without_photos_there_is_no_network_and_no_control(tmp_path: Path) -> No
 def test_the_network_and_the_controls_take_their_time() -> None:
     plan = Plan(("clinical",), ("usual",))
     more = Plan(("clinical",), ("usual", "cnn"))
-    usual = seconds_needed(plan, ("clinical",), 600)
-    network = seconds_needed(more, ("clinical", "image"), 600)
+    usual = expected_seconds(plan, ("clinical",), 600)
+    network = expected_seconds(more, ("clinical", "image"), 600)
     assert network > usual + 300
-    assert seconds_needed(more, ("clinical", "image"), 1200) < 2.3 * network, "its work grows with the patients"
-    assert seconds_needed(Plan(("clinical",), shortcuts=True), ("clinical",), 600) > usual + 15
+    assert expected_seconds(more, ("clinical", "image"), 1200) < 2.3 * network, "its work grows with the patients"
+    assert expected_seconds(Plan(("clinical",), shortcuts=True), ("clinical",), 600) > usual + 15
 
 
 def test_a_plan_of_before_is_read() -> None:
