@@ -63,12 +63,17 @@ def result(checkpoint: Checkpoint, inversion: Inversion, photo: np.ndarray) -> P
         return tune(checkpoint, inversion, photo, SETTINGS)
 
 
+def same_picture(a: np.ndarray, b: np.ndarray) -> bool:
+    """Alike but for a step of one of 255 where another way to the same picture rounds differently."""
+    return bool(np.abs(a.astype(int) - b).max() <= 1)
+
+
 def mean_square(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean((a.astype(float) - b) ** 2))
 
 
 def test_the_pivot_draws_the_photo(result: Pivotal, inversion: Inversion, photo: np.ndarray) -> None:
-    assert np.array_equal(result.code_picture, inversion.reconstruction)
+    assert same_picture(result.code_picture, inversion.reconstruction)
     assert mean_square(result.picture, photo) < 0.25 * mean_square(result.code_picture, photo)
     assert result.losses["fit"][-1] < 0.25 * result.losses["fit"][0]
     assert (result.steps, result.stopped) == (30, "steps")
@@ -165,8 +170,8 @@ def test_progress_and_cancel(checkpoint: Checkpoint, inversion: Inversion, photo
     with pytest.raises(Cancelled):
         tune(checkpoint, inversion, photo, SETTINGS, seen.append, lambda: len(seen) == 4)
     assert [progress.step for progress in seen] == [0, 1, 2, 3]
-    assert np.array_equal(seen[0].image, inversion.reconstruction)
-    assert np.any(seen[3].image != seen[0].image)
+    assert same_picture(seen[0].image, inversion.reconstruction)
+    assert not same_picture(seen[3].image, seen[0].image)
     assert seen[3].seconds_left > 0
     assert set(seen[3].losses) == {"perceptual", "pixel", "fit", "locality"}
 
