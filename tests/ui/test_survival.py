@@ -99,7 +99,7 @@ def test_a_plan_becomes_a_job_of_the_queue(open_app: Opener, studies: Path, tmp_
     app = open_app(studies=studies).switch_page(PAGE).run()
     assert not app.exception
     assert "No models of this study have been compared yet" in words(app)
-    assert "About" in words(app), "the time it will take"
+    assert "not been measured on this machine yet" in words(app), "the time it will take"
     sets = app.pills(key="survival-sets-demo")
     sets.set_value([]).run()
     assert "Choose at least one feature set" in words(app)
