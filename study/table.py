@@ -148,6 +148,17 @@ def _follow_up(ids: Column, settings: Settings, days: dict[str, np.ndarray], eve
     return np.where(known & (whole > 0), whole / DAYS[settings.time_unit], np.nan)
 
 
+def follow_up_of(raw: RawTable, settings: Settings) -> np.ndarray:
+    """(n,) the follow-up between the dates that the settings name, NaN where it cannot be read."""
+    nothing = Findings(0)
+
+    def column(name: str) -> Column:
+        return Column.of(raw, name, settings.reading, nothing)
+
+    days = _dates(column, settings.columns)
+    return _follow_up(column(settings.columns.patient_id), settings, days, np.ones(len(raw.rows), dtype=bool))
+
+
 def _clinical(column: Columnwise, settings: Settings, raw: RawTable) -> dict[str, Any]:
     columns, cells = settings.columns, raw.columns
     table: dict[str, Any] = {"photo": cells.get(columns.photo, [""] * len(raw.rows))}

@@ -18,13 +18,22 @@ from study.__main__ import main
 from study.errors import Findings, StudyError
 from study.files import csv_text, write_bytes, write_text
 from study.intake import IntakeRefused, check_table, intake
-from study.intake_guess import columns_of, guess_coding, guess_columns, guess_horizons, guess_unit, look
+from study.intake_guess import (
+    columns_of,
+    guess_coding,
+    guess_columns,
+    guess_covariate,
+    guess_horizons,
+    guess_unit,
+    look,
+)
 from study.intake_photos import Finder
-from study.settings import Columns, Settings, settings_text
+from study.settings import OPTIONAL_COLUMNS, Columns, Settings, settings_text
 from study.simulate import encode_jpeg
 from study.store import Study
 from tests.study.conftest import face_like, patient_table
 
+CASES = Path(__file__).parents[1] / "data" / "cases" / "tables"
 HEADER = "Patient ID,OS (days),Vital status,Image file,Age\n"
 ROWS = "A1,100,dead,one.jpg,60\nA2,200,alive,two.jpg,\nA3,300,dead,,71\n"
 PLAN = Settings(
@@ -166,7 +175,7 @@ def test_proposals() -> None:
     assert (table.patients, table.values["Vital status"]) == (3, ["alive", "dead"])
     chosen = guess_columns(table.header)
     assert chosen == {
-        **dict.fromkeys(("sex", "site", "stage", "ecog", "entry", "photo_date", "baseline_date")),
+        **dict.fromkeys(("sex", "site", "stage", "ecog", *OPTIONAL_COLUMNS)),
         "patient_id": "Patient ID",
         "time": "OS (days)",
         "event": "Vital status",
@@ -181,6 +190,72 @@ def test_proposals() -> None:
     assert guess_coding(["Dead", "alive", "?x"]) == (("Dead",), ("alive",))
     assert guess_coding(["0", "1", "2"]) == (("1",), ("0",))
     assert guess_columns(["subject", "os_time", "os_event"])["time"] == "os_time"
+
+
+GUESSES = {
+    "english": (
+        "Study ID,UICC stage,Primary,Survival time (months),Vital status,Gender,Age at diagnosis,ECOG status,Photo",
+        "S-1,IIA,lung,12.5,Dead,Female,61,1,a.jpg",
+        ("patient_id", "stage", "site", "time", "event", "sex", "age", "ecog", "photo"),
+    ),
+    "german": (
+        "Patienten-Nr.;UICC-Stadium;Primärtumor;Überlebenszeit (Monate);Vitalstatus;Geschlecht;Alter;Foto",
+        "17;II;Lunge;12,5;verstorben;w;61;a.jpg",
+        ("patient_id", "stage", "site", "time", "event", "sex", "age", "photo"),
+    ),
+    "german dates": (
+        "Pseudonym;Datum der Erstdiagnose;Sterbedatum;Letzter Kontakt;Geschlecht",
+        "17;13.02.2019;;28.11.2022;w\n18;13.02.2019;01.03.2020;28.02.2020;m",
+        ("patient_id", "baseline_date", "death_date", "end_date", "sex"),
+    ),
+    "english dates": (
+        "Record ID,Date of diagnosis,Date of last contact,Date of death,Smoking status",
+        "1,2019-02-13,2022-11-28,2022-11-28,never",
+        ("patient_id", "baseline_date", "end_date", "death_date", None),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", GUESSES)
+def test_columns_are_recognised_in_two_languages(kind: str) -> None:
+    header, row, meanings = GUESSES[kind]
+    seen = look(f"{header}\n{row}\n".encode())
+    chosen = guess_columns(seen.header, seen)
+    assert {name: meaning for meaning, name in chosen.items() if name} == {
+        name: meaning for name, meaning in zip(seen.header, meanings, strict=True) if meaning
+    }
+    assert guess_unit(chosen["time"]) == "months"
+
+
+def test_a_column_is_proposed_only_for_what_it_can_be_read_as() -> None:
+    seen = look(b"id,time,event,Baseline date,age,last contact\nA,2020-01-01,0,spring 2019,young,soon\n")
+    chosen = guess_columns(seen.header, seen)
+    assert chosen["time"] is None, "it holds dates"
+    assert chosen["baseline_date"] is None
+    assert chosen["age"] is None
+    assert chosen["end_date"] is None
+    seen = look((CASES / "dates_only.csv").read_bytes())
+    chosen = guess_columns(seen.header, seen)
+    assert (chosen["time"], chosen["baseline_date"], chosen["end_date"]) == (None, "diagnosis_date", "last_contact")
+
+
+def test_codes_do_not_make_a_column_of_numbers_one_of_words() -> None:
+    seen = look(b"id,hb\nA,12.5\nB,unknown\nC,-99\nD,13\n")
+    assert seen.numeric == {"hb"}
+    covariate = guess_covariate("hb", seen)
+    assert covariate is not None
+    assert covariate.kind == "numeric"
+
+
+def test_a_coded_event_is_understood_by_its_word() -> None:
+    assert guess_coding(["0:LIVING", "1:DECEASED"]) == (("1:DECEASED",), ("0:LIVING",))
+    assert guess_coding(["ja", "nein"], "verstorben") == (("ja",), ("nein",))
+    assert guess_coding(["yes", "no"], "alive") == (("no",), ("yes",))
+    seen = look((CASES / "data_clinical_patient.txt").read_bytes())
+    chosen = guess_columns(seen.header, seen)
+    assert [chosen[k] for k in ("patient_id", "time", "event", "site")] == [
+        *("PATIENT_ID", "OS_MONTHS", "OS_STATUS", "CANCER_TYPE"),
+    ]
 
 
 def test_horizons_are_proposed_as_far_as_follow_up_carries_them() -> None:
@@ -204,7 +279,11 @@ def test_a_proposed_horizon_leaves_enough_patients(times: list[float], unit: str
 
 def test_times_of_a_column_are_numbers_with_points_or_commas() -> None:
     table = look(b"id;time;event\nA;3,5;1\nB;.;0\nC;7.25;1\nD;late;1\n")
+    np.testing.assert_array_equal(table.numbers("time"), [np.nan] * 4, "commas and points mixed")
+    table = look(b"id;time;event\nA;3,5;1\nB;.;0\nC;7,25;1\nD;late;1\n")
     np.testing.assert_array_equal(table.numbers("time"), [3.5, np.nan, 7.25, np.nan])
+    table = look(b"id;time\nA;1,129\nB;453\n")
+    np.testing.assert_array_equal(table.numbers("time"), [np.nan, 453])
     assert len(table.numbers("nothing")) == 0
 
 
@@ -223,7 +302,7 @@ def test_a_table_as_this_package_writes_it_is_understood() -> None:
     assert guess_columns(list(patient_table(1))) == {
         **{name: name for name in ("patient_id", "event", "photo", "age", "sex", "site", "stage", "ecog")},
         "time": "time_months",
-        **dict.fromkeys(("entry", "photo_date", "baseline_date")),
+        **dict.fromkeys(OPTIONAL_COLUMNS),
     }
 
 
