@@ -1,9 +1,8 @@
-"""Photos of a study to come: which of the given files each row means, and their copies under the patients' ids."""
+"""Photos of a study to come: what the table asks for, what is said of the answer, and copies under the patients' ids."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path, PurePosixPath
 
 from faces.errors import FaceError
@@ -11,71 +10,28 @@ from faces.photo import load_photo
 from latent.photo_sources import PhotoReader, Source
 from study.errors import Findings
 from study.files import write_bytes
+from study.intake_match import Match, Matches, Near, Request
 from study.photos import FOLDER, LIST_COLUMNS, LIST_NAME, photo_cells
-from study.tables.raw import FILE_NAME, MISSING
+from study.tables.column import Column, days_of
+from study.tables.raw import FILE_NAME
 from study.tables.read import read_table
+from study.tables.reading import Reading
+
+LISTED_UNUSED = 100  # photos of nobody that are named
 
 
-class Finder:
-    """Which photo of the given ones a cell of the table means: its path, its name, or its name without ending.
-
-    Upper and lower case are alike. A name that several photos share finds none of them.
-    """
-
-    def __init__(self, photos: list[Source]) -> None:
-        self._paths = {source.file: source for source in photos}
-        self._found: dict[str, Source | None] = {}
-        for source in photos:
-            path = PurePosixPath(source.file)
-            bare = path.with_suffix("")
-            inside = path.parts[1:]
-            keys = {source.file, path.name, bare.as_posix(), bare.name, PurePosixPath(*inside).as_posix()}
-            for key in {key.casefold() for key in keys if key != "."}:
-                self._found[key] = None if key in self._found else source
-
-    def __call__(self, cell: str) -> tuple[Source | None, bool]:
-        """The photo, and whether there are several that the cell could mean."""
-        path = cell.replace("\\", "/").removeprefix("./")
-        if path in self._paths:
-            return self._paths[path], False
-        key = path.casefold()
-        return self._found.get(key), key in self._found and self._found[key] is None
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A photo that a row asks for. place: of the patient in the table; taken: its date as text, "" if not told."""
-
-    place: int
-    where: str
-    row: int
-    cell: str
-    taken: str = ""
-
-
-@dataclass(frozen=True)
-class Match:
-    """A photo that was found for a patient."""
-
-    place: int
-    where: str
-    row: int
-    source: Source
-    taken: str = ""
-
-
-def wishes_of_column(cells: list[str], numbers: list[int], column: str, findings: Findings) -> list[Wish]:
-    """What the photo column asks for, several with `;` or `|` between them; who has none is told."""
-    out: list[Wish] = []
+def requests_of_column(cells: list[str], numbers: list[int], column: str, findings: Findings) -> list[Request]:
+    """What the photo column asks for, several with `;` or `|` between them; who has none is reported."""
+    out: list[Request] = []
     for place, (cell, number) in enumerate(zip(cells, numbers, strict=True)):
         several = photo_cells(cell)
         if not several:
             findings.warning(FILE_NAME, number, f"{column} is missing.", "The patient has no photo.")
-        out += [Wish(place, FILE_NAME, number, one) for one in several]
+        out += [Request(place, FILE_NAME, number, one) for one in several]
     return out
 
 
-def wishes_of_list(data: bytes, ids: list[str], findings: Findings) -> list[Wish]:
+def requests_of_list(data: bytes, ids: list[str], findings: Findings, reading: Reading | None = None) -> list[Request]:
     """What a list of photos (patient_id, photo, and date if known) asks for. Raises StudyError where it is no table."""
     raw = read_table(data, findings, LIST_NAME)
     absent = [name for name in LIST_COLUMNS if name not in raw.header]
@@ -84,47 +40,62 @@ def wishes_of_list(data: bytes, ids: list[str], findings: Findings) -> list[Wish
         return []
     places = {patient: place for place, patient in enumerate(ids)}
     columns = raw.columns
-    days = columns.get("date", [""] * len(raw.rows))
-    out: list[Wish] = []
+    days = [""] * len(raw.rows)
+    if "date" in columns:
+        dates = days_of(Column.of(raw, "date", reading or Reading(), findings, LIST_NAME))
+        days = ["" if str(day) == "NaT" else str(day) for day in dates]
+    out: list[Request] = []
     for patient, cell, day, row in zip(columns["patient_id"], columns["photo"], days, raw.numbers, strict=True):
-        day = "" if day.lower() in MISSING else day
-        if day and not _is_date(day):
-            findings.error(LIST_NAME, row, f"date is {day[:40]!r}.", "Write dates as 2026-05-31.")
-        elif patient not in places:
+        if patient not in places:
             findings.note(LIST_NAME, row, f"patient {patient[:64]!r} is not in the table.", "The photo is not taken.")
         else:
-            out.append(Wish(places[patient], LIST_NAME, row, cell, day))
+            out.append(Request(places[patient], LIST_NAME, row, cell, day))
     return out
 
 
-def _is_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
+def report_matches(found: Matches, column: str, near: Near, findings: Findings, names: bool = True) -> list[Match]:
+    """The matches to take. What could not be found, or belongs to another row, goes to `findings`.
 
-
-def match_photos(wishes: list[Wish], photos: list[Source], column: str, findings: Findings) -> list[Match]:
-    """The photo of each wish; what cannot be found, or belongs to another row, is told in `findings`."""
-    find = Finder(photos)
-    taken: dict[str, int] = {}
-    out: list[Match] = []
-    for wish in wishes:
-        cell = wish.cell[:60]
-        source, several = find(wish.cell)
-        if several:
-            findings.error(wish.where, wish.row, f"several photos are called {cell!r}.", "Give the whole path.")
-        elif source is None:
-            findings.warning(wish.where, wish.row, f"no photo is called {cell!r}.", "It is left out.")
-        elif source.file in taken:
-            message = f"{column} {cell!r} already belongs to row {taken[source.file]}."
-            findings.error(wish.where, wish.row, message, "Give each patient their own photo.")
+    near: "ask" makes each near match an error, "accept" takes them with a note each, "leave" leaves them out.
+    names: whether photos that belong to nobody are named.
+    """
+    for request, sources in found.several:
+        names_of = ", ".join(source.file[:60] for source in sources[:3])
+        if len(sources) > 1:
+            message, remedy = f"several photos are called {request.cell[:60]!r}: {names_of}.", "Give the whole path."
         else:
-            taken[source.file] = wish.row
-            out.append(Match(wish.place, wish.where, wish.row, source, wish.taken))
-    if unused := len(photos) - len(taken):
-        findings.note("photos", None, f"{unused} photos belong to no patient and are not taken.")
-    return out
+            message = f"{request.cell[:60]!r} may be {names_of}, and so may another row."
+            remedy = "Write the photo's whole name."
+        findings.error(request.where, request.row, message, remedy)
+    for request, row in found.doubled:
+        message = f"{column} {request.cell[:60]!r} already belongs to row {row}."
+        findings.error(request.where, request.row, message, "Give each patient their own photo.")
+    absent = list(found.absent)
+    for match in found.near:
+        request, file = match.request, match.source.file[:80]
+        message = f"{request.cell[:60]!r} is probably {file}; it differs in {match.differs}."
+        if near == "ask":
+            remedy = "To take such matches add --accept-matches; to leave them out, --exact-matches."
+            findings.error(request.where, request.row, message, remedy)
+        elif near == "accept":
+            words = f"{request.cell[:60]!r} is matched to {file}; it differs in {match.differs}."
+            findings.note(request.where, request.row, words)
+        else:
+            absent.append(request)
+    for request in absent:
+        message = f"no photo is called {request.cell[:60]!r}."
+        findings.warning(request.where, request.row, message, "It is left out.")
+    unused = [*found.unused, *([match.source for match in found.near] if near == "leave" else [])]
+    _report_unused([source.file for source in unused], findings, names)
+    return [*found.exact, *(found.near if near == "accept" else [])]
+
+
+def _report_unused(files: list[str], findings: Findings, names: bool) -> None:
+    if not files:
+        return
+    told = f": {', '.join(file[:80] for file in files[:LISTED_UNUSED])}" if names else ""
+    more = f" and {len(files) - LISTED_UNUSED} more" if names and len(files) > LISTED_UNUSED else ""
+    findings.note("photos", None, f"{len(files)} photos belong to no patient and are not taken{told}{more}.")
 
 
 @dataclass
@@ -158,12 +129,12 @@ def keep_photos(
     shelf = Shelf(folder, {patient.casefold() for patient in ids})
     with PhotoReader() as reader:
         for i, match in enumerate(matches):
-            patient = ids[match.place]
+            patient, request = ids[match.request.place], match.request
             try:
                 kept.append((match, shelf.keep(patient, match.source, reader)))
             except FaceError as error:
-                refused.append({"patient_id": patient, "row": match.row, "reason": str(error)})
-                findings.warning(match.where, match.row, str(error), "It is left out.")
+                refused.append({"patient_id": patient, "row": request.row, "reason": str(error)})
+                findings.warning(request.where, request.row, str(error), "It is left out.")
             if callable(on_photo):
                 on_photo(i + 1, len(matches))
     return kept, refused
