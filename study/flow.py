@@ -11,6 +11,7 @@ from study.errors import StudyError
 from study.files import read_limited
 from study.latents import read_index
 from study.photos import photo_name
+from study.refused_photos import REFUSED, read_refused
 from study.store import Study
 from study.tables.raw import MISSING
 
@@ -52,9 +53,10 @@ def flow(study: Study) -> list[Step]:
     reasons = Counter(study.excluded[p].reason for p in patients if p in study.excluded)
     steps.append(_step("Not excluded", left, reasons))
     cells = dict(zip(patients, study.patients["photo"], strict=True))
-    if not study.photos and not any(cells.values()):
+    if not study.photos and not any(cells.values()) and not read_refused(study.path):
         return [*steps, Step("Analysed by clinical columns", len(left))]
-    reasons = Counter(_no_photo(str(cells[p])) for p in left if p not in study.photos)
+    refused = read_refused(study.path)
+    reasons = Counter(REFUSED if p in refused else _no_photo(str(cells[p])) for p in left if p not in study.photos)
     left = [p for p in left if p in study.photos]
     steps.append(_step("With a photo", left, reasons))
     coded = _coded(study)

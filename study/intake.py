@@ -26,17 +26,20 @@ import pandas as pd
 from common.command import file_argument, folder_argument, path_argument
 from faces.photo import EXTENSIONS
 from latent.errors import LatentError
-from latent.photo_sources import list_photos
+from latent.photo_sources import Source, list_photos
 from study.errors import Findings, StudyError
-from study.files import read_limited, safe_cell, write_bytes, write_json, write_text
-from study.intake_photos import Match, keep_photos, match_photos, wishes_of_column, wishes_of_list
+from study.files import read_limited, safe_cell, write_bytes, write_text
+from study.intake_match import Match, Matches, Near, match
+from study.intake_photos import keep_photos, report_matches, requests_of_column, requests_of_list
+from study.intake_questions import numeric_columns, refuse_unconfirmed
 from study.photos import LIST_COLUMNS, LIST_NAME
 from study.places import ROOT_HELP, studies_root
 from study.plausible import plausible
+from study.refused_photos import write_refused
 from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
 from study.settings import SAFE_NAME, Settings, parse_settings, settings_text
-from study.store import inspect
+from study.store import Study, inspect
 from study.table import patients_of
 from study.tables.column import Column, is_formula
 from study.tables.numbers import style_of
@@ -45,7 +48,6 @@ from study.tables.raw import MAX_BYTES, RawTable
 from study.tables.read import read_table
 from study.tables.reading import COMMA_GROUPS
 
-REPORT = "intake.json"
 OnPhoto = Callable[[int, int], None]
 
 
@@ -53,7 +55,8 @@ OnPhoto = Callable[[int, int], None]
 class Table:
     """A checked table: header, cells and row numbers of the file that was given, settings that fit what is written.
 
-    frame: the checked columns, as `study.table.patients_of` gives them; None where a row is an error.
+    frame: the checked columns, as `study.table.patients_of` gives them; None where a row is an error. by_id: whether
+    photos are called as their patients are.
     """
 
     header: list[str]
@@ -61,6 +64,7 @@ class Table:
     numbers: list[int]
     settings: Settings
     frame: pd.DataFrame | None = None
+    by_id: bool = False
 
     def column(self, name: str) -> list[str]:
         place = self.header.index(name)
@@ -77,14 +81,20 @@ class IntakeRefused(StudyError):
 
 
 def check_table(data: bytes, settings: Settings, findings: Findings, photos: bool = True) -> Table:
+    """The table as it will be written; see `check_raw`. Raises StudyError for what is no table."""
+    return check_raw(read_table(data, findings), settings, findings, photos)
+
+
+def check_raw(raw: RawTable, settings: Settings, findings: Findings, photos: bool = True) -> Table:
     """The table as it will be written, checked as a study's is. Problems go to `findings`, with rows of the given file.
 
     photos: whether the table is to name some. Where no column has the name settings.columns.photo, they are called as
-    their patients are, and the column is added; without photos the column goes. Raises StudyError for what is no table.
+    their patients are, and the column is added; without photos the column goes. Raises StudyError where a column that
+    must be there is not.
     """
-    raw = read_table(data, findings)
     columns, header, rows = settings.columns, raw.header, raw.rows
-    if photos and columns.photo not in header and columns.patient_id in header:
+    by_id = photos and columns.photo not in header and columns.patient_id in header
+    if by_id:
         findings.note(PATIENTS_FILE, None, f"no column {columns.photo}: photos are looked for under the patients' ids.")
         place = header.index(columns.patient_id)
         header, rows = [*header, columns.photo], [[*row, row[place]] for row in rows]
@@ -97,12 +107,13 @@ def check_table(data: bytes, settings: Settings, findings: Findings, photos: boo
     if len(set(used)) < len(used):
         findings.error(SETTINGS_FILE, None, "one column is given two meanings.", "Choose another column for one.")
     if not rows:
-        return Table(header, rows, raw.numbers, settings)  # every row is an error that was told
+        return Table(header, rows, raw.numbers, settings)  # every row is an error that was reported
     whole = replace(raw, header=header, rows=rows)
     frame = patients_of(whole, settings, findings)
+    refuse_unconfirmed(whole, settings, findings)
     plausible(frame, settings, findings, PATIENTS_FILE)
     rows, settings = with_points(whole, settings)
-    return Table(header, rows, raw.numbers, settings, frame)
+    return Table(header, rows, raw.numbers, settings, frame, by_id)
 
 
 def with_points(raw: RawTable, settings: Settings) -> tuple[list[list[str]], Settings]:
@@ -111,7 +122,7 @@ def with_points(raw: RawTable, settings: Settings) -> tuple[list[list[str]], Set
     A column whose plain decimals could be taken for thousands (1.129 beside 453) gets an entry in [reading.numbers].
     """
     rows, styles = raw.rows, dict(settings.reading.numbers)
-    for name in numeric_columns(raw, settings):
+    for name in (name for name in raw.header if name in numeric_columns(settings)):
         column, place = Column.of(raw, name, settings.reading, Findings()), raw.header.index(name)
         plain = {cell: column.style.plain(cell) for cell in column.values}
         styles.pop(name, None)
@@ -122,14 +133,6 @@ def with_points(raw: RawTable, settings: Settings) -> tuple[list[list[str]], Set
             for row in rows:
                 row[place] = plain.get(row[place], row[place])
     return rows, replace(settings, reading=replace(settings.reading, numbers=styles))
-
-
-def numeric_columns(raw: RawTable, settings: Settings) -> list[str]:
-    """The columns of the file that are to hold numbers."""
-    columns = settings.columns
-    named = [columns.time, columns.age, columns.ecog, columns.entry]
-    named += [c.where for c in settings.covariates if c.kind == "numeric"]
-    return [name for name in raw.header if name in named]
 
 
 def _csv(header: list[str], rows: list[list[str]]) -> str:
@@ -157,12 +160,30 @@ def intake(
     photos: Path | None = None,
     on_photo: OnPhoto | None = None,
     photo_list: bytes | None = None,
+    near: Near = "ask",
+    names: bool = True,
 ) -> tuple[Path, Findings]:
-    """Makes the study `settings.name` under `root`; returns its folder and what was found.
+    """Makes the study `settings.name` under `root`; returns its folder and what was found; see `make_study`."""
+    _, findings = make_study(root, settings, data, photos, on_photo, photo_list, near, names)
+    return root / settings.name, findings
+
+
+def make_study(
+    root: Path,
+    settings: Settings,
+    data: bytes,
+    photos: Path | None,
+    on_photo: OnPhoto | None,
+    photo_list: bytes | None,
+    near: Near,
+    names: bool,
+) -> tuple[Study, Findings]:
+    """Makes the study `settings.name` under `root`; returns it as it was checked, and what was found.
 
     data: the table; photos: a zip or a folder, None for a study without; photo_list: a table of patient_id, photo and
-    date, in place of the photo column. Raises IntakeRefused for errors in the tables, StudyError where it cannot be
-    made at all; nothing is left on disk then.
+    date, in place of the photo column. near: what becomes of photos that are called nearly as the table says. names:
+    whether photos that belong to nobody are named. Raises IntakeRefused for errors in the tables, StudyError where it
+    cannot be made at all; nothing is left on disk then.
     """
     check_name(settings.name, root)
     findings = Findings()
@@ -171,7 +192,8 @@ def intake(
         raise IntakeRefused(findings)
     matches: list[Match] = []
     if photos is not None:
-        matches = _matches(table, photos, photo_list, findings)
+        found = match_photos(table, offered_photos(photos), photo_list, findings)
+        matches = report_matches(found, table.settings.columns.photo, near, findings, names)
         if findings.counts["error"]:
             raise IntakeRefused(findings)
         if not matches:
@@ -180,26 +202,30 @@ def intake(
         shutil.rmtree(stale, ignore_errors=True)
     temporary = root / f".{settings.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
-        _fill(temporary, table, matches, photo_list is not None, findings, on_photo)
+        study = _fill(temporary, table, matches, photo_list is not None, findings, on_photo)
         _put(temporary, root / settings.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return root / settings.name, findings
+    return study, findings
 
 
-def _matches(table: Table, photos: Path, photo_list: bytes | None, findings: Findings) -> list[Match]:
+def offered_photos(photos: Path) -> list[Source]:
+    """The photos of a zip or folder. Raises StudyError."""
     try:
-        offered = [
-            s for s in list_photos([photos])[0] if s.file.lower().endswith(EXTENSIONS) and not s.path.is_symlink()
-        ]
+        found = list_photos([photos])[0]
     except LatentError as error:
         raise StudyError(str(error)) from error
-    columns = table.settings.columns
+    return [s for s in found if s.file.lower().endswith(EXTENSIONS) and not s.path.is_symlink()]
+
+
+def match_photos(table: Table, offered: list[Source], photo_list: bytes | None, findings: Findings) -> Matches:
+    """Which of the photos each row of the table, or of the list, means."""
+    columns, settings = table.settings.columns, table.settings
     if photo_list is None:
-        wishes = wishes_of_column(table.column(columns.photo), table.numbers, columns.photo, findings)
+        requests = requests_of_column(table.column(columns.photo), table.numbers, columns.photo, findings)
     else:
-        wishes = wishes_of_list(photo_list, table.column(columns.patient_id), findings)
-    return match_photos(wishes, offered, columns.photo, findings)
+        requests = requests_of_list(photo_list, table.column(columns.patient_id), findings, settings.reading)
+    return match(requests, offered, table.by_id)
 
 
 def _fill(
@@ -209,24 +235,27 @@ def _fill(
     listed: bool,
     findings: Findings,
     on_photo: OnPhoto | None,
-) -> None:
+) -> Study:
     """Everything of a study into a folder that nobody sees yet, and a look at it as at any study."""
     columns = table.settings.columns
     ids, rows = table.column(columns.patient_id), [list(row) for row in table.rows]
     kept, refused = keep_photos(folder, ids, matches, findings, on_photo)
     if listed:
-        cells = [[ids[match.place], cell, match.taken] for match, cell in kept]
+        cells = [[ids[match.request.place], cell, match.request.taken] for match, cell in kept]
         write_bytes(folder / LIST_NAME, _csv([*LIST_COLUMNS, "date"], cells).encode())
     elif columns.photo in table.header:
         place = table.header.index(columns.photo)
         for row in rows:
             row[place] = ""
         for match, cell in kept:
-            rows[match.place][place] += (";" if rows[match.place][place] else "") + cell
+            row = rows[match.request.place]
+            row[place] += (";" if row[place] else "") + cell
     write_bytes(folder / PATIENTS_FILE, _csv(table.header, rows).encode())
-    write_json(folder / REPORT, {"columns": table.settings.columns.named(), "photos_refused": refused})
+    write_refused(folder, refused)
     write_text(folder / SETTINGS_FILE, settings_text(table.settings))
-    inspect(folder)[1].refuse_errors()
+    study, problems = inspect(folder)
+    problems.refuse_errors()
+    return study
 
 
 def _put(temporary: Path, folder: Path) -> None:
@@ -256,6 +285,14 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         "--plan", type=file_argument, required=True, help="study.toml of the study to come: name, columns, coding"
     )
+    near = parser.add_mutually_exclusive_group()
+    takes = "take photos that are called nearly as the table says; each is listed"
+    near.add_argument("--accept-matches", dest="near", action="store_const", const="accept", default="ask", help=takes)
+    leaves = "leave such photos out; without either, they are listed and nothing is made"
+    near.add_argument("--exact-matches", dest="near", action="store_const", const="leave", help=leaves)
+    parser.add_argument(
+        "--without-names", action="store_true", help="do not name photos that belong to nobody (for logs)"
+    )
     parser.add_argument("--root", type=folder_argument, default=studies_root(), help=ROOT_HELP)
 
 
@@ -267,13 +304,19 @@ def run(args: Any) -> int:
     try:
         listed = read_limited(args.photo_list, MAX_BYTES, "The list of photos") if args.photo_list else None
         plan = read_plan(args.plan)
-        folder, findings = intake(args.root, plan, data, args.photos, progress_line("photos"), listed)
+        names = not args.without_names
+        progress = progress_line("photos")
+        study, findings = make_study(args.root, plan, data, args.photos, progress, listed, args.near, names)
     except IntakeRefused as error:
-        for finding in error.findings:
-            print(f"{finding.severity:<8}{finding}")
+        _print(error.findings)
         raise
+    _print(findings)
+    print(f"{args.root / plan.name}: {len(study.patients)} patients, {len(study.photos)} with a photo.")
+    return 0
+
+
+def _print(findings: Findings) -> None:
     for finding in findings:
         print(f"{finding.severity:<8}{finding}")
-    study, _ = inspect(folder)
-    print(f"{folder}: {len(study.patients)} patients, {len(study.photos)} with a photo.")
-    return 0
+    if findings.left_off:
+        print(f"... and {findings.left_off} more of the same kinds.")

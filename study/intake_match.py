@@ -96,11 +96,12 @@ KEYS: tuple[Callable[[str], str], ...] = (
 def match(requests: Sequence[Request], photos: Sequence[Source], by_id: bool = False) -> Matches:
     """The photo of each request. by_id: cells are patients' ids, so that a photo's name without its ending is exact."""
     out = Matches()
+    whole = {source.file: [source] for source in photos}
     exact = _index((key, source) for source in photos for key in _exact_keys(source, by_id))
     taken: dict[str, int] = {}
     rest: list[Request] = []
     for request in requests:
-        found = exact.get(_path(request.cell), [])
+        found = whole.get(request.cell) or exact.get(request.cell, [])
         if len(found) > 1:
             out.several.append((request, found))
         elif not found:
@@ -110,7 +111,7 @@ def match(requests: Sequence[Request], photos: Sequence[Source], by_id: bool = F
         else:
             taken[found[0].file] = request.row
             out.exact.append(Match(request, found[0]))
-    _propose(rest, [source for source in photos if source.file not in taken], out)
+    _propose(rest, [source for source in photos if source.file not in taken], out, by_id)
     claimed = {*taken, *(m.source.file for m in out.near)}
     out.unused.extend(source for source in photos if source.file not in claimed)
     return out
@@ -118,7 +119,7 @@ def match(requests: Sequence[Request], photos: Sequence[Source], by_id: bool = F
 
 def _exact_keys(source: Source, by_id: bool) -> set[str]:
     path = PurePosixPath(source.file)
-    return {source.file, path.name, _inner(source.file)} | ({_stem(source.file)} if by_id else set())
+    return {path.name, _inner(source.file)} | ({_stem(source.file)} if by_id else set())
 
 
 def _index(pairs: Iterable[tuple[str, Source]]) -> dict[str, list[Source]]:
@@ -128,7 +129,7 @@ def _index(pairs: Iterable[tuple[str, Source]]) -> dict[str, list[Source]]:
     return out
 
 
-def _propose(requests: Sequence[Request], photos: Sequence[Source], out: Matches) -> None:
+def _propose(requests: Sequence[Request], photos: Sequence[Source], out: Matches, by_id: bool) -> None:
     """The nearest photo of each request, by the strictest rule that finds one."""
     rules = []
     for key in KEYS:
@@ -145,18 +146,18 @@ def _propose(requests: Sequence[Request], photos: Sequence[Source], out: Matches
         elif len(fits) > 1 or wanted[fits[0].file] > 1:
             out.several.append((request, fits))
         else:
-            out.near.append(Match(request, fits[0], difference(request.cell, fits[0].file)))
+            out.near.append(Match(request, fits[0], difference(request.cell, fits[0].file, by_id)))
 
 
-def difference(cell: str, file: str) -> str:
-    """In what a near match differs, in words."""
+def difference(cell: str, file: str, by_id: bool = False) -> str:
+    """In what a near match differs, in words. by_id: an id names no ending, so that is no difference."""
     told, one, other = [], cell, file
     if "\\" in one or ("/" in one and _folded(one) not in (_folded(other), _folded(_inner(other)))):
         told.append("the folders before its name")
         one = _last(one)
     one, other = _last(one), _last(other)
     if _stem(one) == one or _folded(one).rpartition(".")[2] != _folded(other).rpartition(".")[2]:
-        told.append("the file's ending")
+        told += [] if by_id else ["the file's ending"]
         one, other = _stem(one), _stem(other)
     composed = [unicodedata.normalize("NFC", text) for text in (one, other)]
     if (one, other) != tuple(composed) and unicodedata.normalize("NFD", one) == unicodedata.normalize("NFD", other):

@@ -1,4 +1,4 @@
-"""Photos of a study to come: what the table asks for, what is said of the answer, and copies under the patients' ids."""
+"""Photos of a study to come: what the table asks for, what was found, and copies under the patients' ids."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ photos.csv (patient_id, photo, date), a row a photo. A split is by patient, what
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ from faces.photo import EXTENSIONS, load_photo
 from study.errors import Findings
 from study.files import read_limited, sha256_of
 from study.near_copies import fingerprint, near_copies
+from study.refused_photos import read_refused, report_refused
 from study.settings import Settings
 from study.tables.raw import FILE_NAME, MAX_BYTES, MISSING
 from study.tables.read import read_table
@@ -29,6 +30,7 @@ FOLDER = "photos"
 LIST_NAME = "photos.csv"
 LIST_COLUMNS = ("patient_id", "photo")
 Dated = tuple[str, date | None]  # name of a file in photos/, and when it was taken
+LISTED_UNUSED = 50  # files of nobody that are named
 LEFT_OUT = "The patient is left out of photo models."
 
 
@@ -93,14 +95,16 @@ def _files_in(folder: Path) -> dict[str, bool]:
 def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Photos:
     """The photos of each patient of the checked table; problems by row go to `findings`. where: the table's file."""
     files = _files_in(folder / FOLDER)
+    refused = read_refused(folder)
+    report_refused(refused, dict(zip(table["patient_id"], table["row"].tolist(), strict=True)), findings, where)
     if files and not (folder / LIST_NAME).exists() and (plain := _one_each(folder / FOLDER, table, files)) is not None:
-        _tell_unused(len(files) - plain.listed, findings)
+        _report_unused(files, {photo.path.name for some in plain.files.values() for photo in some}, findings)
         return plain
     listed = list(_listed(folder, table, settings, findings, where))
-    if not listed and not files:
+    if not listed and not files and not refused:
         findings.note(where, None, "the study has no photos.", "Models of clinical columns need none.")
         return Photos()
-    if not listed:
+    if not listed and files:
         message = f"there are files in {FOLDER}/, but no photo is listed."
         findings.error(where, None, message, f"Name them in column {settings.columns.photo}, or in {LIST_NAME}.")
         return Photos()
@@ -111,9 +115,9 @@ def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings:
         if name is not None:
             names[name] = f"{item.where} row {item.row}" if item.where != where else f"row {item.row}"
             found.setdefault(item.patient, []).append((name, item.taken))
-    _tell_unused(len(files) - len(names), findings)
+    _report_unused(files, names.keys(), findings)
     _refuse_stems(list(names), findings)
-    _tell_without(table, found, settings, findings, where)
+    _tell_without(table, found.keys() | refused.keys(), settings, findings, where)
     return _chosen(folder, table, found, settings, findings, where)
 
 
@@ -140,9 +144,13 @@ def _one_each(folder: Path, table: pd.DataFrame, files: dict[str, bool]) -> Phot
     return Photos(found, len(names))
 
 
-def _tell_unused(unused: int, findings: Findings) -> None:
+def _report_unused(files: Iterable[str], used: Collection[str], findings: Findings) -> None:
+    """Files of nobody, by name: a misspelt row and its photo are found so."""
+    unused = sorted(set(files) - set(used))
     if unused:
-        findings.note(f"{FOLDER}/", None, f"{unused} files belong to no patient.")
+        listed = ", ".join(name[:60] for name in unused[:LISTED_UNUSED])
+        more = f" and {len(unused) - LISTED_UNUSED} more" if len(unused) > LISTED_UNUSED else ""
+        findings.note(f"{FOLDER}/", None, f"{len(unused)} files belong to no patient: {listed}{more}.")
 
 
 def _listed(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Iterator[Listed]:
@@ -222,11 +230,11 @@ def _refuse_stems(names: list[str], findings: Findings) -> None:
 
 
 def _tell_without(
-    table: pd.DataFrame, found: dict[str, list[Dated]], settings: Settings, findings: Findings, where: str
+    table: pd.DataFrame, known: Collection[str], settings: Settings, findings: Findings, where: str
 ) -> None:
-    told = table["patient_id"].isin(found.keys()) | (table["photo"] != "")
-    for row in table.loc[~told, "row"]:
-        findings.warning(where, int(row), f"{settings.columns.photo} is missing.", LEFT_OUT)
+    without = ~(table["patient_id"].isin(known) | (table["photo"] != ""))
+    message = f"{settings.columns.photo} is missing."
+    findings.add_each("warning", where, table.loc[without, "row"].to_numpy(), lambda i: (message, LEFT_OUT))
 
 
 def _chosen(

@@ -72,6 +72,8 @@ class Columns:
 REQUIRED_COLUMNS = ("patient_id", "time", "event")
 DATE_COLUMNS = ("photo_date", "baseline_date", "end_date", "death_date")
 OPTIONAL_COLUMNS = ("entry", *DATE_COLUMNS)
+# What the numbers of these columns may be, beside times; ages in years, ECOG performance status.
+FIXED_BOUNDS = {"time": (0.0, math.inf), "age": (0.0, 120.0), "ecog": (0.0, 5.0), "entry": (0.0, math.inf)}
 TAKEN = frozenset({*(f.name for f in fields(Columns)), "row", "competing"})  # columns of the checked table
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from study.errors import Findings, Severity
-from study.settings import DATE_COLUMNS, REQUIRED_COLUMNS, Columns, Settings
+from study.settings import DATE_COLUMNS, FIXED_BOUNDS, REQUIRED_COLUMNS, Columns, Settings
 from study.tables.column import Column, check_ids, days_of, events_of, numbers_of, words_of
 from study.tables.raw import FILE_NAME, RawTable, refusal
 from study.tables.read import read_table
@@ -162,9 +162,9 @@ def follow_up_of(raw: RawTable, settings: Settings) -> np.ndarray:
 def _clinical(column: Columnwise, settings: Settings, raw: RawTable) -> dict[str, Any]:
     columns, cells = settings.columns, raw.columns
     table: dict[str, Any] = {"photo": cells.get(columns.photo, [""] * len(raw.rows))}
-    for key, high in (("age", 120.0), ("ecog", 5.0)):
+    for key in ("age", "ecog"):
         if (name := getattr(columns, key)) in cells:
-            table[key] = numbers_of(column(name), 0.0, high, False)
+            table[key] = numbers_of(column(name), *FIXED_BOUNDS[key], False)
     for key in ("sex", "site", "stage"):
         if (name := getattr(columns, key)) in cells:
             table[key] = words_of(column(name))

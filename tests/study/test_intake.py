@@ -17,6 +17,7 @@ from latent.photo_sources import Source
 from study.__main__ import main
 from study.errors import Findings, StudyError
 from study.files import csv_text, write_bytes, write_text
+from study.flow import flow
 from study.intake import IntakeRefused, check_table, intake
 from study.intake_guess import (
     columns_of,
@@ -27,10 +28,11 @@ from study.intake_guess import (
     guess_unit,
     look,
 )
-from study.intake_photos import Finder
+from study.intake_match import Request, match
+from study.refused_photos import REFUSED
 from study.settings import OPTIONAL_COLUMNS, Columns, Settings, settings_text
 from study.simulate import encode_jpeg
-from study.store import Study
+from study.store import Study, inspect
 from tests.study.conftest import face_like, patient_table
 
 CASES = Path(__file__).parents[1] / "data" / "cases" / "tables"
@@ -62,7 +64,10 @@ def test_a_zip_and_a_table_become_a_study(tmp_path: Path) -> None:
     photos = zipped(tmp_path / "p.zip", {"all/one.jpg": jpeg(1), "all/TWO.JPG": jpeg(2), "all/three.jpg": jpeg(3)})
     told: list[tuple[int, int]] = []
     given_table = (HEADER + ROWS).encode()
-    folder, findings = intake(tmp_path / "studies", PLAN, given_table, photos, lambda *a: told.append(a))
+    with pytest.raises(IntakeRefused, match=r"'two.jpg' is probably all/TWO.JPG; it differs in upper and lower case"):
+        intake(tmp_path / "studies", PLAN, given_table, photos)
+    assert not (tmp_path / "studies").exists()
+    folder, findings = intake(tmp_path / "studies", PLAN, given_table, photos, lambda *a: told.append(a), near="accept")
     study = Study.open(folder)
     assert (study.name, study.time_unit, study.horizons) == ("new", "days", (365.0,))
     assert list(study.patients["time"]) == [100.0, 200.0, 300.0]
@@ -73,7 +78,8 @@ def test_a_zip_and_a_table_become_a_study(tmp_path: Path) -> None:
     assert told[-1] == (2, 2)
     said = [str(f) for f in findings]
     assert any("row 4: Image file is missing" in s for s in said)
-    assert any("1 photos belong to no patient" in s for s in said)
+    assert any("1 photos belong to no patient and are not taken: all/three.jpg." in s for s in said)
+    assert any("'two.jpg' is matched to all/TWO.JPG" in s for s in said)
     assert [p.name for p in folder.parent.iterdir()] == ["new"]
 
 
@@ -147,11 +153,16 @@ def test_a_photo_that_is_none_leaves_its_patient_without(tmp_path: Path) -> None
     assert list(Study.open(folder).photos) == ["A1"]
     assert any(f.row == 3 and "The photo of A2" in f.message for f in findings)
     assert len(list((folder / "photos").iterdir())) == 1
+    _, later = inspect(folder)
+    [refused] = [f for f in later if f.row == 3]
+    assert refused.message.startswith("the photo was refused when the study was made: The photo of A2")
+    assert dict(flow(Study.open(folder))[2].lost) == {REFUSED: 1, "No photo named in the table": 1}
     (tmp_path / "link.zip").write_bytes(hostile("link"))
     folder, findings = intake(
         tmp_path / "studies", replace(PLAN, name="linked"), (HEADER + ROWS).encode(), tmp_path / "link.zip"
     )
     assert Study.open(folder).photos == {}
+    assert (REFUSED, 1) in flow(Study.open(folder))[2].lost
     assert any(f.row == 2 and "link" in f.message for f in findings)
 
 
@@ -320,12 +331,11 @@ def test_a_proposal_never_uses_a_column_twice_and_always_makes_columns(header: l
 @given(st.lists(st.sampled_from(["a/x.jpg", "b/x.jpg", "a/y.jpg", "z/a/y.jpg", "Y.png"]), unique=True, min_size=1))
 @settings(max_examples=40)
 def test_a_whole_path_always_finds_its_own_photo(names: list[str]) -> None:
-    find = Finder([Source("p", name, Path(name)) for name in names])
-    for name in names:
-        found, several = find(name)
-        assert found is not None
-        assert (found.file, several) == (name, False)
-    assert find("nothing.jpg") == (None, False)
+    requests = [Request(i, "t.csv", i + 2, name) for i, name in enumerate([*names, "nothing.jpg"])]
+    found = match(requests, [Source("p", name, Path(name)) for name in names])
+    assert [(m.request.cell, m.source.file) for m in found.exact] == [(name, name) for name in names]
+    assert [request.cell for request in found.absent] == ["nothing.jpg"]
+    assert [found.near, found.several, found.doubled, found.unused] == [[]] * 4
 
 
 def test_rows_keep_the_numbers_of_the_given_file() -> None:
