@@ -35,12 +35,13 @@ class PhotoArchive:
     """A zip file that passed the gate; a context manager.
 
     names: members that are ordinary visible files, in the order of the directory, with `/` between folders. Folders,
-    hidden files and macOS's resource forks are left out. Raises ArchiveError where the file is no zip or is refused.
+    hidden files and macOS's resource forks are left out. data: the bytes of the file, where they are in memory; `path`
+    is then its name alone. Raises ArchiveError where the file is no zip or is refused.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: bytes | None = None) -> None:
         self.path = path
-        self._file = _open(path)
+        self._file = _open(path) if data is None else _GuardedBytes(data)
         try:
             self._zip = _directory(self._file, path.name)
             self._members = _checked(self._zip.infolist(), self._zip.start_dir, path.name)
@@ -81,7 +82,7 @@ class PhotoArchive:
         self.close()
 
 
-class _Guarded(io.FileIO):
+class _Guard(io.RawIOBase):
     """A file whose directory is measured before Python's reader parses it: it would build an object for every entry
     of a directory of any size."""
 
@@ -100,6 +101,42 @@ class _Guarded(io.FileIO):
         return data
 
 
+class _Guarded(_Guard, io.FileIO):
+    """On disk."""
+
+
+class _Memory(io.RawIOBase):
+    """Bytes as a raw file, without a copy of them."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._data, self._at = memoryview(data), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
+        end = len(self._data) if size < 0 else self._at + size
+        data = bytes(self._data[self._at : end])
+        self._at += len(data)
+        return data
+
+
+class _GuardedBytes(_Guard, _Memory):
+    """In memory."""
+
+
 def _open(path: Path) -> _Guarded:
     try:
         if not path.is_file():
@@ -111,7 +148,7 @@ def _open(path: Path) -> _Guarded:
         raise ArchiveError(f"{path.name} cannot be opened; check the path.") from error
 
 
-def _directory(file: _Guarded, source: str) -> zipfile.ZipFile:
+def _directory(file: _Guarded | _GuardedBytes, source: str) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(file)
     except ArchiveError as error:

@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 
 from common.command import file_argument, folder_argument, path_argument
+from faces.archive import PhotoArchive
 from faces.photo import EXTENSIONS
 from latent.errors import LatentError
 from latent.photo_sources import Source, list_photos
@@ -216,6 +217,13 @@ def offered_photos(photos: Path) -> list[Source]:
     except LatentError as error:
         raise StudyError(str(error)) from error
     return [s for s in found if s.file.lower().endswith(EXTENSIONS) and not s.path.is_symlink()]
+
+
+def offered_in(name: str, data: bytes) -> list[Source]:
+    """The photos of a zip that is in memory, by name alone: they cannot be read from these. Raises FaceError."""
+    with PhotoArchive(Path(name), data) as archive:
+        names = sorted(archive.names)
+    return [Source(name, file, Path(name), file) for file in names if file.lower().endswith(EXTENSIONS)]
 
 
 def match_photos(table: Table, offered: list[Source], photo_list: bytes | None, findings: Findings) -> Matches:

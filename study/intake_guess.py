@@ -45,7 +45,8 @@ _CODED = re.compile(r"(\d+)\s*[:=]\s*(.+)")  # 1:DECEASED, as cBioPortal writes 
 class Look:
     """A table before anyone has said what it means. values: the different texts of each column that has few. numeric:
     columns that hold numbers alone, but for missing values and usual codes for them. dated: columns that hold dates
-    alone. ids: columns of different short texts. raw: the table itself. said: what was detected about the file."""
+    alone. ids: columns of different short texts. raw: the table itself. said: what was detected about the file.
+    uneven: the rows that do not fit the header."""
 
     header: list[str]
     patients: int
@@ -56,6 +57,7 @@ class Look:
     ids: frozenset[str] = frozenset()
     said: tuple[str, ...] = ()
     raw: RawTable = field(default_factory=lambda: RawTable([], [], []))
+    uneven: Findings = field(default_factory=Findings)
 
     @property
     def cells(self) -> Mapping[str, list[str]]:
@@ -81,12 +83,13 @@ class Look:
 
 
 def look(data: bytes) -> Look:
-    """What stands in a table. Raises StudyError where it is none; rows of the wrong width are left to the check."""
-    return look_at(read_table(data, Findings()))
+    """What stands in a table. Raises StudyError where it is none."""
+    uneven = Findings()
+    return look_at(read_table(data, uneven), uneven)
 
 
-def look_at(raw: RawTable) -> Look:
-    """What stands in a table that was read."""
+def look_at(raw: RawTable, uneven: Findings) -> Look:
+    """What stands in a table that was read. uneven: what was found while it was."""
     values: dict[str, list[str]] = {}
     numeric, dated, ids = set(), set(), set()
     for name, cells in raw.columns.items():
@@ -100,7 +103,7 @@ def look_at(raw: RawTable) -> Look:
         if len(found) == len(cells) and all(map(SAFE_ID.fullmatch, found)):
             ids.add(name)
     sets = (frozenset(numeric), frozenset(dated), frozenset(ids))
-    return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, *sets, raw.said, raw)
+    return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, *sets, raw.said, raw, uneven)
 
 
 def _all_numbers(found: Sequence[str], typed: bool, comma_file: bool) -> bool:

@@ -44,14 +44,21 @@ class Match:
 @dataclass(frozen=True)
 class Matches:
     """exact, near: the photos found; several: requests that more than one photo fits, with these; doubled: requests for
-    a photo that another row has, with that row; absent: requests without a photo; unused: photos of nobody."""
+    a photo that another row has, with that row; absent: requests without a photo; requests: all of them; unused: photos
+    of nobody."""
 
     exact: list[Match] = field(default_factory=list)
     near: list[Match] = field(default_factory=list)
     several: list[tuple[Request, list[Source]]] = field(default_factory=list)
     doubled: list[tuple[Request, int]] = field(default_factory=list)
     absent: list[Request] = field(default_factory=list)
+    requests: Sequence[Request] = ()
     unused: list[Source] = field(default_factory=list)
+
+    def taken(self, near: bool) -> list[Match]:
+        """The exact matches, with the near ones or without, in the order of the requests."""
+        order = {request: i for i, request in reversed(list(enumerate(self.requests)))}
+        return sorted([*self.exact, *(self.near if near else [])], key=lambda found: order[found.request])
 
 
 def _path(text: str) -> str:
@@ -95,7 +102,7 @@ KEYS: tuple[Callable[[str], str], ...] = (
 
 def match(requests: Sequence[Request], photos: Sequence[Source], by_id: bool = False) -> Matches:
     """The photo of each request. by_id: cells are patients' ids, so that a photo's name without its ending is exact."""
-    out = Matches()
+    out = Matches(requests=requests)
     whole = {source.file: [source] for source in photos}
     exact = _index((key, source) for source in photos for key in _exact_keys(source, by_id))
     taken: dict[str, int] = {}

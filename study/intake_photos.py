@@ -87,7 +87,7 @@ def report_matches(found: Matches, column: str, near: Near, findings: Findings, 
         findings.warning(request.where, request.row, message, "It is left out.")
     unused = [*found.unused, *([match.source for match in found.near] if near == "leave" else [])]
     _report_unused([source.file for source in unused], findings, names)
-    return [*found.exact, *(found.near if near == "accept" else [])]
+    return found.taken(near == "accept")
 
 
 def _report_unused(files: list[str], findings: Findings, names: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from study.tables.raw import MAX_BYTES
 from study.tables.read import EXTENSIONS
 from ui import gate, page, resources, state
 from ui.cohort_files import PROBLEM
+from ui.cohort_match import OFFERED, photos_of
 from ui.cohort_meaning import meaning
 from ui.cohort_study import report_table
 from ui.escaping import plain
@@ -26,12 +28,14 @@ from ui.page import WANTED
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+    from study.intake import Table
     from study.intake_guess import Look
 
 MAX_ZIP_MB = 1024
 ZIP, FOLDER, NO_PHOTOS = "Zip file", "Folder on this machine", "No photos"
 TABLE, EXAMPLE = "A table of yours", "An example of real patients"
 SOURCES = (TABLE, EXAMPLE)
+READ, CHECKED = "cohort-read", "cohort-checked"  # in the session's state: the table, and what the check found
 MADE = "cohort-made"  # name of a study that is being made: told once it is there
 
 
@@ -53,13 +57,12 @@ def form() -> None:
     if table is None:
         page.note(
             "One row a patient: id, time, event or censored, and photo and clinical columns where you have them. "
-            "Encoding, separator and decimal commas are detected, and said below."
+            "Excel and cBioPortal files, REDCap exports, follow-up as two dates: what is detected is said below, and "
+            "what the table does not tell is asked."
         )
         return
-    from study.intake_guess import look
-
     try:
-        seen = look(table.getvalue())
+        seen = _look(table)
     except StudyError as error:
         page.unavailable("This table cannot be used", str(error))
         return
@@ -71,7 +74,11 @@ def form() -> None:
     photos = _photos(turn)
     settings = _name(settings, turn, photos != NO_PHOTOS)
     page.section("4. Check")
-    ready = settings is not None and _check(table.getvalue(), settings, photos != NO_PHOTOS)
+    checked = None if settings is None else _check(seen, settings, photos != NO_PHOTOS)
+    flag: str | None = ""
+    if checked is not None and photos is not None and not isinstance(photos, str):
+        flag = photos_of(checked, photos, turn)
+    ready = checked is not None and flag is not None
     included, kind = ("", "-table") if photos == NO_PHOTOS else (", photos included", "")
     allowed = st.checkbox(
         f"I may use these data for this{included}: the people in them agreed, or the law allows it.",
@@ -84,7 +91,7 @@ def form() -> None:
         type="primary",
         icon=":material/create_new_folder:",
         on_click=_make,
-        args=(settings, table, photos),
+        args=(settings, table, photos, flag),
         disabled=not ready or photos is None or not allowed or bool(problem),
     )
     stored = (
@@ -93,6 +100,20 @@ def form() -> None:
         else "Every photo passes the same gate as an upload on the Portrait page and is stored under its patient's id"
     )
     page.note(problem or f"{stored} in the study's folder on this machine. Nothing is there until all of it is.")
+
+
+def _look(table: UploadedFile) -> Look:
+    """What stands in the uploaded table, read once: it stays in this session's memory alone."""
+    from study.intake_guess import look
+
+    kept = st.session_state.get(READ)
+    digest = hashlib.sha256(table.getbuffer()).hexdigest()
+    if kept is None or kept[0] != digest:
+        kept = (digest, look(table.getvalue()))
+        st.session_state[READ] = kept
+        st.session_state.pop(CHECKED, None)
+    seen: Look = kept[1]
+    return seen
 
 
 def _told() -> None:
@@ -209,16 +230,25 @@ def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None
     )
 
 
-def _check(data: bytes, settings: Settings, photos: bool) -> bool:
-    """The table as the study's gate sees it; whether it passes."""
-    from study.intake import check_table
+def _check(seen: Look, settings: Settings, photos: bool) -> Table | None:
+    """The table as the study's gate sees it; None where it does not pass. Checked once for each meaning of it."""
+    from study.intake import check_raw
 
-    findings = Findings(resources.MAX_FINDINGS)
-    try:
-        table = check_table(data, settings, findings, photos)
-    except StudyError as error:
-        page.unavailable("This table cannot be used", str(error))
-        return False
+    settings = replace(settings, name="unnamed", title="Unnamed")  # which change nothing
+    key = (id(seen), settings_text(settings), photos)
+    kept = st.session_state.get(CHECKED)
+    if kept is None or kept[0] != key:
+        findings = Findings(resources.MAX_FINDINGS)
+        findings.extend(seen.uneven)
+        findings.count("error", seen.uneven.left_off)
+        try:
+            table = check_raw(seen.raw, settings, findings, photos)
+        except StudyError as error:
+            page.unavailable("This table cannot be used", str(error))
+            return None
+        kept = (key, table, findings)
+        st.session_state[CHECKED] = kept
+    table, findings = kept[1], kept[2]
     if findings.counts["error"]:
         st.error(
             "The table has errors. Correct them in your file and choose it again: nothing is repaired here.",
@@ -231,7 +261,7 @@ def _check(data: bytes, settings: Settings, photos: bool) -> bool:
             icon=":material/check_circle:",
         )
     report_table(findings, "cohort-new-report", "check.csv")
-    return not findings.counts["error"]
+    return None if findings.counts["error"] else table
 
 
 def _name_problem(settings: Settings | None) -> str:
@@ -248,7 +278,7 @@ def _name_problem(settings: Settings | None) -> str:
     return ""
 
 
-def _make(settings: Settings, table: UploadedFile, photos: UploadedFile | Path | str) -> None:
+def _make(settings: Settings, table: UploadedFile, photos: UploadedFile | Path | str, flag: str) -> None:
     """Keep what was uploaded in the job's own folder and queue the command (runs before the page)."""
     from faces.archive import PhotoArchive
 
@@ -268,7 +298,7 @@ def _make(settings: Settings, table: UploadedFile, photos: UploadedFile | Path |
             source.write_bytes(photos.getbuffer())
             PhotoArchive(source).close()
             words.append(shown(source))
-        words += ["--plan", shown(upload / "study.toml")]
+        words += ["--plan", shown(upload / "study.toml"), "--without-names", *([flag] if flag else [])]
         queue.add(f"Study {settings.name}", [*words, "--root", shown(resources.studies_root())], name=job)
     except (QueueError, FaceError, OSError) as error:
         if upload is not None:
@@ -278,3 +308,5 @@ def _make(settings: Settings, table: UploadedFile, photos: UploadedFile | Path |
         return
     st.session_state[MADE] = settings.name
     st.session_state["cohort-turn"] += 1  # empties the widgets, and what they hold in memory
+    for key in (READ, CHECKED, OFFERED):
+        st.session_state.pop(key, None)

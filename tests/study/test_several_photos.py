@@ -194,7 +194,9 @@ def test_intake_with_several_photos(tmp_path: Path) -> None:
     listed = "patient_id,photo,date\nA,x,2020-01-01\nA,y.jpg,2021-01-01\nB,z.jpg,\n"
     plan = Settings(name="dated", title="New", photo_rule="last")
     bare = table.replace(",photo", "").replace(",x.jpg; y.jpg", "").replace(",z.jpg", "")
-    folder, findings = intake(tmp_path / "studies", plan, bare.encode(), photos, photo_list=listed.encode(), near="accept")
+    folder, findings = intake(
+        tmp_path / "studies", plan, bare.encode(), photos, photo_list=listed.encode(), near="accept"
+    )
     assert names(Study.open(folder), "A") == ["A_3.jpg"]
     assert any("photos.csv, row 4: patient 'B' is not in the table" in str(f) for f in findings)
     with pytest.raises(IntakeRefused, match="date is 'x'"):

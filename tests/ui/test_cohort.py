@@ -244,7 +244,7 @@ def test_a_table_without_photos_becomes_a_study(at: View, studies: Path, tmp_pat
     assert not app.exception
     assert "separated by semicolons" in words(app)
     app.text_input(key="cohort-horizons-months--0").set_value("6").run()
-    app.multiselect(key="cohort-covariates-0-3").set_value(["BMI", "arm"]).run()
+    app.multiselect(key="cohort-covariates-0-2").set_value(["BMI", "arm"]).run()
     assert app.checkbox(key="cohort-allowed-0").label.count("photos")
     app.segmented_control(key="cohort-source-0").set_value("No photos").run()
     app.text_input(key="cohort-name-0").set_value("plain").run()
