@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from study.__main__ import main
+from study.comparison.estimate import measured_here
 from study.comparison.plan import Plan
 from study.comparison.record import read_comparison
 from study.comparison.run import compare
@@ -94,12 +95,17 @@ def test_a_study_that_changed_since_says_so(open_app: Opener, studies: Path) -> 
     assert "1 of its patients were excluded since." in said
 
 
-def test_a_plan_becomes_a_job_of_the_queue(open_app: Opener, studies: Path, tmp_path: Path) -> None:
+def test_a_plan_becomes_a_job_of_the_queue(
+    open_app: Opener, studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LATENT_HEALTH_CACHE", str(tmp_path / "nothing-measured"))
     shutil.rmtree(studies / "demo" / "comparisons")
     app = open_app(studies=studies).switch_page(PAGE).run()
     assert not app.exception
     assert "No models of this study have been compared yet" in words(app)
     assert "not been measured on this machine yet" in words(app), "the time it will take"
+    measured_here(Plan(), ("clinical",), 60, 1, 100.0)
+    assert "from comparisons made on this machine" in words(app.run())
     sets = app.pills(key="survival-sets-demo")
     sets.set_value([]).run()
     assert "Choose at least one feature set" in words(app)
