@@ -103,7 +103,7 @@ class TunedGenerator:
             raise PivotalError(
                 f"The generator {self.name} belongs to another checkpoint than {checkpoint.name}; tune that one."
             )
-        return synthesize(checkpoint, ws, network=_network(checkpoint.generator, self.changed))
+        return synthesize(checkpoint, ws, network=tuned_network(checkpoint.generator, self.changed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ def close_enough(settings: PivotalSettings, perceptual_name: str) -> float:
     return CLOSE.get(perceptual_name, CLOSE_ELSE) if settings.close is None else settings.close
 
 
-def _network(generator: Generator, changed: Mapping[str, Tensor]) -> SynthesisNetwork:
+def tuned_network(generator: Generator, changed: Mapping[str, Tensor]) -> SynthesisNetwork:
     """A synthesis network of its own with `changed` in place; all else is the generator's own memory, not a copy."""
     settings: dict[str, Any] = generator.init_kwargs
     with torch.device("meta"):
@@ -149,7 +149,7 @@ def tuned_names(generator: Generator, coarsest: int) -> list[str]:
     return [name for name, _ in synthesis.named_parameters() if name.partition(".")[0] in blocks]
 
 
-def _near_codes(checkpoint: Checkpoint, pivot: Tensor, settings: PivotalSettings) -> Tensor:
+def codes_nearby(checkpoint: Checkpoint, pivot: Tensor, settings: PivotalSettings) -> Tensor:
     """w_r of every step, (steps + 1, num_ws, w_dim)."""
     drawn = sample_w(checkpoint.generator, settings.steps + 1, settings.seed)
     offset = torch.from_numpy(drawn).to(pivot)[:, None] - pivot  # [steps + 1, num_ws, w_dim]
@@ -166,14 +166,14 @@ class _Tuning:
         self.perceptual: PerceptualDistance = load_perceptual(target.device)
         own = dict(self.before.synthesis.named_parameters())
         names = tuned_names(self.before, settings.coarsest)
-        self.network = _network(self.before, {name: own[name].detach().clone() for name in names})
+        self.network = tuned_network(self.before, {name: own[name].detach().clone() for name in names})
         self.moving = {name: p for name, p in self.network.named_parameters() if name in set(names)}
         for parameter in self.moving.values():
             parameter.requires_grad_(True)
         self.best = {name: parameter.detach().clone() for name, parameter in self.moving.items()}
         self.best_fit: list[float] = []
         self.adam = torch.optim.Adam(self.moving.values(), lr=settings.learning_rate, betas=ADAM_BETAS)
-        self.near = _near_codes(checkpoint, pivot, settings) if settings.locality else None
+        self.near = codes_nearby(checkpoint, pivot, settings) if settings.locality else None
         self.losses: dict[str, list[float]] = {}
         with torch.no_grad():
             self.target_features = self.perceptual.features(target)

@@ -82,7 +82,7 @@ def draw_affine(t: Transforms, draws: Draws, size: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=64)
-def _doubling(size: int, margin: int, dtype: torch.dtype, device: torch.device) -> BandedMatrix:
+def doubling(size: int, margin: int, dtype: torch.dtype, device: torch.device) -> BandedMatrix:
     """From `size` pixels to double resolution, reflected by `margin` pixels on both sides, less what the filter eats.
 
     Values 2j and 2j + 1 come from the window of HALF pixels that begins at pixel j - margin.
@@ -132,7 +132,7 @@ class _SampleAdjoint(torch.autograd.Function):
         return cast(torch.Tensor, _Sample.apply(gradients[0], grid)), None, None
 
 
-def _margins(inverse: torch.Tensor, size: int) -> tuple[int, int]:
+def margins_of(inverse: torch.Tensor, size: int) -> tuple[int, int]:
     """Pixels to reflect at the sides (x, y), so that everything the results show is there.
 
     No more than about a size: what lies farther out is reflected again at double resolution. In steps of a sixteenth
@@ -169,9 +169,9 @@ def apply_affine(images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
         return images
     rows = moved.to(images.device)
     x = images if len(moved) == len(images) else images.index_select(0, rows)
-    margins = _margins(inverse[moved], size)
+    margins = margins_of(inverse[moved], size)
     for axis, margin in zip((-1, -2), margins, strict=True):
-        x = multiply(x, _doubling(size, margin, images.dtype, images.device), axis)
+        x = multiply(x, doubling(size, margin, images.dtype, images.device), axis)
     grid = _grid(inverse[moved], size, (x.shape[-1], x.shape[-2]), images)
     x = cast(torch.Tensor, _Sample.apply(x, grid))
     for axis in (-2, -1):

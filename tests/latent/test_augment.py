@@ -256,9 +256,9 @@ def test_margins_hold_all_that_is_seen(angle: float, zoom: float, x: float, y: f
     images = noise(1, 32, torch.float64)
     close = geometry.apply_affine(images, inverse)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(geometry, "_margins", lambda inverse, size: (3 * size, 3 * size))
+        patch.setattr(geometry, "margins_of", lambda inverse, size: (3 * size, 3 * size))
         wide = geometry.apply_affine(images, inverse)
-    if max(geometry._margins(inverse, 32)) < 32 + geometry.HALF:
+    if max(geometry.margins_of(inverse, 32)) < 32 + geometry.HALF:
         torch.testing.assert_close(close, wide, rtol=0, atol=1e-10)
 
 
@@ -282,7 +282,7 @@ def test_a_band_limited_wave_is_sampled_where_it_should_be() -> None:
 @given(size=st.integers(8, 70), margin=st.integers(0, 80), axis=st.sampled_from([-1, -2]))
 def test_products_and_their_adjoints(size: int, margin: int, axis: int) -> None:
     """Blocks equal the dense matrix, and the derivative is the product with the transpose."""
-    matrix = geometry._doubling(size, margin + 4, torch.float64, torch.device("cpu"))
+    matrix = geometry.doubling(size, margin + 4, torch.float64, torch.device("cpu"))
     dense = torch.zeros(matrix.shape, dtype=torch.float64)
     dense.index_put_((matrix.row, matrix.column), matrix.value, accumulate=True)
     shape = (2, 3, 5, size) if axis == -1 else (2, 3, size, 5)

@@ -14,7 +14,15 @@ from latent.edit import synthesize
 from latent.errors import Cancelled, LatentError, PivotalError
 from latent.inversion import PRESETS, Inversion, Progress, measure
 from latent.perceptual import PerceptualDistance, load_perceptual
-from latent.pivotal import Pivotal, PivotalSettings, TunedGenerator, tune, tuned_names
+from latent.pivotal import (
+    Pivotal,
+    PivotalSettings,
+    TunedGenerator,
+    codes_nearby,
+    tune,
+    tuned_names,
+    tuned_network,
+)
 from tests.latent.tiny import own_codes, own_faces, tiny_checkpoint
 
 SETTINGS = PivotalSettings(steps=30, learning_rate=3e-3, locality=1.0, coarsest=4, close=0.0, tolerance=0.0)
@@ -92,7 +100,7 @@ def test_far_codes_hardly_change(
     checkpoint: Checkpoint, inversion: Inversion, photo: np.ndarray, result: Pivotal
 ) -> None:
     """As far as the regulariser looks, on codes that it did not draw; and less than without it."""
-    near = pivotal._near_codes(checkpoint, torch.from_numpy(inversion.ws)[None], replace(SETTINGS, seed=1)).numpy()
+    near = codes_nearby(checkpoint, torch.from_numpy(inversion.ws)[None], replace(SETTINGS, seed=1)).numpy()
     before = synthesize(checkpoint, near)
     change = mean_square(result.tuned.draw(checkpoint, near), before)
     assert change < 0.1 * mean_square(result.picture, result.code_picture)
@@ -103,7 +111,7 @@ def test_far_codes_hardly_change(
 
 def test_interpolated_codes_lie_at_the_distance_asked_for(checkpoint: Checkpoint, inversion: Inversion) -> None:
     pivot = torch.from_numpy(inversion.ws)[None]
-    near = pivotal._near_codes(checkpoint, pivot, replace(SETTINGS, distance=0.5))
+    near = codes_nearby(checkpoint, pivot, replace(SETTINGS, distance=0.5))
     lengths = (near - pivot).square().sum(2).mean(1).sqrt()
     spread = float(np.sqrt(checkpoint.statistics.variances.sum()))
     torch.testing.assert_close(lengths, torch.full((31,), 0.5 * spread))
@@ -130,7 +138,7 @@ def test_the_checkpoint_is_untouched_and_shared(
     assert not any(p.requires_grad or p.grad is not None for p in checkpoint.generator.parameters())
     assert set(result.tuned.changed) == set(tuned_names(checkpoint.generator, 32))
     assert {name.partition(".")[0] for name in result.tuned.changed} == {"b32"}
-    network = pivotal._network(checkpoint.generator, result.tuned.changed)
+    network = tuned_network(checkpoint.generator, result.tuned.changed)
     for name, tensor in network.state_dict().items():
         own = checkpoint.generator.synthesis.state_dict()[name]
         assert (tensor.data_ptr() == own.data_ptr()) == (name not in result.tuned.changed)
