@@ -47,6 +47,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(folder, generator, discriminator, encoder, config, samples=2000)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several test processes (pytest -n) the tests of a file share one, and so do all that use the browser.
 
