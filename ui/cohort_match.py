@@ -55,8 +55,9 @@ def _counts(found: Matches, offered: int) -> None:
     )
     if found.several or found.doubled:
         rows = [request.row for request, _ in (*found.several, *found.doubled)]
+        listed = ", ".join(map(str, sorted(rows)[:20]))
         st.error(
-            f"Rows {', '.join(map(str, sorted(rows)[:20]))}: several photos fit, or one photo fits several rows. Write "
+            f"Rows {plain(listed)}: several photos fit, or one photo fits several rows. Write "
             "the photo's whole path in the table.",
             icon=":material/error:",
         )
@@ -84,7 +85,7 @@ def _confirm(near: list[Match], turn: int) -> str | None:
 def _listed(title: str, names: list[str]) -> None:
     if not names:
         return
-    with st.expander(f"{title} ({len(names):,})"):
+    with st.expander(f"{plain(title)} ({len(names):,})"):
         for name in names[:LISTED]:
             st.markdown(f"- {plain(name)}")
         if len(names) > LISTED:
