@@ -10,7 +10,7 @@ PORT ?= 8501
 FAST := OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
 
 # A test process a core, at most four: each takes about 1 GB. The tests of one file stay together and in order.
-TESTS := -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+TESTS := -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
 .PHONY: app test test-fast lint format bench clean
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 # Before torch is imported: the networks of the tests are so small that threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +22,8 @@ from latent.stylegan2 import Discriminator, Generator
 # No clocks: on a busy machine an example may take any time, and so may drawing it.
 settings.register_profile("no clocks", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clocks")
+
+BROWSER = Path(__file__).parent / "browser"
 
 
 @pytest.fixture(scope="session")
@@ -47,16 +50,24 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(folder, generator, discriminator, encoder, config, samples=2000)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several test processes (pytest -n) the tests of a file share one, and so do all that use the browser.
-
-    The browser's come first: they take longest and mostly wait, so the other processes have their work meanwhile.
-    """
+    """The browser's tests come first: they take longest and mostly wait, so that with several test processes (pytest
+    -n) the others have their work meanwhile."""
     for item in items:
-        place = item.path.relative_to(Path(__file__).parent)
-        if place.parts[0] == "browser":
+        if BROWSER in item.path.parents:
             item.add_marker("browser")
-            place = place.parent
-        item.add_marker(pytest.mark.xdist_group(place.as_posix()))
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """The tests of a file share a test process, and so do all that use the browser. (`xdist_group` does nothing with
+    pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "browser" if BROWSER in Path(config.rootpath, file).parents else file
+
+    return ByFile(config, log)

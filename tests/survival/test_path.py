@@ -3,10 +3,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import sksurv.linear_model
 from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.util import Surv
 
-import survival.path as path_module
 from survival.errors import SurvivalError
 from survival.likelihood import log_likelihood
 from survival.path import fit_path, penalty_grid
@@ -91,7 +91,7 @@ class Breaking:
 def test_a_breakdown_keeps_the_sound_part_and_never_starts_cold_below_it(scores, monkeypatch):
     x, time, event = scores
     grid = penalty_grid(x, time, event, 0.5, 16, 1e-2)
-    monkeypatch.setattr(path_module, "CoxnetSurvivalAnalysis", Breaking)
+    monkeypatch.setattr(sksurv.linear_model, "CoxnetSurvivalAnalysis", Breaking)
     monkeypatch.setattr(Breaking, "floor", grid[9])
     monkeypatch.setattr(Breaking, "tries", [])
     path = fit_path(x, time, event, grid, 0.5)
@@ -101,7 +101,7 @@ def test_a_breakdown_keeps_the_sound_part_and_never_starts_cold_below_it(scores,
 
 def test_a_path_that_never_works_is_a_sentence(scores, monkeypatch):
     x, time, event = scores
-    monkeypatch.setattr(path_module, "CoxnetSurvivalAnalysis", Breaking)
+    monkeypatch.setattr(sksurv.linear_model, "CoxnetSurvivalAnalysis", Breaking)
     monkeypatch.setattr(Breaking, "floor", np.inf)
     with pytest.raises(SurvivalError, match="could not be fitted"):
         fit_path(x, time, event, np.geomspace(1, 0.1, 8), 0.5)
@@ -121,7 +121,7 @@ def test_garbage_fits_are_cut_off(scores, monkeypatch):
                 self.coef_[:, where:] = garbage
                 return self
 
-        monkeypatch.setattr(path_module, "CoxnetSurvivalAnalysis", Garbage)
+        monkeypatch.setattr(sksurv.linear_model, "CoxnetSurvivalAnalysis", Garbage)
         assert len(fit_path(x, time, event, grid, 0.5).alphas) == where
 
 
