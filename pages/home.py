@@ -67,7 +67,7 @@ try:
     cohort = state.cohort()
     overview.performance(cohort)
 except state.SENTENCES as error:  # the way on is shown all the same
-    page.unavailable("There is no photo model to show", str(error))
+    page.unavailable("There is no photo model to show", error)
 
 st.space("small")
 page.section("Where to go")

@@ -16,8 +16,7 @@ import pandas as pd
 
 from faces.flags import read_flags
 from study.clinical import entry_of
-from study.errors import StudyError
-from study.latents import AGAIN, by_patient
+from study.latents import by_patient, to_embed
 from study.store import Study
 from survival.errors import SurvivalError
 from survival.regression import cox_regression
@@ -165,7 +164,7 @@ def error_and_survival(
     table = study.patients[study.patients["patient_id"].isin(study.included_photos.keys())] if table is None else table
     table = table[table["patient_id"].isin(index.index)].set_index("patient_id")
     if table.empty:
-        raise StudyError(f"No patient of {study.name} has both a photo and a code. {AGAIN}")
+        raise to_embed(study.name, f"No patient of {study.name} has both a photo and a code.")
     index = index.loc[table.index]
     flags = flag_table(index["flags"])
     event = table["event"].to_numpy(bool)

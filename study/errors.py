@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,15 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 class StudyError(Exception):
-    """Something about a study on disk is wrong; the message says what, where, and what to do."""
+    """Something about a study on disk is wrong; the message says what, where, and what to do.
+
+    sentence: what is wrong. run: what puts it right, as words after `python -m study`, if a command does: the message
+    names the command, and a page offers a button in its place.
+    """
+
+    def __init__(self, sentence: str = "", run: Sequence[str] = ()) -> None:
+        self.sentence, self.run = sentence, tuple(run)
+        super().__init__(f"{sentence} Run `python -m study {shlex.join(run)}`." if run else sentence)
 
 
 @dataclass(frozen=True)
@@ -106,5 +115,6 @@ class Findings:
         if not self.counts["error"]:
             return
         more = self.counts["error"] - 1
-        tail = f" ({more} more: `python -m study check` lists them.)" if more else ""
-        raise StudyError(f"{self.errors[0]}{tail}")
+        if not more:
+            raise StudyError(str(self.errors[0]))
+        raise StudyError(f"{self.errors[0]} ({more} more.)", ("check", "STUDY"))

@@ -88,7 +88,7 @@ def face_hazard(study: Study, patients: pd.Series) -> NDArray[np.float64] | None
     if study.truth is None:
         return None
     if "face_log_hazard" not in study.truth:
-        raise StudyError("truth.csv has no column face_log_hazard. Run `python -m study simulate` again.")
+        raise StudyError("truth.csv has no column face_log_hazard.", ("simulate", study.name))
     return study.truth.set_index("patient_id").loc[patients, "face_log_hazard"].to_numpy(float)
 
 

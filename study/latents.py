@@ -27,15 +27,17 @@ from study.files import replacing, sha256_of
 
 LATENTS = "latents.npy"
 INDEX = "index.parquet"
-AGAIN = "Run `python -m study embed` for this study again."
 
 
-def other_checkpoint(study: str, made_with: str) -> str:
+def to_embed(study: str, sentence: str) -> StudyError:
+    """What is wrong with a study's codes; making them again puts it right."""
+    return StudyError(sentence, ("embed", study))
+
+
+def other_checkpoint(study: str, made_with: str) -> StudyError:
     """What is wrong where codes meet a checkpoint that did not make them."""
-    return (
-        f"The codes of {study} were made with another checkpoint, named {made_with} then: choose that one, or run "
-        "`python -m study embed` for this study again."
-    )
+    sentence = f"The codes of {study} were made with another checkpoint, named {made_with} then: choose that one, or "
+    return to_embed(study, f"{sentence}make the codes again.")
 
 
 MAX_INDEX_BYTES = 256 * 2**20
@@ -127,48 +129,48 @@ def has_latents(folder: Path) -> bool:
 def _read_index(path: Path) -> tuple[pd.DataFrame, Embedding]:
     try:
         if path.stat().st_size > MAX_INDEX_BYTES:
-            raise StudyError(f"{INDEX} is too large. {AGAIN}")
+            raise to_embed(path.parent.name, f"{INDEX} is too large.")
         facts = pq.read_metadata(path)
         if facts.num_rows > MAX_ROWS:
-            raise StudyError(f"{INDEX} has too many rows. {AGAIN}")
+            raise to_embed(path.parent.name, f"{INDEX} has too many rows.")
         table = pq.read_table(path, columns=list(INDEX_COLUMNS))
         record = Embedding(**json_value((facts.metadata or {})[_KEY]))
         index = table.replace_schema_metadata(None).cast(_SCHEMA).to_pandas()
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise StudyError(f"{INDEX} is damaged or not ours. {AGAIN}") from error
+        raise to_embed(path.parent.name, f"{INDEX} is damaged or not ours.") from error
     if index[list(_TEXTS)].isna().any(axis=None) or index["photo_id"].duplicated().any():
-        raise StudyError(f"{INDEX} has missing or repeated photos. {AGAIN}")
+        raise to_embed(path.parent.name, f"{INDEX} has missing or repeated photos.")
     return index, record
 
 
 def read_embedding(folder: Path) -> Embedding:
     """The record of how the codes were made; StudyError if there is none."""
     if not has_latents(folder):
-        raise StudyError(f"The photos of this study have no W+ codes yet. {AGAIN}")
+        raise to_embed(folder.name, "The photos of this study have no W+ codes yet.")
     return _read_index(folder / INDEX)[1]
 
 
 def read_index(folder: Path) -> tuple[pd.DataFrame, Embedding]:
     """The index and the record alone, for lists and galleries: the codes are neither opened nor checked."""
     if not has_latents(folder):
-        raise StudyError(f"The photos of this study have no W+ codes yet. {AGAIN}")
+        raise to_embed(folder.name, "The photos of this study have no W+ codes yet.")
     return _read_index(folder / INDEX)
 
 
 def read_latents(folder: Path) -> tuple[Latents, Embedding]:
     """Opens and checks both files; StudyError when they are missing, damaged or do not belong together."""
     if not has_latents(folder):
-        raise StudyError(f"The photos of this study have no W+ codes yet. {AGAIN}")
+        raise to_embed(folder.name, "The photos of this study have no W+ codes yet.")
     index, record = _read_index(folder / INDEX)
     try:
         ws = np.load(folder / LATENTS, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise StudyError(f"{LATENTS} is damaged. {AGAIN}") from error
+        raise to_embed(folder.name, f"{LATENTS} is damaged.") from error
     expected = (len(index), record.num_ws, record.w_dim)
     if not isinstance(ws, np.ndarray) or ws.dtype != np.float32 or ws.shape != expected:
-        raise StudyError(f"{LATENTS} does not hold float32 codes of shape {expected}. {AGAIN}")
+        raise to_embed(folder.name, f"{LATENTS} does not hold float32 codes of shape {expected}.")
     if sha256_of(folder / LATENTS) != record.latents_sha256:
-        raise StudyError(f"{LATENTS} and {INDEX} do not belong together. {AGAIN}")
+        raise to_embed(folder.name, f"{LATENTS} and {INDEX} do not belong together.")
     if (index["checkpoint_sha256"] != record.checkpoint_sha256).any():
-        raise StudyError(f"{INDEX} mixes codes of several checkpoints. {AGAIN}")
+        raise to_embed(folder.name, f"{INDEX} mixes codes of several checkpoints.")
     return Latents(ws, index), record

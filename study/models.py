@@ -58,11 +58,11 @@ def read_report(study: Path, called: str, name: str) -> dict[str, Any]:
     """What `fit` or `choose` wrote about a model. called: the study's name, for the sentence where there is none."""
     path = model_folder(study, name) / REPORT_FILE
     if not path.exists():
-        raise StudyError(f"{called} has no model {name!r} yet. Run `python -m study fit {called}`.")
+        raise StudyError(f"{called} has no model {name!r} yet.", ("fit", called))
     try:
         return dict(json_value(read_limited(path, 2**24, "The model's report")))
     except (ValueError, TypeError) as error:
-        raise StudyError(f"The report of model {name!r} is damaged. Run `python -m study fit` again.") from error
+        raise StudyError(f"The report of model {name!r} is damaged.", ("fit", called)) from error
 
 
 def read_model(study: Path, called: str, name: str) -> StudyModel:

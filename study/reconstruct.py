@@ -15,7 +15,7 @@ from latent.edit import synthesize
 from study.errors import StudyError
 from study.face_choices import read_choices
 from study.files import sha256_of
-from study.latents import AGAIN, INDEX, LATENTS, other_checkpoint, read_index, read_latents
+from study.latents import INDEX, LATENTS, other_checkpoint, read_index, read_latents, to_embed
 from study.prepare import pixels_for, prepare, target_size
 from study.store import Study
 
@@ -65,12 +65,12 @@ def reconstructions(study: Study, checkpoint: Checkpoint, patients: Sequence[str
     """
     index, record = read_index(study.path)
     if record.checkpoint_sha256 != checkpoint.sha256:
-        raise StudyError(other_checkpoint(study.name, record.checkpoint))
+        raise other_checkpoint(study.name, record.checkpoint)
     main = _main(study, index).to_numpy()
     rows = {str(patient): row for row, patient in enumerate(index["patient_id"]) if main[row]}
     missing = [patient for patient in patients if patient not in rows]
     if missing:
-        raise StudyError(f"Patient {missing[0][:64]} has no code. {AGAIN}")
+        raise to_embed(study.name, f"Patient {missing[0][:64]} has no code.")
     if not patients:
         return []
     places = [rows[patient] for patient in patients]
@@ -91,7 +91,7 @@ def _codes(study: Study) -> NDArray[np.float32]:
     ws = np.load(codes, mmap_mode="r", allow_pickle=False)
     rows, record = read_index(study.path)
     if ws.shape != (len(rows), record.num_ws, record.w_dim):
-        raise StudyError(f"{LATENTS} and {INDEX} do not belong together. {AGAIN}")
+        raise to_embed(study.name, f"{LATENTS} and {INDEX} do not belong together.")
     return ws
 
 

@@ -164,8 +164,9 @@ class Scorer:
             report = study.report(name)
             if report.get("checkpoint_sha256") != checkpoint.sha256:
                 raise StudyError(
-                    f"The model of {study.name} was fitted with another checkpoint than {checkpoint.name}; "
-                    f"choose that one, or run `python -m study embed` and `fit` for {study.name} again."
+                    f"The model of {study.name} was fitted with another checkpoint than {checkpoint.name}: choose that "
+                    "one, or make the codes again and fit the model again.",
+                    ("embed", study.name),
                 )
             fitted = study.model(name)
             if fingerprint(study.path, name) == before:

@@ -25,7 +25,16 @@ from study import models
 from study.errors import Finding, Findings, StudyError
 from study.exclusions import Exclusion, read_exclusions
 from study.files import read_limited, sha256_of
-from study.latents import AGAIN, INDEX, Embedding, Latents, has_latents, other_checkpoint, read_embedding, read_latents
+from study.latents import (
+    INDEX,
+    Embedding,
+    Latents,
+    has_latents,
+    other_checkpoint,
+    read_embedding,
+    read_latents,
+    to_embed,
+)
 from study.photos import FOLDER, PhotoFile, find_photos
 from study.places import resolve
 from study.plausible import plausible
@@ -146,9 +155,7 @@ class Study:
             table = pd.read_csv(path, dtype={"patient_id": str})
             return table.set_index("patient_id").loc[self.patients["patient_id"]].reset_index()
         except (ValueError, KeyError, pd.errors.ParserError) as error:
-            raise StudyError(
-                f"{TRUTH_FILE} does not fit {PATIENTS_FILE}. Run `python -m study simulate` again."
-            ) from error
+            raise StudyError(f"{TRUTH_FILE} does not fit {PATIENTS_FILE}.", ("simulate", self.name)) from error
 
     @property
     def has_latents(self) -> bool:
@@ -163,8 +170,8 @@ class Study:
     def _need_photos(self) -> None:
         if not self.photos and not self.has_latents:
             raise StudyError(
-                f"{self.name} has no photos, so there is no photo model. Its clinical columns are compared on the page "
-                f"Survival model, or by `python -m study compare {self.name}`."
+                f"{self.name} has no photos, so there is no photo model. Its clinical columns can be compared.",
+                ("compare", self.name),
             )
 
     @cached_property
@@ -174,7 +181,7 @@ class Study:
         changed = [p.name for p, digest in self._to_verify(latents.index) if sha256_of(p) != digest]
         if changed:
             others = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
-            raise StudyError(f"{FOLDER}/{changed[0]}{others} changed after it was embedded. {AGAIN}")
+            raise to_embed(self.name, f"{FOLDER}/{changed[0]}{others} changed after it was embedded.")
         return latents
 
     def _to_verify(self, index: pd.DataFrame) -> list[tuple[Path, str]]:
@@ -193,7 +200,7 @@ class Study:
     def latents(self, checkpoint_sha256: str | None = None) -> Latents:
         """The codes. StudyError when missing, damaged, of changed photos, or of another checkpoint than given."""
         if checkpoint_sha256 is not None and self.embedding.checkpoint_sha256 != checkpoint_sha256:
-            raise StudyError(other_checkpoint(self.name, self.embedding.checkpoint))
+            raise other_checkpoint(self.name, self.embedding.checkpoint)
         return self._checked_latents
 
     def analysed(self) -> tuple[NDArray[np.float32], pd.DataFrame]:
@@ -211,7 +218,8 @@ class Study:
         if len(table) < len(fitted):
             raise StudyError(
                 f"{len(fitted) - len(table)} patients that model {name!r} was fitted on have no code any more. "
-                f"Run `python -m study fit {self.name}` again."
+                "Fit it again.",
+                ("fit", self.name),
             )
         return codes, table
 
@@ -221,14 +229,14 @@ class Study:
         chosen = self.patients["patient_id"].isin(rows.keys() & photos.keys())
         table = self.patients[chosen].reset_index(drop=True)
         if table.empty:
-            raise StudyError(f"No patient of {self.name} has both a photo and a code. {AGAIN}")
+            raise to_embed(self.name, f"No patient of {self.name} has both a photo and a code.")
         places = [rows[p] for p in table["patient_id"]]
         codes = np.asarray(ws[[place[0] for place in places]])
         for i, place in enumerate(places):
             if len(place) > 1:
                 codes[i] = ws[place].mean(axis=0, dtype=np.float64)
         if not np.isfinite(codes).all():
-            raise StudyError(f"Some codes of {self.name} are not finite. {AGAIN}")
+            raise to_embed(self.name, f"Some codes of {self.name} are not finite.")
         return codes, table
 
     def _coded(self, index: pd.DataFrame) -> dict[str, list[tuple[int, Path]]]:
@@ -266,9 +274,7 @@ class Study:
         if self.has_latents:
             mine = (self.embedding.checkpoint_sha256, self.embedding.preset)
             if (report.get("checkpoint_sha256"), report.get("preset")) != mine:
-                raise StudyError(
-                    f"Model {name!r} was fitted on other codes. Run `python -m study fit {self.name}` again."
-                )
+                raise StudyError(f"Model {name!r} was fitted on other codes.", ("fit", self.name))
         return models.read_model(self.path, self.name, name)
 
 

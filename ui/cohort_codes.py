@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from faces.flags import read_flags, sentences
-from ui import page, pictures, resources, state
+from ui import page, pictures, remedy, resources, state
 from ui.cohort_files import Opened
 from ui.escaping import plain
 from ui.text import GLOSSARY, number
@@ -29,7 +29,7 @@ def gallery(found: Opened) -> None:
     try:
         table = error_table(found.study)
     except state.SENTENCES as error:
-        st.info(plain(error), icon=":material/hourglass_empty:")
+        page.unavailable("There are no reconstructions to show", error, live=False)
         return
     if table.empty:
         page.note("No patient who is not excluded has a code.")
@@ -75,7 +75,7 @@ def _gallery(found: Opened, table: pd.DataFrame) -> None:
         with st.skeleton(height=420):
             drawn = _pictures(found.key, checkpoint.sha256, tuple(part["patient_id"]), found, checkpoint)
     except state.SENTENCES as error:
-        page.unavailable("The reconstructions cannot be drawn", str(error))
+        page.unavailable("The reconstructions cannot be drawn", error, live=False)
         return
     cells = [_cell(found, row, called, *drawn[str(row["patient_id"])]) for row in part.to_dict("records")]
     st.html(f'<div class="lh-trios">{"".join(cells)}</div>')
@@ -140,7 +140,7 @@ def survival(found: Opened) -> None:
         with st.spinner("Asking whether the error predicts survival"):
             answer = _survival(found.key, found)
     except state.SENTENCES as error:
-        page.note(str(error))
+        page.note(remedy.sentence(error))  # the buttons stand above
         return
     for sentence in answer.warnings:
         st.warning(plain(sentence), icon=":material/warning:")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui import page, resources, study_jobs
+from ui import page, remedy, resources, study_jobs
 from ui.cohort_files import Opened
 from ui.escaping import trusted
 from ui.processes import PROJECT
@@ -21,13 +21,15 @@ def section(words: str) -> None:
     study_jobs.section(words, SHOWN, "cohort")
 
 
-def start_button(found: Opened, verb: str, label: str, primary: bool = True, explanation: str = "") -> None:
+def start_button(
+    found: Opened, verb: str, label: str, primary: bool = True, explanation: str = "", key: str = ""
+) -> None:
     """A button that queues `python -m study VERB` for this study; disabled while it waits or runs."""
     study_jobs.start_button(
         VERBS[verb].format(found.study.name),
         _command(found, verb),
         label,
-        f"cohort-start-{verb}",
+        key or f"cohort-start-{verb}",
         primary=primary,
         disabled=not found.usable,
         explanation=explanation,
@@ -65,7 +67,7 @@ def standing(found: Opened) -> None:
         try:
             codes = codes_standing(found.study, checkpoint_of(found))
         except state.SENTENCES as error:
-            page.unavailable("Codes cannot be made", str(error))
+            page.unavailable("Codes cannot be made", error, live=False)
         else:
             _told(codes.state, f"{codes.done:,} of {codes.total:,} photos have a code", codes.reasons)
             if codes.facts:
@@ -106,4 +108,4 @@ def _told(state: str, done: str, reasons: Sequence[str]) -> None:
         return
     page.note(f"{done[:1].upper()}{done[1:]}.")
     for reason in reasons:
-        page.note(reason)
+        page.note(remedy.sentence(reason))  # the button stands below

@@ -42,7 +42,7 @@ def section(found: Opened) -> None:
     try:
         people = _people(found.key, found)
     except StudyError as error:
-        page.unavailable("Patients cannot be described", str(error))
+        page.unavailable("Patients cannot be described", error, live=False)
         return
     page.section("Who was studied")
     left, right = st.columns([5, 4], gap="large")

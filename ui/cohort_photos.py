@@ -48,7 +48,7 @@ def section(found: Opened) -> None:
     try:
         table = files.quality(found)
     except StudyError as error:
-        page.unavailable("The photos' measures cannot be read", str(error))
+        page.unavailable("The photos' measures cannot be read", error, live=False)
         table = None
     seen = 0 if table is None else len(table)
     total = sum(len(files) for files in found.study.photo_files.values())
@@ -124,7 +124,7 @@ def _thumbnails(found: Opened, part: pd.DataFrame, picked: set[str]) -> None:
     try:
         pictures = thumbnails(found.study, [int(place) for place in part["place"]])
     except StudyError as error:
-        page.unavailable("The thumbnails cannot be read", str(error))
+        page.unavailable("The thumbnails cannot be read", error, live=False)
         return
     column, _, digits, unit = SORTS[st.session_state["cohort-shown-measure"]]
     records = part.to_dict("records")

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from study.errors import StudyError
-from ui import page, pictures, reach, resources, state
+from ui import page, pictures, reach, remedy, resources, state
 from ui.page import facts, figure_row
 from ui.text import GLOSSARY, MINUS, percent, plain_time
 
@@ -25,10 +25,7 @@ def study() -> Study:
     """The chosen study; StudyError where there is none."""
     name = state.pick_study()
     if name is None:
-        raise StudyError(
-            f"There is no study under {resources.studies_root().name}/. Make one on the page Cohort, or with "
-            "`python -m study example veteran`."
-        )
+        raise StudyError(state.NO_STUDY, ("example", "veteran"))
     return resources.open_study(name)
 
 
@@ -129,7 +126,7 @@ def hero(cohort: Cohort) -> None:
         with st.skeleton(height=190):
             uris, labels, patient = _hero(cohort.stamp, cohort)
     except state.SENTENCES as error:  # a model without one direction
-        page.note(str(error))
+        page.note(remedy.sentence(error))
         return
     kind = "simulated patient" if cohort.study.simulated else "patient"
     page.face_strip(

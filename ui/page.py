@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
-from ui import gate, resources, state, theme
-from ui.escaping import plain, trusted
+from ui import checkpoint_choice, gate, remedy, resources, state, theme
+from ui.escaping import labelled, plain, trusted
 from ui.text import GLOSSARY
 
 if TYPE_CHECKING:
@@ -36,7 +36,16 @@ def pickers() -> None:
         )
         _follow_study()
         names = resources.checkpoint_names()
-        _picker("Checkpoint", "checkpoint", names, resources.USUAL_CHECKPOINT, GLOSSARY["checkpoint"])
+        study = state.pick_study()
+        _picker(
+            "Checkpoint",
+            "checkpoint",
+            names,
+            resources.USUAL_CHECKPOINT,
+            GLOSSARY["checkpoint"],
+            lambda name: checkpoint_choice.label(study, name),
+        )
+        checkpoint_choice.advise()
         note(RESEARCH_USE)
 
 
@@ -48,7 +57,14 @@ def _follow_study() -> None:
         st.session_state.setdefault(f"checkpoint{WANTED}", resources.checkpoint_of(study))
 
 
-def _picker(label: str, key: str, names: Sequence[str], default: str, explanation: str) -> None:
+def _picker(
+    label: str,
+    key: str,
+    names: Sequence[str],
+    default: str,
+    explanation: str,
+    shown: Callable[[str], object] = str,
+) -> None:
     if not names:
         st.session_state.pop(key, None)
         st.markdown(f"**{trusted(label)}**  \nnone found")
@@ -58,7 +74,14 @@ def _picker(label: str, key: str, names: Sequence[str], default: str, explanatio
         st.session_state[key] = wanted
     if st.session_state.get(key) not in names:
         st.session_state[key] = default if default in names else names[0]
-    st.selectbox(trusted(label), names, key=key, help=trusted(explanation), persist_state="session")
+    st.selectbox(
+        trusted(label),
+        names,
+        format_func=labelled(shown),
+        key=key,
+        help=trusted(explanation),
+        persist_state="session",
+    )
 
 
 def masthead(kicker: str, title: str, lede: str, compact: bool = False) -> None:
@@ -121,13 +144,17 @@ def require(opener: Callable[[], Opened], what: str) -> Opened:
     try:
         return opener()
     except state.SENTENCES as error:
-        unavailable(what, str(error))
+        unavailable(what, error)
         st.stop()
 
 
-def unavailable(what: str, sentence: str) -> None:
-    """Say in a sentence why something cannot be shown."""
-    st.warning(plain(sentence), title=plain(what), icon=":material/report:")
+def unavailable(what: str, problem: Exception | str, live: bool = True) -> None:
+    """Say in a sentence why something cannot be shown, and offer what puts it right.
+
+    live: whether a job that does so is shown here; False on a page that shows the study's jobs anyway.
+    """
+    st.warning(plain(remedy.sentence(problem)), title=plain(what), icon=":material/report:")
+    remedy.offer(problem, re.sub(r"[^a-z]+", "-", what.lower()), live)
 
 
 def cautions(cohort: Cohort) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ui.wish import Wish
 
 SENTENCES = (StudyError, LatentError, SurvivalError, FaceError)  # their text is meant for the person at the screen
+NO_STUDY = "There is no study on this machine yet. Make one of your own data, or take an example of real patients."
 DEFAULT_STUDY = "demo"
 
 
@@ -142,8 +143,5 @@ def cohort() -> resources.Cohort:
     """The chosen study with its model on the chosen checkpoint; StudyError or LatentError with a sentence."""
     name = pick_study()
     if name is None:
-        raise StudyError(
-            f"There is no study under {resources.studies_root().name}/. Make one on the page Cohort, or with "
-            "`python -m study example veteran`."
-        )
+        raise StudyError(NO_STUDY, ("example", "veteran"))
     return resources.open_cohort(name, checkpoint())

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 import streamlit as st
 
-from ui import resources
+from ui import remedy, resources
 from ui.cohort_files import PROBLEM, problem
 from ui.escaping import plain, trusted
 from ui.finetune_files import progress_of
@@ -89,7 +89,9 @@ def _row(queue: Queue, job: Job, key: str) -> None:
             share = "" if progress.share is None else f"{percent(progress.share)} · "
             st.progress(progress.share or 0.0, text=f"{share}{plain(progress.sentence) or 'Starting'}")
         elif job.state == "failed":
-            st.error(plain(progress.sentence) or "It ended without a word; its log is on the Fine-tune page.")
+            told = remedy.sentence(progress.sentence or "")
+            st.error(plain(told) or "It ended without a message; its log is on the page Fine-tune.")
+            remedy.offer(progress.sentence or "", f"{key}-{job.id}", live=False)
 
 
 def _buttons(queue: Queue, job: Job, key: str) -> None:

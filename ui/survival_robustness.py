@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ui import page, state, study_jobs
+from ui import page, remedy, state, study_jobs
 from ui.cohort_files import Opened
 from ui.escaping import plain
 from ui.figures import drawn
@@ -81,7 +81,7 @@ def _changed(found: Opened) -> None:
         try:
             told = read_robustness(found.study)
         except state.SENTENCES as error:
-            st.error(plain(error), icon=":material/error:")
+            st.error(plain(remedy.sentence(error)), icon=":material/error:")  # the button stands below
         else:
             reasons = stale_reasons(found.study, told)
             if reasons:
@@ -121,7 +121,7 @@ def _start(found: Opened) -> None:
         seconds = _seconds(found.key, found)
         found.study.report(model)
     except state.SENTENCES as error:
-        page.note(str(error))
+        page.unavailable("Scores of changed photos cannot be computed yet", error, live=False)
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         patients = st.number_input("Patients", 2, 200, PATIENTS, key="survival-robust-patients", width=130)

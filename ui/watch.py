@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from ui import pictures, theme
+from ui import pictures, remedy, theme
 from ui.escaping import plain
 from ui.jobs import Job, Snapshot
 from ui.page import note
@@ -70,7 +70,8 @@ def outcome(job: Job[Any]) -> Snapshot:
     """Say how a job ended where it did not end well; returns its last snapshot."""
     seen = job.snapshot()
     if seen.state == "failed":
-        st.error(plain(seen.error), icon=":material/error:")
+        st.error(plain(remedy.sentence(seen.error)), icon=":material/error:")
+        remedy.offer(seen.error, f"job-{job.name}")
     elif seen.state == "cancelled":
         st.info("Cancelled. Nothing was kept.", icon=":material/stop_circle:")
     return seen

@@ -75,7 +75,7 @@ def unavailable_sets(study: Study) -> dict[str, str]:
     if not study.included_photos:
         lacks[PHOTO] = lacks[DESCRIPTOR] = lacks[IMAGE] = "The study has no photos."
     elif not study.has_latents:
-        lacks[PHOTO] = f"The photos have no codes yet: run `python -m study embed {study.name}`."
+        lacks[PHOTO] = "The photos have no codes yet."
         lacks[DESCRIPTOR] = lacks[IMAGE] = lacks[PHOTO]  # all models must see the same patients: those with a code
     return {
         name: next(lacks[block] for block in feature_set.blocks if block in lacks)

@@ -173,8 +173,8 @@ class Comparison:
             return _from_parts(cls, meta, arrays)
         except (SurvivalError, StudyError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
             raise StudyError(
-                f"Comparison {folder.name} is damaged or was made by another version: run `python -m study compare` "
-                "again (finished parts are kept)."
+                f"Comparison {folder.name} is damaged or was made by another version. Finished parts are kept.",
+                ("compare", folder.parent.parent.name),
             ) from None
 
 
@@ -272,5 +272,5 @@ def read_comparison(study: Path, name: str = "main") -> Comparison:
     """Comparison `name` of the study in a folder. Raises StudyError where there is none or it is damaged."""
     folder = comparison_folder(study, name)
     if not (folder / f"{STEM}.json").is_file():
-        raise StudyError(f"{study.name} has no comparison {name!r} yet. Run `python -m study compare {study.name}`.")
+        raise StudyError(f"{study.name} has no comparison {name!r} yet.", ("compare", study.name))
     return Comparison.load(folder)

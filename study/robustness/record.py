@@ -108,9 +108,7 @@ def has_robustness(study: Study) -> bool:
 def read_robustness(study: Study) -> Robustness:
     """What was found. Raises StudyError, one sentence, where nothing was, or it is damaged."""
     if not has_robustness(study):
-        raise StudyError(
-            f"The robustness of {study.name} has not been looked at: run `python -m study robustness {study.name}`."
-        )
+        raise StudyError(f"The robustness of {study.name} has not been measured.", ("robustness", study.name))
     return parse(read_limited(study.path / FILE_NAME, MAX_BYTES, "The robustness result"), study.path)
 
 
@@ -156,7 +154,7 @@ def parse(data: bytes, folder: Path) -> Robustness:
             again=_number(told["again"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise StudyError(f"{FILE_NAME} is damaged: run `python -m study robustness {folder.name}` again.") from error
+        raise StudyError(f"{FILE_NAME} is damaged.", ("robustness", folder.name)) from error
 
 
 def _figure(told: dict[str, Any]) -> Figure:

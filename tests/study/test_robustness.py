@@ -194,7 +194,7 @@ def test_what_cannot_be_is_refused(study: Study, made: tuple[Study, Checkpoint])
         robustness(study, made[1], patients=1)
     with pytest.raises(StudyError, match="another checkpoint"):
         robustness(study, dataclasses.replace(made[1], sha256="0" * 64))
-    with pytest.raises(StudyError, match="has not been looked at"):
+    with pytest.raises(StudyError, match="has not been measured"):
         read_robustness(study)
 
 

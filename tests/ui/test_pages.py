@@ -338,7 +338,11 @@ def test_nothing_installed_is_said_in_a_sentence(open_app: Opener, tmp_path: Pat
     app.switch_page(page).run()
     assert not app.exception
     assert len(app.warning) == 1
-    assert "`python -m" in app.warning[0].value
+    if page == "pages/home.py":
+        assert "There is no study" in app.warning[0].value
+        assert [button.label for button in app.button] == ["Make a study"]
+    else:
+        assert "`python -m latent import" in app.warning[0].value
 
 
 @pytest.mark.parametrize("page", PAGES)

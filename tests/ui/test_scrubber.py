@@ -17,7 +17,7 @@ HTML, CSS, JS = ((HERE / f"scrubber.{kind}").read_text("utf-8") for kind in ("ht
 @given(
     frames=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5),
     header=st.dictionaries(
-        st.sampled_from(["times", "curves", "ende"]), st.lists(st.integers() | st.none(), max_size=4)
+        st.sampled_from(["times", "curves", "ende"]), st.lists(st.integers(-(10**9), 10**9) | st.none(), max_size=4)
     ),
     seek=st.tuples(st.integers(0, 90), st.integers(0, 10**6)),
 )

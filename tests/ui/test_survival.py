@@ -34,7 +34,7 @@ VIEWS = (
     ("Penalty", ("plot-penalty",), "effective parameters"),
     ("Proportional hazards", ("plot-schoenfeld",), "the line is level"),
     ("Subgroups", (), "All patients"),
-    ("Robustness", (), "has not been looked at"),
+    ("Robustness", (), "has not been measured"),
     ("Details", (), "bootstrap samples"),
 )
 
