@@ -14,7 +14,7 @@ page.masthead(
 page.require(state.checkpoint, "The checkpoint cannot be used")
 cohort = page.require(state.cohort, "There is no model, so there is no health direction")
 editing = state.editing()
-page.cautions(cohort)
+page.cautions(cohort, compact=True)
 
 with st.container(key="journey-controls"):
     wish = controls(cohort)

@@ -26,6 +26,9 @@ def gallery(found: Opened) -> None:
     """Original, reconstruction and difference of a few patients at a time."""
     from study.reconstruct import error_table
 
+    if not found.study.photos and not found.study.has_latents:
+        page.note("The study has no photos, so there are no reconstructions.")
+        return
     try:
         table = error_table(found.study)
     except state.SENTENCES as error:

@@ -157,23 +157,45 @@ def unavailable(what: str, problem: Exception | str, live: bool = True) -> None:
     remedy.offer(problem, re.sub(r"[^a-z]+", "-", what.lower()), live)
 
 
-def cautions(cohort: Cohort) -> None:
-    """Warn where the study changed since its model was fitted, or the model may be no better than guessing."""
+def cautions(cohort: Cohort, compact: bool = False) -> None:
+    """Warn where the study changed since its model was fitted, or the model may be no better than guessing.
+
+    compact: as a row of buttons that open the words, for a page that fits a screen.
+    """
+    if not compact:
+        for title, sentence, icon in _cautions(cohort):
+            st.warning(plain(sentence), title=plain(title), icon=icon)
+        return
+    if found := _cautions(cohort):
+        with st.container(horizontal=True, key="cautions"):
+            for title, sentence, icon in found:
+                st.popover(plain(title), icon=icon).markdown(plain(sentence))
+
+
+def _cautions(cohort: Cohort) -> list[tuple[str, str, str]]:
+    """(title, sentence, icon) of each."""
+    found = []
     if cohort.changed:
-        st.warning(
-            f"{plain(' '.join(cohort.changed))} The figures and faces here are still of the model as it was fitted. "
-            "Fit it again on the page Cohort, under Codes, or choose a model again on the page Survival model.",
-            title="The model was fitted before the study changed",
-            icon=":material/update:",
+        found.append(
+            (
+                "The model was fitted before the study changed",
+                f"{' '.join(cohort.changed)} The figures and faces here are still of the model as it was fitted. "
+                "Fit it again on the page Cohort, under Codes, or choose a model again on the page Survival model.",
+                ":material/update:",
+            )
         )
     c = cohort.model.oof_c_
     if c.low <= 0.5:
-        st.warning(
-            f"Its out-of-fold C is {c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}), and 0.5 is guessing. A score, "
-            "or a face moved along the model's direction, may mean nothing here. More patients with events help most.",
-            title="This model has not been shown to tell anything",
-            icon=":material/casino:",
+        found.append(
+            (
+                "No evidence that this model discriminates",
+                f"Its out-of-fold C is {c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}), and 0.5 is guessing. A "
+                "score, or a face moved along the model's direction, may mean nothing here. More patients with events "
+                "help most.",
+                ":material/casino:",
+            )
         )
+    return found
 
 
 def facts(rows: Sequence[tuple[str, str] | tuple[str, str, str]]) -> None:

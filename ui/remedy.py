@@ -69,6 +69,8 @@ def _job(verb: str, key: str, live: bool) -> None:
         found = cohort_files.opened()
     except state.SENTENCES:
         return
+    if not found.study.photos:
+        return
     with st.container(horizontal=True):
         other = verb == "embed" and checkpoint_choice.use_fitting(state.pick_study(), key)
         if not other:

@@ -182,7 +182,6 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
         figure_row("risk", _tiles(score, study.time_unit), columns=2)
         for sentence in score.risk.left_out:
             note(sentence)
-        _trust(cohort)
     with right:
         st.markdown("**Survival of people with this score, over the cohort's quarters of risk**")
         figure = figures.face_over_quarters(score, cohort)
@@ -190,6 +189,7 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
             plain_figure(figure), theme=None, alt="Survival curve of this face over the cohort's four quarters"
         )
         note("Quarters: Kaplan-Meier with 95 % bands, patients grouped by out-of-fold score.")
+    _trust(cohort)
     if patient:
         st.info(plain(_in_cohort(cohort, patient)), icon=":material/group:")
     elif study.simulated:

@@ -99,7 +99,7 @@ def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:
         "survival": [rounded(row, 4) for row in strip.horizons],
         "horizons": [plain_time(t) for t in strip.horizon_times],
         "extrapolated": [int(side) for side in strip.extrapolated],
-        "extrapolated_words": "extrapolated: no patient scores so",
+        "extrapolated_words": "extrapolated: beyond every patient",
         "left_out": " ".join(strip.left_out),
         "cohort": [{"label": name, "values": rounded(values, 4)} for name, values in figures.quarters_on(cohort, grid)],
         "histogram": {"edges": rounded(edges, 3), "counts": [int(count) for count in counts]},
@@ -115,7 +115,7 @@ def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:
         },
         "caption": shown.caption,
         "alt": shown.caption,
-        "curve_title": "Modelled survival: this face (solid), its start (dotted), and the cohort's quarters of risk "
+        "curve_title": "Modelled survival: this face (thick), its start (dotted), and the cohort's quarters of risk "
         "(Kaplan-Meier, out-of-fold)",
         "curve_alt": "Survival over time of this face, of its start, and of the four quarters of the cohort",
         "place_title": f"Out-of-fold log-HR of the cohort's {len(scores)} patients, and this face",
