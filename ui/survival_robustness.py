@@ -88,7 +88,7 @@ def _changed(found: Opened) -> None:
                 st.warning(f"Out of date: {plain(' '.join(reasons))} Run it again.", icon=":material/update:")
             _result(told)
     else:
-        page.note("Whether scores of this study stay when only the photo changes has not been looked at.")
+        page.note("Whether scores of this study stay when only the photo changes has not been measured.")
     _start(found)
 
 

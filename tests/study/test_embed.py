@@ -143,7 +143,7 @@ def test_stop_between_the_two_files(aligned_study: Study, fake: FakeInvert, monk
         with pytest.raises(KeyboardInterrupt):
             embed(aligned_study, FakeCheckpoint(sha256="d" * 64))
     aligned_study.path.joinpath("latents.npy").write_bytes(b"half")  # the stand-in's codes are the same as before
-    with pytest.raises(StudyError, match="Run `python -m study embed`"):
+    with pytest.raises(StudyError, match="Run `python -m study embed"):
         Study.open(aligned_study.path).latents()
     seen = fake.seen
     assert embed(aligned_study, FakeCheckpoint(sha256="d" * 64)).kept == 12

@@ -204,7 +204,7 @@ def test_damaged_codes_are_refused(tiny_study: Study, damage: str) -> None:
         write_bytes(path, b"")
     else:
         write_bytes(tiny_study.path / INDEX, b"PAR1 no PAR1")
-    with pytest.raises(StudyError, match="Run `python -m study embed`"):
+    with pytest.raises(StudyError, match="Run `python -m study embed "):
         Study.open(tiny_study.path).latents()
 
 
