@@ -289,5 +289,5 @@ def test_an_example_of_real_patients(at: View, studies: Path) -> None:
         assert not [button for button in app.button if button.label.startswith("Make the codes")]
     app.switch_page("pages/home.py").run()
     assert not app.exception
-    assert "on the page Survival model" in words(app)
+    assert "To the page Survival model" in [button.label for button in app.button]
     assert next(element.proto.page for element in app.main if element.type == "page_link") == "cohort"
