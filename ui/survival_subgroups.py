@@ -113,7 +113,7 @@ def report(found: Opened, result: Comparison) -> None:
         icon=":material/article:",
         on_click="ignore",
         help="All of this in one file that needs no network: flow, Table 1, methods as run, figures, subgroups, "
-        "controls, TRIPOD+AI checklist, model card. As `python -m study report` writes it.",
+        "controls, TRIPOD+AI checklist, model card. The command line writes the same file.",
     )
 
 
