@@ -126,7 +126,11 @@ class GeneratorTurn:
 
     def __enter__(self) -> None:
         self._lock.acquire()
-        _compute_with_what_is_left()
+        try:
+            _compute_with_what_is_left()
+        except BaseException:  # nobody would release it
+            self._lock.release()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
