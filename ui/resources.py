@@ -5,6 +5,7 @@ Heavy libraries are imported inside functions: the first words of a page should 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -95,6 +96,7 @@ def warm_up() -> threading.Thread:
 
 
 def _warm_up() -> None:
+    gc.disable()  # imports make half a million objects that stay: each full collection on the way finds nothing
     try:
         for name in HEAVY:
             importlib.import_module(name)
@@ -107,6 +109,9 @@ def _warm_up() -> None:
     except Exception:
         # Whatever it was, the page that needs it says so in a sentence; here it only belongs in the log.
         logger.exception("Warming up failed")
+    finally:
+        gc.freeze()  # a full collection holds the interpreter, and would look at all of them each time
+        gc.enable()
 
 
 @st.cache_resource(show_spinner=False)
