@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import IO
 
-from common.command import folder_argument
+from common.command import STOPPED, folder_argument
 from ui.job_record import Job, QueueError, born
 from ui.processes import LOG, PROJECT, STOP, UPLOAD, Queue
 
@@ -125,6 +125,8 @@ class Runner:
         return code(), bool(asked) or stop.exists()
 
     def _end(self, job: Job, code: int | None, asked: bool) -> None:
+        # A run also stops by itself, where a file `stop` or Ctrl-C asks it to, and says so by its exit code.
+        asked = asked or code == STOPPED
         state = "stopped" if asked else "interrupted" if code is UNKNOWN else "failed" if code else "done"
         folder = self.queue.folder(job.id)
         with self.queue.turn():

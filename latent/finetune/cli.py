@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from common.command import folder_argument
+from common.command import STOPPED, folder_argument
 from latent.checkpoints import check_name
 from latent.errors import FinetuneError, LatentError
 from latent.finetune.distributed import Group
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: done, or stopped as asked. Raises LatentError in the first process; the others return 1."""
+    """0: done; 130: stopped as asked. Raises LatentError in the first process; the others return 1."""
     if args.out is not None:
         check_name(args.out.name)
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -127,7 +127,8 @@ def _guarded(args: argparse.Namespace, group: Group, folder: RunFolder) -> int:
     if group.first:
         where = args.out if state == "done" and args.out is not None else folder.path / "checkpoint"
         print(f"{state}: {loop.trainer.images} images seen; checkpoint {where}")
-    return 0
+    # A launcher of several processes takes any other code for a failure.
+    return STOPPED if state == "stopped" and group.size == 1 else 0
 
 
 def _out_of_memory(args: argparse.Namespace) -> FinetuneError:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.command import folder_argument
+from common.command import STOPPED, folder_argument
 from latent.checkpoints import check_name, load_checkpoint
 from latent.errors import FinetuneError, LatentError
 from latent.finetune.files import SETTINGS, STATUS, RunFolder
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: done, or stopped as asked. Raises LatentError."""
+    """0: done; 130: stopped as asked. Raises LatentError."""
     check_name(args.out.name)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise FinetuneError("There is no CUDA device here: leave --device out or say --device cpu.")
@@ -101,8 +101,8 @@ def _guarded(args: argparse.Namespace, folder: RunFolder) -> int:
         made = load_checkpoint(args.out, parts=("generator",))
         print(f"{args.out}: {made.resolution} px, {made.num_ws} codes, sha256 {made.sha256[:12]}")
     else:
-        print(f"{state}: {loop.images} images seen; the same command goes on")
-    return 0
+        print(f"{state}: {loop.images} images seen; the same command resumes it")
+    return 0 if state == "done" else STOPPED
 
 
 def _out_of_memory(args: argparse.Namespace) -> FinetuneError:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from common.command import STOPPED
 from latent.checkpoints import file_sha256, load_checkpoint, save_checkpoint
 from latent.encoder import WPlusEncoder
 from latent.errors import FinetuneError, LatentError
@@ -107,7 +108,7 @@ def test_a_stop_keeps_the_state_and_the_same_command_goes_on(data: Path, start: 
     step, options = Trainer.step, arguments(data, start, run, out)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "step", stop_after_a_step)
-        assert cli.run(options) == 0
+        assert cli.run(options) == STOPPED
     status = read_status(run)
     assert (status["state"], status["images"], status["images_total"]) == ("stopped", BATCH, 40)
     assert not out.exists()

@@ -36,6 +36,8 @@ if verb == "polite":
 while verb in ("wait", "deaf", "polite") and not (here / f"finish-{words[0]}").exists():
     time.sleep(0.02)
 busy.unlink()
+if verb == "stops":  # as a run does whose folder has got a file `stop`
+    sys.exit(130)
 if verb == "fail":
     sys.exit("The set holds no photo: give another one.")
 """
@@ -121,6 +123,18 @@ def test_a_stop_is_a_question_first_and_force_after_the_grace(queue: Queue) -> N
     assert queue.read(deaf.id).exit_code == -signal.SIGKILL
     idle(queue)
     assert order(queue) == ["p", "d"], "a job stopped before its turn never starts"
+
+
+def test_a_job_that_stopped_by_itself_is_stopped_and_can_be_resumed(queue: Queue) -> None:
+    job = add(queue, "stops", "s")
+    queue.start_runner()
+    wait_until(lambda: state(queue, job) == "stopped")
+    assert queue.read(job.id).exit_code == 130
+    idle(queue)
+    queue.resume(job.id)
+    wait_until(lambda: order(queue) == ["s", "s"])
+    wait_until(lambda: state(queue, job) == "stopped")
+    idle(queue)
 
 
 def test_what_failed_says_why_and_can_be_resumed(queue: Queue) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from common.command import STOPPED
 from latent import __main__ as command
 from latent.checkpoints import file_sha256, load_checkpoint, save_checkpoint
 from latent.encoder import WPlusEncoder
@@ -156,7 +157,7 @@ def test_stopped_between_ticks_and_gone_on_with(
 
     monkeypatch.setattr(Trainer, "step", asking)
     before = signal.getsignal(signal.SIGTERM)
-    assert cli.run(line(data, start, run, "--kimg", 0.096)) == 0
+    assert cli.run(line(data, start, run, "--kimg", 0.096)) == STOPPED
     assert signal.getsignal(signal.SIGTERM) is before
     assert (read_status(run)["state"], read_status(run)["images"]) == ("stopped", 40)
     assert load_checkpoint(run / "checkpoint").config["training"]["images_seen"] == 40
