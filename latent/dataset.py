@@ -32,6 +32,7 @@ from latent.errors import LatentError
 from latent.people import FROM, HELD_OUT, TRAIN, hold_out
 from latent.photo_sources import Source, list_photos
 
+REFUSED_LISTED = 20  # photos that a terminal shows by name
 READ_BLOCK = 256  # images scaled down at a time
 
 
@@ -238,6 +239,11 @@ def _report(facts: dict[str, Any], out: Path) -> Iterator[str]:
     yield f"{facts['kept']} of {facts['photos']} photos aligned at {facts['size']} px, {facts['refused']} refused."
     if facts["refused"]:
         yield from (f"  {count:6d}  {reason}" for reason, count in facts["reasons"].items())
+        if sys.stdout.isatty():  # the app keeps what a job prints, and file names often carry people's names
+            listed = pd.read_csv(out / "refused.csv", nrows=REFUSED_LISTED)
+            yield from (
+                f"          {file}: {reason}" for file, reason in zip(listed["file"], listed["reason"], strict=True)
+            )
         yield f"Each with its reason: {out / 'refused.csv'}"
     if facts["several_faces"]:
         yield f"Several faces in {facts['several_faces']} photos: the largest was taken."

@@ -7,6 +7,9 @@ there.
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 import math
 import re
 import shutil
@@ -91,6 +94,15 @@ class TrainingSet:
         """Photos that are not held out."""
         held = self.held_out()
         return int(held["train"]["photos"]) if held else self.kept
+
+    def refused(self, most: int) -> list[tuple[str, str]]:
+        """(file, reason) of the first refused photos, [] where refused.csv is missing or damaged."""
+        try:
+            with (self.folder / "refused.csv").open(encoding="utf-8", newline="") as file:
+                rows = csv.DictReader(io.StringIO(file.read(MAX_JSON_BYTES)))
+                return [(str(row["file"]), str(row["reason"])) for row in itertools.islice(rows, most)]
+        except (OSError, ValueError, KeyError, csv.Error):
+            return []
 
     def reasons(self) -> dict[str, int]:
         """How many photos were refused for what."""

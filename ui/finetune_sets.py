@@ -29,6 +29,7 @@ EXISTING, NEW = "Existing set", "New photos"
 ZIP, PHOTOS, FOLDER = "Zip file", "Photos", "Folder on this machine"
 SIDES = (64, 128, 256, 512, 1024)
 MAX_ZIP_MB = 1024
+REFUSED_LISTED = 200  # photos that are listed by name
 SHOWN_FACES, THUMBNAIL = 32, 96
 WANTED = "finetune-set-wanted"  # a set that is being made: chosen once it is there
 PEOPLE = {
@@ -95,7 +96,11 @@ def _facts(chosen: TrainingSet) -> None:
     if reasons:
         with st.expander(f"Refused photos ({facts['refused']:,})"):
             page.facts([(f"{count:,}", _sentence(reason)) for reason, count in reasons.items()])
-            page.note(f"Each photo with its reason: {files.shown(chosen.folder / 'refused.csv')}")
+            listed = chosen.refused(REFUSED_LISTED)
+            if listed:
+                page.facts([(name, _sentence(reason)) for name, reason in listed])
+            if facts["refused"] > len(listed):
+                page.note(f"The first {len(listed):,}; all are in {files.shown(chosen.folder / 'refused.csv')}.")
 
 
 def _sentence(reason: str) -> str:

@@ -93,6 +93,7 @@ def test_the_command_is_queued_with_what_was_changed_and_nothing_else(shop: Shop
     tiny.write_set(shop.runs / "sets" / "noise")
     app = shop.open()
     assert "No face was found in the photo." in words(app)
+    assert "refused &lt;b&gt;1&lt;/b&gt;.jpg" in words(app), "by name"
     begin = app.button(key="finetune-begin")
     assert (begin.label, begin.disabled) == ("Start fine-tuning", False)
     assert app.text_input(key="finetune-name-portraits-noise").value == "portraits-noise"

@@ -43,6 +43,16 @@ def test_a_damaged_hold_out_counts_as_none(root: Path, held: object) -> None:
     assert files.training_sets()[0].to_train_on == 24
 
 
+def test_refused_photos_are_named(root: Path) -> None:
+    folder = tiny.write_set(root / "sets" / "a")
+    [found] = files.training_sets()
+    assert found.refused(1) == [("refused <b>0</b>.jpg", "No face was found in the photo.")]
+    (folder / "refused.csv").write_bytes(b"\xff\xfe")
+    assert found.refused(9) == []
+    (folder / "refused.csv").unlink()
+    assert found.refused(9) == []
+
+
 def test_a_run_is_read_as_it_is(root: Path) -> None:
     folder = tiny.write_run(root / "finetune" / "a")
     with (folder / "log.jsonl").open("a") as log:

@@ -122,6 +122,8 @@ def write_set(folder: Path, faces: int = 24, size: int = 32, **facts: object) ->
     counts = {"size": size, "photos": faces + 2, "kept": faces, "refused": 2, "flagged": 1}
     told = {**counts, "reasons": {"No face was found in the photo.": 2}, **facts}
     (folder / "dataset.json").write_text(json.dumps(told), "utf-8")
+    rows = "".join(f"photos,refused <b>{i}</b>.jpg,No face was found in the photo.\n" for i in range(2))
+    (folder / "refused.csv").write_text(f"folder,file,reason\n{rows}", "utf-8")
     return folder
 
 
