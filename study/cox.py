@@ -58,6 +58,8 @@ def model_text(study: Study, model: ClinicalModel) -> str:
     median = model.curve.median()
     told = f"{_time(median.value)} (95 % CI {_time(median.low)} to {_time(median.high)})"
     lines.append(f"Median survival in {unit}: {told}.")
+    if told := study.competing_note:
+        lines.append(told)
     lines += ["", f"  {'covariate':<34}{'HR':>8}   {'95 % CI':<19}{'z':>7}{'p':>10}{'p of PH':>10}"]
     changing = dict(zip(model.proportional["name"], model.proportional["p"], strict=True))
     for row in fit.table().to_dict("records"):

@@ -140,7 +140,7 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "calibration_slope": asdict(model.calibration_slope_),
         "fold_cosine": float(model.fold_cosine_),
         "truth": against_truth(study, table["patient_id"], time, event, oof, model.seed, entry_of(study, table)),
-        "notes": [*model.notes_, *([LATE_FIT] if study.left_truncated else [])],
+        "notes": [*model.notes_, *([LATE_FIT] if study.left_truncated else []), *filter(None, [study.competing_note])],
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
     }
 

@@ -411,6 +411,8 @@ def run(args: Any) -> int:
         f"{len(results) - refused - withheld} of {len(results)} photos scored, {refused} refused{without}: {args.out}"
     )
     scores = [result for _, result in results if isinstance(result, Score)]
+    if scores and (told := study.competing_note):
+        print(told)
     for sentence in scores[0].risk.left_out if scores else ():
         print(f"Survival: {sentence}")
     if outside := sum(score.risk.extrapolated != 0 for score in scores):

@@ -134,6 +134,18 @@ class Study:
         return "entry" in self.patients and bool((self.patients["entry"] > 0).any())
 
     @cached_property
+    def competing_note(self) -> str:
+        """What becomes of competing events, for whoever reads hazards or survival of this study; "" without any."""
+        if not self.settings.competing_values or "competing" not in self.included:
+            return ""
+        coded = ", ".join(self.settings.competing_values)
+        return (
+            f"Competing events ({self.settings.columns.event} = {coded}) ended the follow-up of "
+            f"{int(self.included['competing'].sum()):,} patients. They count as censored at that time: hazards are "
+            "cause-specific, and 1 minus survival overstates the share of patients who have the event."
+        )
+
+    @cached_property
     def included(self) -> pd.DataFrame:
         """The table without excluded patients, rows numbered anew."""
         return self.patients[~self.patients["patient_id"].isin(self.excluded.keys())].reset_index(drop=True)

@@ -50,6 +50,8 @@ def section(found: Opened) -> None:
         _table_one(found, people)
     with right:
         _follow_up(people.follow)
+        if told := found.study.competing_note:
+            page.note(told)
     _survival(found, people)
 
 

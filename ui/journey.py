@@ -160,6 +160,8 @@ def reading(editing: Editing, cohort: Cohort) -> None:
     """How to read the page, and how far the direction can be trusted."""
     assert editing.shown is not None
     direction = editing.shown.direction
+    if told := cohort.study.competing_note:
+        page.note(told)
     with st.expander("How to read this"):
         st.markdown(
             f"- **Step**: {GLOSSARY['step']}\n"

@@ -264,7 +264,9 @@ def research_notice(study: Study | None) -> None:
         if study is not None and study.simulated
         else ""
     )
-    st.html(f'<div class="lh-notice">{simulated}<p>{html.escape(RESEARCH_USE)}</p></div>')
+    competing = html.escape(study.competing_note) if study is not None else ""
+    told = f"<p>{competing}</p>" if competing else ""
+    st.html(f'<div class="lh-notice">{simulated}{told}<p>{html.escape(RESEARCH_USE)}</p></div>')
 
 
 def notice(title: str, words: str) -> None:

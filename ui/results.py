@@ -223,6 +223,8 @@ def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
 
 def _trust(cohort: Cohort) -> None:
     c = cohort.model.oof_c_
+    if told := cohort.study.competing_note:
+        note(told)
     note(
         f"No interval is given for one face: the model's own measure of trust is its out-of-fold C over the cohort, "
         f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
@@ -286,6 +288,7 @@ def as_record(score: Score, cohort: Cohort, checkpoint: Checkpoint) -> dict[str,
         "percentile": score.percentile,
         "survival_at": {plain_time(t): _plain(s) for t, s in score.survival_at.items()},
         "survival_left_out": list(score.risk.left_out),
+        "competing_events": cohort.study.competing_note,
         "extrapolated": score.risk.extrapolation,
         "curve": {"time": np.asarray(times).tolist(), "survival": [_plain(s) for s in np.asarray(curve)]},
         "quality_flags": [{"kind": f.kind, "value": _plain(f.value), "sentence": f.sentence} for f in score.flags],

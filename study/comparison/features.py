@@ -143,6 +143,7 @@ def gather(
         blocks[STRATA] = columns[["site"]]
     patients = table[outcome_columns(study)].reset_index(drop=True)
     notes = [LATE_ENTRY] if study.left_truncated else []
+    notes += [told] if (told := study.competing_note) else []
     notes += [STRATIFIED] if plan.site == "strata" else []
     return Cohort(blocks, pd.concat([patients, columns], axis=1), covariates, tuple(notes))
 

@@ -65,7 +65,8 @@ def _table_one(facts: Facts) -> Html:
 
 def _follow_up(facts: Facts) -> Html:
     f, unit = facts.follow, facts.unit
-    return fact_list(
+    told = facts.study.competing_note
+    listed = fact_list(
         [
             ("Patients", f"{f.patients:,}"),
             ("Events", f"{f.events:,} ({percent(f.events / f.patients, 1)})"),
@@ -76,6 +77,7 @@ def _follow_up(facts: Facts) -> Html:
             ("Event rate", f"{interval(f.rate, 2)} per 100 patient-{unit}, exact Poisson 95 % CI"),
         ]
     )
+    return Html(listed + note(told)) if told else listed
 
 
 def _survival(facts: Facts) -> Html:

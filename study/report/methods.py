@@ -121,6 +121,7 @@ def _measures(facts: Facts) -> list[str]:
         "All figures are of out-of-fold predictions, means over repeats. Intervals: 95 %, percentile bootstrap over "
         f"patients, {c.plan.samples:,} samples, the same for all models; models are not refitted in them, so they tell "
         "the uncertainty of the evaluation.",
+        *filter(None, [facts.study.competing_note]),
         *([LATE_ENTRY] if c.scores.entry is not None else _at_times(c, unit)),
         "Cox slope: coefficient of a Cox regression of the outcome on the out-of-fold log risk (1 is perfect).",
         "Risk quartiles of a fold are cut at the quartiles of its training patients' own inner out-of-fold scores, so "

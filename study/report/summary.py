@@ -100,6 +100,8 @@ def _cautions(facts: Facts) -> list[str]:
         found += facts.horizons.sentences(facts.unit)
     if facts.errors is not None:
         found += list(facts.errors.warnings)
+    if (told := facts.study.competing_note) and told not in found:
+        found.append(told)
     if facts.follow.entry and LATE_ENTRY not in found:
         found.append("Some patients came under observation late (left truncation): each counts from then on.")
     if not math.isfinite(facts.follow.median.value):

@@ -225,3 +225,18 @@ def test_a_table_is_read_once_however_often_the_page_is_drawn(
     assert (len(read), len(checked)) == (1, 1)
     app.selectbox(key="cohort-unit-0").set_value("weeks").run()
     assert (len(read), len(checked)) == (1, 2)
+
+
+def test_a_study_with_competing_events_says_so_where_survival_is_shown(
+    new: Callable[..., AppTest], tmp_path: Path
+) -> None:
+    app = new("compete.csv")
+    app.multiselect(key="cohort-competing-event-0").set_value(["2"]).run()
+    study = made(app, tmp_path)
+    assert "count as censored at that time: hazards are cause-specific" in study.competing_note
+    app.run()
+    app.segmented_control(key="cohort-view").set_value("Patients").run()
+    assert not app.exception
+    assert words(app).count("hazards are cause-specific") == 2, "beside the curve, and in the notice"
+    app.switch_page("pages/survival_model.py").run()
+    assert "hazards are cause-specific" in words(app)
