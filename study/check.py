@@ -44,8 +44,8 @@ def summary(study: Study, findings: Findings) -> str:
     codes = f"{len(study.latents().ws)} codes" if study.has_latents and not findings.errors else "no codes checked"
     photos = sum(len(files) for files in study.photo_files.values())
     lines.append(f"{photos} photos, {codes}." if photos else "No photos: clinical columns alone.")
-    if told := study.competing_note:
-        lines.append(told)
+    if study.competing_note:
+        lines.append(study.competing_note)
     if study.excluded:
         lines.append(f"{len(study.excluded)} patients are excluded ({EXCLUSIONS_FILE}).")
     counts = findings.counts

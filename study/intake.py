@@ -183,7 +183,7 @@ def make_study(
 
     data: the table; photos: a zip or a folder, None for a study without; photo_list: a table of patient_id, photo and
     date, in place of the photo column. near: what becomes of photos that are called nearly as the table says. names:
-    whether photos that belong to nobody are named. Raises IntakeRefused for errors in the tables, StudyError where it
+    whether warnings and notes name files. Raises IntakeRefused for errors in the tables, StudyError where it
     cannot be made at all; nothing is left on disk then.
     """
     check_name(settings.name, root)
@@ -299,7 +299,9 @@ def add_arguments(parser: Any) -> None:
     leaves = "leave such photos out; without either, they are listed and nothing is made"
     near.add_argument("--exact-matches", dest="near", action="store_const", const="leave", help=leaves)
     parser.add_argument(
-        "--without-names", action="store_true", help="do not name photos that belong to nobody (for logs)"
+        "--without-names",
+        action="store_true",
+        help="do not name files of photos that are left out or matched (for logs)",
     )
     parser.add_argument("--root", type=folder_argument, default=studies_root(), help=ROOT_HELP)
 

@@ -57,7 +57,7 @@ def report_matches(found: Matches, column: str, near: Near, findings: Findings, 
     """The matches to take. What could not be found, or belongs to another row, goes to `findings`.
 
     near: "ask" makes each near match an error, "accept" takes them with a note each, "leave" leaves them out.
-    names: whether photos that belong to nobody are named.
+    names: whether warnings and notes name files, which often carry people's names.
     """
     for request, sources in found.several:
         names_of = ", ".join(source.file[:60] for source in sources[:3])
@@ -78,12 +78,14 @@ def report_matches(found: Matches, column: str, near: Near, findings: Findings, 
             remedy = "To take such matches add --accept-matches; to leave them out, --exact-matches."
             findings.error(request.where, request.row, message, remedy)
         elif near == "accept":
-            words = f"{request.cell[:60]!r} is matched to {file}; it differs in {match.differs}."
-            findings.note(request.where, request.row, words)
+            words = f"{request.cell[:60]!r} is matched to {file}; it" if names else "the photo's name"
+            findings.note(request.where, request.row, f"{words} differs in {match.differs}.")
         else:
             absent.append(request)
     for request in absent:
-        message = f"no photo is called {request.cell[:60]!r}."
+        message = (
+            f"no photo is called {request.cell[:60]!r}." if names else "the photo that is named here is not there."
+        )
         findings.warning(request.where, request.row, message, "It is left out.")
     unused = [*found.unused, *([match.source for match in found.near] if near == "leave" else [])]
     _report_unused([source.file for source in unused], findings, names)

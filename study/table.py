@@ -108,6 +108,9 @@ def _outcome(column: Columnwise, settings: Settings, days: dict[str, np.ndarray]
         time = _follow_up(ids, settings, days, event)
     else:
         time = numbers_of(column(columns.time), 0.0, longest, True, "Check value and time unit.")
+    if competing.any():
+        words = f"{int(competing.sum())} patients had a competing event: censored at that time (cause-specific hazard)."
+        ids.findings.note(ids.where, None, words)
     table = {"patient_id": ids.cells, "time": time, "event": event}
     return table | ({"competing": competing} if settings.competing_values else {})
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS, ROWS = 6, 4
 SHOWN = COLUMNS * ROWS
+REFUSED_LISTED = 200
 PICKED, UNDO = "cohort-picked", "cohort-undo"
 CLEAN, EXCLUDED = "without a flag", "excluded"
 # label: (column, smallest first, digits, unit)
@@ -42,6 +43,7 @@ SORTS = {
 
 def section(found: Opened) -> None:
     """The gallery, or what starts the work that it needs."""
+    _refused(found)
     if not found.study.photos:
         page.note("No patient has a photo.")
         return
@@ -61,6 +63,19 @@ def section(found: Opened) -> None:
         jobs.start_button(found, "quality", "Look the photos over")
     if table is not None and seen:
         st.fragment(_gallery)(found.study.name)
+
+
+def _refused(found: Opened) -> None:
+    """Photos that were refused when the study was made, with the reason."""
+    from study.refused_photos import read_refused
+
+    refused = read_refused(found.study.path)
+    if not refused:
+        return
+    with st.expander(f"Refused when the study was made ({len(refused):,})", icon=":material/report:"):
+        page.facts(list(refused.items())[:REFUSED_LISTED])
+        if len(refused) > REFUSED_LISTED:
+            page.note(f"The first {REFUSED_LISTED} of {len(refused):,}; all are in the table check.")
 
 
 def _gallery(name: str) -> None:

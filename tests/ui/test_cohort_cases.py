@@ -198,6 +198,9 @@ def test_near_names_are_shown_and_taken_once_confirmed(new: Callable[..., AppTes
     app.segmented_control(key="cohort-view").set_value("Patients").run()
     assert "Photo refused when the study was made" in words(app)
     assert "No photo named in the table" not in words(app)
+    app.segmented_control(key="cohort-view").set_value("Photos").run()
+    assert "Refused when the study was made (1)" in [expander.label for expander in app.expander]
+    assert "The photo of 5" in words(app)
 
 
 def test_zeros_of_a_cells_format_need_no_question(new: Callable[..., AppTest], tmp_path: Path) -> None:
