@@ -21,6 +21,8 @@ from latent.warmstart import cli
 from latent.warmstart.trainer import Trainer
 from tests.latent.finetune import helpers
 
+pytestmark = pytest.mark.slow  # its fixtures take seconds
+
 BATCH = 8
 
 
@@ -64,7 +66,6 @@ def done(data: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-@pytest.mark.slow
 def test_a_run_takes_its_start_s_settings_and_leaves_all_that_a_person_needs(done: Path, start: Path) -> None:
     run = done / "run"
     log = helpers.log_of(run)
@@ -97,7 +98,6 @@ def test_a_run_takes_its_start_s_settings_and_leaves_all_that_a_person_needs(don
     assert made.config["training"]["images_seen"]["adversary"] == 24
 
 
-@pytest.mark.slow
 def test_a_stop_keeps_the_state_and_the_same_command_goes_on(data: Path, start: Path, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "made"
 
@@ -128,7 +128,6 @@ def test_a_stop_keeps_the_state_and_the_same_command_goes_on(data: Path, start: 
     assert read_status(run)["state"] == "done", "a refused command says nothing about the run"
 
 
-@pytest.mark.slow
 def test_a_run_that_goes_on_finishes_its_epoch_first(data: Path, start: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert cli.run(arguments(data, start, run, tmp_path / "made")) == 0
@@ -195,7 +194,6 @@ def test_settings_that_make_no_sense_are_told(
     assert read_status(tmp_path / "run")["state"] == "failed"
 
 
-@pytest.mark.slow
 def test_a_full_disk_leaves_the_state_before(
     data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,8 @@ from survival.cox import CoxModel
 from survival.metrics import harrell_c
 from tests.study.conftest import make_cohort
 
+pytestmark = pytest.mark.slow  # its fixtures take seconds
+
 PLAN = Plan(
     ("clinical", "photo", "photo-clinical-late"),
     ("usual", "forest"),
@@ -60,7 +62,6 @@ def result(study: Study) -> Comparison:
     return compare(study, PLAN)
 
 
-@pytest.mark.slow
 def test_fit_counts_everyone_from_entry_on_and_says_so(study: Study) -> None:
     model, report = study.model(), study.report()
     table = study.analysed()[1]
@@ -76,7 +77,6 @@ def test_fit_counts_everyone_from_entry_on_and_says_so(study: Study) -> None:
     assert report["truth"]["recovered_share"]["value"] > 0.6
 
 
-@pytest.mark.slow
 def test_a_comparison_counts_everyone_from_entry_on_and_says_what_is_missing(study: Study, result: Comparison) -> None:
     read = read_comparison(study.path)
     table = study.analysed()[1]
@@ -121,7 +121,6 @@ def test_an_entry_that_changed_makes_a_comparison_stale(study: Study, result: Co
         write_text(study.path / "patients.csv", before)
 
 
-@pytest.mark.slow
 def test_a_chosen_model_keeps_entries(study: Study, result: Comparison) -> None:
     name = choose(study, result, "photo / cox-ridge")
     model = study.model(name)
@@ -133,7 +132,6 @@ def test_a_chosen_model_keeps_entries(study: Study, result: Comparison) -> None:
     assert choose_back == 0
 
 
-@pytest.mark.slow
 def test_the_report_names_the_figures_that_count_from_entry_on(study: Study, result: Comparison) -> None:
     said = html.unescape(re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", report_html(study).decode(), flags=re.DOTALL))
     assert said.count(LATE_ENTRY) >= 2, "beside the figures and among the methods"

@@ -33,6 +33,8 @@ from survival.cox import CoxModel
 from survival.plots.labels import plain_label
 from tests.study.conftest import make_cohort, patient_table, write_study
 
+pytestmark = pytest.mark.slow  # its fixtures take seconds
+
 PLAN = Plan(("clinical", "photo", "photo-clinical-late"), folds=2, repeats=1, samples=40, shuffles=2, penalties=6)
 MONDAY, TUESDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC), datetime(2026, 3, 3, 18, 0, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>"
@@ -68,7 +70,6 @@ def drawn(report: str) -> list[go.Figure]:
     return [go.Figure(json.loads(data)) for data in found]
 
 
-@pytest.mark.slow
 def test_all_parts_are_there_with_the_figures_of_the_comparison(report: str, comparison: Comparison) -> None:
     for place, title, _ in PARTS:
         assert f'<section id="{place}"><h2>{html.escape(title)}' in report
@@ -107,7 +108,6 @@ def test_every_kind_of_figure_is_drawn(report: str) -> None:
     assert report.count('class="plot"') == len(titles)
 
 
-@pytest.mark.slow
 def test_twice_the_same_bytes_but_for_the_date(study: Study, report: str) -> None:
     again = report_html(Study.open(study.path), when=TUESDAY).decode()
     first, second = report.splitlines(), again.splitlines()
@@ -159,7 +159,6 @@ def test_reproducibility(study: Study, report: str) -> None:
     assert "python -m study compare cohort --name main --features clinical,photo,photo-clinical-late" in words(report)
 
 
-@pytest.mark.slow
 def test_a_change_since_is_said(study: Study, comparison: Comparison) -> None:
     facts = gather(replace(study, excluded={}))
     assert any("taken back" in reason for reason in facts.stale)
@@ -212,7 +211,6 @@ def test_a_page_of_nothing_is_a_page() -> None:
     assert "<p>1 &lt; 2</p>" in written
 
 
-@pytest.mark.slow
 def test_command(study: Study, comparison: Comparison, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "report.html"
     assert main(["report", str(study.path), "--out", str(out), "--comparison", "main", "--model", "photo"]) == 0

@@ -22,6 +22,8 @@ from survival.cox import CoxModel
 from tests.study.conftest import patient_table, write_codes, write_study
 from tests.study.test_shortcuts import made
 
+pytestmark = pytest.mark.slow  # its fixtures take seconds
+
 NOT_KNOWN = float("nan")
 
 
@@ -73,7 +75,6 @@ def looked_at(facts: Facts) -> Robustness:
     )
 
 
-@pytest.mark.slow
 def test_a_backdrop_that_predicts_is_a_warning_with_its_figures(facts: Facts) -> None:
     said = words(robustness(facts))
     c = facts.comparison

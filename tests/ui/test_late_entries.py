@@ -25,6 +25,8 @@ from tests.ui.conftest import Places
 from tests.ui.test_pages import words
 from ui.processes import Queue
 
+pytestmark = pytest.mark.slow  # its fixtures take seconds
+
 Opener = Callable[..., AppTest]
 PLAN = Plan(("age-sex", "clinical", "photo"), folds=3, repeats=1, samples=40, shuffles=1, penalties=8)
 VIEWS = {
@@ -66,7 +68,6 @@ def app(open_app: Opener, late: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     return open_app(studies=late)
 
 
-@pytest.mark.slow
 def test_home_names_what_the_models_figures_count(app: AppTest) -> None:
     app.switch_page("pages/home.py").run()
     assert not app.exception
