@@ -79,6 +79,21 @@ def test_figures_are_kept_as_pictures_for_print(page: Page) -> None:
     assert any("Harrell C out of fold" in text for text in texts)
 
 
+def test_a_picture_asked_for_before_the_figure_is_drawn_is_waited_for(page: Page) -> None:
+    """The library that draws figures may still be on its way to the browser."""
+    button = page.get_by_label("Download this figure as PNG").first
+    rename = "([from, to]) => document.querySelectorAll('.' + from).forEach(e => e.classList.replace(from, to))"
+    page.evaluate(rename, ["js-plotly-plot", "not-drawn-yet"])
+    with page.expect_download() as download:
+        button.click()
+        expect(page.get_by_text("Making the picture …")).to_be_visible()
+        expect(button).to_be_disabled()
+        page.evaluate(rename, ["not-drawn-yet", "js-plotly-plot"])
+    assert download.value.suggested_filename == "demo-harrell-c.png"
+    expect(button).to_be_enabled()
+    expect(page.get_by_text("Making the picture …")).to_have_count(0)
+
+
 def test_every_view_draws_its_figure(page: Page, screenshots: Path) -> None:
     for view in VIEWS:
         page.locator("[data-testid=stMain]").get_by_role("radio", name=view, exact=True).click()

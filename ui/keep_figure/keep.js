@@ -5,23 +5,45 @@ const SVG = "http://www.w3.org/2000/svg"
 const SCALE = 3 // pixels of the PNG for one on screen: 300 dpi at a printed width of about 20 cm
 const LEFT_OUT = ".modebar, .hoverlayer, .zoomlayer, .drag"
 
+const PATIENCE = 30000 // ms that a click waits for a figure whose library is still on its way to the browser
+
 export default function ({ data, parentElement }) {
+  const { dataset } = parentElement.querySelector(".keep")
   const said = parentElement.querySelector(".said")
-  for (const button of parentElement.querySelectorAll("button")) {
+  const buttons = [...parentElement.querySelectorAll("button")]
+  for (const button of buttons) {
     button.onclick = async () => {
-      said.textContent = ""
+      dataset.busy = "yes"
+      for (const each of buttons) each.disabled = true
+      said.textContent = "Making the picture …"
       try {
         await keep(button.dataset.kind, data)
+        said.textContent = ""
       } catch {
         said.textContent = "The picture could not be made."
+      } finally {
+        delete dataset.busy
+        for (const each of buttons) each.disabled = false
       }
     }
+    button.disabled = "busy" in dataset // off in the HTML: a click before this would be lost
+  }
+}
+
+const nextFrame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)))
+
+async function figureAt(place) {
+  const until = performance.now() + PATIENCE
+  for (;;) {
+    await nextFrame() // also lets the words above be painted
+    const drawn = document.querySelector(`.st-key-${CSS.escape(place)} .js-plotly-plot .svg-container`)
+    if (drawn?.querySelector("svg.main-svg")) return drawn
+    if (performance.now() > until) throw new Error("no figure")
   }
 }
 
 async function keep(kind, { place, name, paper, swaps }) {
-  const drawn = document.querySelector(`.st-key-${CSS.escape(place)} .js-plotly-plot .svg-container`)
-  if (!drawn) throw new Error("no figure")
+  const drawn = await figureAt(place)
   const { picture, width, height } = merge(drawn, paper)
   const drawnAs = new XMLSerializer().serializeToString(picture)
   const text = `<?xml version="1.0" encoding="UTF-8"?>\n${inPrintColours(drawnAs, swaps)}`
