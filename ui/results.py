@@ -253,7 +253,7 @@ def _in_cohort(cohort: Cohort, patient: str) -> str:
 def show_downloads(score: Score, cohort: Cohort, checkpoint: Checkpoint, original: np.ndarray) -> None:
     """Files, made on demand; nothing is stored here."""
     from study.files import csv_text
-    from study.score import score_table
+    from study.score_files import score_table
 
     table = csv_text(score_table(cohort.study, [(Path("portrait"), score)]))
     made = score.inversion.reconstruction

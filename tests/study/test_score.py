@@ -27,7 +27,8 @@ from study.errors import StudyError
 from study.files import write_bytes, write_text
 from study.fit import fit
 from study.prepare import prepare, study_checkpoint
-from study.score import Refused, Score, Scorer, Withheld, natural_key, photos_in, score_files, score_table, share_closer
+from study.score import Refused, Score, Scorer, Withheld, share_closer
+from study.score_files import natural_key, photos_in, score_files, score_table
 from study.settings import Settings, settings_text
 from study.simulate import encode_jpeg
 from study.store import Study
