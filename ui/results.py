@@ -255,20 +255,24 @@ def show_downloads(score: Score, cohort: Cohort, checkpoint: Checkpoint, origina
     from study.files import csv_text
     from study.score_files import score_table
 
-    table = csv_text(score_table(cohort.study, [(Path("portrait"), score)]))
-    made = score.inversion.reconstruction
-    panels = np.stack([original, made, pictures.difference(made, original)])
-    sheet = pictures.strip(panels, ["original", "reconstruction", "difference"])
+    def pictures_file() -> bytes:
+        made = score.inversion.reconstruction
+        panels = np.stack([original, made, pictures.difference(made, original)])
+        return pictures.encode(pictures.strip(panels, ["original", "reconstruction", "difference"]))
+
+    def table() -> str:
+        return csv_text(score_table(cohort.study, [(Path("portrait"), score)]))
+
+    def record() -> str:
+        return json.dumps(as_record(score, cohort, checkpoint), indent=2)
+
     with st.container(horizontal=True):
-        st.download_button("CSV", table, "score.csv", "text/csv", icon=":material/download:", on_click="ignore")
-        record = json.dumps(as_record(score, cohort, checkpoint), indent=2)
-        st.download_button(
-            "JSON", record, "score.json", "application/json", icon=":material/download:", on_click="ignore"
-        )
-        png = pictures.encode(sheet)
-        st.download_button(
-            "Pictures (PNG)", png, "portrait.png", "image/png", icon=":material/download:", on_click="ignore"
-        )
+        for label, make, name, mime in (
+            ("CSV", table, "score.csv", "text/csv"),
+            ("JSON", record, "score.json", "application/json"),
+            ("Pictures (PNG)", pictures_file, "portrait.png", "image/png"),
+        ):
+            st.download_button(label, make, name, mime, icon=":material/download:", on_click="ignore")
     note("Nothing is saved unless you download it. The files hold no photo except the PNG.")
 
 
