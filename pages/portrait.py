@@ -68,7 +68,7 @@ if portrait.job is not None:
         watch.outcome(portrait.job)
 if (without := results.withheld(portrait)) is not None:
     with st.container(key="outcome"):
-        st.warning(without.reason, title="No score for this picture", icon=":material/frame_person_off:")
+        st.warning(plain(without.reason), title="No score for this picture", icon=":material/frame_person_off:")
     results.show_fit(without, results.original(portrait, checkpoint))
     st.stop()
 score = results.current(portrait, cohort)

@@ -142,7 +142,7 @@ def choose_face(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint) -> N
             photo = upright.photo
             portrait.note = sideways(upright.quarters) if upright.quarters else ""
     if portrait.note:
-        st.info(portrait.note, icon=":material/screen_rotation:")
+        st.info(plain(portrait.note), icon=":material/screen_rotation:")
     aligned, size = cohort.study.settings.aligned, target_size(checkpoint)
     left, right = st.columns([5, 4], gap="large")
     with left:
@@ -157,6 +157,7 @@ def choose_face(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint) -> N
         mode = st.segmented_control(
             "Crop",
             options,
+            format_func=plain,
             default=options[0],
             required=True,
             key=f"crop-{photo.sha256[:12]}",
@@ -205,7 +206,7 @@ def _confirm(portrait: Portrait) -> None:
     warning = doubt(portrait.aligned)
     if not warning:
         return
-    st.warning(warning, title="Is this a face?", icon=":material/frame_person_off:")
+    st.warning(plain(warning), title="Is this a face?", icon=":material/frame_person_off:")
     tag = sha256(np.ascontiguousarray(portrait.aligned.pixels).tobytes()).hexdigest()[:12]
     words = st.text_input(
         "Say in your words what the square shows, to score it all the same",
