@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -106,6 +108,7 @@ def run(words: Sequence[str] = ()) -> dict[str, Any]:
     options = arguments(words)
     if "LATENT_HEALTH_STUDIES" not in os.environ and not (ROOT / "studies" / "demo" / "models" / "photo").is_dir():
         raise SystemExit("bench app needs the fitted demo study: python -m study fit demo.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers, busy processes and the copy go with it
     with ExitStack() as held:
         copies = {OURS: ROOT}
         if options.against != NONE:
