@@ -7,13 +7,15 @@ from typing import Any
 
 from common.command import path_argument
 from common.threads import pool_size
+from study.comparison.added_value import clinical_models, photo_added
 from study.comparison.features import unavailable_sets
 from study.comparison.plan import FEATURE_SETS, SITES, USUAL, USUAL_SETS, Plan
 from study.comparison.record import Comparison, comparison_folder, read_comparison
 from study.errors import StudyError
 from study.store import Study
+from survival.calibration import COX_SLOPE, measure_name
 
-MEASURES = ("Harrell C", "Uno C", "scaled IBS", "Cox slope")
+MEASURES = ("Harrell C", "Uno C", "scaled IBS", COX_SLOPE)
 
 
 def comparison_text(comparison: Comparison) -> str:
@@ -24,19 +26,21 @@ def comparison_text(comparison: Comparison) -> str:
         f"Comparison {c.name!r} of {c.study}: {len(c.patients)} patients, {c.events} events, {c.plan.repeats} x "
         f"{c.plan.folds} folds by patient; all figures out of fold, 95 % bootstrap intervals over patients.",
         "",
-        f"  {'':<44}" + "".join(f"{m:<28}" for m in MEASURES),
+        f"  {'':<44}" + "".join(f"{measure_name(m):<28}" for m in MEASURES),
     ]
     harrell = table[table["measure"] == MEASURES[0]].set_index("candidate")["value"]
     scored = [x for x in c.candidates if x.name in harrell]
     for judged in sorted(scored, key=lambda x: (x.role != "model", -harrell[x.name])):
         lines.append(f"  {judged.label[:43]:<44}" + "".join(f"{_cell(table, judged.name, m):<28}" for m in MEASURES))
     lines += [f"  {x.label[:43]:<44}not fitted: {x.error}" for x in c.candidates if x.error]
-    base = next((x for x in c.models if x.features == "clinical"), None) or c.best()
+    base = next(iter(clinical_models(c)), None) or c.best()
     lines += ["", f"  Harrell C less that of {base.label}, paired:"]
     for judged in c.models:
         if judged.name != base.name:
             d = c.difference(judged.name, base.name)
             lines.append(f"  {judged.label[:43]:<44}{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})")
+    if added := photo_added(c):
+        lines.append(f"  {added.both.label} against all clinical models: {added.verdict}. {added.why_open}".rstrip())
     for row in c.tables["truth"].to_dict("records"):
         who = f"{row['measure']}, {c.candidate(row['candidate']).label}" if row["candidate"] else str(row["measure"])
         lines.append(f"  {who[:60]:<62}{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})")

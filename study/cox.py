@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from common.command import path_argument
-from study.clinical import clinical_cox, clinical_table, compared_with
+from study.clinical import clinical_cox, entry_of, late_notes
+from study.covariates import clinical_table, compared_with
 from study.errors import StudyError
 from study.store import Study
 from survival.curves import Curve, kaplan_meier
 from survival.errors import SurvivalError
 from survival.metrics import harrell_c
-from survival.proportional import proportional_hazards_test
+from survival.proportional import GLOBAL, proportional_hazards_test
 from survival.regression import TIES, CoxFit
 
 NOT_OUT_OF_FOLD = "C is of the patients the model was fitted to, and so too high; `study compare` tells it out of fold."
@@ -22,8 +24,9 @@ NOT_OUT_OF_FOLD = "C is of the patients the model was fitted to, and so too high
 
 @dataclass(frozen=True, eq=False)
 class ClinicalModel:
-    """A fitted regression, the rows it rests on, Schoenfeld tests, Harrell's C on these rows and their Kaplan-Meier
-    curve. left_out: patients without all covariates."""
+    """A fitted regression, the rows it rests on, tests of proportional hazards, Harrell's C on these rows (nan: no pair
+    of patients can be compared) and their Kaplan-Meier curve. left_out: patients without all covariates. warnings:
+    sentences on what the data do not carry."""
 
     fit: CoxFit
     rows: pd.DataFrame
@@ -31,6 +34,7 @@ class ClinicalModel:
     concordance: float
     curve: Curve
     left_out: int
+    warnings: tuple[str, ...] = ()
 
 
 def clinical_model(
@@ -39,12 +43,23 @@ def clinical_model(
     """Fits and tests. Raises StudyError with one sentence where the study cannot carry it."""
     try:
         fit, rows = clinical_cox(study, names, strata, ties)
-        entry = rows["entry"] if study.left_truncated else None
-        curve = kaplan_meier(rows["time"], rows["event"], entry)
-        c = harrell_c(rows["time"], rows["event"], fit.linear_predictor(), entry)
-        return ClinicalModel(fit, rows, proportional_hazards_test(fit), c, curve, len(study.included) - len(rows))
     except SurvivalError as error:
         raise StudyError(f"{study.name}: {error}") from error
+    entry = entry_of(study, rows)
+    curve = kaplan_meier(rows["time"], rows["event"], entry)
+    warnings = late_notes(study, rows)[1:]
+    try:
+        c = harrell_c(rows["time"], rows["event"], fit.linear_predictor(), entry)
+    except SurvivalError as error:
+        c = float("nan")
+        warnings.append(f"There is no concordance: {error}")
+    try:
+        tested = proportional_hazards_test(fit)
+    except SurvivalError as error:
+        tested = pd.DataFrame(columns=["name", "chisq", "df", "p"])
+        warnings.append(str(error))
+    left_out = len(study.included) - len(rows)
+    return ClinicalModel(fit, rows, tested, c, curve, left_out, tuple(warnings))
 
 
 def model_text(study: Study, model: ClinicalModel) -> str:
@@ -66,19 +81,25 @@ def model_text(study: Study, model: ClinicalModel) -> str:
         interval = f"{row['low']:.3f} to {row['high']:.3f}"
         lines.append(
             f"  {str(row['name'])[:33]:<34}{row['hr']:>8.3f}   {interval:<19}{row['z']:>7.2f}{_p(row['p']):>10}"
-            f"{_p(changing[row['name']]):>10}"
+            f"{_p(changing.get(row['name'])):>10}"
         )
     if told := compared_with(fit.names, clinical_table(model.rows, study.settings)):
         lines.append(f"  {told}")
     lines.append("")
     for test in fit.tests().to_dict("records"):
         lines.append(f"  {test['test']:<20}chi-square {test['chisq']:8.2f} on {test['df']} df, p {_p(test['p'], '= ')}")
-    lines.append(f"  proportional hazards, all together: p {_p(changing['GLOBAL'], '= ')}")
-    lines += [f"  log-likelihood {fit.log_likelihood:.4f} (null {fit.null:.4f}); Harrell C {model.concordance:.3f}"]
-    return "\n".join([*lines, NOT_OUT_OF_FOLD])
+    if GLOBAL in changing:
+        lines.append(f"  proportional hazards, all together: p {_p(changing[GLOBAL], '= ')}")
+    likelihood = f"  log-likelihood {fit.log_likelihood:.4f} (null {fit.null:.4f})"
+    if math.isnan(model.concordance):
+        return "\n".join([*lines, likelihood, *model.warnings])
+    lines.append(f"{likelihood}; Harrell C {model.concordance:.3f}")
+    return "\n".join([*lines, *model.warnings, NOT_OUT_OF_FOLD])
 
 
-def _p(value: float, equals: str = "") -> str:
+def _p(value: float | None, equals: str = "") -> str:
+    if value is None:
+        return "-"
     return f"{equals}{value:.2g}" if value >= 1e-16 else f"{'< ' if equals else '<'}1e-16"
 
 

@@ -16,19 +16,17 @@ import pandas as pd
 
 from faces.flags import read_flags
 from study.clinical import entry_of
+from study.covariates import adjustment
 from study.latents import by_patient, to_embed
 from study.store import Study
 from survival.errors import SurvivalError
+from survival.events_per_parameter import enough_events, too_few_words
 from survival.regression import cox_regression
 
 ERROR = "perceptual distance"
 ALPHA = 0.05
 MIN_PATIENTS = 10  # with a flag and without it, events among both
-EVENTS_A_COVARIATE = 10  # below it an adjusted model is no adjustment (Peduzzi et al. 1995)
-MIN_LEVEL = 0.02  # rarer levels of a clinical covariate are put together
 WHY = "sick faces may be harder to reconstruct, but a model of these codes may also read the photo and not the person"
-NUMBERS = ("age", "ecog")
-CATEGORIES = ("sex", "site", "stage")
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,9 @@ class Ratio:
 
 @dataclass(frozen=True)
 class ErrorSurvival:
-    """alone: each covariate by itself; together: all in one model with `adjusted_for`, () where there are too few
-    events. warnings: what a person must know before trusting a model of these codes; notes: what could not be told.
+    """alone: each covariate by itself; together: all in one model with `adjusted_for`, each by itself with them where
+    that is too many parameters for the events, () where even these are. warnings: what a person must know before
+    trusting a model of these codes; notes: what could not be told.
     """
 
     patients: int
@@ -84,26 +83,6 @@ def flag_table(flags: pd.Series) -> pd.DataFrame:
     kinds = [{flag.kind for flag in read_flags(str(text))} for text in flags]
     names = sorted(set().union(*kinds)) if kinds else []
     return pd.DataFrame({name: [float(name in present) for present in kinds] for name in names}, index=flags.index)
-
-
-def _clinical(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Columns of the clinical covariates that vary, and their names; a missing number counts as the mean."""
-    columns: dict[str, Any] = {}
-    used = []
-    for name in (n for n in NUMBERS if n in table):
-        values = pd.to_numeric(table[name], errors="coerce").astype(float)
-        if values.nunique() > 1:
-            columns[name] = values.fillna(values.mean())
-            used.append(name)
-    for name in (n for n in CATEGORIES if n in table):
-        levels = table[name].astype(str)
-        share = levels.value_counts(normalize=True)
-        levels = levels.where(levels.map(share) >= MIN_LEVEL, "other")
-        kept = list(levels.value_counts().index)
-        if len(kept) > 1:
-            columns |= {f"{name} {level}": (levels == level).astype(float) for level in kept[1:]}
-            used.append(name)
-    return pd.DataFrame(columns, index=table.index), used
 
 
 def _tellable(flags: pd.DataFrame, event: np.ndarray) -> list[str]:
@@ -174,24 +153,37 @@ def error_and_survival(
     if float(error.std()) > 1e-9:
         x = pd.concat([((error - error.mean()) / error.std()).rename(ERROR), x], axis=1)
     names = [str(name) for name in x]
-    if not names or events < EVENTS_A_COVARIATE:
+    if not names or not enough_events(events, 1):
         why = "whose inversions differ in nothing" if not names else f"with {events} events"
         note = f"{patients} patients {why} cannot tell whether inversion error predicts survival."
         return ErrorSurvival(patients, events, notes=(note,))
     notes, entry = [], entry_of(study, table)
     try:
         alone = tuple(r for name in names for r in _ratios(x[[name]], [name], table, flags, entry))
-        together: tuple[Ratio, ...] = ()
-        used: list[str] = []
-        clinical, columns = _clinical(table)
-        both = pd.concat([x, clinical], axis=1)
-        if events >= EVENTS_A_COVARIATE * both.shape[1]:
-            together, used = _ratios(both, names, table, flags, entry), columns
-        else:
-            notes.append(f"{events} events are too few to adjust for {both.shape[1]} covariates.")
     except SurvivalError as problem:
         note = f"Whether inversion error predicts survival could not be told: {problem}"
         return ErrorSurvival(patients, events, notes=(note,))
+    together: tuple[Ratio, ...] = ()
+    used: list[str] = []
+    try:
+        clinical, columns = adjustment(table, study.settings)
+        both = pd.concat([x, clinical], axis=1)
+        if enough_events(events, both.shape[1]):
+            together, used = _ratios(both, names, table, flags, entry), columns
+        elif clinical.shape[1] and enough_events(events, 1 + clinical.shape[1]):
+            for name in names:
+                together += _ratios(pd.concat([x[[name]], clinical], axis=1), [name], table, flags, entry)
+            used = columns
+            notes.append(
+                f"{too_few_words(events, both.shape[1])}: each of {', '.join(names)} is adjusted for the clinical "
+                "covariates by itself."
+            )
+        else:
+            short = too_few_words(events, 1 + clinical.shape[1])
+            notes.append(f"Nothing is adjusted for the clinical covariates: {short}.")
+    except SurvivalError as problem:
+        together, used = (), []
+        notes.append(f"Nothing is adjusted for the clinical covariates: {problem}")
     distance = str(index["perceptual_name"].iloc[0])
     warnings = _warnings(alone, together, distance)
     return ErrorSurvival(patients, events, alone, together, tuple(used), tuple(warnings), tuple(notes))
@@ -208,7 +200,7 @@ def error_text(found: ErrorSurvival) -> str:
             cells = [f"{v.hr:.2f} ({v.low:.2f} to {v.high:.2f}), {p_text(v.p)}" for v in (r, adjusted.get(r.name)) if v]
             lines.append(f"  {label:<44}{cells[0]:<36}{''.join(cells[1:])}".rstrip())
         if found.adjusted_for:
-            lines.append(f"  adjusted: all in one model with {', '.join(found.adjusted_for)}.")
+            lines.append(f"  adjusted for {', '.join(found.adjusted_for)}.")
         if not found.warnings:
             main = found.alone[0]
             lines.append(f"  No sign of it; hazard ratios inside {main.low:.2f} to {main.high:.2f} are not excluded.")

@@ -18,13 +18,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.command import path_argument
-from study.clinical import entry_of
+from study.clinical import entry_of, late_notes
 from study.error_survival import ErrorSurvival, error_and_survival, error_text
 from study.errors import StudyError
 from study.files import csv_text, replacing_folder, write_json, write_text
 from study.models import OUT_OF_FOLD_FILE, REPORT_FILE
 from study.settings import SAFE_NAME
 from study.store import Study
+from survival.calibration import SLOPE_NAME
 from survival.concordance import harrell_pairs
 from survival.cox import CoxModel
 from survival.errors import SurvivalError
@@ -33,7 +34,7 @@ from survival.metrics import Estimate, bootstrap_weights, concordance_ci
 BOOTSTRAP = 1000
 LATE_FIT = (
     "Patients came under observation after time 0 (left truncation): each counts from then on in the fit, its baseline "
-    "hazard, Harrell's C and the slope; Uno's C needs everyone followed from time 0 and is not given."
+    "hazard, Harrell's C and the calibration slope; Uno's C needs everyone followed from time 0 and is not given."
 )
 PACKAGES = ("numpy", "scikit-learn", "scikit-survival")
 
@@ -140,7 +141,7 @@ def make_report(study: Study, model: CoxModel, table: pd.DataFrame, name: str) -
         "calibration_slope": asdict(model.calibration_slope_),
         "fold_cosine": float(model.fold_cosine_),
         "truth": against_truth(study, table["patient_id"], time, event, oof, model.seed, entry_of(study, table)),
-        "notes": [*model.notes_, *([LATE_FIT] if study.left_truncated else []), *filter(None, [study.competing_note])],
+        "notes": [*model.notes_, *late_notes(study, table, LATE_FIT), *filter(None, [study.competing_note])],
         "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
     }
 
@@ -196,7 +197,7 @@ def report_text(report: dict[str, Any]) -> str:
         f"  {'out of fold':<42}{'value':>7}   95 % CI",
         _line("Harrell C", report["harrell"]),
         *([_line(f"Uno C (to {report['uno_tau']:g} {report['time_unit']})", report["uno"])] if report["uno"] else []),
-        _line("calibration slope", report["calibration_slope"]),
+        _line(SLOPE_NAME, report["calibration_slope"]),
     ]
     if report["truth"]:
         lines.append(_line("Harrell C of the true face log-hazard", report["truth"]["harrell_face"]))

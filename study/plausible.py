@@ -180,7 +180,7 @@ def _photo_dates(table: pd.DataFrame, settings: Settings, findings: Findings, wh
 
 def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
     """Events for each parameter of the regression on all clinical columns, and what the events would carry."""
-    from study.clinical import parameters_of
+    from study.covariates import parameters_of
 
     events, parameters = int(table["event"].sum()), parameters_of(table, settings)
     total = sum(parameters.values())

@@ -1,8 +1,9 @@
 """Named blocks of features (codes, descriptors, a clinical table) and how they become one matrix inside a fold.
 
 A block is an array (n, ...) of numbers, or a table with one column a covariate: numbers and booleans as they are, words
-as one 0/1 column for each level but the commonest. Levels, means for missing values and indicators are learned from
-training rows alone. Rows are patients.
+as one 0/1 column for each level but the reference. The reference is the first level: of a categorical column in its
+order, else in the alphabet's. Levels that few have, means for missing values and indicators are learned from training
+rows alone. Rows are patients.
 """
 
 from __future__ import annotations
@@ -90,12 +91,15 @@ def take_rows(features: Mapping[str, Block], rows: np.ndarray) -> Features:
 
 @dataclass(frozen=True)
 class _Column:
-    """How one table column becomes numbers. levels: of words, without the commonest; None: a number."""
+    """How one table column becomes numbers. levels: of words, without the reference; None: a number. others: the level
+    that rare and unknown ones count as, the commonest; "" is the reference, with all columns 0."""
 
     name: str
     levels: tuple[str, ...] | None
     fill: float
     indicator: bool
+    reference: str = ""
+    others: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -108,6 +112,7 @@ class _Column:
             own = np.where(gone, self.fill, pd.to_numeric(values, errors="coerce").to_numpy(np.float64))[:, None]
         else:
             words = values.astype(str).to_numpy()
+            words = np.where(np.isin(words, (self.reference, *self.levels)), words, self.others)
             own = np.array([(words == level) & ~gone for level in self.levels], dtype=np.float64)
             own = own.reshape(len(self.levels), len(values)).T
         return np.column_stack([own, gone]) if self.indicator else own
@@ -213,11 +218,15 @@ def _column_from(entry: Mapping[str, Any]) -> _Column:
     fill = float(entry["fill"])
     if not np.isfinite(fill) or type(entry["indicator"]) is not bool:
         raise ValueError("column")
-    return _Column(str(entry["name"]), levels, fill, entry["indicator"])
+    reference, others = (str(entry.get(key, "")) for key in ("reference", "others"))  # "": in files of before
+    return _Column(str(entry["name"]), levels, fill, entry["indicator"], reference, others)
 
 
-def fit_encoding(X: Any, missing: str = "refuse") -> Encoding:
-    """Learn levels, means and indicators from training rows. Raises SurvivalError on missing values when refused."""
+def fit_encoding(X: Any, missing: str = "refuse", rare: int = RARE) -> Encoding:
+    """Learn levels, means and indicators from training rows. Raises SurvivalError on missing values when refused.
+
+    rare: a level that fewer rows have is counted with the commonest.
+    """
     if missing not in MISSING:
         raise SurvivalError(f"Missing values are either {' or '.join(MISSING)}, not {missing!r}.")
     shapes: dict[str, tuple[int, ...] | None] = {}
@@ -228,7 +237,7 @@ def fit_encoding(X: Any, missing: str = "refuse") -> Encoding:
         if isinstance(block, pd.DataFrame):
             if missing == "refuse":
                 _refuse_missing(name, block)
-            found = [_fit_column(name, str(c), block[c], notes) for c in block.columns]
+            found = [_fit_column(name, str(c), block[c], notes, rare) for c in block.columns]
             kept = tuple(c for c in found if c.names)
             if not kept:
                 raise SurvivalError(f"Block {name} says the same of all patients: leave it out.")
@@ -241,7 +250,7 @@ def fit_encoding(X: Any, missing: str = "refuse") -> Encoding:
     return Encoding(shapes, columns, slices, tuple(names), missing, tuple(notes))
 
 
-def _fit_column(block: str, name: str, values: pd.Series, notes: list[str]) -> _Column:
+def _fit_column(block: str, name: str, values: pd.Series, notes: list[str], least: int) -> _Column:
     gone = values.isna()
     if gone.any():
         notes.append(
@@ -257,11 +266,18 @@ def _fit_column(block: str, name: str, values: pd.Series, notes: list[str]) -> _
             return _Column(name, (), 0.0, bool(gone.any() and not gone.all()))
         return _Column(name, None, float(number.mean()), bool(gone.any()))
     counts = known.astype(str).value_counts()
-    levels = sorted(str(level) for level in counts.index[1:] if counts[level] >= RARE)
-    rare = [str(level) for level in counts.index[1:] if counts[level] < RARE]
+    indicator = bool(gone.any() and not gone.all())
+    if counts.empty:
+        return _Column(name, (), 0.0, indicator)
+    given = isinstance(values.dtype, pd.CategoricalDtype)
+    levels = values.cat.categories if given else sorted(counts.index)
+    order = [str(level) for level in levels if str(level) in counts.index]
+    commonest = max(order, key=lambda level: counts[level])
+    kept = [level for level in order if counts[level] >= least or level == commonest]
+    rare = [level for level in order if level not in kept]
     if rare:
-        notes.append(f"{block}: {name} {', '.join(rare)} (under {RARE} patients) counted with {counts.index[0]}.")
-    return _Column(name, tuple(levels), 0.0, bool(gone.any() and not gone.all()))
+        notes.append(f"{block}: {name} {', '.join(rare)} (under {least} patients) counted with {commonest}.")
+    return _Column(name, tuple(kept[1:]), 0.0, indicator, kept[0], commonest)
 
 
 def _refuse_missing(name: str, table: pd.DataFrame) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from survival.baseline import Baseline, fit_baseline
+from survival.calibration import calibration_slope
 from survival.cohort_scores import CohortScores
 from survival.cox_file import from_parts, to_parts
 from survival.errors import SurvivalError
 from survival.features import flatten, mean_by_patient
-from survival.likelihood import calibration_slope
 from survival.metrics import Estimate, concordance_ci, unknown
 from survival.outcome import Outcome, check_outcome, entry_by_patient, patient_folds, require_events
 from survival.path import is_flat

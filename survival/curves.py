@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from survival.errors import SurvivalError
+from survival.late_entry import curve_start
 from survival.metrics import Estimate
 from survival.outcome import check_entry, check_outcome
 
@@ -24,7 +25,8 @@ class Curve:
 
     survival: S(t). low, high: 95 % limits by the log(-log) transform with Greenwood's variance, nan where S is 0.
     at_risk: patients under observation just before t. events, censored: at t. entry: (n,) when each patient came under
-    observation, rising, where some came late; None: all at 0.
+    observation, rising, where some came late; None: all at 0. start: where the curve begins; before it too few are at
+    risk (survival.late_entry), survival and limits are nan, and S is of those free of the event at `start`.
     """
 
     times: np.ndarray
@@ -35,16 +37,17 @@ class Curve:
     events: np.ndarray
     censored: np.ndarray
     entry: np.ndarray | None = None
+    start: float = 0.0
 
     @property
     def n(self) -> int:
         return int(self.events.sum() + self.censored.sum())
 
     def at(self, times: Any) -> np.ndarray:
-        """S at these times; nan after the last observed time."""
+        """S at these times; nan after the last observed time and before the curve's start."""
         t = np.atleast_1d(np.asarray(times, dtype=np.float64))
         value = self.survival[np.maximum(np.searchsorted(self.times, t, side="right") - 1, 0)]
-        return np.where(t > self.times[-1], np.nan, value)
+        return np.where((t > self.times[-1]) | (t < self.start), np.nan, value)
 
     def median(self) -> Estimate:
         """Median survival with its limits (Brookmeyer and Crowley 1982); nan means not reached."""
@@ -81,28 +84,32 @@ def kaplan_meier(time: Any, event: Any, entry: Any = None) -> Curve:
     """S(t) = prod_{s <= t} (1 - d_s / n_s). time, event: (n,). Raises SurvivalError on impossible outcomes.
 
     entry: (n,) when each patient came under observation; at risk at s are those with entry < s <= time. Where the first
-    events fall among very few who have come yet, the curve starts with large steps and says little: look at at_risk.
+    events fall among very few who have come yet, the curve begins later (`survival.late_entry.curve_start`).
     """
     outcome = check_outcome(time, event)
     distinct, place = np.unique(outcome.time, return_inverse=True)
     events = np.bincount(place, weights=outcome.event).astype(np.int64)
     leaving = np.bincount(place)
     at_risk = np.cumsum(leaving[::-1])[::-1]
-    start = None if entry is None else np.sort(check_entry(entry, outcome.time))
-    if start is not None:
-        at_risk = at_risk - (len(start) - np.searchsorted(start, distinct, side="left"))
-    survival = np.cumprod(1 - events / at_risk)
-    low, high = _log_log_limits(survival, events, at_risk)
-    one = np.ones(1)
+    came = None if entry is None else check_entry(entry, outcome.time)
+    if came is not None:
+        at_risk = at_risk - (len(came) - np.searchsorted(np.sort(came), distinct, side="left"))
+    begin = curve_start(outcome.time, outcome.event, came)
+    counted = np.where(distinct > begin, events, 0)
+    survival = np.cumprod(1 - counted / np.maximum(at_risk, 1))
+    low, high = _log_log_limits(survival, counted, at_risk)
+    shown = np.concatenate([[0.0], distinct]) >= begin
+    survival, low, high = (np.where(shown, np.concatenate([[1.0], s]), np.nan) for s in (survival, low, high))
     return Curve(
         times=np.concatenate([[0.0], distinct]),
-        survival=np.concatenate([one, survival]),
-        low=np.concatenate([one, low]),
-        high=np.concatenate([one, high]),
+        survival=survival,
+        low=low,
+        high=high,
         at_risk=np.concatenate([at_risk[:1], at_risk]),
         events=np.concatenate([[0], events]),
         censored=np.concatenate([[0], leaving - events]),
-        entry=start,
+        entry=None if came is None else np.sort(came),
+        start=begin,
     )
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from survival.calibration import Calibration, calibration
+from survival.calibration import Calibration, calibration, calibration_slope
 from survival.concordance import harrell_pairs, weighted_pairs
 from survival.crossval import Comparison
 from survival.errors import SurvivalError
-from survival.likelihood import calibration_slope
 from survival.metrics import Estimate, _uno_weights
 from survival.probability import auc_columns, brier_scores
 from survival.regression import ChiSquare, cox_regression, likelihood_ratio

@@ -14,9 +14,9 @@ import pandas as pd
 from survival.blocks import fit_encoding
 from survival.curves import QUARTILE_NAMES
 from survival.errors import SurvivalError
+from survival.events_per_parameter import enough_events, too_few_words
 from survival.regression import cox_regression
 
-EVENTS_A_COVARIATE = 10  # below it an adjusted model is no adjustment (Peduzzi et al. 1995)
 COLUMNS = ["group", "label", "hr", "low", "high", "p"]
 PER_SD = "per SD of the score"
 
@@ -44,14 +44,11 @@ def hazard_ratios(
         encoding = fit_encoding(adjust, "indicator")
         columns = encoding.transform(adjust)
         columns = columns[:, np.ptp(columns, axis=0) > 0]
-        if seen.sum() < EVENTS_A_COVARIATE * (columns.shape[1] + 3):
-            notes.append(f"{int(seen.sum())} events are too few to adjust for {columns.shape[1]} covariates.")
-        else:
-            heading = f"Adjusted for {', '.join(map(str, adjust.columns))}"
-            try:
-                rows += _fits(z, q, time, seen, columns, heading, notes, entry)
-            except SurvivalError as problem:
-                notes.append(f"There is no adjusted hazard ratio: {problem}")
+        heading = f"Adjusted for {', '.join(map(str, adjust.columns))}"
+        try:
+            rows += _fits(z, q, time, seen, columns, heading, notes, entry)
+        except SurvivalError as problem:
+            notes.append(f"There is no adjusted hazard ratio: {problem}")
     return pd.DataFrame(rows, columns=COLUMNS), tuple(notes)
 
 
@@ -72,11 +69,17 @@ def _fits(
     notes: list[str],
     entry: Any,
 ) -> list[tuple[str, str, float, float, float, float]]:
+    others = 0 if beside is None else beside.shape[1]
+    if others and not enough_events(int(event.sum()), 1 + others):
+        raise SurvivalError(f"{too_few_words(int(event.sum()), 1 + others)}.")
     rows = [(heading, PER_SD, *_ratios(z[:, None], time, event, beside, entry)[0])]
     groups = [k for k in range(4) if (quartile == k).any()]
     if len(groups) < 2 or (quartile < 0).any():
         return rows
     try:
+        parameters = len(groups) - 1 + others
+        if others and not enough_events(int(event.sum()), parameters):
+            raise SurvivalError(f"{too_few_words(int(event.sum()), parameters)}.")
         found = _ratios(np.column_stack([quartile == k for k in groups[1:]]), time, event, beside, entry)
     except SurvivalError as problem:
         notes.append(f"There are no hazard ratios of the quartiles ({heading.lower()}): {problem}")

@@ -20,7 +20,7 @@ from survival.blocks import Block, Features
 from survival.outcome import Outcome
 from survival.workers import Job, JobResult
 
-CODE = "jobs-1"  # raise it when a model or the scoring changes what it computes
+CODE = "jobs-2"  # raise it when a model or the scoring changes what it computes
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-survival")
 MAX_BYTES = 500_000_000
 ARRAYS = ("log_risk", "survival", "quartile")
@@ -69,7 +69,10 @@ def _digest(*parts: bytes) -> str:
 
 def _block_digest(block: Block) -> str:
     if isinstance(block, pd.DataFrame):
-        columns = [str((name, str(dtype))) for name, dtype in block.dtypes.items()]
+        columns = [
+            str((name, str(dtype), list(dtype.categories) if isinstance(dtype, pd.CategoricalDtype) else ""))
+            for name, dtype in block.dtypes.items()
+        ]
         values = block.reset_index(drop=True).to_csv(index=False, na_rep="\0", float_format="%.17g")
         return _digest("\0".join(columns).encode(), values.encode())
     found = hashlib.sha256(f"{block.shape} {block.dtype.str}".encode())

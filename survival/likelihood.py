@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from survival.metrics import Estimate
 from survival.risk_sets import ALL_AT_RISK, AtRisk, Stratum, parts_of, risk_sums, while_at_risk
-
-NEWTON_STEPS = 50
 
 
 def risk_set_ends(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,48 +110,3 @@ def _from_then_on(place: np.ndarray, lp: np.ndarray, times: np.ndarray) -> np.nd
     order = np.argsort(place, kind="stable")
     total = np.concatenate([np.cumsum(np.exp(lp[order])[::-1])[::-1], [0.0]])
     return total[np.searchsorted(place[order], times, side="left")]
-
-
-def calibration_slope(time: np.ndarray, event: np.ndarray, lp: np.ndarray, entry: np.ndarray | None = None) -> Estimate:
-    """Slope of a Cox regression of the outcome on lp, with its Wald 95 % interval.
-
-    1: the differences in lp are as large as they should be. Below 1: too large (overfitting). For out-of-fold lp.
-    Newton's method on the concave partial likelihood. nan where lp does not vary.
-    """
-    centred = lp - lp.mean()
-    if float(np.ptp(centred)) < 1e-12:
-        return Estimate(float("nan"), float("nan"), float("nan"), len(lp))
-    slope, best = 0.0, -np.inf
-    step = 0.0
-    for _ in range(NEWTON_STEPS):
-        value, gradient, information = _slope_derivatives(time, event, centred, slope, entry)
-        if value < best - 1e-12:  # overshot: halve
-            step /= 2
-            slope -= step
-            continue
-        best, step = value, gradient / information
-        slope += step
-        if abs(step) < 1e-10 * (1 + abs(slope)):
-            break
-    half = 1.959963984540054 / np.sqrt(_slope_derivatives(time, event, centred, slope, entry)[2])
-    return Estimate(float(slope), float(slope - half), float(slope + half), len(lp))
-
-
-def _slope_derivatives(
-    time: np.ndarray, event: np.ndarray, x: np.ndarray, b: float, entry: np.ndarray | None
-) -> tuple[float, float, float]:
-    order, end = risk_set_ends(time)
-    seen = event[order]
-    dying, at = x[order][seen], time[order][seen]
-    shift = np.max(b * x)
-    weight = np.exp(b * x - shift)
-    moments = [weight * x**k for k in range(3)]
-    s0, s1, s2 = (np.cumsum(m[order])[end][seen] for m in moments)
-    if entry is not None:  # less those who had not come yet
-        coming = np.argsort(-entry, kind="stable")
-        late = np.searchsorted(-entry[coming], -at, side="right")
-        s0, s1, s2 = (
-            s - np.concatenate([[0.0], np.cumsum(m[coming])])[late] for s, m in zip((s0, s1, s2), moments, strict=True)
-        )
-    value = (b * dying - shift - np.log(s0)).sum()
-    return float(value), float((dying - s1 / s0).sum()), float((s2 / s0 - (s1 / s0) ** 2).sum())

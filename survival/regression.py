@@ -207,15 +207,17 @@ def _split(
 def derivatives(
     z: np.ndarray, w: np.ndarray, parts: tuple[Stratum, ...], b: np.ndarray
 ) -> tuple[float, np.ndarray, Callable[[], np.ndarray]]:
-    """Log-likelihood and gradient (p,) at b, and a function for the information (p, p)."""
+    """Log-likelihood and gradient (p,) at b, and a function for the information (p, p). Not finite where b is so large
+    that a risk set's sum is lost in rounding."""
     lp = z @ b
     shift = float(lp.max())
     value, gradient, kept = 0.0, np.zeros(len(b)), []
     for part in parts:
-        sums = risk_sums(part, z, w, lp, shift)
-        factor, own = event_weight(part, w), part.rows[part.dies]
-        value += float(w[own] @ lp[own] - factor @ (np.log(sums.s0) + shift))
-        gradient += w[own] @ z[own] - factor @ sums.mean
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sums = risk_sums(part, z, w, lp, shift)
+            factor, own = event_weight(part, w), part.rows[part.dies]
+            value += float(w[own] @ lp[own] - factor @ (np.log(sums.s0) + shift))
+            gradient += w[own] @ z[own] - factor @ sums.mean
         kept.append((part, sums, factor))
 
     def information() -> np.ndarray:
@@ -234,12 +236,7 @@ def _maximise(
     value, gradient, information = derivatives(z, w, parts, b)
     start, score = value, 0.0
     for step in range(MAX_STEPS):
-        try:
-            move = np.linalg.solve(_regular(information()), gradient)
-        except np.linalg.LinAlgError:
-            raise SurvivalError(
-                "The covariates say the same thing twice (a column is a sum of others): leave one out."
-            ) from None
+        move = np.linalg.solve(_regular(information()), gradient)
         if step == 0:
             score = float(gradient @ move)
         for _ in range(HALVINGS):
@@ -253,17 +250,24 @@ def _maximise(
         value, gradient, information = new
         # a coefficient that walks on although the likelihood is level is on its way to infinity
         if np.abs(b).max() > LARGE_EFFECT or (level and np.abs(move).max() > RUNAWAY):
-            name = names[int(np.abs(move).argmax())]
-            raise SurvivalError(f"Covariate {name} separates early from late events perfectly: merge or drop it.")
+            raise _separated(names[int(np.abs(move).argmax())])
         if done:
-            return b, start, value, np.linalg.inv(_regular(information())), score
+            covariance = np.linalg.inv(_regular(information()))
+            if np.diag(covariance).max() > LARGE_EFFECT**2:
+                raise _separated(names[int(np.diag(covariance).argmax())])
+            return b, start, value, covariance, score
     raise SurvivalError("The Cox regression did not converge: look for covariates that are nearly copies.")
 
 
+def _separated(name: str) -> SurvivalError:
+    return SurvivalError(f"Covariate {name} separates early from late events perfectly: merge or drop it.")
+
+
 def _regular(information: np.ndarray) -> np.ndarray:
+    """The information, which can be inverted; raises SurvivalError where it cannot."""
     values = np.linalg.eigvalsh(information)
     if not values[0] > 1e-10 * values[-1]:
-        raise np.linalg.LinAlgError
+        raise SurvivalError("The covariates say the same thing twice (a column is a sum of others): leave one out.")
     return information
 
 

@@ -1,7 +1,7 @@
 """How every model of a comparison does in every subgroup of its patients.
 
 The models are those of the whole cohort: nothing is fitted within a subgroup. Its patients' out-of-fold scores are
-judged among themselves: ranking by the concordances and AUC, spread by the Cox slope, level by observed over expected
+judged among themselves: ranking by the concordances and AUC, spread by the calibration slope, level by observed over expected
 events. A subgroup with few events has no figures, because they would be read as if they meant something.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from survival.calibration import COX_SLOPE
 from survival.crossval import Comparison, Scores
 from survival.errors import FitCancelled, SurvivalError
 from survival.evaluate import Evaluation, evaluate
@@ -30,7 +31,6 @@ MOST_LEVELS = 8  # a number with more distinct values is cut into thirds
 MOST_WORDS = 20  # rarer levels of a column of words are put together
 MISSING, OTHER = "missing", "other"
 ALL = "all patients"
-COX_SLOPE = "Cox slope"
 COLUMNS = ["variable", "level", "n", "events", "model", "measure", "value", "low", "high"]
 
 

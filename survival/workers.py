@@ -73,7 +73,9 @@ def run_job(
         new = take_rows(own, job.test)
         log_risk = np.asarray(model.predict(new), dtype=np.float64)
         survival = np.asarray(model.predict_survival_function(new, job.times)[1], dtype=np.float64)
-        if not (np.isfinite(log_risk).all() and np.isfinite(survival).all()):
+        # where patients come late, a curve may begin after the first of the times
+        curves = survival if entry is None else survival[:, -1:]
+        if not (np.isfinite(log_risk).all() and np.isfinite(curves).all()):
             ends = " (the follow-up of a stratum ends before the times asked for)" if job.settings.get("strata") else ""
             raise SurvivalError(f"Model {job.model} predicted something that is not a number{ends}.")
     except FitCancelled:

@@ -160,7 +160,7 @@ def survival(found: Opened) -> None:
         page.note(sentence)
     page.note(
         f"Cox regression of {answer.patients:,} analysed patients with {answer.events:,} events"
-        + (f"; adjusted: all in one model with {', '.join(answer.adjusted_for)}." if answer.adjusted_for else ".")
+        + (f"; adjusted for {', '.join(answer.adjusted_for)}." if answer.adjusted_for else ".")
         + " A hazard ratio of 1 means that the error tells nothing."
         + (" The study is simulated." if found.study.simulated else "")
     )

@@ -87,7 +87,7 @@ def performance(cohort: Cohort) -> None:
             if uno
             else []
         ),
-        ("Calibration slope", f"{slope['value']:.2f}", _interval(slope, 2), GLOSSARY["slope"]),
+        ("Calibration slope (Cox, log hazard)", f"{slope['value']:.2f}", _interval(slope, 2), GLOSSARY["slope"]),
     ]
     figure_row("performance", shown, columns=3)
     truth = report.get("truth") or {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from study.clinical import compared_with
+from study.covariates import compared_with
 from ui import page, state
 from ui.figures import drawn, plot_palette
 from ui.keep_figure import figure_block

@@ -10,6 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from study.clinical import LATE_ENTRY
+from study.comparison.added_value import clinical_models, weak_comparator
+from survival.calibration import COX_SLOPE
 from ui import page
 from ui import survival_files as files
 from ui.escaping import plain, trusted
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from study.comparison.record import Comparison, Judged
     from survival.metrics import Estimate
 
-HARRELL, UNO, SCALED, SLOPE = "Harrell C", "Uno C", "scaled IBS", "Cox slope"
+HARRELL, UNO, SCALED, SLOPE = "Harrell C", "Uno C", "scaled IBS", COX_SLOPE
 MEASURES = {
     HARRELL: GLOSSARY["C"],
     UNO: GLOSSARY["Uno"],
@@ -36,11 +38,13 @@ def headline(result: Comparison) -> None:
     best = result.best()
     c = result.figure(best.name)
     figures = [("Best model's C", f"{c.value:.3f}", f"{best.label}; Harrell's C, {interval(c)}", GLOSSARY["C"])]
-    base = next((m for m in result.models if m.features == "clinical"), None)
+    base = next(iter(clinical_models(result)), None)
     other = best if base is None or best.name != base.name else None
     if base is not None and other is not None:
         d = result.difference(other.name, base.name)
-        told = f"paired difference in Harrell's C, {interval(d, signed=True)}"
+        told = f"paired difference in Harrell's C to {base.label}, {interval(d, signed=True)}"
+        if weak := weak_comparator(result):
+            told = f"{told}. {weak}"
         figures.append(("More than clinical data", f"{d.value:+.3f}", told, "Both models judged on the same patients."))
     scored = {c.name for c in result.candidates if not c.error}
     if "shuffled" in scored:
@@ -57,7 +61,12 @@ def headline(result: Comparison) -> None:
         )
     slope = result.figure(best.name, SLOPE)
     figures.append(
-        ("Calibration slope", f"{slope.value:.2f}", f"of the best model, {interval(slope, 2)}", GLOSSARY["slope"])
+        (
+            "Calibration slope (Cox, log hazard)",
+            f"{slope.value:.2f}",
+            f"of the best model, {interval(slope, 2)}",
+            GLOSSARY["slope"],
+        )
     )
     page.figure_row("survival", figures)
     _truth(result)
@@ -195,6 +204,7 @@ def _columns(result: Comparison) -> dict[str, int]:
 def _table(result: Comparison, order: list[Judged]) -> None:
     columns = _columns(result)
     heads = {
+        SLOPE: "Calibration slope (Cox, log hazard)",
         UNO: f"Uno C to {plain_time(round(result.tau, 1))} {result.time_unit}",
         **{m: f"AUC at {m[4:-1]} {result.time_unit}" for m in columns if m.startswith("AUC")},
         SCALED: "Scaled IBS",
@@ -246,6 +256,7 @@ def _added(result: Comparison, base: Judged) -> None:
     if own.empty:
         return
     called = files.labels(result)
+    weak = weak_comparator(result) if base.features == "clinical" else ""
     rows = "".join(
         f'<tr><th scope="row">{html.escape(called[str(r["added"])])}</th><td>{r["chisq"]:.1f}</td><td>{r["df"]:d}</td>'
         f"<td>{p_words(float(r['p']))}</td></tr>"
@@ -260,7 +271,7 @@ def _added(result: Comparison, base: Judged) -> None:
     page.note(
         "Each row adds one model's out-of-fold score to a Cox regression that has the other's already (first repeat). "
         "A small p says that it tells something the other does not; how much is in the paired difference above. "
-        + wrong_way(result, [str(name) for name in own["added"]])
+        + " ".join(filter(None, (wrong_way(result, [str(name) for name in own["added"]]), weak)))
     )
     csv_button(own, "csv-added", f"{result.study}-added-value")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from survival.calibration import COX_SLOPE, measure_name
 from ui import page, state
 from ui import survival_files as files
 from ui.cohort_files import Opened
@@ -30,7 +31,11 @@ def subgroups(result: Comparison) -> None:
         page.note("This study has no column to form subgroups by.")
         return
     left, right = st.columns([1, 2])
-    measure = str(left.selectbox("Measure", measures, key="survival-subgroup-measure", persist_state="session"))
+    measure = str(
+        left.selectbox(
+            "Measure", measures, key="survival-subgroup-measure", format_func=measure_name, persist_state="session"
+        )
+    )
     called = files.labels(result)
     order = [c.name for c in files.best_first(result)]
     chosen = right.multiselect(
@@ -60,7 +65,7 @@ def subgroups(result: Comparison) -> None:
 
 
 def _rows(table: pd.DataFrame, measure: str, chosen: list[str]) -> list[str]:
-    digits = 2 if measure == "Cox slope" or measure.startswith("O/E") else 3
+    digits = 2 if measure == COX_SLOPE or measure.startswith("O/E") else 3
     own = table[table["measure"] == measure].set_index(["variable", "level", "candidate"])
     groups = table[["variable", "level", "n", "events"]].drop_duplicates()
     out, before = [], ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,8 +47,9 @@ def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[Judge
             raise StudyError(f"There is no model called {model!r}: choose of {USUAL}, {', '.join(choosable_models())}.")
     found: dict[str, Judged] = {}
     notes = []
-    for name in chosen_sets(study, plan):
-        for asked in (m for m in plan.models if takes(name, m, plan)):
+    sets = chosen_sets(study, plan)
+    for name in sets:
+        for asked in asked_of(name, plan, sets):
             judged = _candidate(FEATURE_SETS[name], asked, plan, cohort)
             if judged is None:
                 notes.append(f"{FEATURE_SETS[name].label}: plain Cox regression cannot take a photo and was left out.")
@@ -59,6 +61,18 @@ def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[Judge
         raise StudyError("Only Cox models can have a baseline a site: choose one, or site pooled.")
     controls = [*_shortcuts(plan), *_controls(plan, cohort, next(iter(found.values())))]
     return (*found.values(), *controls), tuple(notes)
+
+
+def asked_of(features: str, plan: Plan, sets: Sequence[str]) -> tuple[str, ...]:
+    """Models that a plan tries on a feature set, of the sets that it looks at.
+
+    Where the usual models of clinical columns stand beside those of photo and columns, ridge Cox is among the former:
+    an unpenalised model that overfits its columns is an easy rival (study.comparison.added_value).
+    """
+    asked = tuple(m for m in plan.models if takes(features, m, plan))
+    joint = any(PHOTO in FEATURE_SETS[s].blocks and CLINICAL in FEATURE_SETS[s].blocks for s in sets)
+    rival = (RIDGE,) if features == CLINICAL and joint and USUAL in asked and RIDGE not in asked else ()
+    return asked + rival
 
 
 def takes(features: str, model: str, plan: Plan) -> bool:

@@ -22,10 +22,10 @@ from study.models import CHOSEN_FILE, MODELS, OUT_OF_FOLD_FILE, REPORT_FILE, USU
 from study.settings import SAFE_NAME
 from study.store import Study
 from survival.applied import AppliedModel, applicable, why_not_saved
+from survival.calibration import calibration_slope
 from survival.cox import mean_cosine
 from survival.errors import FitCancelled, SurvivalError
 from survival.evaluate import HARRELL, UNO
-from survival.likelihood import calibration_slope
 from survival.metrics import Estimate, unknown
 from survival.models import make_model
 

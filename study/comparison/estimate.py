@@ -7,7 +7,7 @@ comparisons that were made here. Before the first of these nothing is promised.
 from __future__ import annotations
 
 from common import speeds
-from study.comparison.candidates import PLAIN, RIDGE, takes
+from study.comparison.candidates import PLAIN, RIDGE, asked_of
 from study.comparison.features import OF_PHOTOS
 from study.comparison.plan import FEATURE_SETS, NETWORK, USUAL, Plan
 
@@ -59,7 +59,7 @@ def expected_seconds(plan: Plan, sets: tuple[str, ...], patients: int, workers: 
     total, candidates = 0.0, plan.shuffles + 2
     for name in sets:
         wide = bool(OF_PHOTOS & set(FEATURE_SETS[name].blocks))
-        for asked in (m for m in plan.models if takes(name, m, plan)):
+        for asked in asked_of(name, plan, sets):
             model = (RIDGE if wide else PLAIN) if asked == USUAL else asked
             if model == PLAIN and wide:
                 continue

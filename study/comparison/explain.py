@@ -21,12 +21,11 @@ from survival.crossval import Comparison as Scored
 from survival.errors import FitCancelled, SurvivalError
 from survival.models import make_model
 from survival.models.cox import PenalisedCox, PlainCox
-from survival.proportional import proportional_hazards_test
+from survival.proportional import GLOBAL, proportional_hazards_test
 from survival.regression import CoxFit, cox_regression
 from survival.schoenfeld import scaled_residuals
 
 SCORE = "score"
-GLOBAL = "GLOBAL"
 Told = Callable[[str], None]
 Cancelled = Callable[[], bool] | None
 
@@ -62,7 +61,7 @@ def explain(
                 _proportional(judged.name, alone, rows)
         except FitCancelled:
             raise
-        except (SurvivalError, np.linalg.LinAlgError) as problem:
+        except SurvivalError as problem:
             notes.append(f"{judged.label}, fitted to all patients: {problem}")
     return {name: table_of(name, found) for name, found in rows.items()}, notes
 
@@ -85,8 +84,8 @@ def _plain(judged: Judged, own: Features, scored: Scored) -> CoxFit:
 
 
 def _proportional(name: str, fit: CoxFit, rows: dict[str, list[tuple[Any, ...]]]) -> None:
+    rows["schoenfeld"] += [(name, *row) for row in scaled_residuals(fit).itertuples(index=False)]
     tests = proportional_hazards_test(fit)
     if len(fit.names) == 1:
         tests = tests[tests["name"] != GLOBAL]
     rows["proportionality"] += [(name, *row) for row in tests.itertuples(index=False)]
-    rows["schoenfeld"] += [(name, *row) for row in scaled_residuals(fit).itertuples(index=False)]

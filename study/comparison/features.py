@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from study import clinical
 from study.aligned import NO_FACE, AlignedPhotos, aligned_photos
-from study.clinical import LATE_ENTRY, covariates_of
+from study.clinical import late_notes
 from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, USUAL_SETS, Plan
 from study.comparison.shortcuts import SHORTCUT_SETS, shortcut_blocks
+from study.covariates import clinical_table as covariates_table
+from study.covariates import covariates_of
 from study.descriptors import descriptors
 from study.errors import StudyError
 from study.store import Study
@@ -119,7 +121,7 @@ def gather(
     names |= set(SHORTCUT_SETS) if plan.shortcuts else set()
     codes, table = patients_of(study, plan, with_photos=bool(names & OF_PHOTOS))
     covariates = covariate_names(study)
-    columns = clinical_table(study, table, covariates)
+    columns = covariates_table(table, study.settings, covariates).reset_index(drop=True)
     blocks: dict[str, Block] = {}
     if PHOTO in names:
         assert codes is not None
@@ -142,10 +144,10 @@ def gather(
     if plan.site == "strata":
         blocks[STRATA] = columns[["site"]]
     patients = table[outcome_columns(study)].reset_index(drop=True)
-    notes = [LATE_ENTRY] if study.left_truncated else []
+    notes = late_notes(study, table)
     notes += [told] if (told := study.competing_note) else []
     notes += [STRATIFIED] if plan.site == "strata" else []
-    return Cohort(blocks, pd.concat([patients, columns], axis=1), covariates, tuple(notes))
+    return Cohort(blocks, pd.concat([patients, as_words(columns)], axis=1), covariates, tuple(notes))
 
 
 def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray | None, pd.DataFrame]:
@@ -168,11 +170,17 @@ def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray
 
 def clinical_table(study: Study, table: pd.DataFrame, covariates: tuple[str, ...]) -> pd.DataFrame:
     """Covariates of some rows of the patient table: numbers (nan missing) and words (None missing)."""
-    columns = clinical.clinical_table(table, study.settings, covariates).reset_index(drop=True)
-    for name in columns.columns:
-        if isinstance(columns[name].dtype, pd.CategoricalDtype):
-            columns[name] = np.array([None if pd.isna(v) else str(v) for v in columns[name]], dtype=object)
-    return columns
+    return as_words(covariates_table(table, study.settings, covariates).reset_index(drop=True))
+
+
+def as_words(columns: pd.DataFrame) -> pd.DataFrame:
+    """Categories as plain words, None where missing."""
+    words: dict[str, Any] = {
+        str(name): np.array([None if pd.isna(v) else str(v) for v in column], dtype=object)
+        for name, column in columns.items()
+        if isinstance(column.dtype, pd.CategoricalDtype)
+    }
+    return columns.assign(**words)
 
 
 def _descriptors(

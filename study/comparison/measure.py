@@ -20,6 +20,7 @@ from study.comparison.shuffles import Shuffled
 from study.comparison.tables import table_of
 from study.errors import StudyError
 from study.store import Study
+from survival.calibration import COX_SLOPE
 from survival.concordance import harrell_pairs
 from survival.crossval import Comparison as Scored
 from survival.curves import QUARTILE_NAMES
@@ -30,7 +31,6 @@ from survival.horizons import FROM_START, Horizons, carried_horizons
 from survival.over_time import auc_over_time, brier_over_time, decision_over_thresholds
 from survival.resample import Resampled, resampled, sample_weights
 
-COX_SLOPE = "Cox slope"
 NOT_EVERY_SITE = "not every site with a baseline hazard of its own is followed that long"
 CURVE_SAMPLES = 200
 THRESHOLDS = 40

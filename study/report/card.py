@@ -6,6 +6,7 @@ from study.report.facts import Facts
 from study.report.page import Html, bullets, section, subsection
 from study.report.page import facts as fact_list
 from study.report.words import count, interval
+from survival.calibration import SLOPE_NAME
 
 INTENDED = (
     "Research on what photos of faces tell about survival in a cohort, and on how to judge such models.",
@@ -89,7 +90,7 @@ def _performance(facts: Facts) -> list[str]:
     if facts.fitted is not None:
         m = facts.fitted
         said.append(
-            f"Study's model {facts.model}, nested cross-validation: C {interval(m.oof_c_)}, Cox slope "
+            f"Study's model {facts.model}, nested cross-validation: C {interval(m.oof_c_)}, {SLOPE_NAME} "
             f"{interval(m.calibration_slope_, 2)}."
         )
     return said or ["No model has been fitted."]

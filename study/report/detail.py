@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from study.clinical import compared_with
 from study.comparison.record import Comparison, Judged
+from study.covariates import compared_with
 from study.report.cohort import OUTCOME, axis_times, since
 from study.report.facts import Facts
 from study.report.page import Html, figure, note, paragraph, section, subsection, table
-from study.report.words import interval, number, p_words
+from study.report.words import interval, number, p_words, sentence_case
+from survival.calibration import SLOPE_NAME
 from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
 from survival.errors import SurvivalError
 from survival.metrics import Estimate
@@ -187,7 +188,7 @@ def _fitted(facts: Facts) -> list[Html]:
     figures: list[tuple[str, str]] = [
         ("Harrell C", interval(model.oof_c_)),
         (f"Uno C (to {model.uno_tau_:.3g} {facts.unit})", interval(model.oof_uno_)),
-        ("Cox slope", interval(model.calibration_slope_, 2)),
+        (sentence_case(SLOPE_NAME), interval(model.calibration_slope_, 2)),
         ("Mean cosine between the folds' directions", number(model.fold_cosine_, 2)),
     ]
     for key, label in (

@@ -7,16 +7,18 @@ from typing import Any
 import pandas as pd
 
 from study.clinical import LATE_ENTRY
+from study.comparison.added_value import clinical_models, weak_comparator
 from study.comparison.caveats import wrong_way
 from study.comparison.record import Comparison, Judged
 from study.report.facts import Facts
 from study.report.page import Html, figure, join, note, paragraph, section, subsection, table, tag
-from study.report.words import interval, number, p_words
+from study.report.words import interval, number, p_words, sentence_case
+from survival.calibration import COX_SLOPE, SLOPE_NAME
 from survival.decision import TREAT_ALL, TREAT_NONE
 from survival.over_time import NULL
 from survival.plots import auc_figure, brier_figure, concordance_dots, decision_figure, paired_differences
 
-HARRELL, UNO, SCALED_IBS, SLOPE = "Harrell C", "Uno C", "scaled IBS", "Cox slope"
+HARRELL, UNO, SCALED_IBS, SLOPE = "Harrell C", "Uno C", "scaled IBS", COX_SLOPE
 NULL_NAME = "kaplan-meier"
 MOST_CURVES = 5  # lines that can be told apart in one picture
 SENSIBLE = (0.1, 0.5)  # thresholds at which a risk of death by the horizon could change what one does
@@ -71,7 +73,12 @@ def _figures(c: Comparison) -> Html:
         "Harrell's C of each model and control. A shuffled outcome must lie about 0.5.",
     )
     late = note(LATE_ENTRY) if c.scores.entry is not None else ""
-    return Html(table(("", HARRELL, UNO, "Scaled IBS", SLOPE), rows, caption) + late + shown + "".join(failed))
+    return Html(
+        table(("", HARRELL, UNO, "Scaled IBS", sentence_case(SLOPE_NAME)), rows, caption)
+        + late
+        + shown
+        + "".join(failed)
+    )
 
 
 def _frame(c: Comparison, measure: str) -> pd.DataFrame:
@@ -90,8 +97,7 @@ def labelled(c: Comparison, frame: pd.DataFrame, column: str = "model") -> pd.Da
 
 def _base(c: Comparison) -> Judged:
     """What the others are compared with: the clinical model, else the best."""
-    clinical = [judged for judged in c.models if judged.features == "clinical"]
-    return max(clinical, key=lambda judged: c.figure(judged.name).value) if clinical else c.best()
+    return next(iter(clinical_models(c)), None) or c.best()
 
 
 def _differences(c: Comparison) -> list[Html]:
@@ -113,10 +119,10 @@ def _differences(c: Comparison) -> list[Html]:
         f"Table 3. Each model less {base.label}. The last two columns: likelihood-ratio test of the model's "
         "out-of-fold score beside that of the other (1 degree of freedom, first repeat)."
     )
-    caveat = wrong_way(c, [judged.name for judged in others])
+    caveats = [wrong_way(c, [judged.name for judged in others]), weak_comparator(c)]
     return [
         table(("", HARRELL, "Scaled IBS", "χ²", "p"), rows, caption),
-        *([note(caveat)] if caveat else []),
+        *(note(caveat) for caveat in caveats if caveat),
         figure(paired_differences(frame, base.label), "Differences of Harrell's C on the same bootstrap samples."),
     ]
 
@@ -147,7 +153,7 @@ def _calibration(c: Comparison) -> Html:
             cells = [interval(part.loc[m], 2) if m in part.index else "–" for m in ("ratio", "intercept", "slope")]
             ici = interval(part.loc["ici"]) if "ici" in part.index else "–"
             rows.append((judged.label, f"{horizon:g}", *cells, ici))
-    heads = ("", f"t ({c.time_unit})", "Observed / expected", "Intercept", "Slope", "ICI")
+    heads = ("", f"t ({c.time_unit})", "Observed / expected", "Intercept at t", "Calibration slope at t", "ICI")
     return table(heads, rows, "Table 5. Calibration of the risk by t, first repeat. Perfect: 1, 0, 1, 0.")
 
 

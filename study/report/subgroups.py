@@ -11,7 +11,9 @@ from study.comparison.record import Comparison
 from study.report.facts import Facts
 from study.report.models import estimate
 from study.report.page import Html, note, paragraph, section, subsection, tag
-from survival.subgroups import ALL, COX_SLOPE, MIN_EVENTS
+from study.report.words import sentence_case
+from survival.calibration import COX_SLOPE, SLOPE_NAME
+from survival.subgroups import ALL, MIN_EVENTS
 
 
 def subgroups(facts: Facts) -> Html:
@@ -24,7 +26,7 @@ def subgroups(facts: Facts) -> Html:
     if c.horizons:
         middle = c.horizons[len(c.horizons) // 2]
         measures.append((f"O/E({middle:g})", f"Observed over expected events by {middle:g} {c.time_unit}", 2))
-    measures.append((COX_SLOPE, "Cox slope (calibration of differences)", 2))
+    measures.append((COX_SLOPE, sentence_case(SLOPE_NAME), 2))
     small = int((frame["measure"] == "").sum())
     left = f" {small} subgroups with fewer than {MIN_EVENTS} events have none." if small else ""
     return section(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 from common.text import percent
-from study.clinical import LATE_ENTRY
+from study.clinical import LATE_ENTRY, late_notes
+from study.comparison.added_value import photo_added
+from study.covariates import events_short
 from study.report.facts import Facts
 from study.report.page import Html, bullets, paragraph, section, tag, warning
-from study.report.words import count, interval, reached, signed, times
+from study.report.words import count, interval, reached, sentence_case, signed, times
+from survival.calibration import slope_at_name
 
 RESEARCH = (
     "For research. Nothing here is a medical device, and no figure is a statement about, or a decision on, a person. "
@@ -54,27 +57,19 @@ def _models(facts: Facts) -> list[str]:
         f"Harrell's C {interval(c.figure(best.name))}: {best.label}. C is the share of comparable pairs in which the "
         "patient with the higher predicted risk had the earlier event; 0.5 is guessing, 1 perfect."
     ]
-    clinical = [j for j in c.models if j.features == "clinical"]
-    photo = [j for j in c.models if "photo" in j.features and "clinical" in j.features]
-    if clinical and photo:
-        base = max(clinical, key=lambda j: c.figure(j.name).value)
-        both = max(photo, key=lambda j: c.figure(j.name).value)
-        d = c.difference(both.name, base.name)
-        verdict = (
-            "the photo adds to what the clinical columns tell"
-            if d.low > 0
-            else "the photo takes away from it"
-            if d.high < 0
-            else "whether the photo adds anything is open"
+    if added := photo_added(c):
+        both, base = added.both.label, added.base.label
+        said.append(
+            f"{both} less {base}, paired on the same patients: C {signed(added.difference)}; {added.verdict}."
+            + (f" {added.why_open}" if added.why_open else "")
         )
-        said.append(f"{both.label} less {base.label}, paired on the same patients: C {signed(d)}; {verdict}.")
     calibration = c.tables["calibration"]
     own = calibration[(calibration["candidate"] == best.name) & (calibration["measure"] == "slope")]
     if not own.empty:
         row = own.iloc[len(own) // 2]
         said.append(
-            f"Calibration slope of that model at {row['horizon']:g} {facts.unit}: {interval(row, 2)}; 1 says that "
-            "differences in risk are as large as claimed."
+            f"{sentence_case(slope_at_name(row['horizon'], facts.unit))} of that model's risks: {interval(row, 2)}; 1 "
+            "says that differences in risk are as large as claimed."
         )
     return said
 
@@ -98,12 +93,15 @@ def _cautions(facts: Facts) -> list[str]:
             found.append(f"There is no figure at {times(c.horizons_left_out, facts.unit)}: follow-up carries none.")
     else:
         found += facts.horizons.sentences(facts.unit)
+    if short := events_short(facts.rows, facts.study.settings):
+        found.append(f"Clinical columns: {short}. An unpenalised model of all of them overfits.")
     if facts.errors is not None:
         found += list(facts.errors.warnings)
     if (told := facts.study.competing_note) and told not in found:
         found.append(told)
-    if facts.follow.entry and LATE_ENTRY not in found:
-        found.append("Some patients came under observation late (left truncation): each counts from then on.")
+    if LATE_ENTRY not in found:
+        short = "Some patients came under observation late (left truncation): each counts from then on."
+        found += [note for note in late_notes(facts.study, facts.rows, short) if note not in found]
     if not math.isfinite(facts.follow.median.value):
         found.append("Median follow-up is not reached: too few patients left without the event for it to be told.")
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from study.covariates import events_short, parameters_of
 from study.report.facts import Facts
 from study.report.page import Html, paragraph, section, table, tag
 from study.report.words import count, listed, times
@@ -44,9 +45,11 @@ def _missing(f: Facts) -> str:
 
 
 def _sample(f: Facts) -> str:
-    per = ""
-    if f.comparison is not None and f.comparison.covariates:
-        per = f" {f.follow.events / len(f.comparison.covariates):.0f} events for each clinical column."
+    short = events_short(f.rows, f.study.settings)
+    total = sum(parameters_of(f.rows, f.study.settings).values())
+    per = f" {f.follow.events / total:.1f} events for each parameter of the clinical columns." if total else ""
+    if short:
+        per = f" Clinical columns: {short}."
     return f"{count(f.follow.patients, 'patient')}, {f.follow.events:,} events.{per} Whether planned: for the authors."
 
 
@@ -76,7 +79,9 @@ def _sites(f: Facts) -> str:
 
 def _performance(f: Facts) -> str:
     if f.comparison is None:
-        return "Harrell's and Uno's C and the Cox slope of the study's model." if f.fitted is not None else "None."
+        return (
+            "Harrell's and Uno's C and the calibration slope of the study's model." if f.fitted is not None else "None."
+        )
     return (
         "Discrimination, overall fit, calibration, net benefit, paired differences, each with intervals where they can "
         "be had (Models compared)."

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from survival.likelihood import calibration_slope
+from survival.calibration import calibration_slope
 
 
 def cox_loss(log_hr: Tensor, event: Tensor, end: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from survival.baseline import Baseline, fit_baseline
+from survival.baseline import Baseline, begun, fit_baseline
 from survival.blocks import Features, as_features
 from survival.cox import CoxModel
 from survival.effective import effective_parameters
 from survival.errors import SurvivalError
+from survival.late_entry import curve_start
 from survival.models.base import Cancelled, HazardModel, inner_folds
 from survival.path import QUICK, fit_path, is_flat
 from survival.regression import CoxFit, cox_regression
@@ -190,14 +191,14 @@ class PlainCox(StratifiedCox):
         self._gradient = np.zeros(flat.shape[1])
         self._gradient[varies] = self.fit_.coef
         self._offset = float(np.median(flat @ self._gradient))
-        last = float(time.max())
         self._baselines = {
-            label: Baseline(
-                times, hazard * np.exp(self._offset), last if label is None else _last(time, self._labels, label)
-            )
+            label: self._begun(times, hazard * np.exp(self._offset), time, event, label)
             for label, (times, hazard) in self.fit_.baselines().items()
         }
 
-
-def _last(time: np.ndarray, labels: np.ndarray | None, label: Any) -> float:
-    return float(time.max() if labels is None else time[labels == label].max())
+    def _begun(
+        self, times: np.ndarray, hazard: np.ndarray, time: np.ndarray, event: np.ndarray, label: Any
+    ) -> Baseline:
+        rows = np.ones(len(time), dtype=bool) if label is None else self._labels == label
+        entry = None if self._entry is None else self._entry[rows]
+        return Baseline(*begun(times, hazard, curve_start(time[rows], event[rows], entry)), float(time[rows].max()))

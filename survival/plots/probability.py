@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from common.text import percent
+from survival.calibration import slope_at_name
 from survival.decision import TREAT_ALL, TREAT_NONE
 from survival.metrics import Estimate
 from survival.over_time import NULL
@@ -50,7 +51,9 @@ def calibration_words(figures: Mapping[str, Estimate], mean_predicted: float, ho
         e = figures["slope"]
         verdict = _side(e, 1, "predicted risks are too extreme", "predicted risks are too alike")
         verdict = verdict or "predicted risks are not shown to be too extreme or too alike"
-        said.append(f"Slope {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is perfect): {verdict}.")
+        said.append(
+            f"C{slope_at_name(horizon, unit)[1:]} {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is perfect): {verdict}."
+        )
     if "intercept" in figures:
         e = figures["intercept"]
         verdict = _side(e, 0, "risks are too high on the whole", "risks are too low on the whole")

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from study.__main__ import main
-from study.clinical import compared_with
 from study.comparison import run as running
 from study.comparison.candidates import candidates_of
 from study.comparison.caveats import wrong_way
@@ -21,6 +20,7 @@ from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import PARTS, QUIET, Tell, compare
 from study.comparison.standing import stale_reasons
+from study.covariates import compared_with
 from study.errors import StudyError
 from study.exclusions import exclude, include
 from study.files import csv_text, write_text

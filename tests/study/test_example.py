@@ -10,7 +10,7 @@ import pytest
 
 from study.__main__ import main
 from study.check import check
-from study.clinical import clinical_table, parameters_of
+from study.covariates import clinical_table, parameters_of
 from study.cox import clinical_model
 from study.errors import StudyError
 from study.example import EXAMPLES, example_settings, write_example

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from survival.calibration import calibration_slope
 from survival.errors import SurvivalError
-from survival.likelihood import breslow_hazard, calibration_slope, log_likelihood, lp_derivatives, null_gradient
+from survival.likelihood import breslow_hazard, log_likelihood, lp_derivatives, null_gradient
 from survival.path import fit_path, penalty_grid
 from survival.penalised import penalised
 from survival.regression import cox_regression

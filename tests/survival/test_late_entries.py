@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from survival.applied import AppliedModel
+from survival.calibration import calibration_slope
 from survival.concordance import harrell_columns, harrell_pairs
 from survival.cox import CoxModel
 from survival.crossval import Candidate, cross_validate, deal_folds
@@ -14,7 +15,6 @@ from survival.curves import kaplan_meier, quartile_curves
 from survival.errors import SurvivalError
 from survival.evaluate import HARRELL, evaluate
 from survival.hazard_ratios import hazard_ratios
-from survival.likelihood import calibration_slope
 from survival.metrics import concordance_ci, harrell_c
 from survival.models import make_model
 from survival.models.linear import linear_of

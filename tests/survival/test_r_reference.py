@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from survival.calibration import calibration_slope
 from survival.curves import kaplan_meier, logrank
-from survival.likelihood import breslow_hazard, calibration_slope, log_likelihood
+from survival.likelihood import breslow_hazard, log_likelihood
 from survival.metrics import harrell_c, uno_c
 from survival.path import fit_path, penalty_grid
 from tests.survival.cohorts import COHORTS, load_cohort, reference, standardised

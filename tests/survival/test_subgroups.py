@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from survival.calibration import calibration_slope
 from survival.crossval import Comparison, Scores
 from survival.curves import kaplan_meier
 from survival.errors import FitCancelled, SurvivalError
-from survival.likelihood import calibration_slope
 from survival.metrics import harrell_c
 from survival.subgroups import ALL, MISSING, subgroup_table, subgroups_of
 

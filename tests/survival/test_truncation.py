@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from survival.baseline import fit_baseline
 from survival.curves import kaplan_meier, logrank
 from survival.errors import SurvivalError
+from survival.late_entry import curve_start
 from survival.metrics import harrell_c
 from survival.proportional import TRANSFORMS, proportional_hazards_test
 from survival.regression import cox_regression
@@ -80,6 +82,54 @@ def test_kaplan_meier(cohort):
     np.testing.assert_allclose([median.value, median.low, median.high], theirs)
     table = curve.table(curve.times[1:])
     np.testing.assert_array_equal(table["at_risk"], curve.at_risk[1:])
+
+
+def test_a_curve_begins_where_enough_are_at_risk():
+    """One patient is at risk, dies, and 40 come later: S is 0 for ever, unless the curve begins after that."""
+    rng = np.random.default_rng(0)
+    time = np.r_[2.0, 5.0 + rng.exponential(10, 40)]
+    entry = np.r_[0.0, np.full(40, 5.0)]
+    event = np.r_[True, rng.random(40) < 0.7]
+    curve = kaplan_meier(time, event, entry)
+    later = kaplan_meier(time[1:], event[1:], entry[1:])
+    assert curve.start == 2
+    assert np.isnan(curve.at([0, 1.9])).all()
+    assert curve.at([2, 4])[1] == 1
+    at = np.sort(time[1:])
+    np.testing.assert_allclose(curve.at(at), later.at(at), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(curve.low[2:], later.low[1:], rtol=0, atol=1e-12)
+    assert curve.median().value == later.median().value
+    np.testing.assert_array_equal(curve.table([0, 3, 6])["events"], [0, 1, 1 + (event[1:] & (time[1:] < 6)).sum()])
+    baseline = fit_baseline(time, event, np.zeros(41), entry)
+    assert baseline.start == 2
+    other = fit_baseline(time[1:], event[1:], np.zeros(40), entry[1:])
+    np.testing.assert_allclose(baseline.survival(0.3, at)[1], other.survival(0.3, at)[1], rtol=0, atol=1e-12)
+    assert np.isnan(baseline.survival(0.0, [1.0])[1]).all()
+
+
+def test_a_curve_begins_again_where_the_risk_set_is_emptied():
+    time = np.r_[np.full(12, 3.0), np.linspace(8, 30, 30)]
+    entry = np.r_[np.zeros(12), np.full(30, 6.0)]
+    assert curve_start(time, np.ones(42, bool), entry) == 3
+    assert curve_start(time, np.ones(42, bool), np.zeros(42)) == 0
+    assert curve_start(time, np.ones(42, bool), None) == 0
+    assert curve_start(time, np.zeros(42, bool), entry) == 0
+    assert curve_start(time[:12], np.ones(12, bool), np.zeros(12)) == 0
+
+
+@given(st.integers(0, 10_000))
+def test_a_curve_that_begins_late_is_a_survival_curve(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 40))
+    time = rng.integers(1, 12, n).astype(float)
+    entry, event = np.floor(time * rng.random(n)), rng.random(n) < 0.7
+    curve = kaplan_meier(time, event, entry)
+    shown = curve.times >= curve.start
+    assert np.isnan(curve.survival[~shown]).all()
+    assert curve.survival[shown][0] == 1 or curve.start == 0
+    assert (np.diff(curve.survival[shown]) <= 0).all()
+    emptied = shown & (curve.survival == 0) & (curve.times > curve.start)
+    assert not (curve.times[emptied] <= entry.max()).any(), "nobody comes after the curve has ended"
 
 
 def test_logrank(cohort):

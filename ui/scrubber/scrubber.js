@@ -222,7 +222,7 @@ class View {
     const x = time => left + ((width - left - right) * time) / last
     const y = share => top + (height - top - bottom) * (1 - share)
     const path = values => values
-      .map((v, i) => (v === null ? "" : `${i ? "L" : "M"}${x(header.times[i]).toFixed(1)} ${y(v).toFixed(1)}`)).join("")
+      .map((v, i) => (v === null ? "" : `${i && values[i - 1] !== null ? "L" : "M"}${x(header.times[i]).toFixed(1)} ${y(v).toFixed(1)}`)).join("")
     svg.replaceChildren()
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
     svg.setAttribute("aria-label", header.curve_alt)
