@@ -36,3 +36,8 @@ def percent(share: float, digits: int = 0, space: str = " ") -> str:
         return f">{space}{100 - least:.{digits}f}{space}%"
     sign = MINUS if share < 0 and float(shown) else ""
     return f"{sign}{shown}{space}%"
+
+
+def sentence_case(words: str) -> str:
+    """With a capital, the rest as it is."""
+    return words[:1].upper() + words[1:]

@@ -63,7 +63,7 @@ def parameters_of(table: pd.DataFrame, settings: Settings) -> dict[str, int]:
 
 
 def events_short(table: pd.DataFrame, settings: Settings) -> str:
-    """'45 events for 11 parameters (...)' where an unpenalised model of all clinical covariates has too few; else ""."""
+    """'45 events for 11 parameters (...)' where an unpenalised model of all covariates has too few, else ""."""
     events, total = int(table["event"].sum()), sum(parameters_of(table, settings).values())
     return too_few_words(events, total) if total and events and not enough_events(events, total) else ""
 

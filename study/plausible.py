@@ -12,14 +12,16 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from study.covariates import events_short, parameters_of
 from study.errors import Findings
 from study.settings import TIME_UNITS, Settings
 from study.table import DAYS
 from study.tables.column import code_line
 from study.tables.missing_codes import numeric_codes
+from survival.events_per_parameter import EVENTS_A_PARAMETER
+from survival.late_entry import late_start_words
 
 SHORT, LONG = 30.0, 20 * 365.25  # days between which the median follow-up of a study lies
-EVENTS_A_PARAMETER = 10  # Peduzzi et al. 1995
 FEW_EVENTS = 20  # two outer folds of cross-validation cannot be filled
 RARE = 5  # patients of a level that a regression can hardly tell anything about
 BY_CHANCE = 0.01  # pairs of people who agree in everything, expected among strangers
@@ -180,11 +182,8 @@ def _photo_dates(table: pd.DataFrame, settings: Settings, findings: Findings, wh
 
 def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
     """Events for each parameter of the regression on all clinical columns, and what the events would carry."""
-    from study.covariates import parameters_of
-
     events, parameters = int(table["event"].sum()), parameters_of(table, settings)
-    total = sum(parameters.values())
-    if total and 0 < events < EVENTS_A_PARAMETER * total:
+    if short := events_short(table, settings):
         carried: list[str] = []
         left = events // EVENTS_A_PARAMETER
         for name, count in sorted(parameters.items(), key=lambda item: item[1]):
@@ -195,8 +194,7 @@ def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, whe
         findings.warning(
             where,
             None,
-            f"{events} events for {total} parameters of the clinical columns ({events / total:.1f} each; "
-            f"{EVENTS_A_PARAMETER} are asked for).",
+            f"clinical columns: {short}.",
             f"{possible}; use fewer covariates or a penalised model.",
         )
     if "photo_days" in table:
@@ -210,4 +208,7 @@ def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, whe
         findings.note(where, None, message, remedy)
     if "entry" in table and (late := int((table["entry"] > 0).sum())):
         message = f"{late} patients came under observation after time 0 (left truncation)."
-        findings.note(where, None, message, "Kaplan-Meier and unpenalised Cox take that in; other models cannot.")
+        findings.note(where, None, message, "Kaplan-Meier and Cox models take that in; other models cannot.")
+        time, event, entry = (table[name].to_numpy() for name in ("time", "event", "entry"))
+        if words := late_start_words(time, event.astype(bool), entry, settings.time_unit):
+            findings.warning(where, None, words, "Check the entry times, or leave out who came before the others.")

@@ -113,7 +113,8 @@ class _Column:
         else:
             words = values.astype(str).to_numpy()
             words = np.where(np.isin(words, (self.reference, *self.levels)), words, self.others)
-            own = np.array([(words == level) & ~gone for level in self.levels], dtype=np.float64)
+            counts = ~gone | (not self.indicator)  # without an indicator a missing word is the commonest level
+            own = np.array([(words == level) & counts for level in self.levels], dtype=np.float64)
             own = own.reshape(len(self.levels), len(values)).T
         return np.column_stack([own, gone]) if self.indicator else own
 

@@ -1,8 +1,8 @@
 """How every model of a comparison does in every subgroup of its patients.
 
 The models are those of the whole cohort: nothing is fitted within a subgroup. Its patients' out-of-fold scores are
-judged among themselves: ranking by the concordances and AUC, spread by the calibration slope, level by observed over expected
-events. A subgroup with few events has no figures, because they would be read as if they meant something.
+judged among themselves: ranking by the concordances and AUC, spread by the calibration slope, level by observed over
+expected events. A subgroup with few events has no figures, because they would be read as if they meant something.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def photo_added(comparison: Comparison) -> AddedValue | None:
 
 
 def weak_comparator(comparison: Comparison) -> str:
-    """Why the clinical models are too weak to be compared with, one sentence; "" where they are not, or there is none."""
+    """Why the clinical models are too weak to be compared with, one sentence; "" where they are not."""
     bases = clinical_models(comparison)
     if not bases or any(base.model in PENALISED for base in bases):
         return ""
@@ -66,6 +66,6 @@ def weak_comparator(comparison: Comparison) -> str:
     if enough_events(comparison.events, parameters):
         return ""
     return (
-        f"The clinical model is unpenalised and has {too_few_words(comparison.events, parameters)}: it overfits, so that "
-        "others gain on it easily. Compare with a penalised one."
+        f"The clinical model is unpenalised and has {too_few_words(comparison.events, parameters)}: it overfits, so "
+        "that others gain on it easily. Compare with a penalised one."
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from common.text import sentence_case
 from study.comparison.record import Comparison, Judged
 from study.covariates import compared_with
 from study.report.cohort import OUTCOME, axis_times, since
 from study.report.facts import Facts
 from study.report.page import Html, figure, note, paragraph, section, subsection, table
-from study.report.words import interval, number, p_words, sentence_case
+from study.report.words import interval, number, p_words
 from survival.calibration import SLOPE_NAME
 from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
 from survival.errors import SurvivalError

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.text import sentence_case
 from study.clinical import LATE_ENTRY
 from study.comparison.record import Comparison
 from study.report.facts import Facts
 from study.report.page import Html, bullets, section, subsection
-from study.report.words import count, listed, sentence_case, times
+from study.report.words import count, listed, times
 from survival.calibration import SLOPE_NAME
 from survival.horizons import MIN_BEYOND, MIN_EVENTS
 
@@ -124,8 +125,8 @@ def _measures(facts: Facts) -> list[str]:
         "the uncertainty of the evaluation.",
         *filter(None, [facts.study.competing_note]),
         *([LATE_ENTRY] if c.scores.entry is not None else _at_times(c, unit)),
-        f"{sentence_case(SLOPE_NAME)}: coefficient of a Cox regression of the outcome on the out-of-fold log hazard (1 is "
-        "perfect). The calibration slope at a time is another: that of predicted risks by then.",
+        f"{sentence_case(SLOPE_NAME)}: coefficient of a Cox regression of the outcome on the out-of-fold log hazard (1 "
+        "is perfect). The calibration slope at a time is another: that of predicted risks by then.",
         "Risk quartiles of a fold are cut at the quartiles of its training patients' own inner out-of-fold scores, so "
         "the four groups are only about equal in size.",
         "Hazard ratios of scores come from Cox regressions without penalty, whose only photo covariate is the "

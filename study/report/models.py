@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from common.text import sentence_case
 from study.clinical import LATE_ENTRY
 from study.comparison.added_value import clinical_models, weak_comparator
 from study.comparison.caveats import wrong_way
 from study.comparison.record import Comparison, Judged
 from study.report.facts import Facts
 from study.report.page import Html, figure, join, note, paragraph, section, subsection, table, tag
-from study.report.words import interval, number, p_words, sentence_case
+from study.report.words import interval, number, p_words
 from survival.calibration import COX_SLOPE, SLOPE_NAME
 from survival.decision import TREAT_ALL, TREAT_NONE
 from survival.over_time import NULL

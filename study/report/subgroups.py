@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from common.text import sentence_case
 from study.comparison.record import Comparison
 from study.report.facts import Facts
 from study.report.models import estimate
 from study.report.page import Html, note, paragraph, section, subsection, tag
-from study.report.words import sentence_case
 from survival.calibration import COX_SLOPE, SLOPE_NAME
 from survival.subgroups import ALL, MIN_EVENTS
 

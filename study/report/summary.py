@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from common.text import percent
+from common.text import percent, sentence_case
 from study.clinical import LATE_ENTRY, late_notes
 from study.comparison.added_value import photo_added
 from study.covariates import events_short
 from study.report.facts import Facts
 from study.report.page import Html, bullets, paragraph, section, tag, warning
-from study.report.words import count, interval, reached, sentence_case, signed, times
+from study.report.words import count, interval, reached, signed, times
 from survival.calibration import slope_at_name
 
 RESEARCH = (

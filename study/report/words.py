@@ -63,8 +63,3 @@ def p_words(p: float) -> str:
     if not math.isfinite(p):
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def sentence_case(words: str) -> str:
-    """With a capital, the rest as it is."""
-    return words[:1].upper() + words[1:]

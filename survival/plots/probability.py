@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from common.text import percent
+from common.text import percent, sentence_case
 from survival.calibration import slope_at_name
 from survival.decision import TREAT_ALL, TREAT_NONE
 from survival.metrics import Estimate
@@ -52,7 +52,8 @@ def calibration_words(figures: Mapping[str, Estimate], mean_predicted: float, ho
         verdict = _side(e, 1, "predicted risks are too extreme", "predicted risks are too alike")
         verdict = verdict or "predicted risks are not shown to be too extreme or too alike"
         said.append(
-            f"C{slope_at_name(horizon, unit)[1:]} {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is perfect): {verdict}."
+            f"{sentence_case(slope_at_name(horizon, unit))} {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is "
+            f"perfect): {verdict}."
         )
     if "intercept" in figures:
         e = figures["intercept"]

@@ -16,6 +16,7 @@ from faces.flags import Flag, flags_text
 from study.error_survival import ERROR, ErrorSurvival, error_and_survival, error_text, flag_table
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.settings import Covariate
 from study.store import Study
 from survival.regression import cox_regression
 from tests.study.conftest import CHECKPOINT_SHA, patient_table, write_study
@@ -62,7 +63,7 @@ def test_an_error_that_predicts_is_found_and_said(tmp_path: Path) -> None:
     assert main.low < np.exp(0.5) < main.high
     assert main.p < 1e-6
     assert [r.name for r in found.together] == [r.name for r in found.alone]
-    assert found.adjusted_for == ("age", "ecog", "sex", "site", "stage")
+    assert found.adjusted_for == ("age", "sex", "site", "stage", "ecog")
     assert len(found.warnings) == 1
     assert "reconstructed worse" in found.warnings[0]
     assert "higher hazard" in found.warnings[0]
@@ -115,8 +116,28 @@ def test_too_little_to_tell(tmp_path: Path) -> None:
     assert "cannot tell" in few.notes[0]
     middle = error_and_survival(study_with(tmp_path / "middle", effect=0.5, n=60))
     assert middle.together == ()
-    assert "too few to adjust" in middle.notes[0]
+    assert "Nothing is adjusted for the clinical covariates: " in middle.notes[0]
+    assert "(6.0 each; at least 10 are asked for)" in middle.notes[0]
     assert middle.alone
+
+
+def test_declared_covariates_are_adjusted_for(tmp_path: Path) -> None:
+    """Those of study.toml beside the fixed ones, coded as everywhere."""
+    study = study_with(tmp_path / "s", effect=0.5)
+    marker = np.random.default_rng(0).normal(size=len(study.patients))
+    settings = replace(study.settings, covariates=(Covariate("marker"),))
+    wide = replace(study, patients=study.patients.assign(marker=marker), settings=settings)
+    assert error_and_survival(wide).adjusted_for == ("age", "sex", "site", "stage", "ecog", "marker")
+
+
+def test_what_can_be_adjusted_is_adjusted(tmp_path: Path) -> None:
+    """85 events carry 8 parameters, and not the 9 of all photo covariates and clinical columns together."""
+    found = error_and_survival(study_with(tmp_path / "s", effect=0.5, n=105))
+    assert 80 <= found.events < 90, "the case that is meant"
+    assert [r.name for r in found.together] == [r.name for r in found.alone]
+    assert len(found.alone) == 2
+    assert "for 9 parameters" in found.notes[0]
+    assert "is adjusted for the clinical covariates by itself" in found.notes[0]
 
 
 def test_only_the_patients_asked_for(tmp_path: Path) -> None:

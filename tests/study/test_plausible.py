@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Settings, str]] =
     "events per parameter": (
         lambda t: shifted(t, event=np.arange(300) % 10 == 0, stage=[f"s{i % 6}" for i in range(300)]),
         SETTINGS,
-        "30 events for 10 parameters of the clinical columns (3.0 each; 10 are asked for). They carry age, sex, site",
+        "30 events for 10 parameters (3.0 each; at least 10 are asked for). They carry age, sex, site",
     ),
     "photo after the end": (
         lambda t: shifted(t, photo_days=[90_000.0, *[-3.0] * 299]),

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survival.blocks import STANDARD_SETS, FeatureSet, as_features, fit_compression, fit_encoding, take_rows
+from survival.blocks import (
+    STANDARD_SETS,
+    FeatureSet,
+    as_features,
+    encoding_from,
+    fit_compression,
+    fit_encoding,
+    take_rows,
+)
 from survival.errors import SurvivalError
 from survival.features import fit_reduction
 
@@ -22,12 +30,37 @@ def table(n=40):
 
 def test_words_become_columns_and_rare_levels_the_commonest():
     encoding = fit_encoding({"clinical": table()})
-    assert encoding.names == ("age", "site colon", "smoker")
+    assert encoding.names == ("age", "site lung", "smoker")
     assert "skin (under 5 patients) counted with lung" in encoding.notes[0]
     flat = encoding.transform({"clinical": table()})
-    np.testing.assert_array_equal(flat[:, 1], np.repeat([0, 1, 0], [25, 12, 3]))
+    np.testing.assert_array_equal(flat[:, 1], np.repeat([1, 0, 1], [25, 12, 3]))
     new = table().iloc[:2].assign(site=["bone", "colon"])
-    np.testing.assert_array_equal(encoding.transform({"clinical": new})[:, 1], [0, 1])
+    np.testing.assert_array_equal(encoding.transform({"clinical": new})[:, 1], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        (("lung", "colon", "skin"), ["site colon", "site skin"]),
+        (("skin", "lung", "colon"), ["site lung", "site colon"]),
+        (("bone", "colon", "skin", "lung"), ["site skin", "site lung"]),
+    ],
+)
+def test_the_reference_is_the_first_level_of_the_order_given(order, names):
+    given_order = table()[["site"]].assign(site=pd.Categorical(table()["site"], order))
+    assert list(fit_encoding(given_order, rare=1).names) == names
+    plain = fit_encoding(table()[["site"]], rare=1)
+    assert plain.names == ("site lung", "site skin"), "of words without an order, the first of the alphabet"
+    again = encoding_from(fit_encoding(given_order).as_dict())
+    np.testing.assert_array_equal(again.transform(given_order), fit_encoding(given_order).transform(given_order))
+
+
+def test_a_rare_first_level_is_no_reference():
+    """A reference of three patients would make every ratio uncertain: it counts as the commonest."""
+    order = table()[["site"]].assign(site=pd.Categorical(table()["site"], ["skin", "colon", "lung"]))
+    encoding = fit_encoding(order)
+    assert encoding.names == ("site lung",)
+    np.testing.assert_array_equal(encoding.transform(order)[:, 0], np.repeat([1, 0, 1], [25, 12, 3]))
 
 
 def test_missing_values_are_refused_or_told():
@@ -37,7 +70,7 @@ def test_missing_values_are_refused_or_told():
     with pytest.raises(SurvivalError, match="clinical: age is missing in row 4"):
         fit_encoding({"clinical": holes})
     encoding = fit_encoding({"clinical": holes}, missing="indicator")
-    assert encoding.names == ("age", "age missing", "site colon", "site missing", "smoker")
+    assert encoding.names == ("age", "age missing", "site lung", "site missing", "smoker")
     assert any("age is missing for 2 of 40" in note for note in encoding.notes)
     flat = encoding.transform({"clinical": holes})
     assert flat[3, 0] == pytest.approx(holes["age"].mean())

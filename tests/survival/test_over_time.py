@@ -98,9 +98,26 @@ def test_too_few_events_to_adjust_is_a_note():
     covariates = pd.DataFrame(rng.normal(size=(60, 6)), columns=list("abcdef"))
     table, notes = hazard_ratios(score, np.full(60, -1), time, event, covariates)
     assert table["group"].tolist() == ["Alone"]  # no quartiles, no adjustment
-    assert "too few to adjust" in notes[0]
+    assert "36 events for 7 parameters (5.1 each" in notes[0], "six covariates and the score"
     with pytest.raises(SurvivalError, match="same for all"):
         hazard_ratios(np.ones(60), np.zeros(60), time, event)
+
+
+def test_the_ratio_per_sd_is_adjusted_where_quartiles_cannot_be():
+    """Two covariates and the score are 3 parameters, with three quartiles 5: 45 events carry the first."""
+    rng = np.random.default_rng(5)
+    score = rng.normal(size=60)
+    time, _ = outcomes(score)
+    event = np.arange(60) < 45
+    covariates = pd.DataFrame(rng.normal(size=(60, 2)), columns=list("ab"))
+    table, notes = hazard_ratios(score, np.arange(60) % 4, time, event, covariates)
+    adjusted = table[table["group"] == "Adjusted for a, b"]
+    assert adjusted["label"].tolist() == [PER_SD]
+    assert len(table[table["group"] == "Alone"]) == 5
+    assert notes == (
+        "There are no hazard ratios of the quartiles (adjusted for a, b): 45 events for 5 parameters (9.0 each; at "
+        "least 10 are asked for).",
+    )
 
 
 @given(st.integers(0, 10_000), st.booleans())
