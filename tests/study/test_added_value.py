@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from study.clinical import clinical_cox
 from study.compare import comparison_text
 from study.comparison.added_value import ADDS, OPEN, clinical_models, photo_added, weak_comparator
+from study.comparison.features import gather
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison
 from study.comparison.run import compare
+from study.covariates import compared_with
 from study.files import csv_text, write_text
 from study.report.build import report_html
+from study.settings import Covariate
 from study.store import Study
+from survival.blocks import fit_encoding
 from tests.study.conftest import make_cohort
 
 PLAN = {"folds": 3, "repeats": 1, "samples": 60, "shuffles": 0, "penalties": 6, "random_direction": False}
@@ -84,3 +89,27 @@ def test_each_slope_has_one_name(study: Study, usual: Comparison) -> None:
         assert "alibration slope (Cox, log hazard)" in said
     for horizon in usual.horizons:
         assert f"Calibration slope at {horizon:g} months" in page
+
+
+def test_levels_are_compared_with_the_same_one_everywhere(study: Study, usual: Comparison) -> None:
+    """`study cox` and the comparison's table: the same columns, so the same hazard ratios."""
+    fit, _ = clinical_cox(study)
+    table = usual.tables["coefficients"]
+    rows = table[table["candidate"] == "clinical / cox"].set_index("name")["coef"]
+    assert set(rows.index) == set(fit.names)
+    np.testing.assert_allclose(rows.loc[list(fit.names)], fit.coef, rtol=1e-6)
+    assert "site site a" not in fit.names
+    assert "stage I" not in fit.names
+    words = "Levels are compared with: sex female, site site a, stage I."
+    assert compared_with(set(rows.index), usual.patients[list(usual.covariates)]) == words
+
+
+def test_the_order_of_the_settings_gives_the_reference(study: Study) -> None:
+    declared = Covariate("arm", "categorical", levels=("standard", "new", "none"))
+    arms = np.array(["new", "standard", "none"])[np.arange(len(study.patients)) % 3]
+    settings = replace(study.settings, covariates=(declared,))
+    made = replace(study, patients=study.patients.assign(arm=arms), settings=settings)
+    names = clinical_cox(made, ["arm"])[0].names
+    assert names == ("arm new", "arm none")
+    block = gather(made, Plan(("clinical",), **PLAN)).blocks["clinical"]
+    assert fit_encoding(block).names[-2:] == names

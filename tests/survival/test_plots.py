@@ -230,7 +230,7 @@ def test_calibration_in_picture_and_words(judged):
     np.testing.assert_allclose(groups.x, 100 * found.groups["predicted"])
     words = words_of(found)
     slope = found.slope.estimate()
-    assert f"Slope {slope.value:.2f} (95 % CI {slope.low:.2f} to {slope.high:.2f}" in words
+    assert f"Calibration slope at 12 months {slope.value:.2f} (95 % CI {slope.low:.2f} to {slope.high:.2f}" in words
     assert "By 12 months" in words
     frame = calibration_frame(found.groups, found.curve, 12.0)
     assert set(frame["part"]) == {"curve", "group"}
