@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.driving import running_app
 from study.store import Study
+from tests.browser.conftest import embedded
 from tests.browser.test_main_job import PATIENCE, go, photo
 from tests.browser.test_main_job import SEARCH as WORK
 from tests.ui import tiny
@@ -159,13 +160,24 @@ def scrolled(page: Page) -> float:
     return float(page.locator("[data-testid=stMain]").evaluate("main => main.scrollTop"))
 
 
-@pytest.mark.parametrize("size", [(1280, 720), PHONE])
-def test_progress_and_result_of_a_score_come_into_view_by_themselves(page: Page, size: tuple[int, int]) -> None:
-    resize(page, 1280, 720)
+@pytest.fixture(scope="module")
+def portrait(browser: Browser, address: str) -> Iterator[Page]:
+    """The page with a photo, on the embedded study: an untrained generator draws no face, and a score needs one."""
+    if not embedded():
+        pytest.skip("the embedded checkpoint and study are absent")
+    page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme="light")
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    expect(page.get_by_text("Research use only")).to_be_visible()
     go(page, "Portrait")
-    uploader = page.locator("input[type=file]")
-    if size != PHONE:
-        uploader.set_input_files(photo())  # type: ignore[arg-type]
+    page.locator("input[type=file]").set_input_files(photo())  # type: ignore[arg-type]
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("size", [(1280, 720), PHONE])
+def test_progress_and_result_of_a_score_come_into_view_by_themselves(portrait: Page, size: tuple[int, int]) -> None:
+    page = portrait
     start = page.get_by_role("button", name="Find the code and score it")
     expect(start).to_be_enabled(timeout=WORK)
     resize(page, *size)
@@ -188,7 +200,8 @@ def test_progress_and_result_of_a_score_come_into_view_by_themselves(page: Page,
     assert edges(fit)[1] > edges(page.locator(".st-key-outcome"))[3], "fit and provenance come after the result"
 
 
-def test_a_return_to_the_page_leaves_the_reader_at_its_top(page: Page) -> None:
+def test_a_return_to_the_page_leaves_the_reader_at_its_top(portrait: Page) -> None:
+    page = portrait
     resize(page, 1280, 720)
     go(page, "Home")
     expect(page.get_by_text("Where to go")).to_be_visible()
