@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from common.text import percent
 from study.comparison.features import clinical_table, covariate_names
 from study.errors import StudyError
 from study.store import Study
@@ -136,6 +137,6 @@ def table_one_rows(table: pd.DataFrame) -> list[tuple[str, str, str]]:
             level = "median (quartiles); range"
             words = f"{row['median']:.4g} ({row['q1']:.4g} to {row['q3']:.4g}); {row['least']:.4g} to {row['most']:.4g}"
         else:
-            level, words = str(row["level"]), f"{row['n']} ({100 * row['share']:.1f} %)"
+            level, words = str(row["level"]), f"{row['n']} ({percent(row['share'], 1)})"
         out.append((str(row["variable"]), level, words))
     return out

@@ -136,6 +136,7 @@ def _drawn(curve: Curve, rows: np.ndarray | None = None) -> np.ndarray:
     """Rows of the curve to draw, of `rows` or of all: where there are more than the eye can part, the last of each
     STRIPES-th of the time, so that a step is off by less than a pixel."""
     rows = np.arange(len(curve.times)) if rows is None else rows
+    rows = rows[curve.times[rows] >= curve.start]
     if len(rows) <= STRIPES:
         return rows
     stripe = np.floor(curve.times[rows] / curve.times[-1] * STRIPES)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,6 +106,31 @@ def test_a_curve_begins_where_enough_are_at_risk():
     other = fit_baseline(time[1:], event[1:], np.zeros(40), entry[1:])
     np.testing.assert_allclose(baseline.survival(0.3, at)[1], other.survival(0.3, at)[1], rtol=0, atol=1e-12)
     assert np.isnan(baseline.survival(0.0, [1.0])[1]).all()
+
+
+def test_a_curve_that_begins_late_is_that_of_r():
+    """survfit(..., start.time) and basehaz from then on; without a start, R's curve is 0 from the first event on."""
+    data = Path(__file__).parents[1] / "data"
+    expected = json.loads((data / "r" / "late_start.json").read_text())
+    table = pd.read_csv(data / "tables" / "empty_risk.csv")
+    time, event, entry = (table[name].to_numpy(float) for name in ("time_months", "event", "entered"))
+    curve = kaplan_meier(time, event, entry)
+    assert curve.start == expected["start"]
+    assert expected["last_of_whole"] == 0
+    at = np.array(expected["km"]["time"])
+    np.testing.assert_allclose(curve.at(at), expected["km"]["surv"], rtol=0, atol=1e-12)
+    place = np.searchsorted(curve.times, at)
+    for ours, name in ((curve.low, "lower"), (curve.high, "upper")):
+        theirs = np.array([np.nan if v is None else v for v in expected["km"][name]], dtype=float)
+        np.testing.assert_allclose(ours[place][np.isfinite(theirs)], theirs[np.isfinite(theirs)], rtol=0, atol=1e-12)
+    median = curve.median()
+    np.testing.assert_allclose([median.value, median.low], expected["km"]["median"][:2])
+    fit = cox_regression(table["age"], time, event, ties="breslow", entry=entry)
+    assert fit.coef[0] == pytest.approx(expected["coef"], rel=1e-6)
+    baseline = fit_baseline(time, event.astype(bool), fit.linear_predictor(), entry)
+    known = np.isin(expected["hazard"]["time"], baseline.times)
+    ours = baseline.cumulative_hazard[1:]
+    np.testing.assert_allclose(ours, np.array(expected["hazard"]["value"])[known], rtol=1e-6)
 
 
 def test_a_curve_begins_again_where_the_risk_set_is_emptied():
