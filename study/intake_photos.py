@@ -12,10 +12,11 @@ from study.errors import Findings
 from study.files import write_bytes
 from study.intake_match import Match, Matches, Near, Request
 from study.photos import FOLDER, LIST_COLUMNS, LIST_NAME, photo_cells
-from study.tables.column import Column, days_of
+from study.tables.column import Column
 from study.tables.raw import FILE_NAME
 from study.tables.read import read_table
 from study.tables.reading import Reading
+from study.tables.values import days_of
 
 LISTED_UNUSED = 100  # photos of nobody that are named
 

@@ -11,18 +11,13 @@ from typing import Literal
 
 from study.errors import Findings
 from study.settings import DATE_COLUMNS, FIXED_BOUNDS, Settings
-from study.tables.column import (
-    Column,
-    code_line,
-    date_question,
-    number_question,
-    spellings,
-)
+from study.tables.column import Column
 from study.tables.dates import parse_date
 from study.tables.missing_codes import proposed_codes
 from study.tables.numbers import as_plain, plain_number
 from study.tables.raw import FILE_NAME, RawTable
 from study.tables.reading import COMMA_GROUPS, DATE_ORDERS, POINT_GROUPS
+from study.tables.values import code_line, date_question, number_question, spellings
 
 Kind = Literal["numbers", "dates", "missing", "spellings"]
 

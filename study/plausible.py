@@ -16,8 +16,8 @@ from study.covariates import events_short, parameters_of
 from study.errors import Findings
 from study.settings import TIME_UNITS, Settings
 from study.table import DAYS
-from study.tables.column import code_line
 from study.tables.missing_codes import numeric_codes
+from study.tables.values import code_line
 from survival.events_per_parameter import EVENTS_A_PARAMETER
 from survival.late_entry import late_start_words
 

@@ -14,9 +14,10 @@ import pandas as pd
 
 from study.errors import Findings, Severity
 from study.settings import DATE_COLUMNS, FIXED_BOUNDS, REQUIRED_COLUMNS, Columns, Settings
-from study.tables.column import Column, check_ids, days_of, events_of, numbers_of, words_of
+from study.tables.column import Column, check_ids
 from study.tables.raw import FILE_NAME, RawTable, refusal
 from study.tables.read import read_table
+from study.tables.values import days_of, events_of, numbers_of, words_of
 
 # Longest plausible follow-up, 60 years, in each unit.
 LONGEST = {"days": 21_915.0, "weeks": 3_131.0, "months": 720.0, "years": 60.0}

@@ -42,7 +42,7 @@ def photos_of(table: Table, photos: UploadedFile | Path, turn: int) -> str | Non
         flag = _confirm(found.near, turn)
     _listed("Photos that belong to no patient", [source.file for source in found.unused])
     _listed("Photos that the table names and that are not there", [request.cell for request in found.absent])
-    if not found.exact and flag != "--accept-matches":
+    if not found.exact and flag is not None and flag != "--accept-matches":
         page.note("No photo belongs to a patient yet: check which column names them, and how.")
         return None
     return flag

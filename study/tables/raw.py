@@ -64,9 +64,10 @@ def check_header(header: list[str], name: str = FILE_NAME) -> None:
 
 def check_size(rows: int, columns: int, name: str = FILE_NAME) -> None:
     """Raises StudyError for more rows than are read."""
-    if rows > min(MAX_ROWS, MAX_CELLS // max(columns, 1)):
-        most = min(MAX_ROWS, MAX_CELLS // max(columns, 1))
-        words = f"more than {most:,} rows of {columns} columns, the most that is read for one study."
+    most = min(MAX_ROWS, MAX_CELLS // max(columns, 1))
+    if rows > most:
+        wide = f" of {columns} columns" if most < MAX_ROWS else ""
+        words = f"more than {most:,} rows{wide}, the most that is read for one study."
         raise refusal(words, "Keep one row a patient and the columns of the study only.", None, name)
 
 

@@ -12,7 +12,7 @@ from study.check import check
 from study.flow import flow
 from study.store import Study
 from study.table_one import follow_up, table_one
-from study.tables import column
+from study.tables import values
 from survival.curves import kaplan_meier
 
 N = 20_000
@@ -36,8 +36,8 @@ def test_it_opens_validates_and_is_described(folder: Path) -> None:
 
 def test_each_different_text_is_judged_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    number = column.plain_number
-    monkeypatch.setattr(column, "plain_number", lambda text: asked.append(text) or number(text))
+    number = values.plain_number
+    monkeypatch.setattr(values, "plain_number", lambda text: asked.append(text) or number(text))
     study = Study.open(folder)
     numeric = study.patients[["time", "age", "ecog", "bmi"]]
     assert len(asked) <= int(numeric.nunique().sum()) < len(numeric.to_numpy().ravel()) / 5
