@@ -141,3 +141,17 @@ def test_damage_anywhere_is_an_archive_error_or_harmless(tmp_path: Path, data: s
     with suppress(ArchiveError), PhotoArchive(path) as photos:
         for name in photos.names:
             assert photos.read(name) in (b"abc" * 40, bytes(range(120)))
+
+
+def test_a_zip_in_memory_is_the_same_as_on_disk(tmp_path: Path) -> None:
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/one.jpg", b"1" * 5000)
+        archive.writestr("two.jpg", b"2")
+    data = path.read_bytes()
+    with PhotoArchive(path) as disk, PhotoArchive(Path("p.zip"), data) as memory:
+        assert disk.names == memory.names == ["a/one.jpg", "two.jpg"]
+        assert [disk.read(n) for n in disk.names] == [memory.read(n) for n in memory.names]
+    for broken in (data[:-30], b"", b"PK\x03\x04", data[:40] + data[60:]):
+        with pytest.raises(ArchiveError, match=r"p\.zip"):
+            PhotoArchive(Path("p.zip"), broken)
