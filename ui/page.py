@@ -72,12 +72,20 @@ def _picker(
     wanted = st.session_state.pop(f"{key}{WANTED}", None)  # the browser only follows a choice made before the widget
     if wanted in names:
         st.session_state[key] = wanted
-    if st.session_state.get(key) not in names:
-        st.session_state[key] = default if default in names else names[0]
+    # The browser holds a choice by its label. Where labels changed, with another study or new codes, it is told anew.
+    labels = {name: str(shown(name)) for name in names}
+    before = st.session_state.get(f"{key}-labels", labels)
+    chosen = st.session_state.get(key)
+    chosen = next((name for name, told in before.items() if chosen in (told, plain(told))), chosen)
+    if chosen not in names:
+        chosen = default if default in names else names[0]
+    if labels != before or chosen != st.session_state.get(key):
+        st.session_state[key] = chosen
+    st.session_state[f"{key}-labels"] = labels
     st.selectbox(
         trusted(label),
         names,
-        format_func=labelled(shown),
+        format_func=labelled(lambda name: labels.get(name, name)),
         key=key,
         help=trusted(explanation),
         persist_state="session",

@@ -38,8 +38,8 @@ def choose_second(studies: Path) -> None:
 
 
 def titles(app: AppTest) -> list[str]:
-    """Titles of the warnings on a page."""
-    return [warning.proto.title for warning in app.warning]
+    """Titles of the warnings on a page, also of those that a button opens."""
+    return [*(warning.proto.title for warning in app.warning), *(box.proto.popover.label for box in app.get("popover"))]
 
 
 @pytest.fixture
