@@ -47,7 +47,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         type="primary",
         icon=":material/play_arrow:",
         on_click=results.start,
-        args=(portrait, cohort, checkpoint, PRESETS[preset], resources.generator_lock()),
+        args=(portrait, cohort, checkpoint, PRESETS[preset], resources.generator_turn()),
         disabled=not intake.confirmed(portrait) or (portrait.job is not None and portrait.job.snapshot().active),
     )
     st.button(
@@ -96,7 +96,7 @@ st.markdown("#### How well the code fits the photo")
 results.show_fit(score, original)
 st.space("small")
 st.markdown("#### A closer picture of this face")
-tuning.section(portrait, score, checkpoint, original, resources.generator_lock())
+tuning.section(portrait, score, checkpoint, original, resources.generator_turn())
 st.space("small")
 st.markdown("#### Take away")
 results.show_downloads(score, cohort, checkpoint, original)

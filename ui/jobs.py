@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import statistics
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -23,6 +25,8 @@ from numpy.typing import NDArray
 Result = TypeVar("Result")
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
 ABANDONED_AFTER = 120.0
+WAITING_SECONDS = 0.5  # between two looks of a waiting job at whether it was cancelled
+TURNS_REMEMBERED = 8  # that the estimate of the wait rests on
 INTERNAL = "The calculation stopped because of an internal error. Please try again; the server's log has the details."
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,8 @@ class Snapshot:
 
     fraction: 0-1; seconds_left: None while unknown; preview: uint8 (H, W, 3) or None; version: counts
     the previews, so that one is drawn once; losses: name -> values so far;
-    error: one sentence for the person at the screen, empty unless state is "failed".
+    error: one sentence for the person at the screen, empty unless state is "failed". seconds_to_wait: until it begins,
+    None while unknown and once it has begun.
     """
 
     state: State = "waiting"
@@ -48,6 +53,7 @@ class Snapshot:
     version: int = 0
     losses: dict[str, tuple[float, ...]] = field(default_factory=dict)
     error: str = ""
+    seconds_to_wait: float | None = None
 
     @property
     def active(self) -> bool:
@@ -85,10 +91,58 @@ class Reporter:
             raise JobCancelled
 
 
+class Turn:
+    """Something that one job at a time may use, in the order in which they came.
+
+    A job that waits can be cancelled, and is told how many are before it. begun: called in the thread of the job whose
+    turn it is.
+    """
+
+    def __init__(self, begun: Callable[[], None] = lambda: None) -> None:
+        self._begun = begun
+        self._changed = threading.Condition()
+        self._waiting: list[object] = []  # the first one has the turn
+        self._since = 0.0
+        self._took: deque[float] = deque(maxlen=TURNS_REMEMBERED)
+
+    @contextmanager
+    def taken(self, who: object, cancelled: Callable[[], bool]) -> Iterator[None]:
+        """The turn, once it has come. Raises JobCancelled where `cancelled` says so before."""
+        with self._changed:
+            self._waiting.append(who)
+            while self._waiting[0] is not who:
+                if cancelled():
+                    self._leave(who)
+                    raise JobCancelled
+                self._changed.wait(WAITING_SECONDS)
+            self._since = time.monotonic()
+        try:
+            self._begun()
+            yield
+            with self._changed:
+                self._took.append(time.monotonic() - self._since)
+        finally:
+            with self._changed:
+                self._leave(who)
+
+    def _leave(self, who: object) -> None:
+        self._waiting.remove(who)
+        self._changed.notify_all()
+
+    def before(self, who: object) -> tuple[int, float | None]:
+        """How many come before, the one at work included, and about how many seconds they take; None: not known."""
+        with self._changed:
+            place = self._waiting.index(who) if who in self._waiting else 0
+            if not place or not self._took:
+                return place, None
+            usual = statistics.median(self._took)
+            return place, max(usual - (time.monotonic() - self._since), 0.0) + (place - 1) * usual
+
+
 class Job(Generic[Result]):
     """One piece of background work.
 
-    work(report) runs in a thread of its own, inside `guard` (a lock where the work needs the generator for itself).
+    work(report) runs in a thread of its own, inside `guard` (a Turn where the work needs the generator for itself).
     readable: exceptions whose text is a sentence for people; any other is logged and shown as `INTERNAL`.
     stopped: exceptions by which the work says it was cancelled.
     """
@@ -97,7 +151,7 @@ class Job(Generic[Result]):
         self,
         name: str,
         work: Callable[[Reporter], Result],
-        guard: AbstractContextManager[object] | None = None,
+        guard: AbstractContextManager[object] | Turn | None = None,
         readable: tuple[type[Exception], ...] = (),
         stopped: tuple[type[Exception], ...] = (),
     ) -> None:
@@ -138,7 +192,12 @@ class Job(Generic[Result]):
         """The latest state; also marks the job as looked at."""
         self._polled = time.monotonic()
         with self._lock:
-            return self._snapshot
+            seen = self._snapshot
+        if seen.state == "waiting" and isinstance(self._guard, Turn):
+            place, seconds = self._guard.before(self)
+            if place:
+                return dataclasses.replace(seen, message=f"Waiting: {place} before you", seconds_to_wait=seconds)
+        return seen
 
     def wait(self, timeout: float | None = None) -> Snapshot:
         """Block until the work has ended (for tests and scripts, not for pages)."""
@@ -172,9 +231,12 @@ class Job(Generic[Result]):
         with self._lock:
             self._snapshot = dataclasses.replace(self._snapshot, seconds_left=None, **changes)  # type: ignore[arg-type]
 
+    def _entered(self) -> AbstractContextManager[object]:
+        return self._guard.taken(self, self.should_stop) if isinstance(self._guard, Turn) else self._guard
+
     def _run(self) -> None:
         try:
-            with self._guard:
+            with self._entered():
                 report = Reporter(self)
                 report.check()
                 report(0.0, "Starting")

@@ -51,7 +51,7 @@ def prepare(editing: Editing, wish: Wish, cohort: Cohort) -> None:
         elif editing.wanted is not None:
             editing.resume = None
         editing.wanted = wish
-        editing.job = Job("frames", _work(wish, cohort), resources.generator_lock(), state.SENTENCES).start()
+        editing.job = Job("frames", _work(wish, cohort), resources.generator_turn(), state.SENTENCES).start()
     elif editing.at is not None:
         # The page is run anew, perhaps after another page: the slider goes where it was left.
         _seek(editing, cohort, editing.at)

@@ -23,6 +23,7 @@ from common import threads
 from common.parsing import toml_table
 from study import places
 from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
+from ui.jobs import Turn
 from ui.processes import Queue
 from ui.stamps import stamp
 
@@ -122,25 +123,6 @@ def take_a_thread() -> threads.Share:
     return threads.hold("The app's page", 1)
 
 
-class GeneratorTurn:
-    """One inversion or one strip of frames at a time: two would only slow each other down. A context; whoever has the
-    turn computes with the cores that are left just then."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        try:
-            _compute_with_what_is_left()
-        except BaseException:  # nobody would release it
-            self._lock.release()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
 def _compute_with_what_is_left() -> None:
     import torch
 
@@ -151,9 +133,10 @@ def _compute_with_what_is_left() -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def generator_lock() -> GeneratorTurn:
-    """The turn at the generator, of all sessions."""
-    return GeneratorTurn()
+def generator_turn() -> Turn:
+    """The turn at the generator, of all sessions: one inversion or one strip of frames at a time, in order, because two
+    would only slow each other down. Whoever has it computes with the cores that are left just then."""
+    return Turn(_compute_with_what_is_left)
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)

@@ -48,6 +48,8 @@ def _encoded(job: Job[Any], seen: Snapshot) -> bytes:
 
 def _progress(job: Job[Any], seen: Snapshot, what: str) -> None:
     left = "" if seen.seconds_left is None else f" · about {duration(seen.seconds_left)} left"
+    if seen.seconds_to_wait is not None:
+        left = f" · about {duration(seen.seconds_to_wait)} to wait"
     st.markdown(f"**{plain(what)}**")
     st.progress(seen.fraction, text=f"{plain(seen.message)} · {elapsed(job.seconds())} so far{left}")
     for name, values in seen.losses.items():

@@ -123,3 +123,57 @@ def test_a_job_nobody_looks_at_stops_by_itself(monkeypatch: pytest.MonkeyPatch) 
 def test_the_thread_knows_nothing_of_streamlit() -> None:
     assert "streamlit" not in vars(jobs)
     assert not any("streamlit" in str(getattr(value, "__module__", "")) for value in vars(jobs).values())
+
+
+def test_jobs_take_turns_in_order_and_know_how_many_are_before() -> None:
+    turn, order, go_on = jobs.Turn(), list[int](), threading.Event()
+
+    def work(number: int) -> None:
+        go_on.wait(60)
+        order.append(number)
+
+    made: list[Job[None]] = []
+    for number in range(4):
+        made.append(Job(f"job {number}", lambda report, n=number: work(n), turn).start())
+        while made[-1] not in turn._waiting:
+            time.sleep(0.001)
+    assert [turn.before(job)[0] for job in made] == [0, 1, 2, 3]
+    assert [job.snapshot().message for job in made[1:]] == [f"Waiting: {n} before you" for n in (1, 2, 3)]
+    assert made[3].snapshot().seconds_to_wait is None, "nobody knows yet how long one takes"
+    made[2].cancel()
+    assert made[2].wait(10).state == "cancelled", "a job that waits can be cancelled"
+    assert made[3].snapshot().message == "Waiting: 2 before you"
+    go_on.set()
+    assert [job.wait(10).state for job in made] == ["done", "done", "cancelled", "done"]
+    assert order == [0, 1, 3]
+    assert turn.before(made[3]) == (0, None)
+
+
+def test_the_wait_is_estimated_by_what_turns_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: now[0])
+    turn = jobs.Turn()
+    for seconds in (10.0, 14.0, 60.0):
+        with turn.taken(object(), lambda: False):
+            now[0] += seconds
+    first, second, third = object(), object(), object()
+    with turn.taken(first, lambda: False):
+        turn._waiting += [second, third]
+        now[0] += 4.0
+        assert turn.before(first) == (0, None)
+        assert turn.before(second) == (1, 10.0)
+        assert turn.before(third) == (2, 24.0)
+        now[0] += 100.0
+        assert turn.before(second) == (1, 0.0), "it takes longer than usual: no negative wait"
+        turn._waiting.remove(second)
+        turn._waiting.remove(third)
+
+
+def test_a_turn_goes_on_after_work_that_failed() -> None:
+    turn = jobs.Turn()
+
+    def work(report: Reporter) -> None:
+        raise Readable("no")
+
+    assert Job("bad", work, turn, readable=(Readable,)).start().wait(10).state == "failed"
+    assert Job("good", lambda report: None, turn).start().wait(10).state == "done"
