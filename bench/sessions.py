@@ -1,9 +1,9 @@
 """Many people at once: N browser sessions (default 20) of one server, each with a face of its own, upload to risk.
 
-What is checked, and fails the run: the pictures of a session are of its own face and of nobody else's; its figures do not
-change while others work, and are those that the same photo gets alone; a photo that was removed, and one whose tab was
-closed, can no longer be fetched; who waits is told how many are before, and the number never grows. What is measured: memory a
-session and after all have left, and how far the promised wait was from the real one.
+What is checked, and fails the run: the pictures of a session are of its own face and of nobody else's; its figures do
+not change while others work, and are those that the same photo gets alone; a photo that was removed, and one whose tab
+was closed, can no longer be fetched; who waits is told how many are before, and the number never grows. What is
+measured: memory a session and after all have left, and how far the promised wait was from the real one.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def visit(browser: Browser, server: Server, name: str, photo: bytes) -> Session:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{server.address}/portrait")
+    page.goto(server.address)
+    page.locator("[data-testid=stSidebarNav]").get_by_role("link", name="Portrait").click()
     page.locator("input[type=file]").wait_for(state="attached")
     page.locator("input[type=file]").set_input_files({"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": photo})
     button(page).wait_for()
@@ -248,7 +249,7 @@ def run(words: Sequence[str] = ()) -> dict[str, Any]:
                 alone.page.context.close()
             wrong += [f"{name}: {one!r} beside others, {two!r} alone" for name, one, two in again if one != two]
             removed, closed = sessions[0], sessions[1:]
-            removed.page.get_by_test_id("stFileUploaderDeleteBtn").get_by_role("button").click()
+            removed.page.get_by_role("button", name="Remove photo and result").click()
             button(removed.page).wait_for(state="detached")
             removed.page.wait_for_timeout(2000)
             wrong += check_addresses(removed.addresses, f"{removed.name}, removed")

@@ -94,6 +94,16 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def usable_device(device: str | torch.device) -> torch.device:
+    """Raises CheckpointError for a device that torch does not know or that is not here."""
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise CheckpointError(f"There is no device {str(device)[:40]!r} here: leave it out, or say cpu.") from error
+    return found
+
+
 def load_checkpoint(
     path: Path, device: str | torch.device = "cpu", parts: tuple[str, ...] = ("generator", "encoder")
 ) -> Checkpoint:
@@ -105,6 +115,7 @@ def load_checkpoint(
     unknown = set(parts) - set(PARTS)
     if unknown:
         raise ValueError(f"unknown parts of a checkpoint: {sorted(unknown)}")
+    device = usable_device(device)
     config = read_config(path)
     where = f"Checkpoint {path.name}"
     loaded: dict[str, nn.Module | None] = dict.fromkeys(PARTS)

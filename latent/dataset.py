@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from common.command import file_argument, folder_argument, path_argument
+from common.disk import why_not_writable
 from common.threads import pool_size
 from faces.align import MAX_SIZE, MIN_SIZE
 from latent.dataset_align import align_photos
@@ -85,10 +86,15 @@ def build(
         raise LatentError(f"{out} exists already: choose another --out or delete it.")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise LatentError(f"--size must be {MIN_SIZE} to {MAX_SIZE} px, not {size}.")
+    choices.check()
     if choices.hold_out is not None and not (choices.patients or choices.patient_from):
         raise LatentError("--hold-out holds people out: say who is on which photo with --patients or --patient-from.")
     sources, others = list_photos(inputs, renderer)
     patients = photo_patients(sources, choices)
+    if choices.hold_out is not None and patients is not None:
+        hold_out([who for who in patients if who is not None], choices.hold_out, choices.seed)  # refused now, not later
+    if why := why_not_writable(out, 2 * len(sources) * size * size * 3):  # once as parts, once as the set
+        raise LatentError(f"{out} could not be written: {why}.")
     try:
         parts = Parts(out.with_name(out.name + ".parts"), size)
         digests = align_photos(sources, parts, size, workers)
@@ -265,6 +271,8 @@ def run(args: argparse.Namespace) -> int:
     bounds = {name: getattr(args, name) for name in BOUNDS if getattr(args, name) is not None}
     same = ("patients", "photo_column", "patient_column", "patient_from", "separator", "hold_out", "seed", "no_flags")
     choices = Choices(**{name: getattr(args, name) for name in same}, bounds=bounds)
+    if args.workers < 0:
+        raise LatentError("--workers must be 1 or more, or left out.")
     facts = build(args.inputs, args.out, args.size, pool_size(args.workers), args.renderer, choices)
     sys.stdout.write("".join(f"{line}\n" for line in _report(facts, args.out)))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -36,6 +37,16 @@ class Choices:
     seed: int = 0
     bounds: dict[str, float] = field(default_factory=dict)
     no_flags: bool = False
+
+    def check(self) -> None:
+        """Raises LatentError for settings that cannot be."""
+        if not self.separator and self.patient_from == "name":
+            raise LatentError("--separator must be at least one character.")
+        if self.hold_out is not None and not 0 < self.hold_out < 1:
+            raise LatentError(f"--hold-out must be a share between 0 and 1, not {self.hold_out}.")
+        for name, bound in self.bounds.items():
+            if not math.isfinite(bound):
+                raise LatentError(f"--{name.replace('_', '-')} must be a number, not {bound}.")
 
 
 EVERY_FACE = Choices()

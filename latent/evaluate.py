@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from common.command import file_argument, folder_argument
+from common.disk import why_not_writable
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.console import Progress
 from latent.dataset import read_images, read_table
@@ -33,6 +34,7 @@ from latent.sample_metrics import bootstrap_sd, frechet, kernel_distance, mean_p
 
 MIN_IMAGES = 8
 STOPPED = 130
+MAX_SAMPLES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,15 @@ def run(args: argparse.Namespace) -> int:
     psis = truncations(args.psi, args.sweep)
     if args.sheet is not None and args.sheet.suffix.lower() not in SHEET_SUFFIXES:
         raise LatentError(f"--sheet must end in {', '.join(SHEET_SUFFIXES)}.")
+    for path in (args.out, args.sheet):
+        if path is not None and (why := why_not_writable(path)):
+            raise LatentError(f"{path} could not be written: {why}.")
+    if not MIN_IMAGES <= args.samples <= MAX_SAMPLES:
+        raise LatentError(f"--samples must be {MIN_IMAGES} to {MAX_SAMPLES:,}, not {args.samples}.")
+    if not 0 <= args.seed < 2**31:
+        raise LatentError(f"--seed must be 0 to {2**31 - 1}, not {args.seed}.")
+    if args.data is not None:
+        _reference_table(args.data)
     checkpoint = load_checkpoint(args.checkpoint, args.device, parts=("generator",))
     file = args.inception or weights_file()
     inception = load_inception(file, checkpoint.device) if file and args.data else None

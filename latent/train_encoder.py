@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import math
 import time
 from pathlib import Path
 
@@ -19,10 +19,12 @@ import torch
 from torch import Tensor
 
 from common.command import folder_argument
+from common.disk import why_not_writable
 from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from latent.dataset import load
+from latent.dataset import TRAIN, load, read_table
 from latent.encoder import WPlusEncoder
 from latent.errors import LatentError
+from latent.finetune.files import write_whole
 from latent.warmstart.losses import centre_weight, regression_loss
 
 TICK_SECONDS = 60.0
@@ -105,17 +107,20 @@ class Trainer:
         return {name: value.detach() for name, value in losses.items()}
 
     def save(self, path: Path) -> None:
-        temporary = path.with_suffix(".tmp")
+        """Raises LatentError where the disk does not take it; the state before it stays."""
         state = {"encoder": self.encoder.state_dict(), "opt": self.opt.state_dict(), "seen": self.seen}
-        torch.save(state | {"rng": self.rng.get_state()}, temporary)
-        os.replace(temporary, path)
+        write_whole(path, lambda file: torch.save(state | {"rng": self.rng.get_state()}, file))
 
     def load(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.checkpoint.device, weights_only=True)
-        self.encoder.load_state_dict(state["encoder"])
-        self.opt.load_state_dict(state["opt"])
-        self.rng.set_state(state["rng"].cpu())
-        self.seen = state["seen"]
+        """Raises LatentError for a state that is damaged or of another encoder."""
+        try:
+            state = torch.load(path, map_location=self.checkpoint.device, weights_only=True)
+            self.encoder.load_state_dict(state["encoder"])
+            self.opt.load_state_dict(state["opt"])
+            self.rng.set_state(state["rng"].cpu())
+            self.seen = int(state["seen"])
+        except Exception as error:  # whatever a damaged file raises
+            raise LatentError(f"{path} is damaged or of another encoder: start in a new --run.") from error
 
 
 def train(trainer: Trainer, total: int, state: Path) -> None:
@@ -153,10 +158,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _check(args: argparse.Namespace) -> None:
+    """What can be refused before anything is read or made. Raises LatentError."""
+    if not (math.isfinite(args.kimg) and 0 < args.kimg <= 1e6):
+        raise LatentError(f"--kimg must be above 0 and at most a million, not {args.kimg}.")
+    if not 1 <= args.batch <= 4096:
+        raise LatentError(f"--batch must be 1 to 4096, not {args.batch}.")
+    if not 0 < args.learning_rate <= 1:
+        raise LatentError(f"--learning-rate must be above 0 and at most 1, not {args.learning_rate}.")
+    if not 0 <= args.seed < 2**31:
+        raise LatentError(f"--seed must be 0 to {2**31 - 1}, not {args.seed}.")
+    for path in (args.run / "encoder_state.pt", args.checkpoint):
+        if why := why_not_writable(path):
+            raise LatentError(f"{path} could not be written: {why}.")
+    if args.data is not None:
+        read_table(args.data, TRAIN)
+
+
 def run(args: argparse.Namespace) -> int:
+    _check(args)
     checkpoint = load_checkpoint(args.checkpoint, args.device, parts=("generator", "discriminator"))
     checkpoint.generator.requires_grad_(False)
-    args.run.mkdir(parents=True, exist_ok=True)
     state = args.run / "encoder_state.pt"
     start: WPlusEncoder | None = None
     if args.start is not None:
@@ -165,6 +187,7 @@ def run(args: argparse.Namespace) -> int:
             raise LatentError(f"{args.start} has no encoder of our kind to start from.")
         start = found
     trainer = Trainer(checkpoint, args.data, args.batch, args.learning_rate, args.seed, start)
+    args.run.mkdir(parents=True, exist_ok=True)
     if state.exists():
         trainer.load(state)
     train(trainer, int(args.kimg * 1000), state)

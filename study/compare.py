@@ -12,6 +12,7 @@ from study.comparison.features import unavailable_sets
 from study.comparison.plan import FEATURE_SETS, SITES, USUAL, USUAL_SETS, Plan
 from study.comparison.record import Comparison, comparison_folder, read_comparison
 from study.errors import StudyError
+from study.files import check_writable
 from study.store import Study
 from survival.calibration import COX_SLOPE, measure_name
 
@@ -98,7 +99,7 @@ def run(args: Any) -> int:
         print(comparison_text(read_comparison(study.path, args.name)))
         return 0
     plan = plan_of(args)
-    comparison_folder(study.path, args.name)
+    check_writable(comparison_folder(study.path, args.name) / "comparison.json")
     for name, why in unavailable_sets(study).items():
         if not plan.features and name in USUAL_SETS:
             print(f"Left out: {FEATURE_SETS[name].label}. {why}", flush=True)

@@ -25,10 +25,12 @@ from study.embedding.record import record_of, study_preset
 from study.embedding.worker import BlockWorker, worker_spec
 from study.errors import StudyError
 from study.face_choices import choose_nearest
-from study.latents import Embedding
+from study.files import check_writable
+from study.latents import LATENTS, Embedding
 from study.store import Study
 
 BATCH = 8
+CODE_BYTES = 2 * 18 * 512 * 4  # of a photo at most: its part, and its row in latents.npy
 ENGINES = ("local", "ray")
 
 
@@ -138,6 +140,7 @@ def run(args: Any) -> int:
     from study.prepare import study_checkpoint
 
     study = Study.open(args.study)
+    check_writable(study.path / LATENTS, len(study.included_files) * CODE_BYTES)
     make_engine = engine_for(args, len(study.included_files))
     checkpoint = study_checkpoint(study, args.checkpoint)
     show = progress_line("photos")

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.disk import why_not_writable
 from study.errors import StudyError
 
 
@@ -39,6 +40,13 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def check_writable(path: Path, needed: int = 0) -> None:
+    """StudyError where a file or folder could not be written at `path`: asked before the work whose result it is.
+    needed: bytes that it will take."""
+    if why := why_not_writable(path, needed):
+        raise StudyError(f"{path.name} could not be written: {why}.")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -21,7 +21,7 @@ from common.command import path_argument
 from study.clinical import entry_of, late_notes
 from study.error_survival import ErrorSurvival, error_and_survival, error_text
 from study.errors import StudyError
-from study.files import csv_text, replacing_folder, write_json, write_text
+from study.files import check_writable, csv_text, replacing_folder, write_json, write_text
 from study.models import OUT_OF_FOLD_FILE, REPORT_FILE
 from study.settings import SAFE_NAME
 from study.store import Study
@@ -159,6 +159,7 @@ def fit(
     quartile). Raises StudyError, or survival.FitCancelled when stopped; the earlier model then stays as it was.
     """
     folder = study.model_folder(name)
+    check_writable(folder)
     ws, table = study.analysed()
     model = CoxModel("ridge") if model is None else model
     time, event, ids = (table[key].to_numpy() for key in ("time", "event", "patient_id"))

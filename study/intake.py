@@ -29,7 +29,7 @@ from faces.photo import EXTENSIONS
 from latent.errors import LatentError
 from latent.photo_sources import Source, list_photos
 from study.errors import Findings, StudyError
-from study.files import read_limited, safe_cell, write_bytes, write_text
+from study.files import check_writable, read_limited, safe_cell, write_bytes, write_text
 from study.intake_match import Match, Matches, Near, match
 from study.intake_photos import keep_photos, report_matches, requests_of_column, requests_of_list
 from study.intake_questions import numeric_columns, refuse_unconfirmed
@@ -187,6 +187,7 @@ def make_study(
     cannot be made at all; nothing is left on disk then.
     """
     check_name(settings.name, root)
+    check_writable(root / settings.name, 2 * len(data))
     findings = Findings()
     table = check_table(data, settings, findings, photos is not None and photo_list is None)
     if findings.counts["error"]:

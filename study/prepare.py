@@ -114,7 +114,7 @@ def study_checkpoint(study: Study, name: str | None = None, device: str = "cpu")
     try:
         return load_checkpoint(CHECKPOINTS / name if not Path(name).is_dir() else Path(name), device=device)
     except LatentError as error:
-        raise StudyError(f"Checkpoint {name!r}: {error}") from error
+        raise StudyError(f"Checkpoint {str(name)!r}: {error}") from error
 
 
 def pixels_for(checkpoint: Checkpoint, face: AlignedFace) -> NDArray[np.uint8]:

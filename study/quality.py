@@ -28,7 +28,7 @@ from faces.photo import load_photo
 from faces.quality import Quality
 from study.errors import Findings, StudyError
 from study.face_choices import Choice, choose_nearest, read_choices
-from study.files import replacing, sha256_of
+from study.files import check_writable, replacing, sha256_of
 from study.missing_photos import flag_counts, missing_photos
 from study.near_copies import fingerprint, near_copies
 from study.places import QUALITY as FILE_NAME
@@ -278,6 +278,7 @@ def run(args: Any) -> int:
     from study.console import progress_line
 
     study = Study.open(args.study)
+    check_writable(study.path / FILE_NAME)
     report = measure_study(study, progress_line("photos"))
     print(f"{report.new} photos looked over, {report.kept} were known; {report.unusable} cannot be used.")
     table = read_quality(study)

@@ -23,7 +23,7 @@ from faces.align import resize
 from faces.errors import FaceError
 from faces.photo import load_photo
 from study.errors import StudyError
-from study.files import csv_text, read_limited, replacing_folder, sha256_of, write_bytes, write_text
+from study.files import check_writable, csv_text, read_limited, replacing_folder, sha256_of, write_bytes, write_text
 from study.photos import FOLDER, photo_name
 from study.places import studies_root
 from study.recipe import COMMENTS, simulate_tables, study_settings
@@ -101,6 +101,7 @@ def _write_photos(
 
 
 def _check_target(folder: Path, overwrite: bool) -> None:
+    check_writable(folder)
     if not SAFE_NAME.fullmatch(folder.name):
         raise StudyError(f"{folder.name!r} cannot be a study's name; use letters, digits, - and _.")
     if not folder.exists() or not any(folder.iterdir()):

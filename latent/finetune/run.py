@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from common.disk import why_not_writable
 from latent.checkpoints import Checkpoint, load_checkpoint, read_config
 from latent.dataset import load
 from latent.errors import FinetuneError
@@ -57,7 +58,11 @@ class Plan:
 
 
 def check_out(out: Path | None, folder: RunFolder) -> None:
-    """Raises FinetuneError where the checkpoint to write exists and is not this run's own from before."""
+    """Raises FinetuneError where the checkpoint to write exists and is not this run's own from before, or where run or
+    checkpoint could not be written."""
+    for path in (folder.path / SETTINGS, out):
+        if path is not None and (why := why_not_writable(path)):
+            raise FinetuneError(f"{path} could not be written: {why}.")
     if out is None or not out.exists():
         return
     own = str(folder.path.resolve())

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.command import file_argument, path_argument
 from study.errors import StudyError
-from study.files import write_bytes
+from study.files import check_writable, write_bytes
 from study.places import REPORT_PAGE
 from study.store import Study
 
@@ -31,6 +31,7 @@ def run(args: Any) -> int:
     out = args.out or study.path / REPORT_PAGE
     if out.suffix.lower() not in ENDINGS:
         raise StudyError(f"--out {out.name}: the report is an HTML file; give it a name that ends in .html.")
+    check_writable(out)
     data = report_html(
         study, args.model, args.comparison, on_progress=lambda what: print(f"{what} ...", file=sys.stderr, flush=True)
     )

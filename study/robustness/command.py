@@ -6,7 +6,8 @@ import signal
 from typing import Any
 
 from common.command import path_argument
-from study.robustness.record import Figure, Robustness, read_robustness, stale_reasons
+from study.files import check_writable
+from study.robustness.record import FILE_NAME, Figure, Robustness, read_robustness, stale_reasons
 from study.store import Study
 
 PATIENTS = 20
@@ -78,6 +79,7 @@ def run(args: Any) -> int:
     from study.prepare import study_checkpoint
     from study.robustness.measure import robustness
 
+    check_writable(study.path / FILE_NAME)
     names = tuple(dict.fromkeys(word.strip() for word in args.changes.split(",") if word.strip()))
     checkpoint = study_checkpoint(study, args.checkpoint, args.device)
     stopped: list[int] = []
