@@ -226,7 +226,7 @@ def run(args: argparse.Namespace) -> int:
         if path is not None and (why := why_not_writable(path)):
             raise LatentError(f"{path} could not be written: {why}.")
     if not MIN_IMAGES <= args.samples <= MAX_SAMPLES:
-        raise LatentError(f"--samples must be {MIN_IMAGES} to {MAX_SAMPLES:,}, not {args.samples}.")
+        raise LatentError(f"--samples must be at least {MIN_IMAGES} and at most {MAX_SAMPLES:,}, not {args.samples}.")
     if not 0 <= args.seed < 2**31:
         raise LatentError(f"--seed must be 0 to {2**31 - 1}, not {args.seed}.")
     if args.data is not None:
