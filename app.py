@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from ui import gate, page, resources, theme
+from ui import closed_sessions, gate, page, resources, theme
 
 st.set_page_config(page_title="Latent health", page_icon=str(theme.ICON), layout="wide")
 resources.take_a_thread()
 gate.require_access()
+closed_sessions.note_this_one()
 st.logo(str(theme.ICON), size="large")
 chosen = st.navigation(
     {

@@ -113,6 +113,7 @@ def visit(browser: Browser, server: Server, name: str, photo: bytes) -> Session:
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.goto(server.address)
+    page.get_by_text("Research use only").first.wait_for()  # before the entry has run, links lead back to it
     page.locator("[data-testid=stSidebarNav]").get_by_role("link", name="Portrait").click()
     page.locator("input[type=file]").wait_for(state="attached")
     page.locator("input[type=file]").set_input_files({"name": f"{name}.jpg", "mimeType": "image/jpeg", "buffer": photo})
@@ -215,9 +216,17 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 def run(words: Sequence[str] = ()) -> dict[str, Any]:
     """Drive the sessions; prints tables. Raises SystemExit where something of one session was seen in another."""
     options = parse(words)
-    from streamlit import config
+    from playwright.sync_api import Error
 
-    keeps = float(config.get_option("server.disconnectedSessionTTL"))
+    try:
+        return _run(options)
+    except Error as error:
+        raise SystemExit(f"The browser did not get through: {str(error).splitlines()[0]}") from error
+
+
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    from ui.closed_sessions import KEEP_SECONDS as keeps
+
     photos = faces(options.sessions + 1)
     references = aligned_faces([data for _, data in photos])
     wrong: list[str] = []
@@ -248,7 +257,7 @@ def run(words: Sequence[str] = ()) -> dict[str, Any]:
                 again.append((session.name, session.figures, alone.figures))
                 alone.page.context.close()
             wrong += [f"{name}: {one!r} beside others, {two!r} alone" for name, one, two in again if one != two]
-            removed, closed = sessions[0], sessions[1:]
+            removed, closed = sessions[-1], sessions[:-1]  # the first ones were scored again: pictures are shared
             removed.page.get_by_role("button", name="Remove photo and result").click()
             button(removed.page).wait_for(state="detached")
             removed.page.wait_for_timeout(2000)

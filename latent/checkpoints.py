@@ -191,8 +191,9 @@ def save_checkpoint(
         load_checkpoint(temporary, parts=PARTS)
         temporary.chmod(0o755)
         _put_in_place(temporary, path)
-    except (ValueError, TypeError, OSError) as error:
-        raise CheckpointError(f"Checkpoint {path.name} was not saved: {error}.") from error
+    except (ValueError, TypeError, OSError, SafetensorError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).rpartition("I/O error: ")[2]
+        raise CheckpointError(f"Checkpoint {path.name} was not saved: {reason.rstrip('.')}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
