@@ -24,7 +24,7 @@ $(VENV)/.dev: $(VENV)/.app requirements-dev.txt
 	touch $@
 
 app: $(VENV)/.app
-	$(FAST) $(BIN)/python -m streamlit run app.py --server.port $(PORT)
+	$(FAST) $(BIN)/python -m streamlit run serve.py --server.port $(PORT)
 
 test: $(VENV)/.dev
 	$(FAST) $(BIN)/python $(TESTS)

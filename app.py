@@ -1,4 +1,4 @@
-"""The entry: who may come in, which study and checkpoint, which page. `streamlit run app.py`."""
+"""The entry: who may come in, which study and checkpoint, which page. Started by serve.py."""
 
 import streamlit as st
 

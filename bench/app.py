@@ -64,7 +64,8 @@ def drive(root: Path) -> tuple[Tour, list[float], list[float]]:
     """One server of the copy in `root`, from its start to its end: what was measured, and the slider's times."""
     with headless_browser() as browser, tempfile.TemporaryDirectory() as runs:
         environment = {**shipped_environment(root), "LATENT_HEALTH_RUNS": runs}
-        with serving(root / "app.py", environment, root) as server:
+        script = root / "serve.py"
+        with serving(script if script.is_file() else root / "app.py", environment, root) as server:
             tour = Tour(server, browser)
             tour.run()
             here, there = scrub_latency(tour.page, browser) if "frames" not in tour.problems else ([], [])

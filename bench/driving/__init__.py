@@ -73,7 +73,7 @@ def shipped_environment(root: Path) -> dict[str, str]:
 
 @contextmanager
 def serving(
-    script: Path = ROOT / "app.py", environment: Mapping[str, str] | None = None, root: Path = ROOT
+    script: Path = ROOT / "serve.py", environment: Mapping[str, str] | None = None, root: Path = ROOT
 ) -> Iterator[Server]:
     """Serve a Streamlit script on a free port, with the settings and the code in `root`; ends it afterwards.
 
@@ -99,7 +99,7 @@ def serving(
 
 
 @contextmanager
-def running_app(script: Path = ROOT / "app.py", environment: Mapping[str, str] | None = None) -> Iterator[str]:
+def running_app(script: Path = ROOT / "serve.py", environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """As `serving`, of this copy; yields the address."""
     with serving(script, environment) as server:
         yield server.address

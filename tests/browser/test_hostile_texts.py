@@ -8,12 +8,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Error, Page, Request, expect
 
 from bench.driving import running_app
 from latent.checkpoints import load_checkpoint
@@ -169,6 +171,34 @@ def test_a_page_shows_texts_from_files_as_texts(page: Page, name: str) -> None:
         open_everything(page, f"{name}, {label}")
         shown += page.locator("body").inner_text()
     assert name not in SHOWING or "![x](http" in shown, f"{name} shows nothing of the texts"
+
+
+def test_the_browser_is_told_to_ask_nobody_else(page: Page) -> None:
+    """Were a text to slip through all the same, the policy of the page still keeps the request at home."""
+    answer = page.request.get(page.url)
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["x-frame-options"] == "DENY"
+    heard: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.path)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        picture = f"const i = new Image(); i.onload = y; i.onerror = n; i.src = '{place}/i'"
+        for way in (f"fetch('{place}/f')", f"new Promise((y, n) => {{ {picture} }})", f"import('{place}/m.js')"):
+            with pytest.raises(Error):
+                page.evaluate(f"() => {way}")
+        page.wait_for_timeout(500)
+        server.shutdown()
+    assert heard == []
+    page.asked.clear()  # type: ignore[attr-defined]  # the browser reports what it was asked for and did not send
 
 
 def test_a_hostile_table_is_offered_as_text(page: Page) -> None:

@@ -1,0 +1,8 @@
+"""The app with the headers that keep it to itself: `streamlit run serve.py`. What it shows is app.py."""
+
+from starlette.middleware import Middleware
+from streamlit.starlette import App
+
+from ui.headers import OwnOriginOnly
+
+app = App("app.py", middleware=[Middleware(OwnOriginOnly)])
