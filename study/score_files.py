@@ -18,7 +18,7 @@ from latent.inversion import Progress
 from study.console import Pace, progress_line
 from study.embed import BATCH
 from study.errors import StudyError
-from study.files import csv_text, safe_cell, write_text
+from study.files import check_writable, csv_text, safe_cell, write_text
 from study.prepare import prepare, target_size
 from study.score import Refused, Score, Scorer, Withheld
 from study.store import Study
@@ -144,8 +144,7 @@ def run(args: Any) -> int:
 
     study = Study.open(args.study)
     paths = photos_in(args.photos)
-    if args.out.is_dir():
-        raise StudyError(f"--out {args.out} is a folder; give the name of a CSV file.")
+    check_writable(args.out)
     scorer = Scorer.open(study, study_checkpoint(study, args.checkpoint, args.device), args.model)
     results = list(score_files(scorer, paths, on_progress=progress_line("photos"), confirmed=args.confirm))
     write_text(args.out, csv_text(score_table(study, results)))
