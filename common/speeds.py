@@ -13,6 +13,8 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
+from common.parsing import json_value
+
 FOLDER = "LATENT_HEALTH_CACHE"
 NAME = "speeds.json"
 KEPT = 5  # the newest ratios of a kind
@@ -58,7 +60,7 @@ def _read(path: Path) -> dict[str, list[float]]:
     try:
         if path.stat().st_size > MAX_BYTES:
             return {}
-        known = json.loads(path.read_text("utf-8"))
+        known = json_value(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(known, dict):

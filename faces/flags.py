@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from common.parsing import json_value
+
 BLURRED, DARK, OVEREXPOSED, FLAT, COLOURLESS = "blurred", "dark", "overexposed", "flat light", "no colour"
 TURNED, TILTED, LEANING, SMALL, CUT_OFF = "turned", "tilted", "leaning", "small", "cut off"
 UNMEASURED = "pose not measured"
@@ -72,7 +74,7 @@ def read_flags(text: str) -> tuple[Flag, ...]:
 
 def _read(line: str) -> Flag:
     try:
-        kind, value, sentence = json.loads(line)
+        kind, value, sentence = json_value(line)
         if isinstance(kind, str) and isinstance(sentence, str) and isinstance(value, int | float | None):
             return Flag(kind, math.nan if value is None else float(value), sentence)
     except ValueError:
