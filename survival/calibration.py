@@ -19,8 +19,9 @@ from survival.curves import kaplan_meier
 from survival.errors import SurvivalError
 from survival.metrics import Estimate, unknown
 from survival.probability import known_status, survival_at
-from survival.regression import Z95, cox_regression
+from survival.regression import cox_regression
 from survival.resample import Resampled, resampled, sample_weights
+from survival.tails import Z95
 
 COX_SLOPE = "Cox slope"  # measure of `calibration_slope` in tables
 SLOPE_NAME = "calibration slope (Cox, log hazard)"  # what people read; that of risks at a time is slope_at_name

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from survival.errors import SurvivalError
 from survival.late_entry import curve_start
 from survival.metrics import Estimate
 from survival.outcome import check_entry, check_outcome
+from survival.tails import Z95, chi_square_tail
 
-Z95 = float(stats.norm.ppf(0.975))
 QUARTILE_NAMES = ("Lowest risk", "Lower risk", "Higher risk", "Highest risk")
 TOLERANCE = 1.5e-8  # a survival this near to one half is one half
 
@@ -186,4 +185,4 @@ def logrank(time: Any, event: Any, group: Any, entry: Any = None) -> LogRank:
     except np.linalg.LinAlgError:
         raise SurvivalError("A group has nobody at risk when the first event happens: merge small groups.") from None
     df = len(labels) - 1
-    return LogRank(statistic, df, float(stats.chi2.sf(statistic, df)))
+    return LogRank(statistic, df, float(chi_square_tail(statistic, df)))

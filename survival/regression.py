@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from survival.errors import SurvivalError
 from survival.outcome import check_entry, check_outcome
 from survival.risk_sets import Stratum, event_weight, information_matrix, risk_sums, stratum_of
+from survival.tails import Z95, chi_square_tail, normal_tail
 
 TIES = ("efron", "breslow")
 MAX_STEPS = 40
@@ -25,7 +25,6 @@ HALVINGS = 30
 CONVERGED = 1e-11  # relative change of the log-likelihood
 LARGE_EFFECT = 20.0  # |b| sd(x) beyond this is a coefficient on its way to infinity
 RUNAWAY = 1e-3  # a step this long at a level likelihood
-Z95 = float(stats.norm.ppf(0.975))
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +77,7 @@ class CoxFit:
                 "high": np.exp(self.coef + Z95 * self.se),
                 "se": self.se,
                 "z": z,
-                "p": 2 * stats.norm.sf(np.abs(z)),
+                "p": 2 * normal_tail(np.abs(z)),
             }
         )
 
@@ -86,7 +85,7 @@ class CoxFit:
         """Global tests that all b are 0: likelihood-ratio, Wald, score; columns test, chisq, df, p."""
         wald = float(self.coef @ np.linalg.solve(self.covariance, self.coef))
         chisq = np.array([2 * (self.log_likelihood - self.null), wald, self.score])
-        p = stats.chi2.sf(chisq, len(self.coef))
+        p = chi_square_tail(chisq, len(self.coef))
         names = ["likelihood ratio", "Wald", "score"]
         return pd.DataFrame({"test": names, "chisq": chisq, "df": len(self.coef), "p": p})
 
@@ -292,4 +291,4 @@ def likelihood_ratio(small: CoxFit, large: CoxFit) -> ChiSquare:
         raise SurvivalError("The two models were fitted to other patients or strata: fit both to the same.")
     statistic = max(0.0, 2 * (large.log_likelihood - small.log_likelihood))
     df = len(large.names) - len(small.names)
-    return ChiSquare(statistic, df, float(stats.chi2.sf(statistic, df)))
+    return ChiSquare(statistic, df, float(chi_square_tail(statistic, df)))

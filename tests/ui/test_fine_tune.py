@@ -266,7 +266,7 @@ def test_from_faces_to_a_checkpoint_in_the_picker(shop: Shop) -> None:
     app.run()
     assert not app.exception
     assert any("portraits-noise" in success.value for success in app.success)
-    assert "portraits-noise" in app.selectbox(key="checkpoint").options
+    assert "portraits-noise (other codes)" in app.selectbox(key="checkpoint").options
     made = load_checkpoint(shop.checkpoints / "portraits-noise")
     assert made.resolution == 32
     assert made.sha256 != load_checkpoint(shop.checkpoints / "portraits").sha256
@@ -354,7 +354,7 @@ def test_reconstructions_from_faces_to_a_checkpoint_with_an_encoder(shop: Shop) 
     [said] = [success.value for success in app.success if "portraits-noise" in success.value]
     assert "It has an encoder of its own" in said
     assert "no encoder" not in said
-    assert "portraits-noise" in app.selectbox(key="checkpoint").options
+    assert "portraits-noise (other codes)" in app.selectbox(key="checkpoint").options
     assert load_checkpoint(shop.checkpoints / "portraits-noise").encoder is not None
     figures = {metric.label: metric.value for metric in app.metric}
     assert figures["Images seen"] == "1,120", "112 with reconstructions, 1,008 of the discriminator"
