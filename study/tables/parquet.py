@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.errors import StudyError
-from study.tables.parquet_pages import unpacked_bytes
+from study.tables.parquet_pages import DELTA_ENCODINGS, Chunk, column_chunks, unpacked_bytes
 from study.tables.raw import (
     FILE_NAME,
     MAX_BYTES,
@@ -35,9 +35,10 @@ def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
         schema = file.schema_arrow
         _check_schema(schema, name)
         check_size(file.metadata.num_rows, len(schema), name)
-        if unpacked_bytes(data, file.metadata, MAX_UNPACKED) > MAX_UNPACKED:
+        chunks = column_chunks(data)
+        if unpacked_bytes(data, chunks, MAX_UNPACKED) > MAX_UNPACKED:
             raise refusal(f"it unpacks to more than {MAX_UNPACKED >> 20} MB.", _REMEDY, None, name)
-        words = _as_codes(schema, file.metadata)
+        words = _as_codes(schema, chunks)
         table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=words, **THRIFT_LIMITS).read()
         if table.nbytes > MAX_UNPACKED or table.num_rows != file.metadata.num_rows:
             raise refusal(f"it unpacks to more than {MAX_UNPACKED >> 20} MB.", _REMEDY, None, name)
@@ -59,11 +60,9 @@ def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
     return RawTable([header[i] for i in kept], [rows[i] for i in full], [numbers[i] for i in full], False, said, typed)
 
 
-def _as_codes(schema: pa.Schema, metadata: pq.FileMetaData) -> list[str]:
+def _as_codes(schema: pa.Schema, chunks: list[Chunk]) -> list[str]:
     """Columns of texts to read as codes; Arrow cannot do that with delta encodings."""
-    groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
-    columns = [group.column(c) for group in groups for c in range(metadata.num_columns)]
-    delta = {column.path_in_schema for column in columns if any("DELTA" in name for name in column.encodings)}
+    delta = {chunk.column for chunk in chunks if chunk.encodings & DELTA_ENCODINGS}
     words = (f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type))
     return [name for name in words if name not in delta]
 

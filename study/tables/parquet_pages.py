@@ -1,21 +1,34 @@
-"""What the pages of a Parquet file unpack to, from their headers alone, before anything is unpacked.
+"""What the pages of a Parquet file unpack to, from footer and page headers alone, before anything is unpacked.
 
-Arrow allocates what a page's own header says, whatever the file's footer says, so the headers are what must be bounded
-(Apache Parquet format: PageHeader, in Thrift's compact protocol).
+Arrow allocates what a page's own header says, whatever the file's footer says, so the headers are what must be bounded.
+The footer is read here as well: where a column's own record in it is damaged, Arrow's accessor ends the whole process
+instead of raising (Apache Parquet format: FileMetaData and PageHeader, in Thrift's compact protocol).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import pyarrow.parquet as pq
+from typing import Any
 
 MAX_PAGES = 50_000
+DELTA_ENCODINGS = frozenset({5, 6, 7})
 DELTA_BYTE_ARRAY = 7  # a text may repeat the one before it: a page's bytes do not bound what it holds
-_MAX_DEPTH = 4
+_MAX_DEPTH = 10
 _STRUCT, _BOOLEANS, _BYTE, _DOUBLE, _BINARY, _LISTS = 12, (1, 2), 3, 7, 8, (9, 10)
 _DATA, _DATA_2 = 5, 8  # fields of PageHeader
 _ENCODING = {_DATA: 2, _DATA_2: 4}  # field of theirs
+_TAIL = 8  # the footer's length and the magic number, at the end of the file
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The pages of one column in one row group. start, size: bytes in the file; encodings: numbers of the format."""
+
+    column: str
+    values: int
+    start: int
+    size: int
+    encodings: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -27,31 +40,56 @@ class Page:
     end: int  # of its header
 
 
-def unpacked_bytes(data: bytes, metadata: pq.FileMetaData, most: int) -> int:
-    """How many bytes the file's pages unpack to, at most; stops counting beyond `most`.
+def column_chunks(data: bytes) -> list[Chunk]:
+    """All column chunks that the footer of a Parquet file names. Raises ValueError for a footer that cannot be."""
+    length = int.from_bytes(data[-_TAIL:-4], "little")
+    if length + _TAIL > len(data):
+        raise ValueError("a footer longer than the file")
+    footer = _Compact(data, len(data) - _TAIL - length).struct()
+    return [_chunk(column) for group in _structs(footer.get(4)) for column in _structs(group.get(1))]
+
+
+def _structs(value: Any) -> list[dict[int, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError("a footer without its lists")
+    return value
+
+
+def _chunk(column: dict[int, Any]) -> Chunk:
+    record = column.get(3)
+    if not isinstance(record, dict):
+        raise ValueError("a column without its record")
+    values, size, data_page = record.get(5), record.get(7), record.get(9)
+    if not (isinstance(values, int) and isinstance(size, int) and isinstance(data_page, int)):
+        raise ValueError("a column without its sizes")
+    dictionary = record.get(11)
+    start = min(data_page, dictionary) if isinstance(dictionary, int) and dictionary > 0 else data_page
+    path, encodings = record.get(3) or [], record.get(2) or []
+    if not isinstance(path, list) or not isinstance(encodings, list):
+        raise ValueError("a column without its name")
+    name = b".".join(part for part in path if isinstance(part, bytes)).decode("utf-8", "replace")
+    return Chunk(name, values, start, size, frozenset(e for e in encodings if isinstance(e, int)))
+
+
+def unpacked_bytes(data: bytes, chunks: list[Chunk], most: int) -> int:
+    """How many bytes the pages of these chunks unpack to, at most; stops counting beyond `most`.
 
     Raises ValueError for headers that cannot be, and for more pages than a table has.
     """
     total, pages = 0, 0
-    for g in range(metadata.num_row_groups):
-        group = metadata.row_group(g)
-        for c in range(group.num_columns):
-            column = group.column(c)
-            at, left = column.data_page_offset, column.num_values
-            if column.has_dictionary_page and column.dictionary_page_offset:
-                at = min(at, column.dictionary_page_offset)
-            end = at + column.total_compressed_size
-            while left > 0 and at < end:
-                page = _page(data, at)
-                pages += 1
-                if pages > MAX_PAGES:
-                    raise ValueError("too many pages")
-                delta = page.encoding == DELTA_BYTE_ARRAY
-                total += page.unpacked * (max(page.values, 1) if delta else 1)
-                if total > most:
-                    return total
-                at = page.end + page.packed
-                left -= page.values
+    for chunk in chunks:
+        at, left, end = chunk.start, chunk.values, chunk.start + chunk.size
+        while left > 0 and at < end:
+            page = _page(data, at)
+            pages += 1
+            if pages > MAX_PAGES:
+                raise ValueError("too many pages")
+            delta = page.encoding == DELTA_BYTE_ARRAY
+            total += page.unpacked * (max(page.values, 1) if delta else 1)
+            if total > most:
+                return total
+            at = page.end + page.packed
+            left -= page.values
     return total
 
 
@@ -70,7 +108,7 @@ def _page(data: bytes, at: int) -> Page:
 
 
 class _Compact:
-    """Reads one struct of Thrift's compact protocol; keeps whole numbers and structs, skips the rest."""
+    """Reads one struct of Thrift's compact protocol; floating-point numbers are skipped."""
 
     def __init__(self, data: bytes, at: int) -> None:
         self.data, self.at = data, at
@@ -94,10 +132,10 @@ class _Compact:
         raw = self.varint()
         return (raw >> 1) ^ -(raw & 1)
 
-    def struct(self, depth: int = 0) -> dict[int, object]:
+    def struct(self, depth: int = 0) -> dict[int, Any]:
         if depth > _MAX_DEPTH:
             raise ValueError("a header without end")
-        fields: dict[int, object] = {}
+        fields: dict[int, Any] = {}
         last = 0
         while (head := self.byte()) != 0:
             last = last + (head >> 4) if head >> 4 else self.whole()
@@ -106,7 +144,7 @@ class _Compact:
                 raise ValueError("a header without end")
         return fields
 
-    def value(self, kind: int, depth: int) -> object:
+    def value(self, kind: int, depth: int) -> Any:
         if kind in _BOOLEANS:
             return kind == 1
         if kind == _BYTE:
@@ -116,21 +154,24 @@ class _Compact:
         if kind == _STRUCT:
             return self.struct(depth + 1)
         if kind == _BINARY:
-            self.skip(self.varint())
-        elif kind == _DOUBLE:
-            self.skip(8)
-        elif kind in _LISTS:
-            head = self.byte()
-            size = head >> 4 if head >> 4 < 15 else self.varint()
-            if size > 1000:
-                raise ValueError("a list in a page's header")
-            for _ in range(size):
-                self.value(head & 15, depth + 1)
-        else:  # a map, which page headers do not hold
-            raise ValueError("a map in a page's header")
-        return None
+            return self.skip(self.varint())
+        if kind == _DOUBLE:
+            return self.skip(8)
+        if kind in _LISTS:
+            return self.items(depth)
+        raise ValueError("a map, which neither footer nor page header holds")
 
-    def skip(self, size: int) -> None:
-        self.at += size
+    def items(self, depth: int) -> list[Any]:
+        head = self.byte()
+        size = head >> 4 if head >> 4 < 15 else self.varint()
+        if size > len(self.data) or depth > _MAX_DEPTH:  # every item takes a byte at least
+            raise ValueError("a list longer than the file")
+        if head & 15 in _BOOLEANS:
+            return [self.byte() == 1 for _ in range(size)]
+        return [self.value(head & 15, depth + 1) for _ in range(size)]
+
+    def skip(self, size: int) -> bytes:
+        begin, self.at = self.at, self.at + size
         if self.at > len(self.data):
             raise ValueError("a header beyond the file")
+        return self.data[begin : self.at]

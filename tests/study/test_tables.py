@@ -362,6 +362,14 @@ def test_changed_bytes_of_a_parquet_file_give_a_table_or_a_sentence(changes: lis
     table_or_sentence(bytes(data))
 
 
+def test_a_damaged_column_record_of_a_parquet_file_does_not_end_the_process() -> None:
+    """Arrow's accessor of such a record calls std::terminate; the footer is read without it."""
+    data = bytearray(PARQUET)
+    for at, value in ((470, 89), (475, 21), (451, 202)):
+        data[at] = value
+    table_or_sentence(bytes(data))
+
+
 def test_errors_name_the_file_that_was_given(tmp_path: Path) -> None:
     table = patient_table(3).drop(columns="photo")
     table.loc[1, "time_months"] = -1
