@@ -9,8 +9,8 @@ PORT ?= 8501
 # OpenMP's threads sleep while they wait: spinning, two processes on two cores take turns at waiting for each other.
 FAST := OMP_WAIT_POLICY=PASSIVE MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
 
-# A test process a core, at most four: each takes about 1 GB. The tests of one file stay together and in order.
-TESTS := -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
+# A test process a core, at most four: each takes about 1 GB. The tests of one file stay together and in order. A process that dies ends the run.
+TESTS := -m pytest -n auto --maxprocesses 4 --max-worker-restart 0 --no-loadscope-reorder
 
 .PHONY: app test test-fast lint format bench clean
 
