@@ -35,7 +35,7 @@ test-fast: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy common faces latent survival study
+	$(BIN)/mypy common faces latent survival study jobs
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

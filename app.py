@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from ui import closed_sessions, gate, page, resources, theme
+from ui.elements import page
+from ui.shell import closed_sessions, gate, resources, theme
 
 st.set_page_config(page_title="Latent health", page_icon=str(theme.ICON), layout="wide")
 resources.take_a_thread()

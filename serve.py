@@ -3,6 +3,6 @@
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from ui.headers import OwnOriginOnly
+from ui.shell.headers import OwnOriginOnly
 
 app = App("app.py", middleware=[Middleware(OwnOriginOnly)])

@@ -5,7 +5,7 @@ import inspect
 import sys
 from pathlib import Path
 
-from bench.common import write_json
+from bench.parts.common import write_json
 from common import threads
 from common.command import Parser, guarded
 from faces.errors import FaceError
@@ -13,13 +13,13 @@ from latent.errors import LatentError
 from study.errors import StudyError
 from survival.errors import SurvivalError
 
-SHARED = {"__init__", "__main__", "common", "cox_nested", "results_file", "projector", "readers", "readout_data"}
+SHARED = {"__init__", "__main__"}
 OF_OTHER_PROCESSES = {"app", "embed"}  # they compute nothing themselves, and hold no cores
 REFUSALS = (StudyError, FaceError, LatentError, SurvivalError)
 
 
 def available() -> list[str]:
-    """Names of the benchmarks: every module here but this one and their parts."""
+    """Names of the benchmarks: every module here but this one."""
     here = Path(__file__).parent
     return sorted(file.stem for file in here.glob("*.py") if file.stem not in SHARED)
 

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.common import print_table
 from bench.driving import ROOT, headless_browser, running_app, serving, shipped_environment
 from bench.driving.clock import SCRUB, WATCH_PICTURE, open_page
 from bench.driving.other_work import busy
 from bench.driving.revision import checked_out, git, parent
 from bench.driving.tour import Tour
+from bench.parts.common import print_table
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.common import interleaved_medians, print_table
+from bench.parts.common import interleaved_medians, print_table
 from common.command import Parser
+from study.description.flow import flow
+from study.description.table_one import follow_up, table_one
+from study.disk.store import Study, inspect
 from study.files import csv_text, safe_cell, write_text
-from study.flow import flow
 from study.settings import Covariate, Settings, settings_text
-from study.store import Study, inspect
-from study.table import LONGEST
-from study.table_one import follow_up, table_one
 from study.tables.column import SAFE_ID
-from study.tables.raw import MISSING
+from study.tables.formats.raw import MISSING
+from study.tables.patients import LONGEST
 from survival.curves import kaplan_meier
 from survival.plots import kaplan_meier_figure
 
@@ -114,7 +114,7 @@ def row_by_row(folder: Path) -> tuple[list[float], list[bool], int]:
 
 def page_work(study: Study) -> dict[str, Callable[[], object]]:
     """What one visit of the Cohort page asks for, piece by piece."""
-    from ui.stamps import stamp
+    from ui.shell.stamps import stamp
 
     table = study.patients
     curve = kaplan_meier(table["time"], table["event"])

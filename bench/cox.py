@@ -28,13 +28,13 @@ from sklearn.preprocessing import StandardScaler
 from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.util import Surv
 
-from bench.common import interleaved_medians, print_table
+from bench.parts.common import interleaved_medians, print_table
 from common.command import Parser
-from survival.concordance import harrell_columns
-from survival.cox import CoxModel
-from survival.features import fit_reduction
+from survival.cox_regression.path import QUICK, fit_path, penalty_grid
+from survival.features.reduction import fit_reduction
+from survival.metrics.pairs import harrell_columns
+from survival.models.cox_model import CoxModel
 from survival.outcome import patient_folds
-from survival.path import QUICK, fit_path, penalty_grid
 from survival.simulate import simulate_cohort
 
 DEMO = Path(__file__).resolve().parents[1] / "studies" / "demo"
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     parser.add_argument("--large", action="store_true", help="5,000 patients x 9,216 numbers")
     options = parser.parse_args(list(arguments))
     if options.nested or options.large:
-        from bench.cox_nested import LARGE, run_long
+        from bench.parts.cox_nested import LARGE, run_long
 
         return run_long(options.penalties, options.nested, options.patients, options.large, LARGE)
     return run_once()

@@ -25,18 +25,18 @@ from typing import Any
 
 import numpy as np
 
-from bench.common import print_table
+from bench.parts.common import print_table
 from common.command import Parser
-from study.embed import embed_with
+from study.disk.latents import read_latents
+from study.disk.places import resolve
+from study.disk.store import Study
 from study.embedding.blocks import Engine, MakeWorker
+from study.embedding.command import embed_with
 from study.embedding.job import EmbedProgress
 from study.embedding.local import Processes
 from study.files import write_text
-from study.latents import read_latents
-from study.places import resolve
-from study.prepare import study_checkpoint
+from study.photos.prepare import study_checkpoint
 from study.settings import settings_text
-from study.store import Study
 
 AGREEMENT = 1e-5
 PORT = 6391

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from bench.common import print_table
+from bench.parts.common import print_table
 from common.command import Parser
-from latent.finetune.distributed import Group
-from latent.finetune.networks import build, layout
-from latent.finetune.settings import Settings, automatic
-from latent.finetune.trainer import Trainer
+from latent.training.adversarial.distributed import Group
+from latent.training.adversarial.networks import build, layout
+from latent.training.adversarial.settings import Settings, automatic
+from latent.training.adversarial.trainer import Trainer
 
 BASELINE_STEPS = 4
 AGREEMENT = 0.05  # relative, of the first step's losses: bf16 against float32

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.common import interleaved_medians, print_table
+from bench.parts.common import interleaved_medians, print_table
 from latent.stylegan2 import Generator
 
 RESOLUTIONS = (64, 128, 256, 512)

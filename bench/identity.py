@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import binomtest
 
-from bench.common import print_table
-from bench.results_file import Results
+from bench.parts.common import print_table
+from bench.parts.results_file import Results
 from common.command import Parser, file_argument, folder_argument
 from faces.align import resize
 from faces.encoder import CHIP, chip, descriptors
@@ -39,15 +39,15 @@ from faces.photo import Photo
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.console import Progress
 from latent.errors import LatentError
-from latent.inversion import PRESETS, Inversion, InversionSettings, invert, prepared
-from latent.perceptual import load_perceptual
-from latent.pivotal import PivotalSettings, close_enough, tune
-from latent.sample_features import face_descriptors
+from latent.evaluation.features import face_descriptors
+from latent.features.perceptual import load_perceptual
+from latent.inversion.invert import PRESETS, Inversion, InversionSettings, invert, prepared
+from latent.inversion.pivotal_tuning import PivotalSettings, close_enough, tune
+from study.disk.store import Study
 from study.embedding.record import fingerprint, record_of
 from study.errors import StudyError
 from study.files import sha256_of
-from study.prepare import ALIGNED_SIZE, prepare
-from study.store import Study
+from study.photos.prepare import ALIGNED_SIZE, prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINT = ROOT / "checkpoints" / "patients"

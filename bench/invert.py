@@ -23,18 +23,18 @@ from typing import Any
 
 import numpy as np
 
-from bench.common import print_table
-from bench.projector import project
-from bench.results_file import Results
+from bench.parts.common import print_table
+from bench.parts.projector import project
+from bench.parts.results_file import Results
 from common.command import Parser, file_argument, folder_argument
 from faces.align import align, resize
 from faces.errors import FaceError
 from faces.landmarks import detect_faces
 from faces.photo import load_photo
 from latent.checkpoints import Checkpoint, load_checkpoint
-from latent.inversion import PRESETS, Inversion, InversionSettings, invert, measure
-from latent.perceptual import load_perceptual
-from latent.pivotal import PivotalSettings, close_enough, tune
+from latent.features.perceptual import load_perceptual
+from latent.inversion.invert import PRESETS, Inversion, InversionSettings, invert, measure
+from latent.inversion.pivotal_tuning import PivotalSettings, close_enough, tune
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "bench" / "portraits"

@@ -5,10 +5,10 @@ for, and a ridge regression from the same pixels in their principal components, 
 same patients in the same K folds and predict the fold they have not seen; R^2 = 1 - sum (y - prediction)^2 /
 sum (y - mean of the training folds)^2 over all patients. The target: codes reach 0.9 of the network's R^2.
 
-Factors are the numeric ones of `latent.factors`; those that are names (hair, garment, scene, ...) are left out. A
-factor that the network does not read (R^2 under 0.05) has no ratio. Intervals of ratios: 1000 bootstraps of patients,
-the predictions kept. The network learns from these photos alone, while the generator saw many more: a ratio above 1
-tells of that too, so the better of the two readers of pixels is counted beside it.
+Factors are the numeric ones of `latent.datasets.factors`; those that are names (hair, garment, scene, ...) are left
+out. A factor that the network does not read (R^2 under 0.05) has no ratio. Intervals of ratios: 1000 bootstraps of
+patients, the predictions kept. The network learns from these photos alone, while the generator saw many more: a ratio
+above 1 tells of that too, so the better of the two readers of pixels is counted beside it.
 
 Options: `--study demo` or `--latents FILE.npy --photos FOLDER --factors FILE.csv [--aligned]`; `--size 64 --folds 5
 --members 3 --epochs 30 --width 32 --learning-rate 3e-3 --device cpu --out FILE`.
@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.common import print_table
-from bench.readers import NetworkSettings, Numbers, folds_by_group, network, ridge, standardised
-from bench.readout_data import Readable, from_files, from_study
+from bench.parts.common import print_table
+from bench.parts.readers import NetworkSettings, Numbers, folds_by_group, network, ridge, standardised
+from bench.parts.readout_data import Readable, from_files, from_study
 from common.command import Parser, file_argument, folder_argument
 from faces.errors import FaceError
 from latent.console import Progress

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.common import print_table
 from bench.driving import ROOT, Server, headless_browser, serving, shipped_environment
 from bench.driving.clock import PATIENCE
+from bench.parts.common import print_table
 from common.command import Parser
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def run(words: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
-    from ui.closed_sessions import KEEP_SECONDS as keeps
+    from ui.shell.closed_sessions import KEEP_SECONDS as keeps
 
     photos = faces(options.sessions + 1)
     references = aligned_faces([data for _, data in photos])

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from faces.containers import foreign_kind, trap
-from faces.decoding import SAVE_AS, decode
+from faces.decoding.containers import foreign_kind, trap
+from faces.decoding.decode import SAVE_AS, decode
 from faces.errors import PhotoError
 
 MAX_BYTES = 25 * 1024 * 1024

@@ -9,11 +9,17 @@ from latent.errors import LatentError
 
 VERBS = {
     "import": ("latent.importing.cli", "turn an NVIDIA .pkl or a rosinality, e4e or pSp .pt into a checkpoint"),
-    "dataset": ("latent.dataset", "align folders and zip files of photos into a training set"),
-    "warmstart": ("latent.warmstart.cli", "train or fine-tune a generator by reconstructions and a projected critic"),
-    "finetune": ("latent.finetune.cli", "train a generator against a discriminator, from a checkpoint or from scratch"),
-    "train-encoder": ("latent.train_encoder", "train the encoder of a checkpoint"),
-    "evaluate": ("latent.evaluate", "measure how close a checkpoint's samples are to portraits"),
+    "dataset": ("latent.datasets.build", "align folders and zip files of photos into a training set"),
+    "warmstart": (
+        "latent.training.reconstruction.cli",
+        "train or fine-tune a generator by reconstructions and a projected critic",
+    ),
+    "finetune": (
+        "latent.training.adversarial.cli",
+        "train a generator against a discriminator, from a checkpoint or from scratch",
+    ),
+    "train-encoder": ("latent.training.train_encoder", "train the encoder of a checkpoint"),
+    "evaluate": ("latent.evaluation.evaluate", "measure how close a checkpoint's samples are to portraits"),
 }
 
 

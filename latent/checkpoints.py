@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from common.parsing import json_value
-from latent.encoders import Encoder, encoder_layout, encoder_settings, fill_encoder
+from latent.encoders.registry import Encoder, encoder_layout, encoder_settings, fill_encoder
 from latent.errors import CheckpointError
 from latent.space import DEFAULT_SAMPLES, MAX_SAMPLES, WStatistics, check_statistics, w_statistics
 from latent.stylegan2 import Discriminator, Generator

@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from ui import cohort_codes, cohort_files, cohort_jobs, cohort_new, cohort_photos, cohort_study, page, state
-from ui.cohort_people import section as people
+from ui.cohort import checks, codes, jobs, new_study, photos
+from ui.cohort import opened as cohort_files
+from ui.cohort.patients import section as people
+from ui.elements import page
+from ui.shell import session
 
 VIEWS = ("Patients", "Table check", "Photos", "Codes", "Reconstructions", "New study")
 
@@ -16,7 +19,7 @@ page.masthead(
 view = st.segmented_control(
     "View",
     VIEWS,
-    default=VIEWS[0] if state.pick_study() else VIEWS[-1],
+    default=VIEWS[0] if session.pick_study() else VIEWS[-1],
     key="cohort-view",
     persist_state="session",
     required=True,
@@ -24,12 +27,12 @@ view = st.segmented_control(
 )
 cohort_files.problem()
 if view == "New study":
-    cohort_jobs.section("")
-    cohort_new.form()
+    jobs.section("")
+    new_study.form()
     st.stop()
 
 found = page.require(cohort_files.opened, "The study cannot be opened")
-cohort_jobs.section(found.words)
+jobs.section(found.words)
 if not found.usable and view not in ("Patients", "Table check"):
     page.unavailable("The study has errors", "Correct what the table check lists as errors first.")
     st.stop()
@@ -37,21 +40,21 @@ if not found.usable and view not in ("Patients", "Table check"):
 if view == "Patients":
     if not found.usable:
         page.unavailable("The study has errors", "It cannot be used before what the table check lists is corrected.")
-    cohort_study.facts(found)
+    checks.facts(found)
     if found.usable:
         people(found)
     page.research_notice(found.study)
 elif view == "Table check":
     page.section("What was found, row by row")
-    cohort_study.report(found)
+    checks.report(found)
 elif view == "Photos":
     page.section("Photos and their flags")
-    cohort_photos.section(found)
+    photos.section(found)
 elif view == "Codes":
     page.section("Codes and model")
-    cohort_jobs.standing(found)
+    jobs.standing(found)
     page.section("Does inversion error predict survival?")
-    cohort_codes.survival(found)
+    codes.survival(found)
 else:
     page.section("Photo against reconstruction")
-    cohort_codes.gallery(found)
+    codes.gallery(found)

@@ -1,6 +1,8 @@
 """Fine-tune: a generator goes on learning from photos of one's own, in a process that outlives the page."""
 
-from ui import finetune_plan, finetune_queue, finetune_sets, page
+from ui.elements import page
+from ui.finetune import plan as finetune_plan
+from ui.finetune import queue_view, training_sets
 
 page.masthead(
     "A generator for other faces",
@@ -14,14 +16,14 @@ page.notice(
     "only on photos that you may use for this, guard the result like the photos themselves, and do not pass it on "
     "without the consent of the people in them. For research only.",
 )
-finetune_queue.problem()
+queue_view.problem()
 
 page.section("1. Training set")
-chosen = finetune_sets.choose()
+chosen = training_sets.choose()
 
 page.section("2. Start and length")
 finetune_plan.plan(chosen)
 
 page.section("3. Queue")
 page.note("One job runs at a time, each in a process of its own. Closing the page or the app stops none of them.")
-finetune_queue.section()
+queue_view.section()

@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from ui import journey, page, state, watch
-from ui.wish import controls
+from ui.background import panel
+from ui.elements import page
+from ui.health_direction import view
+from ui.health_direction.controls import controls
+from ui.shell import session
 
 page.masthead(
     "From the risk back to the face",
@@ -11,27 +14,27 @@ page.masthead(
     "Move a face along the direction in which the modelled hazard changes: ×2 doubles it.",
     compact=True,
 )
-page.require(state.checkpoint, "The checkpoint cannot be used")
-cohort = page.require(state.cohort, "There is no model, so there is no health direction")
-editing = state.editing()
+page.require(session.checkpoint, "The checkpoint cannot be used")
+cohort = page.require(session.cohort, "There is no model, so there is no health direction")
+editing = session.editing()
 page.cautions(cohort, compact=True)
 
 with st.container(key="journey-controls"):
     wish = controls(cohort)
 if wish is None:
     st.stop()
-journey.prepare(editing, wish, cohort)
+view.prepare(editing, wish, cohort)
 
 if editing.job is not None:
     if editing.job.snapshot().active:
-        watch.watch(editing.job, "Drawing the frames ahead, so that the slider moves at once", "Newest frame")
+        panel.watch(editing.job, "Drawing the frames ahead, so that the slider moves at once", "Newest frame")
         st.stop()
-    watch.outcome(editing.job)
+    panel.outcome(editing.job)
 if editing.shown is None or editing.shown.wish != wish:
-    st.button("Draw the frames", key="draw", type="primary", on_click=journey.again, args=(editing,))
+    st.button("Draw the frames", key="draw", type="primary", on_click=view.again, args=(editing,))
     st.stop()
 
-journey.scrub(editing, cohort)
+view.scrub(editing, cohort)
 st.space("small")
-journey.reading(editing, cohort)
+view.reading(editing, cohort)
 page.research_notice(cohort.study)

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from ui import overview, page, state
+from ui.elements import page
+from ui.home import overview
+from ui.shell import session
 
 ONWARD = (
     (
@@ -56,7 +58,7 @@ with left:
     overview.study_facts(study)
 with right:
     st.subheader("The checkpoint", anchor=False)
-    checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
+    checkpoint = page.require(session.checkpoint, "The checkpoint cannot be used")
     overview.checkpoint_facts(checkpoint)
 faces = st.container()
 
@@ -64,9 +66,9 @@ st.space("small")
 page.section("How well the photo model does")
 cohort = None
 try:
-    cohort = state.cohort()
+    cohort = session.cohort()
     overview.performance(cohort)
-except state.SENTENCES as error:  # the way on is shown all the same
+except session.SENTENCES as error:  # the way on is shown all the same
     page.unavailable("There is no photo model to show", error)
 
 st.space("small")

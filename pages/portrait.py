@@ -2,20 +2,24 @@
 
 import streamlit as st
 
-from latent.inversion import PRESETS
-from ui import intake, page, resources, results, scroll, state, tuning, watch
-from ui.escaping import plain
-from ui.text import GLOSSARY
-from ui.wish import choose_my_photo
+from latent.inversion.invert import PRESETS
+from ui.background import panel
+from ui.elements import page, scroll
+from ui.elements.escaping import plain
+from ui.elements.text import GLOSSARY
+from ui.health_direction.controls import choose_my_photo
+from ui.portrait import photo as intake
+from ui.portrait import results, tuning
+from ui.shell import resources, session
 
 page.masthead(
     "From a photo to a risk",
     "Portrait",
     "Offer a photo, check the square that is cut from it, and see how the study's model places the face in the cohort.",
 )
-checkpoint = page.require(state.checkpoint, "The checkpoint cannot be used")
-cohort = page.require(state.cohort, "There is no model to score with")
-portrait = state.portrait()
+checkpoint = page.require(session.checkpoint, "The checkpoint cannot be used")
+cohort = page.require(session.cohort, "There is no model to score with")
+portrait = session.portrait()
 page.cautions(cohort)
 
 page.section("1. Photo")
@@ -63,9 +67,9 @@ scroll.follow()
 if portrait.job is not None:
     with st.container(key="progress"):
         if portrait.job.snapshot().active:
-            watch.watch(portrait.job, "Searching the code whose face comes closest to the photo", "Face drawn so far")
+            panel.watch(portrait.job, "Searching the code whose face comes closest to the photo", "Face drawn so far")
             st.stop()
-        watch.outcome(portrait.job)
+        panel.outcome(portrait.job)
 if (without := results.withheld(portrait)) is not None:
     with st.container(key="outcome"):
         st.warning(plain(without.reason), title="No score for this picture", icon=":material/frame_person_off:")

@@ -2,30 +2,24 @@
 
 import streamlit as st
 
-from ui import (
-    cohort_files,
-    page,
-    study_jobs,
-    survival_choice,
-    survival_inside,
-    survival_plan,
-    survival_results,
-    survival_robustness,
-    survival_subgroups,
-    survival_views,
-)
-from ui import survival_files as files
-from ui.escaping import plain
+from ui.background import study_jobs
+from ui.cohort import opened as cohort_files
+from ui.elements import page
+from ui.elements.escaping import plain
+from ui.survival import choice, inspect, plan, results, views
+from ui.survival import opened as files
+from ui.survival import robustness as survival_robustness
+from ui.survival import subgroups as survival_subgroups
 
 VIEWS = {
     "Models": None,
-    "Risk groups": survival_views.risk_groups,
-    "Hazard ratios": survival_inside.hazards,
-    "Calibration": survival_views.calibration,
-    "Over time": survival_views.over_time,
-    "Decision": survival_views.decision,
-    "Penalty": survival_inside.penalty,
-    "Proportional hazards": survival_inside.proportional,
+    "Risk groups": views.risk_groups,
+    "Hazard ratios": inspect.hazards,
+    "Calibration": views.calibration,
+    "Over time": views.over_time,
+    "Decision": views.decision,
+    "Penalty": inspect.penalty,
+    "Proportional hazards": inspect.proportional,
     "Subgroups": survival_subgroups.subgroups,
     "Robustness": None,
     "Details": survival_subgroups.details,
@@ -38,7 +32,7 @@ page.masthead(
     "and clinical data tell, and what one adds to the other.",
 )
 found = page.require(cohort_files.opened, "The study cannot be opened")
-study_jobs.section(found.words, (*survival_plan.VERBS, survival_choice.VERB, survival_robustness.VERB), "survival")
+study_jobs.section(found.words, (*plan.VERBS, choice.VERB, survival_robustness.VERB), "survival")
 names = files.names(found)
 cohort_files.problem()
 if not found.usable:
@@ -46,7 +40,7 @@ if not found.usable:
     st.stop()
 if not names:
     page.note("No models of this study have been compared yet.")
-    survival_plan.section(found, open_at_first=True)
+    plan.section(found, open_at_first=True)
     page.research_notice(found.study)
     st.stop()
 
@@ -60,7 +54,7 @@ reasons = files.stale(found, name)
 if reasons:
     st.warning(f"The study changed since: {plain(' '.join(reasons))} Compare again.", icon=":material/update:")
 
-survival_results.headline(result)
+results.headline(result)
 st.space("small")
 view = st.segmented_control(
     "View",
@@ -73,15 +67,15 @@ view = st.segmented_control(
 )
 page.section(view)
 if view == "Models":
-    base = survival_results.choose_base(result)
-    survival_results.models_view(result, base)
+    base = results.choose_base(result)
+    results.models_view(result, base)
     st.space("small")
-    survival_choice.section(found, result, bool(reasons))
+    choice.section(found, result, bool(reasons))
 elif view == "Robustness":
     survival_robustness.robustness(found, result)
 else:
     VIEWS[view](result)
 st.space("small")
 survival_subgroups.report(found, result)
-survival_plan.section(found, open_at_first=False)
+plan.section(found, open_at_first=False)
 page.research_notice(found.study)

@@ -28,7 +28,10 @@ VERBS = {
     "robustness": "how far scores move when only the photo changes: light, blur, crop and more (resumes after a stop)",
     "score": "score a photo, or a folder of photos, against a study",
 }
-MODULES = {"confirm": "study.face_choices", "score": "study.score_files"}  # of verbs that are not named after theirs
+MODULES = {
+    "confirm": "study.disk.face_choices",
+    "score": "study.scoring.files",
+}  # of verbs that are not named after theirs
 REFUSALS = (StudyError, FaceError, LatentError, SurvivalError)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from survival.errors import SurvivalError
 from survival.late_entry import curve_start
-from survival.metrics import Estimate
+from survival.metrics.concordance import Estimate
 from survival.outcome import check_entry, check_outcome
 from survival.tails import Z95, chi_square_tail
 

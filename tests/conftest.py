@@ -16,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from latent.checkpoints import save_checkpoint
-from latent.encoder import WPlusEncoder
+from latent.encoders.wplus import WPlusEncoder
 from latent.stylegan2 import Discriminator, Generator
 
 # No clocks: on a busy machine an example may take any time, and so may drawing it.

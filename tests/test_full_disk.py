@@ -20,10 +20,10 @@ from skimage.data import astronaut
 import latent.__main__ as latent
 import study.__main__ as study
 from latent.checkpoints import load_checkpoint
-from latent.dataset import load
+from latent.datasets.build import load
+from study.disk.store import Study
 from study.files import csv_text, write_text
 from study.settings import Settings, settings_text
-from study.store import Study
 from tests.latent.test_import import small_networks
 from tests.latent.weight_files import nvidia_bytes, nvidia_table
 from tests.study.conftest import patient_table

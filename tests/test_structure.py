@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("common", "faces", "latent", "survival", "study", "ui", "pages", "bench")
+ROOMS = ("common", "faces", "latent", "survival", "study", "jobs", "ui", "pages", "bench")
 SCREEN = ("ui", "pages")
 MODULE_LINES, FOLDER_MODULES = 350, 12
 STORAGE_NAMES = {
@@ -30,42 +30,36 @@ STORAGE_NAMES = {
 }
 
 CIRCLES = {
-    ("bench.cox", "bench.cox_nested"),
+    ("bench.cox", "bench.parts.cox_nested"),
     ("latent.checkpoints", "latent.space"),
-    ("latent.warmstart.adversary", "latent.warmstart.opponent", "latent.warmstart.trainer"),
-    ("survival.cox", "survival.cox_file"),
     (
-        "ui.checkpoint_choice",
-        "ui.cohort_files",
-        "ui.cohort_jobs",
-        "ui.finetune_evaluation",
-        "ui.finetune_queue",
-        "ui.finetune_watch",
-        "ui.page",
-        "ui.remedy",
-        "ui.results",
-        "ui.state",
-        "ui.strips",
-        "ui.study_jobs",
-        "ui.tuning",
-        "ui.watch",
-        "ui.wish",
+        "latent.training.reconstruction.adversary",
+        "latent.training.reconstruction.opponent",
+        "latent.training.reconstruction.trainer",
+    ),
+    ("survival.models.cox_file", "survival.models.cox_model"),
+    (
+        "ui.background.panel",
+        "ui.background.study_jobs",
+        "ui.cohort.jobs",
+        "ui.cohort.opened",
+        "ui.elements.page",
+        "ui.elements.remedy",
+        "ui.finetune.evaluation",
+        "ui.finetune.queue_view",
+        "ui.finetune.run_view",
+        "ui.health_direction.controls",
+        "ui.health_direction.frames",
+        "ui.portrait.results",
+        "ui.portrait.tuning",
+        "ui.shell.checkpoint_choice",
+        "ui.shell.session",
     ),
 }
-PRIVATE = {"survival.evaluate takes _uno_weights of survival.metrics"}
-STORAGE_ON_SCREEN = {"ui/checkpoint_choice.py", "ui/cohort_new.py", "ui/resources.py"}
-LONG_MODULES = {"latent/inversion.py", "study/settings.py"}
-FULL_FOLDERS = {
-    "faces",
-    "latent",
-    "latent/stylegan2",
-    "study",
-    "study/comparison",
-    "study/report",
-    "survival",
-    "ui",
-    "bench",
-}
+PRIVATE = {"survival.comparison.evaluate takes _uno_weights of survival.metrics.concordance"}
+STORAGE_ON_SCREEN = {"ui/shell/checkpoint_choice.py", "ui/cohort/new_study.py", "ui/shell/resources.py"}
+LONG_MODULES = {"latent/inversion/invert.py", "study/settings.py"}
+FULL_FOLDERS = set[str]()
 
 Graph = dict[str, set[str]]
 

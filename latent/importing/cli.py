@@ -7,9 +7,9 @@ import argparse
 from pathlib import Path
 
 from common.command import folder_argument, path_argument
+from latent.encoders.psp import KINDS
 from latent.importing.attach import attach_encoder
 from latent.importing.reader import import_file
-from latent.psp import KINDS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from latent.encoders import Encoder, encoder_layout, fill_encoder
+from latent.encoders.registry import Encoder, encoder_layout, fill_encoder
 from latent.errors import ImportRefused
 from latent.importing.pickle_reader import Record
 from latent.importing.tensors import LazyTensors, TensorRecord

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from latent.checkpoints import check_name, file_sha256, save_checkpoint
-from latent.encoders import Encoder
+from latent.encoders.registry import Encoder
 from latent.errors import CheckpointError, ImportRefused
 from latent.importing import nvidia, psp, rosinality
 from latent.importing.containers import check_file, read_container

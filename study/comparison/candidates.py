@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from study.comparison.features import AGE_SEX, CLINICAL, PHOTO, STRATA, Cohort, chosen_sets
+from study.comparison.measuring.shortcuts import SHORTCUT_SETS
 from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, PENALISED, USUAL, Plan
 from study.comparison.record import CONTROL, MODEL, Judged
-from study.comparison.shortcuts import SHORTCUT_SETS
+from study.disk.store import Study
 from study.errors import StudyError
-from study.store import Study
-from survival.blocks import Block, FeatureSet
+from survival.features.encoding import Block, FeatureSet
 from survival.models.registry import MODELS, model_entry
 
 PLAIN, RIDGE, LATE = "cox", "cox-ridge", "late-fusion"

@@ -11,23 +11,23 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.features import PHOTO, STRATA, gather
-from study.comparison.measure import SHARE, TRUTHS
+from study.comparison.fit import face_hazard, provenance, truth_record
+from study.comparison.measuring.measure import SHARE, TRUTHS
 from study.comparison.plan import IMAGE
 from study.comparison.record import MODEL, Comparison, Judged
 from study.comparison.standing import stale_reasons
+from study.disk.models import CHOSEN_FILE, MODELS, OUT_OF_FOLD_FILE, REPORT_FILE, USUAL_MODEL
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import csv_text, replacing_folder, write_json, write_text
-from study.fit import face_hazard, provenance, truth_record
-from study.models import CHOSEN_FILE, MODELS, OUT_OF_FOLD_FILE, REPORT_FILE, USUAL_MODEL
 from study.settings import SAFE_NAME
-from study.store import Study
-from survival.applied import AppliedModel, applicable, why_not_saved
-from survival.calibration import calibration_slope
-from survival.cox import mean_cosine
+from survival.comparison.evaluate import HARRELL, UNO
 from survival.errors import FitCancelled, SurvivalError
-from survival.evaluate import HARRELL, UNO
-from survival.metrics import Estimate, unknown
+from survival.metrics.calibration import calibration_slope
+from survival.metrics.concordance import Estimate, unknown
 from survival.models import make_model
+from survival.models.cox_model import mean_cosine
+from survival.models.fitted import AppliedModel, applicable, why_not_saved
 
 Told = Callable[[str], None]
 Cancelled = Callable[[], bool] | None

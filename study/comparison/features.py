@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.aligned import NO_FACE, AlignedPhotos, aligned_photos
-from study.clinical import late_notes
+from study.comparison.measuring.shortcuts import SHORTCUT_SETS, shortcut_blocks
 from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, USUAL_SETS, Plan
-from study.comparison.shortcuts import SHORTCUT_SETS, shortcut_blocks
-from study.covariates import clinical_table as covariates_table
-from study.covariates import covariates_of
-from study.descriptors import descriptors
+from study.description.clinical import late_notes
+from study.disk.store import Study
 from study.errors import StudyError
-from study.store import Study
-from survival.blocks import Block, Features
+from study.photos.aligned_store import NO_FACE, AlignedPhotos, aligned_photos
+from study.photos.descriptors import descriptors
+from study.tables.covariates import clinical_table as covariates_table
+from study.tables.covariates import covariates_of
+from survival.features.encoding import Block, Features
 
 PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from study.errors import StudyError
-from survival.blocks import STANDARD_SETS, FeatureSet
+from survival.features.encoding import STANDARD_SETS, FeatureSet
 
 IMAGE = "image"
 IMAGE_SET = FeatureSet(IMAGE, (IMAGE,), "Aligned photo")

@@ -16,13 +16,13 @@ import pandas as pd
 
 from study.comparison.plan import Plan
 from study.comparison.tables import TABLES, frame_of, packed, plain, unpacked
+from study.disk.places import COMPARISONS as FOLDER
 from study.errors import StudyError
-from study.places import COMPARISONS as FOLDER
 from study.settings import SAFE_NAME
-from survival import crossval
-from survival.crossval import Scores
+from survival.comparison import crossval
+from survival.comparison.crossval import Scores
 from survival.errors import SurvivalError
-from survival.metrics import Estimate
+from survival.metrics.concordance import Estimate
 from survival.storage import read_model, write_model
 
 STEM, KIND = "comparison", "comparison-1"

@@ -16,26 +16,26 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 
-from study.comparison import measure
 from study.comparison.candidates import SHUFFLED, candidates_of
-from study.comparison.estimate import measured_here
-from study.comparison.explain import explain
 from study.comparison.features import Cohort, chosen_sets, gather
+from study.comparison.measuring import measure
+from study.comparison.measuring.estimate import measured_here
+from study.comparison.measuring.explain import explain
+from study.comparison.measuring.shuffles import Shuffled, shuffled_control
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, Judged, comparison_folder
-from study.comparison.shuffles import Shuffled, shuffled_control
 from study.comparison.standing import provenance
 from study.comparison.tables import TABLES, empty, table_of
+from study.disk.places import COMPARISON_PARTS as PARTS
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import replacing_folder
-from study.places import COMPARISON_PARTS as PARTS
-from study.store import Study
-from survival.crossval import Candidate, cross_validate, deal_folds
-from survival.crossval import Comparison as Scored
+from survival.comparison.crossval import Candidate, cross_validate, deal_folds
+from survival.comparison.crossval import Comparison as Scored
+from survival.comparison.subgroups import subgroup_table
 from survival.errors import FitCancelled, SurvivalError
+from survival.metrics.probability import evaluation_times
 from survival.outcome import check_outcome
-from survival.probability import evaluation_times
-from survival.subgroups import subgroup_table
 
 TIMES = 20
 SUBGROUP_SAMPLES = 300

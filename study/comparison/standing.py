@@ -10,9 +10,9 @@ import pandas as pd
 
 from study.comparison.features import OF_PHOTOS, Cohort, clinical_table, covariate_names, outcome_columns, patients_of
 from study.comparison.record import Comparison
+from study.disk.latents import read_index
+from study.disk.store import Study
 from study.errors import StudyError
-from study.latents import read_index
-from study.store import Study
 
 
 def provenance(study: Study, plan: Any, cohort: Cohort) -> dict[str, Any]:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from latent.errors import Cancelled
 from study.console import Pace
+from study.disk.latents import Embedding, read_latents
+from study.disk.store import Study
 from study.embedding.blocks import Block, BlockResult, Engine, blocks_of
 from study.embedding.parts import PARTS, Shelf
 from study.errors import StudyError
 from study.files import write_json
-from study.latents import Embedding, read_latents
-from study.store import Study
 
 if TYPE_CHECKING:
-    from study.error_survival import ErrorSurvival
+    from study.description.inversion_error import ErrorSurvival
 
 REPORT = "embedding.json"
 BACK_OFF = 0.5  # seconds before the first repetition; doubled for each further one
@@ -162,7 +162,7 @@ class Job:
         record["excluded"] = sorted(self.study.excluded)
         index = read_latents(self.study.path)[0].index  # whether a photo changed since is not for now
         # Imported here: scipy takes half a second, and the pages import this module to know where codes stand.
-        from study.error_survival import error_and_survival
+        from study.description.inversion_error import error_and_survival
 
         self.report.survival = error_and_survival(self.study, index=index)
         write_json(self.study.path / REPORT, {**record, "inversion_and_survival": self.report.survival.as_dict()})

@@ -18,12 +18,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.parsing import json_value
+from study.disk.face_choices import chosen_face, read_choices
+from study.disk.latents import INDEX_COLUMNS, Embedding, Latents, has_latents, read_latents, stream_latents
+from study.disk.places import EMBEDDING_PARTS as PARTS
 from study.embedding.record import fingerprint
 from study.errors import StudyError
-from study.face_choices import chosen_face, read_choices
 from study.files import write_bytes
-from study.latents import INDEX_COLUMNS, Embedding, Latents, has_latents, read_latents, stream_latents
-from study.places import EMBEDDING_PARTS as PARTS
 
 CHUNK = 1024  # codes in memory at a time when the parts become one file
 Place = tuple[int, int]  # number of the file, row in it

@@ -10,11 +10,11 @@ from typing import Any
 
 from faces.flags import Flag, flags_text
 from latent.checkpoints import Checkpoint
-from latent.inversion import PRESETS, Inversion, InversionSettings
-from latent.perceptual import load_perceptual
-from study.latents import INDEX_COLUMNS, Embedding
-from study.prepare import ALIGNED_SIZE, target_size
-from study.store import Study
+from latent.features.perceptual import load_perceptual
+from latent.inversion.invert import PRESETS, Inversion, InversionSettings
+from study.disk.latents import INDEX_COLUMNS, Embedding
+from study.disk.store import Study
+from study.photos.prepare import ALIGNED_SIZE, target_size
 
 
 def study_preset(study: Study) -> InversionSettings:

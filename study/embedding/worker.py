@@ -18,16 +18,16 @@ from faces.align import AlignedFace
 from faces.errors import FaceError
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.errors import Cancelled, InversionError
-from latent.inversion import Progress
+from latent.inversion.invert import Progress
+from study.disk.face_choices import Choice, read_choices
+from study.disk.latents import Embedding
+from study.disk.store import Study
 from study.embedding.blocks import Block, BlockResult, Cancel, Outcome, digest_table, encode_part, is_in
 from study.embedding.parts import PARTS, Shelf
 from study.embedding.record import fingerprint, index_row, inversion_settings, record_of
 from study.errors import StudyError
-from study.face_choices import Choice, read_choices
 from study.files import replacing, sha256_of
-from study.latents import Embedding
-from study.prepare import invert_faces, needs_confirmation, prepare, target_size
-from study.store import Study
+from study.photos.prepare import invert_faces, needs_confirmation, prepare, target_size
 
 SHARED_DISK_SECONDS = 15.0  # a network disk shows a new file late
 OnStep = Callable[[int, Progress], None]

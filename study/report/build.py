@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from study.report import card, cohort, detail, methods, models, provenance, robustness, subgroups, summary, tripod
+from study.disk.store import Study
 from study.report.facts import Facts, Progress, gather
 from study.report.page import Html, join, page, paragraph, tag
-from study.store import Study
+from study.report.sections import (
+    card,
+    cohort,
+    detail,
+    methods,
+    models,
+    provenance,
+    robustness,
+    subgroups,
+    summary,
+    tripod,
+)
 
 PARTS = (
     ("summary", "Summary", summary.summary),

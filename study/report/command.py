@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 from common.command import file_argument, path_argument
+from study.disk.places import REPORT_PAGE
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import check_writable, write_bytes
-from study.places import REPORT_PAGE
-from study.store import Study
 
 ENDINGS = (".html", ".htm")
 

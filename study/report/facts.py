@@ -13,19 +13,19 @@ import pandas as pd
 
 from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
 from study.comparison.standing import stale_reasons
-from study.error_survival import ErrorSurvival, error_and_survival
-from study.exclusions import FILE_NAME as EXCLUSIONS
+from study.description.flow import Step, flow
+from study.description.inversion_error import ErrorSurvival, error_and_survival
+from study.description.table_one import FollowUp, analysed_rows, follow_up, table_one
+from study.disk.exclusions import FILE_NAME as EXCLUSIONS
+from study.disk.latents import INDEX, LATENTS
+from study.disk.missing_photos import Group, missing_photos
+from study.disk.models import MODELS, REPORT_FILE
+from study.disk.store import TRUTH_FILE, Study
 from study.files import sha256_of
-from study.flow import Step, flow
-from study.latents import INDEX, LATENTS
-from study.missing_photos import Group, missing_photos
-from study.models import MODELS, REPORT_FILE
-from study.quality import read_quality
+from study.photos.quality import read_quality
 from study.robustness.record import Robustness, has_robustness, read_robustness
+from study.scoring.status import model_standing
 from study.settings import FILE_NAME as SETTINGS
-from study.standing import model_standing
-from study.store import TRUTH_FILE, Study
-from study.table_one import FollowUp, analysed_rows, follow_up, table_one
 from survival.horizons import Horizons, carried_horizons
 
 PHOTO_LIST = "photos.csv"

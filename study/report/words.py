@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from survival.metrics import Estimate
+from survival.metrics.concordance import Estimate
 
 LIMITS = ("value", "low", "high")
 

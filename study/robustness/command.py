@@ -6,9 +6,9 @@ import signal
 from typing import Any
 
 from common.command import path_argument
+from study.disk.store import Study
 from study.files import check_writable
 from study.robustness.record import FILE_NAME, Figure, Robustness, read_robustness, stale_reasons
-from study.store import Study
 
 PATIENTS = 20
 
@@ -76,7 +76,7 @@ def run(args: Any) -> int:
     # Imported here: torch takes seconds, and --help needs none of it.
     from latent.errors import Cancelled
     from study.console import progress_line
-    from study.prepare import study_checkpoint
+    from study.photos.prepare import study_checkpoint
     from study.robustness.measure import robustness
 
     check_writable(study.path / FILE_NAME)

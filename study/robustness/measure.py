@@ -25,21 +25,21 @@ from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, InversionError
 from study.console import Pace
-from study.embed import BATCH
+from study.disk.face_choices import Choice, read_choices
+from study.disk.latents import Embedding
+from study.disk.places import ROBUSTNESS_PARTS as PARTS
+from study.disk.store import Study
+from study.embedding.command import BATCH
 from study.embedding.record import fingerprint, record_of, study_preset
 from study.errors import StudyError
-from study.face_choices import Choice, read_choices
 from study.files import read_limited, sha256_of, write_bytes
-from study.latents import Embedding
-from study.places import ROBUSTNESS_PARTS as PARTS
-from study.prepare import ALIGNED_SIZE, invert_faces, prepare, target_size
+from study.photos.prepare import ALIGNED_SIZE, invert_faces, prepare, target_size
 from study.robustness.perturb import PERTURBATIONS, UNCHANGED, VERSION, Perturbation
 from study.robustness.record import COLUMNS, Condition, Figure, Robustness, model_digest, write_robustness
-from study.score import Scorer
-from study.store import Study
-from survival.agreement import intraclass_ci
+from study.scoring.score import Scorer
 from survival.errors import SurvivalError
-from survival.metrics import bootstrap_ci
+from survival.metrics.agreement import intraclass_ci
+from survival.metrics.concordance import bootstrap_ci
 
 PATIENTS, SAMPLES = 20, 2000
 MAX_PART = 2**24

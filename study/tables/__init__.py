@@ -1,1 +1,1 @@
-"""Tables that people bring (CSV, Excel, Parquet) as header, cells and row numbers; what they mean is study/table.py."""
+"""Tables that people bring: header, cells and row numbers of CSV, Excel and Parquet files, and their meaning."""

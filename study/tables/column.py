@@ -16,8 +16,8 @@ from typing import Any
 
 from study.errors import Findings, Severity
 from study.files import safe_cell
+from study.tables.formats.raw import FILE_NAME, MAX_CELL, MISSING, RawTable
 from study.tables.numbers import Style, plain_number, style_of
-from study.tables.raw import FILE_NAME, MAX_CELL, MISSING, RawTable
 from study.tables.reading import Reading
 
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

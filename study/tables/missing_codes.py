@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from study.tables.formats.raw import MISSING
 from study.tables.numbers import plain_number
-from study.tables.raw import MISSING
 
 CODE_NUMBERS = frozenset({float(sign * int(d * n)) for sign in (1, -1) for d in "789" for n in (1, 2, 3, 4)})
 _WORDS = """unknown|unk|unkn|unkown|not known|u|missing|miss|not available|not applicable|not assessed|not done

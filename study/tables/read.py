@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from study.errors import Findings, StudyError
-from study.tables.excel import MAGIC, OLD, read_excel
-from study.tables.parquet import MAGIC as PARQUET
-from study.tables.parquet import read_parquet
-from study.tables.raw import FILE_NAME, MAX_BYTES, RawTable, refusal, tidied
-from study.tables.text import read_text
+from study.tables.formats.excel import MAGIC, OLD, read_excel
+from study.tables.formats.parquet import MAGIC as PARQUET
+from study.tables.formats.parquet import read_parquet
+from study.tables.formats.raw import FILE_NAME, MAX_BYTES, RawTable, refusal, tidied
+from study.tables.formats.text import read_text
 
 FILE_NAMES = (FILE_NAME, "patients.xlsx", "patients.parquet")
 EXTENSIONS = ("csv", "tsv", "txt", "xlsx", "parquet")

@@ -12,9 +12,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from survival.baseline import Baseline, fit_baseline
-from survival.blocks import Compression, Encoding, Features, as_features, fit_compression, fit_encoding, rows_of
+from survival.cox_regression.baseline import Baseline, fit_baseline
 from survival.errors import FitCancelled, SurvivalError
+from survival.features.encoding import (
+    Compression,
+    Encoding,
+    Features,
+    as_features,
+    fit_compression,
+    fit_encoding,
+    rows_of,
+)
 from survival.outcome import check_entry, check_outcome, patient_folds
 
 Cancelled = Callable[[], bool] | None

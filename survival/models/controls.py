@@ -6,11 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from survival.blocks import as_features, rows_of
+from survival.cox_regression.regression import cox_regression
 from survival.curves import kaplan_meier
 from survival.errors import SurvivalError
+from survival.features.encoding import as_features, rows_of
 from survival.models.base import Cancelled, CompressedModel, HazardModel, SurvivalModel, check_rows
-from survival.regression import cox_regression
 
 
 class KaplanMeierNull(SurvivalModel):

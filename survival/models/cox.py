@@ -8,17 +8,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from survival.baseline import Baseline, begun, fit_baseline
-from survival.blocks import Features, as_features
-from survival.cox import CoxModel
-from survival.effective import effective_parameters
+from survival.cox_regression.baseline import Baseline, begun, fit_baseline
+from survival.cox_regression.effective import effective_parameters
+from survival.cox_regression.path import QUICK, fit_path, is_flat
+from survival.cox_regression.regression import CoxFit, cox_regression
+from survival.cox_regression.risk_sets import AtRisk
 from survival.errors import SurvivalError
+from survival.features.encoding import Features, as_features
 from survival.late_entry import curve_start
 from survival.models.base import Cancelled, HazardModel, inner_folds
-from survival.path import QUICK, fit_path, is_flat
-from survival.regression import CoxFit, cox_regression
-from survival.risk_sets import AtRisk
-from survival.validate import PathSettings, Ticker, choose_penalty
+from survival.models.cox_model import CoxModel
+from survival.models.penalty import PathSettings, Ticker, choose_penalty
 
 
 class StratifiedCox(HazardModel):

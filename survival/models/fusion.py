@@ -7,11 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from survival.baseline import Baseline, fit_baseline
-from survival.blocks import Features, as_features, take_rows
+from survival.cox_regression.baseline import Baseline, fit_baseline
+from survival.cox_regression.regression import CoxFit, cox_regression
 from survival.errors import SurvivalError
+from survival.features.encoding import Features, as_features, take_rows
 from survival.models.base import Cancelled, SurvivalModel, check_rows, checked_entry, inner_folds, stop_if
-from survival.regression import CoxFit, cox_regression
 
 FLAT = 1e-9  # a score with a smaller spread tells nothing and is left out of the join
 

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from survival.baseline import Baseline
-from survival.blocks import Encoding, encoding_from
+from survival.cox_regression.baseline import Baseline
 from survival.errors import SurvivalError
+from survival.features.encoding import Encoding, encoding_from
 from survival.models.base import Cancelled, EncodedModel, HazardModel, SurvivalModel
 from survival.models.controls import RandomDirection
 from survival.models.cox import PenalisedCox, PlainCox, StratifiedCox

@@ -16,10 +16,10 @@ from sksurv.ensemble import GradientBoostingSurvivalAnalysis, RandomSurvivalFore
 from sksurv.svm import FastSurvivalSVM
 from sksurv.util import Surv
 
-from survival.calibration import calibration_slope
-from survival.concordance import harrell_columns
+from survival.cox_regression.likelihood import log_likelihood
 from survival.errors import SurvivalError
-from survival.likelihood import log_likelihood
+from survival.metrics.calibration import calibration_slope
+from survival.metrics.pairs import harrell_columns
 from survival.models.base import Cancelled, CompressedModel, HazardModel, inner_folds, stop_if
 
 

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from survival.curves import Curve, LogRank
-from survival.metrics import Estimate
+from survival.metrics.concordance import Estimate
 from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, cycle, finish, p_words, plain
 
 TABLE_LINES = (("at_risk", "At risk"), ("censored", "Censored"), ("events", "Events"))

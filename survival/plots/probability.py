@@ -11,10 +11,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from common.text import percent, sentence_case
-from survival.calibration import slope_at_name
-from survival.decision import TREAT_ALL, TREAT_NONE
-from survival.metrics import Estimate
-from survival.over_time import NULL
+from survival.comparison.over_time import NULL
+from survival.metrics.calibration import slope_at_name
+from survival.metrics.concordance import Estimate
+from survival.metrics.decision import TREAT_ALL, TREAT_NONE
 from survival.plots.style import (
     DASHES,
     GRID,

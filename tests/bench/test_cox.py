@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from bench import cox, cox_nested
-from survival.metrics import harrell_c
+from bench import cox
+from bench.parts import cox_nested
+from survival.cox_regression.path import penalty_grid
+from survival.metrics.concordance import harrell_c
 from survival.outcome import patient_folds
-from survival.path import penalty_grid
 from tests.survival.cohorts import made_up
 
 

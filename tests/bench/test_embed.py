@@ -7,7 +7,7 @@ import pytest
 
 from bench import embed as bench
 from bench.embed import AGREEMENT, part_of
-from study.store import Study
+from study.disk.store import Study
 from tests.study.conftest import patient_table, write_study
 from tests.ui.tiny import write_checkpoint
 

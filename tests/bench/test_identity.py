@@ -14,12 +14,12 @@ from scipy.stats import binomtest
 
 from bench import identity as bench
 from bench.identity import CODE, FIXED, OWN, PHOTO, REDUCED, TUNED, describe, found_chips, nearest_own, report, targets
-from bench.results_file import Results
+from bench.parts.results_file import Results
 from faces.encoder import chip, descriptors
 from faces.landmarks import detect_faces
 from faces.photo import Photo, load_photo
-from latent.inversion import PRESETS
-from latent.sample_features import face_descriptors
+from latent.evaluation.features import face_descriptors
+from latent.inversion.invert import PRESETS
 from study.errors import StudyError
 from tests.ui.tiny import write_checkpoint
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from bench import invert as bench_invert
-from bench.projector import learning_rate, noise_autocorrelation, noise_maps, project
-from latent.metrics import psnr
+from bench.parts.projector import learning_rate, noise_autocorrelation, noise_maps, project
+from latent.features.image_metrics import psnr
 from tests.latent.tiny import own_faces, tiny_checkpoint
 
 

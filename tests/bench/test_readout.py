@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from bench import readout as bench
-from bench import readout_data
-from bench.readers import PENALTIES, NetworkSettings, folds_by_group, network, ridge, standardised
+from bench.parts import readout_data
+from bench.parts.readers import PENALTIES, NetworkSettings, folds_by_group, network, ridge, standardised
+from bench.parts.readout_data import Readable, from_files, from_study
 from bench.readout import CODES, NETWORK, PIXELS, compare, patient_draws, r_squared
-from bench.readout_data import Readable, from_files, from_study
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import csv_text, write_text
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like, patient_table, write_codes, write_study
 
 SMALL = NetworkSettings(width=8, epochs=12, batch=16, dropout=0.0)

@@ -16,12 +16,12 @@ from PIL import Image, ImageFilter
 from playwright.sync_api import Browser, Page, expect
 
 from bench.driving import ROOT, running_app
-from study.exclusions import exclude
+from study.disk.exclusions import exclude
+from study.disk.latents import write_latents
+from study.disk.store import Study
 from study.files import csv_text, sha256_of, write_bytes, write_json, write_text
-from study.latents import write_latents
 from study.settings import settings_text
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.simulation.simulate import encode_jpeg
 from tests.browser.test_main_job import PATIENCE, go, shoot
 
 pytestmark = pytest.mark.browser

@@ -19,15 +19,15 @@ from playwright.sync_api import Browser, Error, Page, Request, expect
 
 from bench.driving import running_app
 from latent.checkpoints import load_checkpoint
+from study.comparison.fit import fit
 from study.comparison.plan import Plan
 from study.comparison.run import compare
-from study.exclusions import exclude
+from study.disk.exclusions import exclude
+from study.disk.store import Study
 from study.files import csv_text, write_json, write_text
-from study.fit import fit
 from study.report.build import report_html
 from study.settings import Covariate, settings_text
-from study.store import Study
-from survival.cox import CoxModel
+from survival.models.cox_model import CoxModel
 from tests.browser.test_main_job import PATIENCE, go
 from tests.ui import tiny
 

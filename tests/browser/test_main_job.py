@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from skimage.data import astronaut
 
-from ui import theme
+from ui.shell import theme
 
 pytestmark = pytest.mark.browser
 PATIENCE = 120_000  # ms, for anything but the search for the code

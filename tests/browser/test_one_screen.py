@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from bench.driving import running_app
-from study.store import Study
+from study.disk.store import Study
 from tests.browser.conftest import embedded
 from tests.browser.test_main_job import PATIENCE, go, photo
 from tests.browser.test_main_job import SEARCH as WORK

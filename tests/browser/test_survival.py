@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from bench.driving import running_app
-from study.store import Study
+from study.disk.store import Study
 from tests.browser.test_main_job import LOOKS, PATIENCE, go, shoot
 from tests.ui import tiny
 

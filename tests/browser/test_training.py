@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench.driving import ROOT
+from jobs.queue import Queue
 from tests.browser.test_main_job import PATIENCE, go, shoot
-from ui.processes import Queue
 
 pytestmark = pytest.mark.browser
 WORK = 900_000  # ms; a minute or two on a free machine

@@ -41,17 +41,17 @@ def test_a_place_that_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Alignment, search and training end the test: what is to be refused is refused before them."""
-    import latent.dataset
-    import latent.inversion
-    import latent.train_encoder
-    import study.score
+    import latent.datasets.build
+    import latent.inversion.invert
+    import latent.training.train_encoder
+    import study.scoring.score
 
     def work(*_: Any, **__: Any) -> None:
         raise AssertionError("work was begun")
 
     monkeypatch.setattr(latent.dataset, "align_photos", work)
     monkeypatch.setattr(latent.train_encoder, "Trainer", work)
-    monkeypatch.setattr(study.score.Scorer, "open", work)
+    monkeypatch.setattr(study.scoring.score.Scorer, "open", work)
 
 
 @pytest.fixture

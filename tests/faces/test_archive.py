@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from faces import archive
-from faces.archive import PhotoArchive
+from faces.decoding import archive
+from faces.decoding.archive import PhotoArchive
 from faces.errors import ArchiveError
 
 

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from faces import containers, decoding, heic, photo
-from faces.decoding import MAX_PIXELS
+from faces import photo
+from faces.decoding import containers, decode, heic
+from faces.decoding.decode import MAX_PIXELS
 from faces.errors import PhotoError
 from faces.photo import MAX_BYTES, load_photo
 from tests.work import calls, peak_bytes
@@ -136,7 +137,7 @@ def test_a_camera_raw_file_is_not_taken_for_its_thumbnail() -> None:
 def test_size_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     refused(encode(noise(31), "PNG"), "31 x 31")
     assert load_photo(encode(noise(32), "PNG")).pixels.shape == (32, 32, 3)
-    refused(encode(Image.new("L", (decoding.MAX_SIDE + 1, 40)), "PNG"), "million pixels")
+    refused(encode(Image.new("L", (decode.MAX_SIDE + 1, 40)), "PNG"), "million pixels")
     refused(bytes(MAX_BYTES + 1), "25 MB")
     monkeypatch.setattr(photo, "MAX_BYTES", 1000)
     path = tmp_path / "big.png"
@@ -247,7 +248,7 @@ def test_the_largest_photos_take_less_than_400_mb(kind: str, tmp_path: Path) -> 
     peak, height, width, _ = (int(value) for value in run.stdout.split())
     print(f"{kind}: {peak / 1000:.0f} MB")
     assert peak < 400_000  # kB, the interpreter and its libraries included
-    assert height * width <= decoding.MAX_KEPT
+    assert height * width <= decode.MAX_KEPT
 
 
 def test_a_jpeg_of_endless_passes_is_refused() -> None:

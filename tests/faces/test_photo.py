@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from faces import colour, decoding
+from faces.decoding import colour
+from faces.decoding import decode as decoding
 from faces.errors import PhotoError
 from faces.photo import Photo, load_photo
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from latent.encoders import encoder_layout
+from latent.encoders.registry import encoder_layout
 from latent.importing.tensors import Storage, TensorRecord
 from tests.latent.weight_files import GOLDENS, pt_bytes, small_rosinality_state
 

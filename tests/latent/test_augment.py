@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latent.errors import LatentError
-from latent.stylegan2 import augment_geometry as geometry
-from latent.stylegan2.adaptive_strength import AdaptiveStrength
-from latent.stylegan2.augment import AugmentPipe, apply_gains, draw_gains
-from latent.stylegan2.augment_colour import draw_colour
-from latent.stylegan2.augment_draws import Draws
-from latent.stylegan2.augment_settings import PRESETS, Transforms, preset
+from latent.stylegan2.augment import geometry
+from latent.stylegan2.augment.adaptive_strength import AdaptiveStrength
+from latent.stylegan2.augment.colour import draw_colour
+from latent.stylegan2.augment.draws import Draws
+from latent.stylegan2.augment.pipeline import AugmentPipe, apply_gains, draw_gains
+from latent.stylegan2.augment.settings import PRESETS, Transforms, preset
+from latent.stylegan2.augment.wavelets import SYM2, SYM6, filter_bank
 from latent.stylegan2.banded import BandedMatrix, multiply
-from latent.stylegan2.wavelets import SYM2, SYM6, filter_bank
 from tests.latent.weight_files import GOLDENS
 
 TOLERANCE = 1e-4  # of the reference's range

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from latent.curvature import Curvature
+from latent.inversion.lbfgs import Curvature
 
 P = 12
 

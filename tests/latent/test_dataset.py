@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from faces.align import align
 from faces.landmarks import detect_faces
 from faces.photo import Photo, load_photo
-from latent import dataset, dataset_align
 from latent.__main__ import main
-from latent.dataset_choice import Choices
-from latent.dataset_parts import AlignedPhoto, Parts
+from latent.datasets import align as dataset_align
+from latent.datasets import build as dataset
+from latent.datasets.factors import factor_columns
+from latent.datasets.parts import AlignedPhoto, Parts
+from latent.datasets.patients import HELD_OUT, TRAIN, hold_out, patients_from, patients_from_table
+from latent.datasets.select import Choices
+from latent.datasets.sources import Source, list_photos
 from latent.errors import LatentError
-from latent.factors import factor_columns
-from latent.people import HELD_OUT, TRAIN, hold_out, patients_from, patients_from_table
-from latent.photo_sources import Source, list_photos
 
 PORTRAITS = sorted((Path(__file__).parents[1] / "data" / "portraits").glob("*.jpg"))
 SIZE = 32

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latent.directions import (
+from latent.editing.directions import (
     Direction,
     control_direction,
     cosine,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from latent.checkpoints import Checkpoint
-from latent.directions import Direction, direction_from_gradient
-from latent.edit import EditState, FrameCache, luminance_difference, mean_code, render, render_strip
+from latent.editing.directions import Direction, direction_from_gradient
+from latent.editing.render import EditState, FrameCache, luminance_difference, mean_code, render, render_strip
 from latent.errors import LatentError
 from tests.latent.tiny import own_codes, tiny_checkpoint
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from latent.encoder import WPlusEncoder
+from latent.encoders.wplus import WPlusEncoder
 
 
 def random_encoder(resolution: int = 16, num_ws: int = 6, w_dim: int = 32) -> WPlusEncoder:

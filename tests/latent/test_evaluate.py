@@ -14,17 +14,19 @@ from safetensors.torch import save_file
 
 from faces.encoder import chips_from_aligned, load_face_encoder
 from faces.photo import load_photo
-from latent import evaluate, inception, sample_features
 from latent.__main__ import main
 from latent.checkpoints import load_checkpoint
+from latent.datasets.patients import HELD_OUT, TRAIN
 from latent.errors import LatentError
-from latent.evaluate import halves, truncations, unit_scale
-from latent.evaluation_report import _cell, write_sheet
+from latent.evaluation import evaluate
+from latent.evaluation import features as sample_features
+from latent.evaluation.evaluate import halves, truncations, unit_scale
+from latent.evaluation.features import face_descriptors, has_face, look_at, sample_images
+from latent.evaluation.metrics import frechet, mean_pairwise_distance, precision_recall
+from latent.evaluation.report import _cell, write_sheet
+from latent.features import inception
+from latent.features.inception import FEATURES, TENSORFLOW, InceptionFeatures
 from latent.images import to_tensor
-from latent.inception import FEATURES, TENSORFLOW, InceptionFeatures
-from latent.people import HELD_OUT, TRAIN
-from latent.sample_features import face_descriptors, has_face, look_at, sample_images
-from latent.sample_metrics import frechet, mean_pairwise_distance, precision_recall
 
 PORTRAITS = sorted((Path(__file__).parents[1] / "data" / "portraits").glob("*.jpg"))
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from latent.finetune.distributed import Group
-from latent.graphs import WARM_UP, Graphed, adam, load_optimiser, set_rates
+from latent.training.adversarial.distributed import Group
+from latent.training.cuda_graphs import WARM_UP, Graphed, adam, load_optimiser, set_rates
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

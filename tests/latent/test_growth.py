@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from latent.checkpoints import load_checkpoint
-from latent.encoder import WPlusEncoder
-from latent.growth import grow_encoder, grow_generator
+from latent.encoders.wplus import WPlusEncoder
 from latent.stylegan2 import Generator, ops
+from latent.training.growth import grow_encoder, grow_generator
 
 
 def test_a_grown_generator_draws_the_old_picture_doubled(tiny_checkpoint: Path) -> None:

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from latent import inception
 from latent.errors import LatentError
-from latent.inception import TENSORFLOW, TORCHVISION, InceptionFeatures, Mixed, inception_from, load_inception
+from latent.features import inception
+from latent.features.inception import TENSORFLOW, TORCHVISION, InceptionFeatures, Mixed, inception_from, load_inception
 
 
 @pytest.fixture(scope="module")

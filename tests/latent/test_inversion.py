@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from latent import inversion
 from latent.checkpoints import Checkpoint
-from latent.encoder import WPlusEncoder
+from latent.encoders.wplus import WPlusEncoder
 from latent.errors import Cancelled, InversionError
-from latent.inversion import PRESETS, InversionSettings, Progress, invert, step_length
-from latent.metrics import psnr
-from latent.perceptual import load_perceptual
-from latent.whitening import Whitening
+from latent.features.image_metrics import psnr
+from latent.features.perceptual import load_perceptual
+from latent.inversion import invert as inversion
+from latent.inversion.invert import PRESETS, InversionSettings, Progress, invert, step_length
+from latent.inversion.whitening import Whitening
 from tests.latent.tiny import own_faces, tiny_checkpoint
 
 PIXELS = InversionSettings(

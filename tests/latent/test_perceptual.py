@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from latent import perceptual
 from latent.errors import LatentError
-from latent.images import to_tensor, to_uint8
-from latent.metrics import identity_distances, psnr, ssim
-from latent.perceptual import (
+from latent.features import perceptual
+from latent.features.image_metrics import identity_distances, psnr, ssim
+from latent.features.perceptual import (
     ALEXNET,
     FACE_NAME,
     LPIPS_NAME,
@@ -28,6 +27,7 @@ from latent.perceptual import (
     load_perceptual,
     lpips_heads_file,
 )
+from latent.images import to_tensor, to_uint8
 
 
 def random_backbone(seed: int = 0) -> dict[str, torch.Tensor]:

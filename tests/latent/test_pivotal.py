@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from latent import pivotal
 from latent.checkpoints import Checkpoint
-from latent.edit import synthesize
+from latent.editing.render import synthesize
 from latent.errors import Cancelled, LatentError, PivotalError
-from latent.inversion import PRESETS, Inversion, Progress, measure
-from latent.perceptual import PerceptualDistance, load_perceptual
-from latent.pivotal import (
+from latent.features.perceptual import PerceptualDistance, load_perceptual
+from latent.inversion import pivotal_tuning as pivotal
+from latent.inversion.invert import PRESETS, Inversion, Progress, measure
+from latent.inversion.pivotal_tuning import (
     Pivotal,
     PivotalSettings,
     TunedGenerator,

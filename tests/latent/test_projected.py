@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from latent import efficientnet
 from latent.errors import LatentError
-from latent.projected import ProjectedCritic, augment, critic_loss, generator_loss
+from latent.features import efficientnet
+from latent.training.projected_discriminator import ProjectedCritic, augment, critic_loss, generator_loss
 
 GOLDEN = Path(__file__).parents[1] / "data" / "goldens" / "efficientnet_lite0.npz"
 

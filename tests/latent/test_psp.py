@@ -17,16 +17,16 @@ from torch.nn import functional as F
 
 from latent.__main__ import main
 from latent.checkpoints import load_checkpoint, save_checkpoint
-from latent.encoder import WPlusEncoder
-from latent.encoders import encoder_layout, encoder_settings, fill_encoder
+from latent.encoders.psp import StyleEncoder
+from latent.encoders.psp.backbone import FixedNorm
+from latent.encoders.registry import encoder_layout, encoder_settings, fill_encoder
+from latent.encoders.wplus import WPlusEncoder
 from latent.errors import CheckpointError, ImportRefused
 from latent.importing import psp
 from latent.importing.attach import attach_encoder
 from latent.importing.reader import import_file, read_networks
 from latent.importing.tensors import Storage, TensorRecord
-from latent.inversion import PRESETS, invert, start_codes
-from latent.psp import StyleEncoder
-from latent.psp.backbone import FixedNorm
+from latent.inversion.invert import PRESETS, invert, start_codes
 from tests.latent.psp_files import (
     TYPES,
     e4e1024_keys,

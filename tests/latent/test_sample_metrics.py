@@ -10,7 +10,7 @@ from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 
 from latent.errors import LatentError
-from latent.sample_metrics import (
+from latent.evaluation.metrics import (
     Moments,
     bootstrap_sd,
     frechet,

@@ -12,17 +12,18 @@ import pandas as pd
 import pytest
 import torch
 
-from latent import dataset, train_encoder
 from latent.checkpoints import load_checkpoint
-from latent.encoder import WPlusEncoder
+from latent.datasets import build as dataset
+from latent.datasets.factors import factor_columns, readout_targets
+from latent.encoders.wplus import WPlusEncoder
 from latent.errors import LatentError
-from latent.factors import factor_columns, readout_targets
-from latent.finetune.files import read_status
-from latent.mapping_fit import fit_mapping, origin_for, shift_codes
 from latent.stylegan2.generator import MappingNetwork
-from latent.warmstart import cli as warmstart_cli
-from latent.warmstart.cloud import CAPACITY, CodeCloud, place
-from latent.warmstart.trainer import Trainer
+from latent.training import train_encoder
+from latent.training.mapping_fit import fit_mapping, origin_for, shift_codes
+from latent.training.reconstruction import cli as warmstart_cli
+from latent.training.reconstruction.cloud import CAPACITY, CodeCloud, place
+from latent.training.reconstruction.trainer import Trainer
+from latent.training.run_folder import read_status
 
 PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
 

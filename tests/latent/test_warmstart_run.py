@@ -12,13 +12,13 @@ import torch
 
 from common.command import STOPPED
 from latent.checkpoints import file_sha256, load_checkpoint, save_checkpoint
-from latent.encoder import WPlusEncoder
+from latent.encoders.wplus import WPlusEncoder
 from latent.errors import FinetuneError, LatentError
-from latent.finetune import cli as finetune_cli
-from latent.finetune.files import RunFolder, read_status
 from latent.stylegan2 import Generator
-from latent.warmstart import cli
-from latent.warmstart.trainer import Trainer
+from latent.training.adversarial import cli as finetune_cli
+from latent.training.reconstruction import cli
+from latent.training.reconstruction.trainer import Trainer
+from latent.training.run_folder import RunFolder, read_status
 from tests.latent.finetune import helpers
 
 pytestmark = pytest.mark.slow  # its fixtures take seconds
@@ -200,7 +200,7 @@ def test_a_full_disk_leaves_the_state_before(
     run, out = tmp_path / "run", tmp_path / "made"
     assert cli.run(arguments(data, start, run, out)) == 0
     kept = (run / "state.pt").read_bytes()
-    monkeypatch.setattr("latent.finetune.files.open_for_writing", full_for_states)
+    monkeypatch.setattr("latent.training.run_folder.open_for_writing", full_for_states)
     with pytest.raises(FinetuneError, match=r"state\.pt could not be written"):
         cli.run(arguments(data, start, run, out, "--adversary-kimg", 0.04))
     assert (run / "state.pt").read_bytes() == kept

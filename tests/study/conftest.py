@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 
 from latent.checkpoints import Checkpoint
+from study.disk.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.disk.store import Study
 from study.files import csv_text, sha256_of, write_bytes, write_text
-from study.latents import INDEX_COLUMNS, Embedding, write_latents
-from study.score import Scorer
+from study.scoring.score import Scorer
 from study.settings import Settings, settings_text
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.simulation.simulate import encode_jpeg
 from tests.ui.tiny import write_checkpoint
 
 CHECKPOINT_SHA = "c" * 64

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.clinical import clinical_cox
-from study.compare import comparison_text
-from study.comparison.added_value import ADDS, OPEN, clinical_models, photo_added, weak_comparator
+from study.comparison.command import comparison_text
 from study.comparison.features import gather
+from study.comparison.measuring.added_value import ADDS, OPEN, clinical_models, photo_added, weak_comparator
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison
 from study.comparison.run import compare
-from study.covariates import compared_with
+from study.description.clinical import clinical_cox
+from study.disk.store import Study
 from study.files import csv_text, write_text
 from study.report.build import report_html
 from study.settings import Covariate
-from study.store import Study
-from survival.blocks import fit_encoding
+from study.tables.covariates import compared_with
+from survival.features.encoding import fit_encoding
 from tests.study.conftest import make_cohort
 
 PLAN = {"folds": 3, "repeats": 1, "samples": 60, "shuffles": 0, "penalties": 6, "random_direction": False}

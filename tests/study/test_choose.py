@@ -10,20 +10,20 @@ import pytest
 
 from study.__main__ import main
 from study.comparison.choose import choose, name_of, use, why_not_chosen
-from study.comparison.measure import SHARE, TRUTHS
+from study.comparison.fit import fit
+from study.comparison.measuring.measure import SHARE, TRUTHS
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, Judged
 from study.comparison.run import compare
-from study.direction import health_direction
+from study.disk.exclusions import exclude, include
+from study.disk.store import Study
 from study.errors import StudyError
-from study.exclusions import exclude, include
-from study.fit import fit
-from study.score import risk_of
-from study.standing import model_standing
-from study.store import Study
-from survival.applied import AppliedModel
-from survival.cox import CoxModel
+from study.scoring.direction import health_direction
+from study.scoring.score import risk_of
+from study.scoring.status import model_standing
 from survival.errors import FitCancelled
+from survival.models.cox_model import CoxModel
+from survival.models.fitted import AppliedModel
 from tests.study.conftest import make_cohort, scorer_of
 
 pytestmark = pytest.mark.slow

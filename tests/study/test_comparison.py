@@ -12,23 +12,23 @@ import pytest
 from study.__main__ import main
 from study.comparison import run as running
 from study.comparison.candidates import candidates_of
-from study.comparison.caveats import wrong_way
 from study.comparison.choose import why_not_chosen
-from study.comparison.estimate import expected_seconds, measured_here, seconds_here
 from study.comparison.features import STRATIFIED, available_sets, covariate_names, gather
+from study.comparison.measuring.caveats import wrong_way
+from study.comparison.measuring.estimate import expected_seconds, measured_here, seconds_here
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import PARTS, QUIET, Tell, compare
 from study.comparison.standing import stale_reasons
-from study.covariates import compared_with
+from study.disk.exclusions import exclude, include
+from study.disk.latents import read_latents, write_latents
+from study.disk.store import Study
 from study.errors import StudyError
-from study.exclusions import exclude, include
 from study.files import csv_text, write_text
-from study.latents import read_latents, write_latents
-from study.store import Study
+from study.tables.covariates import compared_with
+from survival.comparison.subgroups import ALL
 from survival.errors import FitCancelled
-from survival.metrics import harrell_c
-from survival.subgroups import ALL
+from survival.metrics.concordance import harrell_c
 from tests.study.conftest import make_cohort, patient_table, write_study
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,8 @@ from study.comparison.plan import Plan
 from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
 from study.comparison.tables import TABLES, empty
 from study.errors import StudyError
-from survival import crossval
-from survival.crossval import Scores
+from survival.comparison import crossval
+from survival.comparison.crossval import Scores
 
 
 def made(m: int = 6) -> Comparison:

@@ -9,10 +9,10 @@ import pytest
 from study.__main__ import main
 from study.comparison.features import gather
 from study.comparison.plan import Plan
-from study.intake import intake
+from study.disk.store import Study
+from study.intake.make import intake
 from study.report.build import report_html
 from study.settings import Columns, Settings
-from study.store import Study
 
 CASE = Path(__file__).parents[1] / "data" / "cases" / "tables" / "compete.csv"
 PLAN = Settings("made", "Made", columns=Columns(photo="none"), horizons=(12.0,), competing_values=("2",))

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 
 from study.__main__ import main
+from study.comparison.fit import fit, report_text
 from study.comparison.plan import Plan
 from study.comparison.run import compare
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_bytes
-from study.fit import fit, report_text
 from study.report.build import report_html
 from study.settings import Columns, Settings, settings_text
-from study.store import Study
-from survival.cox import CoxModel
+from survival.models.cox_model import CoxModel
 from tests.study.conftest import patient_table, write_codes, write_study
 
 TABLES = Path(__file__).resolve().parents[1] / "data" / "tables"

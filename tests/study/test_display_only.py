@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from latent.checkpoints import Checkpoint
-from latent.inversion import InversionSettings
-from latent.pivotal import Pivotal, PivotalSettings, tune
-from study.direction import edit_strip, health_direction, log_hr_steps
+from latent.inversion.invert import InversionSettings
+from latent.inversion.pivotal_tuning import Pivotal, PivotalSettings, tune
+from study.disk.store import Study
 from study.errors import StudyError
-from study.prepare import prepare
-from study.score import Score, Scorer, risk_of
-from study.store import Study
+from study.photos.prepare import prepare
+from study.scoring.direction import edit_strip, health_direction, log_hr_steps
+from study.scoring.score import Score, Scorer, risk_of
 from tests.ui.tiny import write_study
 
 Tuned = tuple[Study, Checkpoint, Score, Pivotal]

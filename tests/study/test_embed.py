@@ -14,15 +14,15 @@ import study.embedding.worker as worker_module
 from faces.errors import NoFaceError
 from faces.photo import Photo
 from latent.errors import Cancelled, InversionError
-from latent.inversion import PRESETS, Inversion, InversionSettings, Progress
-from study import prepare as preparation
-from study.embed import embed
+from latent.inversion.invert import PRESETS, Inversion, InversionSettings, Progress
+from study.disk.store import Study
+from study.embedding.command import embed
 from study.embedding.parts import PARTS
 from study.errors import StudyError
 from study.files import write_bytes
+from study.photos import prepare as preparation
 from study.settings import Settings, settings_text
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import CHECKPOINT_SHA, face_like, patient_table, write_study
 
 
@@ -139,7 +139,7 @@ def test_stop_between_the_two_files(aligned_study: Study, fake: FakeInvert, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("study.latents.pq.ParquetWriter.add_key_value_metadata", power_cut)
+        patch.setattr("study.disk.latents.pq.ParquetWriter.add_key_value_metadata", power_cut)
         with pytest.raises(KeyboardInterrupt):
             embed(aligned_study, FakeCheckpoint(sha256="d" * 64))
     aligned_study.path.joinpath("latents.npy").write_bytes(b"half")  # the stand-in's codes are the same as before

@@ -21,8 +21,10 @@ import study.embedding.job as job_module
 from common import threads
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
-from study.embed import add_arguments, embed, embed_with, engine_for
+from study.disk.latents import Embedding, read_latents
+from study.disk.store import Study
 from study.embedding.blocks import Block, BlockResult, Engine, Outcome, blocks_of, digest_table, is_in
+from study.embedding.command import add_arguments, embed, embed_with, engine_for
 from study.embedding.devices import choose_devices
 from study.embedding.job import Job
 from study.embedding.local import Processes
@@ -30,8 +32,6 @@ from study.embedding.parts import PARTS, Shelf
 from study.embedding.record import fingerprint, record_of, study_preset
 from study.embedding.worker import WorkerSpec, worker_spec
 from study.errors import StudyError
-from study.latents import Embedding, read_latents
-from study.store import Study
 from tests.study.conftest import patient_table, write_study
 from tests.study.engine_workers import SHAPE, Fake
 from tests.waiting import wait_until

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faces.flags import Flag, flags_text
-from study.error_survival import ERROR, ErrorSurvival, error_and_survival, error_text, flag_table
+from study.description.inversion_error import ERROR, ErrorSurvival, error_and_survival, error_text, flag_table
+from study.disk.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.disk.store import Study
 from study.files import csv_text, sha256_of, write_bytes, write_text
-from study.latents import INDEX_COLUMNS, Embedding, write_latents
 from study.settings import Covariate
-from study.store import Study
-from survival.regression import cox_regression
+from survival.cox_regression.regression import cox_regression
 from tests.study.conftest import CHECKPOINT_SHA, patient_table, write_study
 
 TURNED = "The face is turned {}° to the side: use a photo that faces the camera."

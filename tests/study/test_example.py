@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from study.__main__ import main
-from study.check import check
-from study.covariates import clinical_table, parameters_of
-from study.cox import clinical_model
+from study.description.clinical_cox import clinical_model
+from study.description.flow import flow
+from study.disk.store import Study
 from study.errors import StudyError
-from study.example import EXAMPLES, example_settings, write_example
-from study.flow import flow
+from study.intake.example import EXAMPLES, example_settings, write_example
+from study.scoring.check import check
 from study.settings import read_settings
-from study.store import Study
+from study.tables.covariates import clinical_table, parameters_of
+from survival.cox_regression.proportional import proportional_hazards_test
+from survival.cox_regression.regression import CoxFit, cox_regression
 from survival.curves import kaplan_meier, logrank
-from survival.metrics import harrell_c
-from survival.proportional import proportional_hazards_test
-from survival.regression import CoxFit, cox_regression
+from survival.metrics.concordance import harrell_c
 
 COX = json.loads((Path(__file__).parents[1] / "data" / "r" / "cox.json").read_text())
 

@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latent.checkpoints import Checkpoint
-from study.check import check, summary
-from study.embed import embed
+from study.comparison.fit import fit, report_text
+from study.description.flow import flow
+from study.disk.exclusions import FILE_NAME, MAX_REASON, Exclusion, exclude, include, read_exclusions
+from study.disk.store import Study
+from study.embedding.command import embed
 from study.errors import Findings, StudyError
-from study.exclusions import FILE_NAME, MAX_REASON, Exclusion, exclude, include, read_exclusions
 from study.files import read_limited, write_bytes, write_json
-from study.fit import fit, report_text
-from study.flow import flow
-from study.store import Study
-from survival.cox import CoxModel
+from study.scoring.check import check, summary
+from survival.models.cox_model import CoxModel
 from tests.study.conftest import make_cohort, patient_table, write_codes, write_study
 
 IDS = [f"P{i:04d}" for i in range(1, 13)]

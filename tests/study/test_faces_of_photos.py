@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-import study.prepare as preparation
+import study.photos.prepare as preparation
 from faces import landmarks
 from faces.align import align
 from faces.flags import CHOSEN, SEVERAL, SIDEWAYS, UNCERTAIN, Flag, flags_text, read_flags
@@ -20,17 +20,17 @@ from faces.landmarks import detect_faces
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from study.__main__ import main
+from study.disk.face_choices import Choice, choose_nearest, confirm, nearest_faces, read_choices, withdraw
+from study.disk.missing_photos import COVERED, LOST, missing_photos
+from study.disk.store import Study
 from study.embedding.blocks import Block, digest_table
 from study.embedding.record import record_of, study_preset
 from study.embedding.worker import BlockWorker
 from study.errors import StudyError
-from study.face_choices import Choice, choose_nearest, confirm, nearest_faces, read_choices, withdraw
 from study.files import sha256_of, write_bytes
-from study.missing_photos import COVERED, LOST, missing_photos
-from study.prepare import needs_confirmation, prepare, target_size
-from study.quality import MEASURES, measure_study, read_quality
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.photos.prepare import needs_confirmation, prepare, target_size
+from study.photos.quality import MEASURES, measure_study, read_quality
+from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import patient_table, write_codes, write_study
 
 PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
@@ -95,7 +95,7 @@ def test_faces_are_aligned_at_the_generators_size(
 
 
 def study_preset_of(name: str) -> object:
-    from latent.inversion import PRESETS
+    from latent.inversion.invert import PRESETS
 
     return PRESETS[name]
 
@@ -135,7 +135,7 @@ def test_confirming_is_checked_and_taken_back(photographed: Study, capsys: pytes
 
 def test_the_cohort_is_told_which_photos_are_a_question(photographed: Study) -> None:
     from study.errors import Findings
-    from study.quality import photo_findings
+    from study.photos.quality import photo_findings
 
     measure_study(photographed)
     findings, table = Findings(), read_quality(photographed)

@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latent.directions import Direction
-from study.direction import edit_strip, health_direction, log_hr_steps
+from latent.editing.directions import Direction
+from study.comparison.fit import fit, recovered_share, report_text
+from study.disk.models import OUT_OF_FOLD_FILE
+from study.disk.store import Study
 from study.errors import StudyError
-from study.fit import fit, recovered_share, report_text
-from study.models import OUT_OF_FOLD_FILE
-from study.score import Scorer, risk_of
-from study.store import Study
-from survival.cox import CoxModel
+from study.scoring.direction import edit_strip, health_direction, log_hr_steps
+from study.scoring.score import Scorer, risk_of
 from survival.errors import FitCancelled
-from survival.metrics import harrell_c
+from survival.metrics.concordance import harrell_c
+from survival.models.cox_model import CoxModel
 from tests.study.conftest import make_cohort, scorer_of, write_codes
 
 MODEL = {"folds": 3, "n_alphas": 15}

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latent.photo_sources import Source
+from latent.datasets.sources import Source
 from study.__main__ import main
+from study.description.flow import flow
+from study.disk.refused_photos import REFUSED
+from study.disk.store import Study, inspect
 from study.errors import Findings, StudyError
 from study.files import csv_text, write_bytes, write_text
-from study.flow import flow
-from study.intake import IntakeRefused, check_table, intake
-from study.intake_guess import (
+from study.intake.guess import (
     columns_of,
     guess_coding,
     guess_columns,
@@ -28,11 +29,10 @@ from study.intake_guess import (
     guess_unit,
     look,
 )
-from study.intake_match import Request, match
-from study.refused_photos import REFUSED
+from study.intake.make import IntakeRefused, check_table, intake
+from study.intake.match import Request, match
 from study.settings import OPTIONAL_COLUMNS, Columns, Settings, settings_text
-from study.simulate import encode_jpeg
-from study.store import Study, inspect
+from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like, patient_table
 
 CASES = Path(__file__).parents[1] / "data" / "cases" / "tables"

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent.photo_sources import Source
+from latent.datasets.sources import Source
 from study.__main__ import main
+from study.disk.store import Study
 from study.errors import Findings
 from study.files import write_bytes
-from study.intake_match import Request, difference, match
-from study.intake_photos import report_matches, requests_of_list
+from study.intake.match import Request, difference, match
+from study.intake.photos import report_matches, requests_of_list
 from study.settings import Columns, Settings, settings_text
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.simulation.simulate import encode_jpeg
 from study.tables.read import read_table
 from tests.study.conftest import face_like
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from bench.cohort import SETTINGS, row_by_row, write_large
-from study.check import check
-from study.flow import flow
-from study.store import Study
-from study.table_one import follow_up, table_one
+from study.description.flow import flow
+from study.description.table_one import follow_up, table_one
+from study.disk.store import Study
+from study.scoring.check import check
 from study.tables import values
 from survival.curves import kaplan_meier
 

@@ -11,21 +11,21 @@ import pandas as pd
 import pytest
 
 from study.__main__ import main
-from study.clinical import LATE_ENTRY, clinical_cox
 from study.comparison.choose import choose
+from study.comparison.fit import LATE_FIT, fit, report_text
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import compare
 from study.comparison.standing import stale_reasons
-from study.error_survival import error_and_survival
+from study.description.clinical import LATE_ENTRY, clinical_cox
+from study.description.inversion_error import error_and_survival
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import csv_text, write_text
-from study.fit import LATE_FIT, fit, report_text
 from study.report.build import report_html
 from study.settings import Columns, Settings, settings_text
-from study.store import Study
-from survival.cox import CoxModel
-from survival.metrics import harrell_c
+from survival.metrics.concordance import harrell_c
+from survival.models.cox_model import CoxModel
 from tests.study.conftest import make_cohort
 
 pytestmark = pytest.mark.slow  # its fixtures take seconds

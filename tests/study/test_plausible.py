@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study.errors import Findings
-from study.plausible import plausible
 from study.settings import Columns, Covariate, Settings
+from study.tables.plausible import plausible
 
 SETTINGS = Settings(
     name="x",

@@ -13,16 +13,16 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-import study.quality as quality
+import study.photos.quality as quality
 from faces.align import already_aligned
 from faces.covered import Seen
 from faces.flags import KINDS, read_flags
 from faces.photo import load_photo
 from faces.quality import measure
+from study.disk.store import Study
 from study.errors import Findings, StudyError
 from study.files import write_bytes
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like, patient_table, write_study
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from study.errors import Findings, StudyError
 from study.settings import Columns, Covariate, Settings, parse_settings, settings_text
-from study.table import parse_patients
 from study.tables.dates import date_style, parse_date
 from study.tables.missing_codes import numeric_codes, proposed_codes
 from study.tables.numbers import as_plain, style_of
+from study.tables.patients import parse_patients
 from study.tables.read import read_table
 from study.tables.reading import COMMA_GROUPS, DAY_FIRST, MONTH_FIRST, POINT_GROUPS, Reading
 

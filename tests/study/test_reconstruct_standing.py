@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 from latent.checkpoints import Checkpoint
-from latent.edit import synthesize
+from latent.editing.render import synthesize
+from study.disk.exclusions import exclude, include
+from study.disk.latents import INDEX, LATENTS, write_latents
+from study.disk.store import Study
 from study.embedding.parts import PARTS
+from study.embedding.reconstruct import MEASURES, error_table, reconstructions, worst_first
 from study.errors import StudyError
-from study.exclusions import exclude, include
 from study.files import write_bytes, write_text
-from study.latents import INDEX, LATENTS, write_latents
-from study.prepare import pixels_for, prepare
-from study.reconstruct import MEASURES, error_table, reconstructions, worst_first
+from study.photos.prepare import pixels_for, prepare
+from study.scoring.status import codes_standing, model_standing
+from study.scoring.status import study_record as record_now
 from study.settings import settings_text
-from study.simulate import encode_jpeg
-from study.standing import codes_standing, model_standing
-from study.standing import study_record as record_now
-from study.store import Study
+from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like
 from tests.ui import tiny
 

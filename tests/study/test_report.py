@@ -15,21 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study.__main__ import main
+from study.comparison.fit import fit
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison
 from study.comparison.run import compare
+from study.description.table_one import SHARES
+from study.disk.exclusions import exclude
+from study.disk.store import Study
 from study.errors import StudyError
-from study.exclusions import exclude
 from study.files import write_text
-from study.fit import fit
 from study.report.build import PARTS, document, report_html
 from study.report.facts import gather
 from study.report.page import Html, figure, page, paragraph, tag, text
-from study.report.tripod import AUTHORS, ITEMS
+from study.report.sections.tripod import AUTHORS, ITEMS
 from study.settings import settings_text
-from study.store import Study
-from study.table_one import SHARES
-from survival.cox import CoxModel
+from survival.models.cox_model import CoxModel
 from survival.plots.labels import plain_label
 from tests.study.conftest import make_cohort, patient_table, write_study
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from study.comparison import features
+from study.comparison.fit import fit
+from study.comparison.measuring.shortcuts import BACKDROP, FACE
 from study.comparison.plan import Plan
 from study.comparison.run import compare
-from study.comparison.shortcuts import BACKDROP, FACE
-from study.fit import fit
+from study.disk.store import Study
 from study.report.facts import Facts, gather
-from study.report.robustness import robustness
+from study.report.sections.robustness import robustness
 from study.robustness.record import Condition, Figure, Robustness, model_digest
-from study.store import Study
-from survival.cox import CoxModel
+from survival.models.cox_model import CoxModel
 from tests.study.conftest import patient_table, write_codes, write_study
 from tests.study.test_shortcuts import made
 

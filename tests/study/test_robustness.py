@@ -17,16 +17,16 @@ from faces.align import AlignedFace
 from faces.errors import NoFaceError
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
-from latent.inversion import PRESETS
+from latent.inversion.invert import PRESETS
 from study.__main__ import main
+from study.disk.store import Study
 from study.errors import StudyError
 from study.robustness import measure
 from study.robustness.command import robustness_text
 from study.robustness.measure import PARTS, Task, draw_patients, robustness, score_table
 from study.robustness.perturb import GRAIN, PERTURBATIONS, UNCHANGED
 from study.robustness.record import FILE_NAME, TABLE_NAME, parse, read_robustness, stale_reasons
-from study.store import Study
-from survival.agreement import intraclass
+from survival.metrics.agreement import intraclass
 from tests.ui import tiny
 
 CHANGES = ("brighter", "mirrored")

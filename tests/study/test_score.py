@@ -13,26 +13,26 @@ import skimage.data
 import torch
 
 import study.embedding.record as record_module
-import study.score as score_module
+import study.scoring.score as score_module
 from faces.align import align_by_hand, already_aligned
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
-from latent.inversion import InversionSettings
+from latent.inversion.invert import InversionSettings
+from latent.inversion.whitening import Whitening
 from latent.space import sample_ws
-from latent.whitening import Whitening
-from study import evidence
 from study.__main__ import main
+from study.comparison.fit import fit
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_bytes, write_text
-from study.fit import fit
-from study.prepare import prepare, study_checkpoint
-from study.score import Refused, Score, Scorer, Withheld, share_closer
-from study.score_files import natural_key, photos_in, score_files, score_table
+from study.photos.prepare import prepare, study_checkpoint
+from study.scoring import face_evidence
+from study.scoring.files import natural_key, photos_in, score_files, score_table
+from study.scoring.score import Refused, Score, Scorer, Withheld, share_closer
 from study.settings import Settings, settings_text
-from study.simulate import encode_jpeg
-from study.store import Study
-from survival.cox import CoxModel
+from study.simulation.simulate import encode_jpeg
+from survival.models.cox_model import CoxModel
 from tests.study.conftest import face_like, patient_table, write_codes, write_study
 
 Scored = tuple[Study, Checkpoint]
@@ -270,7 +270,7 @@ def test_arguments_are_refused_late_enough(tiny_study: Study, tmp_path: Path, ca
 
 
 def test_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    import study.check
+    import study.scoring.check
 
     def interrupted(args: object) -> int:
         raise KeyboardInterrupt
@@ -322,7 +322,7 @@ def test_what_is_no_face_has_no_score(made: Scored, tmp_path: Path) -> None:
 
 
 def test_a_real_face_is_scored_detected_or_placed_by_hand(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score_module, "doubt", evidence.doubt)
+    monkeypatch.setattr(score_module, "doubt", face_evidence.doubt)
     scorer = Scorer.open(*scored)
     photo = Photo(np.ascontiguousarray(skimage.data.astronaut()), "astronaut")
     detected, placed = prepare(photo), align_by_hand(photo, (223.0, 128.0), 180.0)
@@ -376,14 +376,16 @@ def scorer_distance(study: Study, checkpoint: Checkpoint, photo: Photo) -> str:
 def test_the_bound_of_a_cohort_holds_all_but_a_thousandth(make_checkpoint: Callable[[], Checkpoint]) -> None:
     checkpoint = make_checkpoint()
     codes = sample_ws(checkpoint, list(range(400)), 1.0)
-    bound = evidence.implausibility_bound(checkpoint, codes)
+    bound = face_evidence.implausibility_bound(checkpoint, codes)
     whitening = Whitening(checkpoint.statistics, "cpu")
     values = whitening.implausibility(whitening.split(torch.from_numpy(codes))[0]).numpy()
     assert bound is not None
     assert (values <= bound).all()
     assert bound < 3 * values.max()
-    far = evidence.implausibility_bound(checkpoint, codes * 3)
+    far = face_evidence.implausibility_bound(checkpoint, codes * 3)
     assert far is not None
     assert far > bound
-    assert evidence.implausibility_bound(checkpoint, codes[:5]) is None
-    assert not evidence.draws_faces(checkpoint), "an untrained generator draws no faces, so its pictures are not judged"
+    assert face_evidence.implausibility_bound(checkpoint, codes[:5]) is None
+    assert not face_evidence.draws_faces(checkpoint), (
+        "an untrained generator draws no faces, so its pictures are not judged"
+    )

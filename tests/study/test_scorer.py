@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import study.direction as direction_module
+import study.scoring.direction as direction_module
 from latent.checkpoints import Checkpoint
-from study.direction import edit_strip, health_direction, log_hr_steps
+from study.comparison.fit import fit
+from study.disk.exclusions import exclude
+from study.disk.store import Study
 from study.errors import StudyError
-from study.exclusions import exclude
 from study.files import write_json
-from study.fit import fit
-from study.prepare import prepare
-from study.score import Scorer
-from study.store import Study
-from survival.cox import CoxModel
+from study.photos.prepare import prepare
+from study.scoring.direction import edit_strip, health_direction, log_hr_steps
+from study.scoring.score import Scorer
+from survival.models.cox_model import CoxModel
 from tests.ui.tiny import write_study
 
 Made = tuple[Study, Checkpoint]

@@ -72,6 +72,6 @@ def test_missing_name_is_an_error() -> None:
 
 
 def test_presets_are_those_of_the_inversion() -> None:
-    from latent import inversion
+    from latent.inversion import invert
 
-    assert set(PRESETS) == set(inversion.PRESETS)
+    assert set(PRESETS) == set(invert.PRESETS)

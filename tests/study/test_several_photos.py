@@ -14,19 +14,19 @@ import pytest
 from PIL import Image
 
 from latent.checkpoints import Checkpoint
-from study.check import check
-from study.embed import embed
+from study.disk.latents import INDEX_COLUMNS, Embedding, by_patient, write_latents
+from study.disk.near_copies import fingerprint, near_copies
+from study.disk.photos import photo_cells
+from study.disk.store import Study, inspect
+from study.embedding.command import embed
+from study.embedding.reconstruct import error_table
 from study.errors import StudyError
 from study.files import csv_text, sha256_of, write_bytes, write_text
-from study.intake import IntakeRefused, intake
-from study.latents import INDEX_COLUMNS, Embedding, by_patient, write_latents
-from study.near_copies import fingerprint, near_copies
-from study.photos import photo_cells
-from study.reconstruct import error_table
+from study.intake.make import IntakeRefused, intake
+from study.scoring.check import check
+from study.scoring.status import codes_standing
 from study.settings import Columns, Settings
-from study.simulate import encode_jpeg
-from study.standing import codes_standing
-from study.store import Study, inspect
+from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like, patient_table, write_study
 
 LIST = "patient_id,photo,date\nP0001,a.jpg,2020-03-01\nP0001,b.jpg,2020-01-10\nP0001,c.jpg,2020-06-01\nP0002,d.jpg,\n"

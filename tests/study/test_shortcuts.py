@@ -11,22 +11,31 @@ import numpy as np
 import pytest
 
 from faces.regions import BACKGROUND, BELOW, SKIN
-from study import aligned
-from study.aligned import FINE, NO_FACE, NO_REGIONS, SIZE, AlignedPhotos, aligned_photos
 from study.comparison import features
 from study.comparison.candidates import candidates_of
 from study.comparison.choose import why_not_chosen
-from study.comparison.estimate import expected_seconds
 from study.comparison.features import available_sets, chosen_sets, gather
+from study.comparison.measuring.estimate import expected_seconds
+from study.comparison.measuring.shortcuts import (
+    BACKDROP,
+    BLURRED,
+    FACE,
+    SHORTCUT_SETS,
+    WHOLE,
+    head,
+    masked,
+    shortcut_blocks,
+)
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import compare
-from study.comparison.shortcuts import BACKDROP, BLURRED, FACE, SHORTCUT_SETS, WHOLE, head, masked, shortcut_blocks
 from study.comparison.standing import stale_reasons
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_bytes
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.photos import aligned_store as aligned
+from study.photos.aligned_store import FINE, NO_FACE, NO_REGIONS, SIZE, AlignedPhotos, aligned_photos
+from study.simulation.simulate import encode_jpeg
 from survival.errors import FitCancelled
 from survival.models.registry import MODELS, ModelEntry
 from tests.study.conftest import patient_table, write_codes, write_study

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_bytes
-from study.recipe import simulate_tables
-from study.simulate import encode_jpeg, render_patients, simulate
-from study.store import Study
-from survival.metrics import harrell_c
+from study.simulation.recipe import simulate_tables
+from study.simulation.simulate import encode_jpeg, render_patients, simulate
+from survival.metrics.concordance import harrell_c
 from tests.study.conftest import face_like, patient_table, write_study
 
 

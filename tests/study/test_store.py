@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from study.__main__ import main
+from study.disk.latents import INDEX, LATENTS
+from study.disk.photos import find_photos, photo_name
+from study.disk.places import resolve, studies_root
+from study.disk.store import Study, inspect
 from study.errors import Findings, StudyError
 from study.files import csv_text, replacing, replacing_folder, safe_cell, write_bytes, write_text
-from study.latents import INDEX, LATENTS
-from study.photos import find_photos, photo_name
-from study.places import resolve, studies_root
 from study.settings import Settings
-from study.store import Study, inspect
 from tests.study.conftest import patient_table, write_codes, write_study
-from ui import resources
+from ui.shell import resources
 
 
 def codes(n: int = 12) -> np.ndarray:
@@ -170,7 +170,7 @@ def test_analysed_follows_the_table_not_the_index(tiny_study: Study) -> None:
 @pytest.mark.parametrize("limit", [2**29, 0])
 def test_changed_photo_is_refused(tiny_study: Study, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where there are too many bytes to hash all photos: a photo written after the codes is."""
-    monkeypatch.setattr("study.store.VERIFY_BYTES", limit)
+    monkeypatch.setattr("study.disk.store.VERIFY_BYTES", limit)
     write_codes(tiny_study, codes())
     assert len(Study.open(tiny_study.path).latents().ws) == 12
     write_bytes(tiny_study.photo_path("P0004"), tiny_study.photo_path("P0005").read_bytes())

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from study.errors import Findings, StudyError
 from study.settings import Settings
-from study.table import parse_patients
-from study.tables.raw import MAX_BYTES
+from study.tables.formats.raw import MAX_BYTES
+from study.tables.patients import parse_patients
 from tests.study.conftest import HEADER, patient_table
 from tests.work import calls, peak_bytes
 

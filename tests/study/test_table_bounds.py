@@ -12,13 +12,13 @@ import pytest
 
 from bench.cohort import write_large
 from study import errors
+from study.disk.store import inspect
 from study.errors import Findings, StudyError
 from study.settings import Columns, Covariate, Settings
-from study.store import inspect
-from study.table import parse_patients
-from study.tables import parquet, text
-from study.tables.parquet_pages import column_chunks, unpacked_bytes
-from study.tables.raw import MAX_CELLS, MAX_ROWS
+from study.tables.formats import parquet, text
+from study.tables.formats.parquet_pages import column_chunks, unpacked_bytes
+from study.tables.formats.raw import MAX_CELLS, MAX_ROWS
+from study.tables.patients import parse_patients
 from study.tables.read import read_table
 
 PLAIN = Settings("x", "x", columns=Columns(photo="none"))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from study.description.table_one import EVERYONE, KNOWN, MISSING, analysed_rows, follow_up, table_one, table_one_rows
+from study.disk.exclusions import Exclusion
+from study.disk.store import Study
 from study.errors import StudyError
-from study.exclusions import Exclusion
-from study.store import Study
-from study.table_one import EVERYONE, KNOWN, MISSING, analysed_rows, follow_up, table_one, table_one_rows
 from tests.study.conftest import patient_table, write_study
 
 

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from study.disk.store import Study, inspect
 from study.errors import Findings, StudyError
 from study.files import csv_text, write_bytes
-from study.intake import IntakeRefused, intake
+from study.intake.make import IntakeRefused, intake
 from study.settings import Columns, Covariate, Settings
-from study.store import Study, inspect
-from study.table import parse_patients, patients_of
-from study.tables.excel import read_excel
-from study.tables.raw import RawTable, unguarded
+from study.tables.formats.excel import read_excel
+from study.tables.formats.raw import RawTable, unguarded
+from study.tables.patients import parse_patients, patients_of
 from study.tables.read import read_table, table_file
 from tests.study.conftest import HEADER, patient_table, write_study
 
@@ -198,7 +198,7 @@ def test_parquet_of_a_million_columns_or_rows_is_refused_before_it_is_read(monke
     long = pa.table({"x": pa.array([0] * 600_000)})
     with pytest.raises(StudyError, match="more than 100,000 rows, the most"):
         read(parquet_of(long))
-    monkeypatch.setattr("study.tables.parquet.MAX_UNPACKED", 1000)
+    monkeypatch.setattr("study.tables.formats.parquet.MAX_UNPACKED", 1000)
     with pytest.raises(StudyError, match="unpacks to more"):
         read(parquet_of(pa.table({"x": [f"{i} words" for i in range(900)]})))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from survival.cox import CoxModel
+from survival.models.cox_model import CoxModel
 from tests.survival.cohorts import made_up
 
 

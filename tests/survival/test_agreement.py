@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from survival.agreement import intraclass, intraclass_ci
 from survival.errors import SurvivalError
+from survival.metrics.agreement import intraclass, intraclass_ci
 
 # Shrout and Fleiss 1979, table 2: six targets, four judges; table 4 has ICC(2,1) = 0.29.
 PUBLISHED = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)

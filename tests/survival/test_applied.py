@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from survival.applied import AppliedModel, applicable, why_not_saved
 from survival.errors import SurvivalError
-from survival.metrics import Estimate
+from survival.metrics.concordance import Estimate
 from survival.models import make_model
+from survival.models.fitted import AppliedModel, applicable, why_not_saved
 from survival.models.linear import LinearHazard
 from survival.models.registry import MODELS
 from tests.survival.cohorts import made_up

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survival.blocks import (
+from survival.errors import SurvivalError
+from survival.features.encoding import (
     STANDARD_SETS,
     FeatureSet,
     as_features,
@@ -13,8 +14,7 @@ from survival.blocks import (
     fit_encoding,
     take_rows,
 )
-from survival.errors import SurvivalError
-from survival.features import fit_reduction
+from survival.features.reduction import fit_reduction
 
 
 def table(n=40):

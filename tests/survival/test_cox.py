@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 from sksurv.linear_model.coxph import BreslowEstimator
 
-from survival.cox import CoxModel, uno_horizon
 from survival.errors import FitCancelled, SurvivalError
-from survival.metrics import harrell_c
+from survival.metrics.concordance import harrell_c
+from survival.models.cox_model import CoxModel, uno_horizon
+from survival.models.penalty import PathSettings, Ticker, choose_penalty, paths_needed
 from survival.outcome import patient_folds
-from survival.validate import PathSettings, Ticker, choose_penalty, paths_needed
 from tests.survival.cohorts import load_cohort, made_up
 
 

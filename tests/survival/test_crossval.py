@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from survival.blocks import FeatureSet
-from survival.crossval import Candidate, candidate_of, cross_validate, deal_folds, external_test
+from survival.comparison.crossval import Candidate, candidate_of, cross_validate, deal_folds, external_test
+from survival.comparison.evaluate import HARRELL, SCALED_IBS, added_value, evaluate
+from survival.comparison.optimism import bootstrap_optimism
 from survival.curves import kaplan_meier
 from survival.errors import FitCancelled, SurvivalError
-from survival.evaluate import HARRELL, SCALED_IBS, added_value, evaluate
-from survival.metrics import concordance_ci, harrell_c, uno_c
+from survival.features.encoding import FeatureSet
+from survival.metrics.concordance import concordance_ci, harrell_c, uno_c
+from survival.metrics.probability import evaluation_times
 from survival.models import make_model
-from survival.optimism import bootstrap_optimism
 from survival.outcome import check_outcome
-from survival.probability import evaluation_times
 from tests.survival.cohorts import made_up
 
 QUICK = {"n_alphas": 10, "folds": 3}

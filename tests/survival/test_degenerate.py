@@ -9,15 +9,15 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from survival.baseline import fit_baseline
-from survival.calibration import calibration, calibration_slope
+from survival.cox_regression.baseline import fit_baseline
+from survival.cox_regression.proportional import TRANSFORMS, proportional_hazards_test
+from survival.cox_regression.regression import cox_regression
+from survival.cox_regression.schoenfeld import scaled_residuals, smooth_residuals
 from survival.curves import kaplan_meier, logrank
 from survival.errors import SurvivalError
-from survival.hazard_ratios import hazard_ratios
-from survival.metrics import concordance_ci
-from survival.proportional import TRANSFORMS, proportional_hazards_test
-from survival.regression import cox_regression
-from survival.schoenfeld import scaled_residuals, smooth_residuals
+from survival.metrics.calibration import calibration, calibration_slope
+from survival.metrics.concordance import concordance_ci
+from survival.metrics.hazard_ratios import hazard_ratios
 
 
 def cohort(seed: int) -> tuple[np.ndarray, ...]:

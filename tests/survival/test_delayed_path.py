@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survival.calibration import calibration_slope
+from survival.cox_regression.likelihood import breslow_hazard, log_likelihood, lp_derivatives, null_gradient
+from survival.cox_regression.path import fit_path, penalty_grid
+from survival.cox_regression.penalised import penalised
+from survival.cox_regression.regression import cox_regression
+from survival.cox_regression.risk_sets import AtRisk, parts_of
 from survival.errors import SurvivalError
-from survival.likelihood import breslow_hazard, log_likelihood, lp_derivatives, null_gradient
-from survival.path import fit_path, penalty_grid
-from survival.penalised import penalised
-from survival.regression import cox_regression
-from survival.risk_sets import AtRisk, parts_of
+from survival.metrics.calibration import calibration_slope
 from tests.survival.cohorts import COHORTS, load_cohort, made_up, standardised
 
 VALUES = json.loads((Path(__file__).parents[1] / "data" / "r" / "delayed_path.json").read_text())

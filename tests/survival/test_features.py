@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from survival.errors import SurvivalError
-from survival.features import fit_reduction, flatten, mean_by_patient
+from survival.features.reduction import fit_reduction, flatten, mean_by_patient
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from survival.crossval import Candidate, cross_validate, deal_folds
-from survival.deep import ImageCox, cox_loss
-from survival.deep.image import augmented
+from survival.comparison.crossval import Candidate, cross_validate, deal_folds
+from survival.cox_regression.likelihood import log_likelihood
 from survival.errors import FitCancelled, SurvivalError
-from survival.likelihood import log_likelihood
-from survival.metrics import harrell_c
+from survival.metrics.concordance import harrell_c
 from survival.models import make_model
+from survival.models.deep import ImageCox, cox_loss
+from survival.models.deep.image import augmented
 from survival.outcome import check_outcome
 
 QUICK: dict[str, Any] = {
@@ -147,7 +147,7 @@ def test_augmentation_moves_and_colours_but_makes_nothing_up() -> None:
 def test_the_loss_of_a_batch_is_the_exact_partial_likelihood_of_its_patients() -> None:
     rng = np.random.default_rng(2)
     time, event, lp = rng.integers(1, 6, 30).astype(float), rng.random(30) < 0.7, rng.normal(size=30)
-    from survival.deep.loss import falling
+    from survival.models.deep.loss import falling
 
     places, end = falling(time, np.arange(30))
     own = torch.tensor(lp[places]), torch.tensor(event[places], dtype=torch.float64), torch.tensor(end)

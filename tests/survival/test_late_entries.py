@@ -6,22 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from survival.applied import AppliedModel
-from survival.calibration import calibration_slope
-from survival.concordance import harrell_columns, harrell_pairs
-from survival.cox import CoxModel
-from survival.crossval import Candidate, cross_validate, deal_folds
+from survival.comparison.crossval import Candidate, cross_validate, deal_folds
+from survival.comparison.evaluate import HARRELL, evaluate
+from survival.comparison.subgroups import subgroup_table
+from survival.cox_regression.regression import cox_regression
+from survival.cox_regression.risk_sets import AtRisk
 from survival.curves import kaplan_meier, quartile_curves
 from survival.errors import SurvivalError
-from survival.evaluate import HARRELL, evaluate
-from survival.hazard_ratios import hazard_ratios
-from survival.metrics import concordance_ci, harrell_c
+from survival.metrics.calibration import calibration_slope
+from survival.metrics.concordance import concordance_ci, harrell_c
+from survival.metrics.hazard_ratios import hazard_ratios
+from survival.metrics.pairs import harrell_columns, harrell_pairs
 from survival.models import make_model
+from survival.models.cox_model import CoxModel
+from survival.models.fitted import AppliedModel
 from survival.models.linear import linear_of
 from survival.outcome import check_outcome
-from survival.regression import cox_regression
-from survival.risk_sets import AtRisk
-from survival.subgroups import subgroup_table
 
 SITE_HAZARD = np.array([0.0, 1.5, -1.0])
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from sksurv.metrics import concordance_index_censored, concordance_index_ipcw
 from sksurv.util import Surv
 
-from survival.concordance import harrell_columns, weighted_pairs
 from survival.errors import SurvivalError
-from survival.metrics import bootstrap_ci, bootstrap_weights, concordance_ci, harrell_c, uno_c
+from survival.metrics.concordance import bootstrap_ci, bootstrap_weights, concordance_ci, harrell_c, uno_c
+from survival.metrics.pairs import harrell_columns, weighted_pairs
 from tests.survival.cohorts import load_cohort
 from tests.work import calls, peak_bytes
 

@@ -6,13 +6,13 @@ import pytest
 from sksurv.ensemble import RandomSurvivalForest
 from sksurv.util import Surv
 
-from survival.cox import CoxModel
+from survival.cox_regression.regression import cox_regression
 from survival.curves import kaplan_meier
 from survival.errors import FitCancelled, SurvivalError
-from survival.metrics import harrell_c
+from survival.metrics.concordance import harrell_c
 from survival.models import MODELS, make_model, register_model
 from survival.models.base import inner_folds
-from survival.regression import cox_regression
+from survival.models.cox_model import CoxModel
 from tests.survival.cohorts import load_cohort, made_up
 
 QUICK = {

@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survival.crossval import Comparison, Scores
+from survival.comparison.crossval import Comparison, Scores
+from survival.comparison.evaluate import evaluate
+from survival.comparison.over_time import NULL, auc_over_time, brier_over_time, decision_over_thresholds
+from survival.cox_regression.effective import effective_parameters
+from survival.cox_regression.path import fit_path, penalty_grid
+from survival.cox_regression.proportional import proportional_hazards_test
+from survival.cox_regression.regression import cox_regression, derivatives
+from survival.cox_regression.risk_sets import stratum_of
+from survival.cox_regression.schoenfeld import scaled_residuals, smooth_residuals
 from survival.curves import QUARTILE_NAMES
-from survival.decision import TREAT_ALL
-from survival.effective import effective_parameters
 from survival.errors import SurvivalError
-from survival.evaluate import evaluate
-from survival.hazard_ratios import PER_SD, hazard_ratios
-from survival.over_time import NULL, auc_over_time, brier_over_time, decision_over_thresholds
-from survival.path import fit_path, penalty_grid
-from survival.proportional import proportional_hazards_test
-from survival.regression import cox_regression, derivatives
-from survival.risk_sets import stratum_of
-from survival.schoenfeld import scaled_residuals, smooth_residuals
+from survival.metrics.decision import TREAT_ALL
+from survival.metrics.hazard_ratios import PER_SD, hazard_ratios
 
 
 def outcomes(lp, seed=0, last=40.0):

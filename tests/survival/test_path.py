@@ -7,9 +7,9 @@ import sksurv.linear_model
 from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.util import Surv
 
+from survival.cox_regression.likelihood import log_likelihood
+from survival.cox_regression.path import fit_path, penalty_grid
 from survival.errors import SurvivalError
-from survival.likelihood import log_likelihood
-from survival.path import fit_path, penalty_grid
 from tests.survival.cohorts import made_up
 
 

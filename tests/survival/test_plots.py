@@ -3,11 +3,14 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from survival.calibration import calibration
+from survival.comparison.over_time import NULL
+from survival.cox_regression.regression import cox_regression
+from survival.cox_regression.schoenfeld import scaled_residuals, smooth_residuals
 from survival.curves import kaplan_meier, logrank, quartile_curves
-from survival.decision import decision_curve
-from survival.metrics import Estimate
-from survival.over_time import NULL
+from survival.metrics.bootstrap import sample_weights
+from survival.metrics.calibration import calibration
+from survival.metrics.concordance import Estimate
+from survival.metrics.decision import decision_curve
 from survival.plots import (
     Palette,
     auc_figure,
@@ -31,9 +34,6 @@ from survival.plots import (
     risk_histogram,
     schoenfeld_figure,
 )
-from survival.regression import cox_regression
-from survival.resample import sample_weights
-from survival.schoenfeld import scaled_residuals, smooth_residuals
 
 
 @pytest.fixture(scope="module")

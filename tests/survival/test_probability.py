@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from sksurv.metrics import brier_score, cumulative_dynamic_auc, integrated_brier_score
 from sksurv.util import Surv
 
-from survival.calibration import calibration, quantile_groups, smooth_observed, weak_calibration
 from survival.curves import kaplan_meier
-from survival.decision import TREAT_ALL, TREAT_NONE, decision_curve, net_benefit, net_benefit_difference
 from survival.errors import SurvivalError
-from survival.metrics import concordance_ci, harrell_c
-from survival.probability import auc_at, auc_columns, brier_columns, brier_scores, evaluation_times, survival_at
-from survival.resample import mean_of, resampled, sample_weights
+from survival.metrics.bootstrap import mean_of, resampled, sample_weights
+from survival.metrics.calibration import calibration, quantile_groups, smooth_observed, weak_calibration
+from survival.metrics.concordance import concordance_ci, harrell_c
+from survival.metrics.decision import TREAT_ALL, TREAT_NONE, decision_curve, net_benefit, net_benefit_difference
+from survival.metrics.probability import auc_at, auc_columns, brier_columns, brier_scores, evaluation_times, survival_at
 from tests.survival.cohorts import load_cohort
 
 EXPECTED = json.loads((Path(__file__).parents[1] / "data" / "r" / "probability.json").read_text())

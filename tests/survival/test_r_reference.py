@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from survival.calibration import calibration_slope
+from survival.cox_regression.likelihood import breslow_hazard, log_likelihood
+from survival.cox_regression.path import fit_path, penalty_grid
 from survival.curves import kaplan_meier, logrank
-from survival.likelihood import breslow_hazard, log_likelihood
-from survival.metrics import harrell_c, uno_c
-from survival.path import fit_path, penalty_grid
+from survival.metrics.calibration import calibration_slope
+from survival.metrics.concordance import harrell_c, uno_c
 from tests.survival.cohorts import COHORTS, load_cohort, reference, standardised
 
 Z95 = 1.959963984540054

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from survival.cox_regression.likelihood import log_likelihood
+from survival.cox_regression.proportional import TRANSFORMS, proportional_hazards_test, time_transform
+from survival.cox_regression.regression import CoxFit, cox_regression, likelihood_ratio
 from survival.curves import kaplan_meier, logrank
 from survival.errors import SurvivalError
-from survival.likelihood import log_likelihood
-from survival.metrics import harrell_c
-from survival.proportional import TRANSFORMS, proportional_hazards_test, time_transform
-from survival.regression import CoxFit, cox_regression, likelihood_ratio
+from survival.metrics.concordance import harrell_c
 from tests.survival.cohorts import cox_reference, load_cohort
 
 COHORTS = ("veteran", "gbsg2", "whas500", "flchain")

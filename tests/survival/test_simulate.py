@@ -5,7 +5,7 @@ from scipy import stats
 
 from survival import simulate
 from survival.errors import SurvivalError
-from survival.metrics import harrell_c
+from survival.metrics.concordance import harrell_c
 
 
 def test_weibull_times_have_the_distribution_asked_for():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import survival.storage as storage
-from survival.cox import CoxModel
 from survival.errors import SurvivalError
+from survival.models.cox_model import CoxModel
 from survival.storage import read_model, write_model
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survival.calibration import calibration_slope
-from survival.crossval import Comparison, Scores
+from survival.comparison.crossval import Comparison, Scores
+from survival.comparison.subgroups import ALL, MISSING, subgroup_table, subgroups_of
 from survival.curves import kaplan_meier
 from survival.errors import FitCancelled, SurvivalError
-from survival.metrics import harrell_c
-from survival.subgroups import ALL, MISSING, subgroup_table, subgroups_of
+from survival.metrics.calibration import calibration_slope
+from survival.metrics.concordance import harrell_c
 
 
 @pytest.fixture(scope="module")

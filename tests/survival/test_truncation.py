@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survival.baseline import fit_baseline
+from survival.cox_regression.baseline import fit_baseline
+from survival.cox_regression.proportional import TRANSFORMS, proportional_hazards_test
+from survival.cox_regression.regression import cox_regression
 from survival.curves import kaplan_meier, logrank
 from survival.errors import SurvivalError
 from survival.late_entry import curve_start
-from survival.metrics import harrell_c
-from survival.proportional import TRANSFORMS, proportional_hazards_test
-from survival.regression import cox_regression
+from survival.metrics.concordance import harrell_c
 from tests.survival.cohorts import COHORTS, load_cohort
 
 VALUES = json.loads((Path(__file__).parents[1] / "data" / "r" / "truncation.json").read_text())

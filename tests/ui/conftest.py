@@ -11,14 +11,14 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-import latent.inversion
-import study.evidence
-import study.score
+import latent.inversion.invert
+import study.scoring.face_evidence
+import study.scoring.score
 from latent.checkpoints import Checkpoint
-from study.store import Study
+from study.disk.store import Study
 from tests.ui import tiny
 
-DOUBT = study.evidence.doubt
+DOUBT = study.scoring.face_evidence.doubt
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
@@ -64,8 +64,8 @@ def real_doubt() -> Callable[..., str]:
 @pytest.fixture
 def open_app(places: Places, monkeypatch: pytest.MonkeyPatch, entry_has_run: None) -> Callable[..., AppTest]:
     """Starts the app on the tiny places, or on other ones; inversion cut to two steps."""
-    short = {name: dataclasses.replace(s, steps=2) for name, s in latent.inversion.PRESETS.items()}
-    monkeypatch.setattr(latent.inversion, "PRESETS", short)
+    short = {name: dataclasses.replace(s, steps=2) for name, s in latent.inversion.invert.PRESETS.items()}
+    monkeypatch.setattr(latent.inversion.invert, "PRESETS", short)
     for module in (study.evidence, study.score):  # patches of colour stand for faces here
         monkeypatch.setattr(module, "doubt", lambda face: "")
 

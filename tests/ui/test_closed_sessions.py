@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamlit.runtime import Runtime
 
-from ui.closed_sessions import KEEP_SECONDS, LOOK_SECONDS, ClosedSessions
+from ui.shell.closed_sessions import KEEP_SECONDS, LOOK_SECONDS, ClosedSessions
 
 
 class Fake:

@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from study.exclusions import exclude
+from jobs.queue import Queue
+from study.description.table_one import SHARES
+from study.disk.exclusions import exclude
+from study.disk.store import Study
 from study.files import csv_text, write_bytes, write_text
-from study.quality import measure_study
-from study.store import Study
-from study.table_one import SHARES
+from study.photos.quality import measure_study
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
-from ui import cohort_photos
-from ui.processes import Queue
+from ui.cohort import photos as cohort_photos
 
 Opener = Callable[..., AppTest]
 View = Callable[[str], AppTest]

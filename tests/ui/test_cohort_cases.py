@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from jobs.queue import Queue
 from study.__main__ import main
-from study.simulate import encode_jpeg
-from study.store import Study
+from study.disk.store import Study
+from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like
 from tests.study.test_intake_match import CASE_PHOTOS
 from tests.ui.test_pages import words
-from ui.processes import Queue
 
 CASES = Path(__file__).parents[1] / "data" / "cases" / "tables"
 
@@ -214,7 +214,8 @@ def test_zeros_of_a_cells_format_need_no_question(new: Callable[..., AppTest], t
 def test_a_table_is_read_once_however_often_the_page_is_drawn(
     new: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from study import intake, intake_guess
+    from study.intake import guess as intake_guess
+    from study.intake import make as intake
 
     read: list[int] = []
     checked: list[int] = []

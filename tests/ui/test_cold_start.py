@@ -32,9 +32,9 @@ SLOW = ("scipy", "sklearn", "sksurv", "torch.fx.experimental.symbolic_shapes", "
 
 
 def test_home_waits_for_no_library_that_it_does_not_need(places: Places) -> None:
-    """Each of these takes a good part of a second to import; `ui.resources.warm_up` does it after the page."""
+    """Each of these takes a good part of a second to import; `ui.shell.resources.warm_up` does it after the page."""
     command = [sys.executable, "-c", FIRST_PAGE, str(places.study.path), str(places.checkpoint.path)]
     done = subprocess.run(command, cwd=Path(APP).parent, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert {"torch", "pandas", "study.score"} <= loaded
+    assert {"torch", "pandas", "study.scoring.score"} <= loaded
     assert sorted(loaded & set(SLOW)) == []

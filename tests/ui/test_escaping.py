@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st_
 
 from survival.plots.labels import plain_figure
-from ui.escaping import JOINER, plain
+from ui.elements.escaping import JOINER, plain
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [*sorted((ROOT / "ui").rglob("*.py")), *sorted((ROOT / "pages").glob("*.py")), ROOT / "app.py"]

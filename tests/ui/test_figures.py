@@ -12,11 +12,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from study.score import Score, Scorer
+from study.scoring.score import Score, Scorer
 from tests.ui.conftest import Places
-from ui import figures, theme
-from ui.figures import drawn
-from ui.resources import Cohort
+from ui.elements import figures
+from ui.elements.figures import drawn
+from ui.shell import theme
+from ui.shell.resources import Cohort
 
 DRAWN: list[Any] = []
 

@@ -15,12 +15,12 @@ import pytest
 from skimage.data import astronaut
 from streamlit.testing.v1 import AppTest
 
+from jobs.queue import Queue
 from latent.checkpoints import load_checkpoint
 from tests.ui import tiny
 from tests.ui.conftest import Places
 from tests.ui.test_pages import png, words
 from tests.waiting import wait_until
-from ui.processes import Queue
 
 Opener = Callable[..., AppTest]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.record import Job
 from latent.errors import LatentError
 from tests.ui import tiny
-from ui import finetune_files as files
-from ui.job_record import Job
+from ui.finetune import runs as files
 
 
 @pytest.fixture(autouse=True)

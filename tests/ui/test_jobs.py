@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from ui import jobs
-from ui.jobs import Job, Reporter
+from ui.background import task as jobs
+from ui.background.task import Job, Reporter
 
 
 class Readable(Exception):

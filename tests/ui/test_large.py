@@ -11,12 +11,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from bench.cohort import write_large
+from study.disk.places import SCRATCH
 from study.files import write_bytes
-from study.places import SCRATCH
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
-from ui import resources, stamps
-from ui.stamps import stamp
+from ui.shell import resources, stamps
+from ui.shell.stamps import stamp
 
 
 def test_the_cohort_page_shows_it(open_app: Callable[..., AppTest], tmp_path: Path) -> None:

@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from study.clinical import LATE_ENTRY
+from jobs.queue import Queue
+from study.comparison.fit import LATE_FIT, fit
 from study.comparison.plan import Plan
 from study.comparison.run import compare
+from study.description.clinical import LATE_ENTRY
+from study.disk.store import Study
 from study.files import csv_text, write_text
-from study.fit import LATE_FIT, fit
 from study.settings import settings_text
-from study.store import Study
-from survival.cox import CoxModel
+from survival.models.cox_model import CoxModel
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
-from ui.processes import Queue
 
 pytestmark = pytest.mark.slow  # its fixtures take seconds
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from study.exclusions import exclude
+from study.comparison.fit import fit
+from study.disk.exclusions import exclude
+from study.disk.store import Study
 from study.files import write_json
-from study.fit import fit
-from study.store import Study
-from survival.cox import CoxModel
+from survival.models.cox_model import CoxModel
 from tests.ui import tiny
 from tests.ui.conftest import Places
 from tests.ui.test_pages import finish, scrubbers, words

@@ -14,8 +14,8 @@ from PIL import Image
 from skimage.data import astronaut, coffee
 from streamlit.testing.v1 import AppTest
 
-import study.evidence
-import study.score
+import study.scoring.face_evidence
+import study.scoring.score
 from tests.ui import tiny
 from tests.ui.conftest import Places
 
@@ -214,7 +214,7 @@ def test_what_is_no_face_is_scored_only_in_the_persons_words(
 
 
 def test_a_code_without_a_face_has_pictures_and_no_figures(portrait: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study.score.Scorer, "no_figures", lambda self, inversion: "No figures: not a face.")
+    monkeypatch.setattr(study.scoring.score.Scorer, "no_figures", lambda self, inversion: "No figures: not a face.")
     app = portrait
     app.segmented_control(key="photo_source").set_value("Example").run()
     app.button(key="example-P0001").click().run()
@@ -374,9 +374,9 @@ def test_damaged_files_are_said_in_a_sentence(open_app: Opener, places: Places, 
 
 @pytest.mark.slow
 def test_the_record_to_take_away_is_complete(portrait: AppTest, places: Places) -> None:
-    from study.score import Scorer
-    from ui import results
-    from ui.resources import Cohort
+    from study.scoring.score import Scorer
+    from ui.portrait import results
+    from ui.shell.resources import Cohort
 
     app = portrait
     app.segmented_control(key="photo_source").set_value("Example").run()

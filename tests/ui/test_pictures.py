@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ui import pictures
+from ui.elements import pictures
 
 
 def noise(seed: int, side: int = 24, count: int | None = None) -> np.ndarray:

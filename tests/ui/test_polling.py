@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from ui import polling, watch
-from ui.jobs import Job, Reporter, Snapshot
+from ui.background import panel, polling
+from ui.background.task import Job, Reporter, Snapshot
 
 UI = Path(__file__).resolve().parents[2] / "ui"
 
@@ -52,7 +52,7 @@ def test_the_browser_is_asked_by_the_message_that_sets_an_interval() -> None:
         import streamlit as st
         from streamlit.runtime.scriptrunner_utils.script_run_context import get_script_run_ctx
 
-        from ui import polling
+        from ui.background import polling
 
         sent = []
         context = get_script_run_ctx()
@@ -98,10 +98,10 @@ def test_a_preview_has_a_version_and_is_encoded_once(monkeypatch: pytest.MonkeyP
     job.wait(10)
     assert [s.version for s in seen] == [1, 1, 2]
     encoded: list[int] = []
-    monkeypatch.setattr(watch.pictures, "encode", lambda pixels, kind: encoded.append(1) or b"jpeg")
+    monkeypatch.setattr(panel.pictures, "encode", lambda pixels, kind: encoded.append(1) or b"jpeg")
     for snapshot in seen:
-        assert watch._encoded(job, snapshot) == b"jpeg"
+        assert panel._encoded(job, snapshot) == b"jpeg"
     assert len(encoded) == 2
     other: Job[None] = Job("drawing", work)
-    watch._encoded(other, seen[-1])
+    panel._encoded(other, seen[-1])
     assert len(encoded) == 3, "another job's picture is another one"

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.queue import ID, LOG, PROJECT, RECORD, UPLOAD, Queue
+from jobs.record import Job, QueueError, born, checked
+from jobs.runner import Runner
 from tests.waiting import wait_until
-from ui.job_record import Job, QueueError, born, checked
-from ui.processes import ID, LOG, PROJECT, RECORD, UPLOAD, Queue
-from ui.runner import Runner
 
 WORK = """
 import os, pathlib, signal, sys, time

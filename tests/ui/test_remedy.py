@@ -14,7 +14,7 @@ from study.errors import StudyError
 from tests.ui import tiny
 from tests.ui.conftest import Places
 from tests.ui.test_pages import finish, words
-from ui import remedy
+from ui.elements import remedy
 
 Opener = Callable[..., AppTest]
 PAGES = ("home", "portrait", "health_direction", "cohort", "survival_model")

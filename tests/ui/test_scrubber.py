@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui import scrubber
-from ui.scrubber import pack, unpack
+from ui.health_direction import scrubber
+from ui.health_direction.scrubber import pack, unpack
 
 HERE = Path(scrubber.__file__).parent
 HTML, CSS, JS = ((HERE / f"scrubber.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit import config
 
-from ui import resources
+from ui.shell import resources
 
 SETTINGS = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
 

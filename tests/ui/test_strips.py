@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageFont
 
-from latent.edit import synthesize
-from study.direction import health_direction
-from study.score import Scorer
+from latent.editing.render import synthesize
+from study.scoring.direction import health_direction
+from study.scoring.score import Scorer
 from tests.ui.conftest import Places
-from ui import pictures, reach, strips
-from ui.jobs import Job
-from ui.resources import Cohort
-from ui.scrubber import unpack
-from ui.wish import Wish
+from ui.background.task import Job
+from ui.elements import pictures
+from ui.health_direction import frames as strips
+from ui.health_direction import reach
+from ui.health_direction.controls import Wish
+from ui.health_direction.scrubber import unpack
+from ui.shell.resources import Cohort
 
 
 @pytest.fixture(scope="module")

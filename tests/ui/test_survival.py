@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from jobs.queue import Queue
 from study.__main__ import main
-from study.comparison.estimate import measured_here
+from study.comparison.measuring.estimate import measured_here
 from study.comparison.plan import Plan
 from study.comparison.record import read_comparison
 from study.comparison.run import compare
-from study.exclusions import exclude
+from study.disk.exclusions import exclude
+from study.disk.store import Study
 from study.robustness.record import read_robustness
-from study.store import Study
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
-from ui.processes import Queue
 
 Opener = Callable[..., AppTest]
 PAGE = "pages/survival_model.py"

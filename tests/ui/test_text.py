@@ -2,7 +2,7 @@
 
 import pytest
 
-from ui import text
+from ui.elements import text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from ui import theme
+from ui.shell import theme
 
 CONFIG = tomllib.loads((Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text("utf-8"))
 MODES = [("light", theme.LIGHT), ("dark", theme.DARK)]
@@ -88,8 +88,8 @@ def test_a_figure_takes_the_look() -> None:
 def test_nothing_is_fetched_from_elsewhere() -> None:
     look = [CONFIG["theme"][key] for key in ("font", "headingFont")]
     assert look == ["sans-serif", "serif"], "the families that Streamlit ships"
-    ui = Path(theme.__file__).parent
-    for file in [*ui.rglob("*.css"), *ui.rglob("*.js"), *ui.rglob("*.html"), ui / "icon.svg"]:
+    ui = Path(theme.__file__).parents[1]
+    for file in [*ui.rglob("*.css"), *ui.rglob("*.js"), *ui.rglob("*.html"), theme.ICON]:
         text = file.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text, file.name
         assert "@import" not in text, file.name

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import latent.pivotal
+import latent.inversion.pivotal_tuning
 from tests.ui.test_pages import finish, scrubbers, words
-from ui import tuning
-from ui.state import Editing, Portrait
+from ui.portrait import tuning
+from ui.shell.session import Editing, Portrait
 
 Opener = Callable[..., AppTest]
-LONG = latent.pivotal.PivotalSettings(steps=100_000, close=0.0, tolerance=0.0, locality=0.0)
+LONG = latent.inversion.pivotal_tuning.PivotalSettings(steps=100_000, close=0.0, tolerance=0.0, locality=0.0)
 
 
 @pytest.fixture
 def scored(open_app: Opener, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The Portrait page with a scored face; a tuning makes two steps."""
-    short = latent.pivotal.PivotalSettings(steps=2, learning_rate=0.01, close=0.0)
+    short = latent.inversion.pivotal_tuning.PivotalSettings(steps=2, learning_rate=0.01, close=0.0)
     monkeypatch.setattr(latent.pivotal, "PivotalSettings", lambda: short)
     app = open_app().switch_page("pages/portrait.py").run()
     app.segmented_control(key="photo_source").set_value("Example").run()
@@ -170,7 +170,7 @@ def test_a_new_score_forgets_the_tuning(scored: AppTest) -> None:
 
 @pytest.mark.slow
 def test_a_tuning_can_be_cancelled(scored: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = latent.pivotal.tune
+    real = latent.inversion.pivotal_tuning.tune
     monkeypatch.setattr(latent.pivotal, "tune", lambda *given: real(*given[:3], LONG, *given[4:]))
     app = scored
     app.button(key="tune").click().run()

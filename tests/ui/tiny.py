@@ -11,20 +11,20 @@ import pandas as pd
 import torch
 
 from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from latent.edit import synthesize
-from latent.encoder import WPlusEncoder
-from latent.finetune.files import RunFolder
-from latent.finetune.settings import automatic
+from latent.editing.render import synthesize
+from latent.encoders.wplus import WPlusEncoder
 from latent.space import sample_ws
 from latent.stylegan2 import Generator
+from latent.training.adversarial.settings import automatic
+from latent.training.run_folder import RunFolder
+from study.comparison.fit import fit
+from study.disk.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.disk.store import Study
 from study.embedding.record import study_preset
 from study.files import csv_text, sha256_of, write_bytes, write_text
-from study.fit import fit
-from study.latents import INDEX_COLUMNS, Embedding, write_latents
 from study.settings import Settings, settings_text
-from study.simulate import encode_jpeg
-from study.store import Study
-from survival.cox import CoxModel
+from study.simulation.simulate import encode_jpeg
+from survival.models.cox_model import CoxModel
 
 
 def write_checkpoint(path: Path, resolution: int = 32, w_dim: int = 32, seed: int = 0) -> Checkpoint:

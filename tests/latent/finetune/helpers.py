@@ -16,8 +16,8 @@ import torch
 
 from latent.checkpoints import save_checkpoint
 from latent.errors import LatentError
-from latent.finetune import cli
 from latent.stylegan2 import Discriminator, Generator
+from latent.training.adversarial import cli
 
 SIZE = 16
 

@@ -19,12 +19,13 @@ import torch
 from common.command import STOPPED
 from latent import __main__ as command
 from latent.checkpoints import file_sha256, load_checkpoint, save_checkpoint
-from latent.encoder import WPlusEncoder
+from latent.encoders.wplus import WPlusEncoder
 from latent.errors import CheckpointError, FinetuneError
-from latent.finetune import cli, files
-from latent.finetune.files import RunFolder, read_status
-from latent.finetune.trainer import Trainer
 from latent.stylegan2 import Generator
+from latent.training import run_folder as files
+from latent.training.adversarial import cli
+from latent.training.adversarial.trainer import Trainer
+from latent.training.run_folder import RunFolder, read_status
 from tests.latent.finetune.helpers import (
     arguments,
     dying_after,

@@ -10,9 +10,9 @@ import torch
 
 from latent.checkpoints import load_checkpoint
 from latent.errors import FinetuneError
-from latent.finetune import networks
-from latent.finetune.scaling import GROW_AFTER, LossScale
-from latent.finetune.settings import automatic, check_hardware, going_on
+from latent.training.adversarial import networks
+from latent.training.adversarial.scaling import GROW_AFTER, LossScale
+from latent.training.adversarial.settings import automatic, check_hardware, going_on
 from tests.latent.finetune.helpers import SIZE, small_networks, write_start
 
 FP32 = {"precision": "fp32"}

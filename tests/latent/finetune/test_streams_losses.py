@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latent.finetune.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from latent.finetune.streams import DataOrder, Streams
+from latent.training.adversarial.losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from latent.training.adversarial.streams import DataOrder, Streams
 
 
 @given(st.integers(0, 2**31), st.integers(1, 40), st.integers(0, 200), st.integers(1, 60))

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from latent.finetune.distributed import Group
-from latent.finetune.settings import Settings, automatic
-from latent.finetune.trainer import MAPPING_RATE, Trainer
 from latent.stylegan2.ops import convolutions_in
+from latent.training.adversarial.distributed import Group
+from latent.training.adversarial.settings import Settings, automatic
+from latent.training.adversarial.trainer import MAPPING_RATE, Trainer
 from tests.latent.finetune.helpers import SIZE, discs, forked, small_networks
 
 SMALL = {

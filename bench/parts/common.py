@@ -1,0 +1,88 @@
+"""What every benchmark shares: fair timing of rivals in one run, a printed table, a JSON record."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parents[2] / "artefacts" / "bench"
+
+
+def interleaved_medians(rivals: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1) -> dict[str, float]:
+    """Median seconds of each callable, measured in turns (a, b, a, b, ...).
+
+    Turns, because the load of a shared machine drifts: two rivals timed one after the other would meet
+    different machines. The order is reversed every other round for the same reason.
+    """
+    if repeats < 1:
+        raise ValueError("repeats must be at least 1")
+    for _ in range(warmup):
+        for call in rivals.values():
+            call()
+    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    for turn in range(repeats):
+        names = list(rivals) if turn % 2 == 0 else list(rivals)[::-1]
+        for name in names:
+            start = time.perf_counter()
+            rivals[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def format_cell(value: object) -> str:
+    """Numbers to four significant digits, everything else as text."""
+    if isinstance(value, bool) or not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+
+
+def print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
+    """Print rows (one mapping a row, the first row's keys as the header) in aligned columns."""
+    if title:
+        print(f"\n{title}")
+    if not rows:
+        print("(no rows)")
+        return
+    header = list(rows[0])
+    cells = [[format_cell(row.get(key, "")) for key in header] for row in rows]
+    widths = [max(len(key), *(len(line[i]) for line in cells)) for i, key in enumerate(header)]
+    print("  ".join(key.ljust(width) for key, width in zip(header, widths, strict=True)).rstrip())
+    print("  ".join("-" * width for width in widths))
+    for line in cells:
+        print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def machine() -> dict[str, object]:
+    """What the numbers depend on: processor, cores in use, versions."""
+    try:
+        cpu = next(
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        cpu = platform.processor() or "unknown"
+    facts: dict[str, object] = {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version()}
+    try:
+        import torch
+    except ImportError:
+        return facts
+    facts |= {"torch": torch.__version__, "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available()}
+    if hasattr(torch.backends, "cpu"):
+        facts["instructions"] = torch.backends.cpu.get_cpu_capability()
+    return facts
+
+
+def write_json(name: str, result: Mapping[str, Any]) -> Path:
+    """Write artefacts/bench/NAME.json (with the machine's facts) and return its path."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    temporary = path.with_suffix(".json.tmp")
+    record = {"bench": name, "machine": machine(), **result}
+    temporary.write_text(json.dumps(record, indent=2, sort_keys=False, default=float) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    return path

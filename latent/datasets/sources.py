@@ -1,0 +1,143 @@
+"""Which photos a training set is made of: folders, zip files and outputs of the portrait renderer, as one list."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+import pandas as pd
+
+from common.parsing import json_value
+from faces.decoding.archive import PhotoArchive
+from faces.errors import FaceError, PhotoError
+from faces.photo import EXTENSIONS, MAX_BYTES
+from latent.errors import LatentError
+
+# Pictures that the gate refuses with a sentence: they belong into the report, other files do not.
+REFUSED_SUFFIXES = (".gif", ".jp2", ".jxl", ".dcm", ".cr2", ".cr3", ".nef", ".arw", ".dng")
+CANDIDATES = EXTENSIONS + REFUSED_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Source:
+    """One photo: name of the input that it is in (`folder`), its path there with `/` (`file`), the file on disk, the
+    member where that is a zip, and the renderer's factors where they are known."""
+
+    folder: str
+    file: str
+    path: Path
+    member: str | None = None
+    factors: dict[str, Any] = field(default_factory=dict)
+
+
+def list_photos(inputs: list[Path], renderer: Path | None = None) -> tuple[list[Source], int]:
+    """All photos of the inputs sorted by name, and how many other files lie beside them. Raises LatentError."""
+    module = _load_renderer(renderer) if renderer else None
+    sources: list[Source] = []
+    others = 0
+    for given in inputs:
+        if (given / "factors.csv").exists():
+            found, rest = _rendered(given, module), 0
+        elif given.is_dir():
+            found, rest = _in_folder(given)
+        else:
+            found, rest = _in_zip(given)
+        if not found:
+            raise LatentError(
+                f"{given} holds no photo: give JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF files in folders or zips."
+            )
+        sources += found
+        others += rest
+    return sources, others
+
+
+class PhotoReader:
+    """Reads photos of a list; a context manager. A zip stays open: its directory is checked once."""
+
+    def __init__(self) -> None:
+        self._archives: dict[Path, PhotoArchive] = {}
+
+    def read(self, path: Path, member: str | None) -> bytes:
+        """The bytes of one photo, one more than the gate takes at most. Raises FaceError where they cannot be read."""
+        if member is not None:
+            if path not in self._archives:
+                self._archives[path] = PhotoArchive(path)
+            return self._archives[path].read(member)
+        try:
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise PhotoError("The file cannot be opened.") from error
+
+    def __enter__(self) -> PhotoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for archive in self._archives.values():
+            archive.close()
+
+
+def _wanted(name: str) -> bool:
+    return name.lower().endswith(CANDIDATES)
+
+
+def _in_folder(folder: Path) -> tuple[list[Source], int]:
+    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    names = sorted(p.relative_to(folder).as_posix() for p in files)
+    wanted = [name for name in names if _wanted(name)]
+    return [Source(folder.resolve().name, name, folder / name) for name in wanted], len(names) - len(wanted)
+
+
+def _in_zip(path: Path) -> tuple[list[Source], int]:
+    try:
+        with PhotoArchive(path) as archive:
+            names = sorted(archive.names)
+    except FaceError as error:
+        raise LatentError(str(error)) from error
+    wanted = [name for name in names if _wanted(name)]
+    return [Source(path.name, name, path, name) for name in wanted], len(names) - len(wanted)
+
+
+def _rendered(folder: Path, renderer: ModuleType | None) -> list[Source]:
+    """Photos of a renderer's factor table, with its factors and, with the renderer at hand, identity coefficients."""
+    table = folder / "factors.csv"
+    try:
+        return _drawn(folder, table, renderer)
+    except (KeyError, ValueError, TypeError, AttributeError, OSError, pd.errors.ParserError) as error:
+        raise LatentError(f"{table} or its run.json was not written by the portrait renderer; render again.") from error
+
+
+def _drawn(folder: Path, table: Path, renderer: ModuleType | None) -> list[Source]:
+    factors = pd.read_csv(table)
+    settings = json_value((folder / "run.json").read_bytes()) if (folder / "run.json").exists() else {}
+    sources = []
+    for record in factors.to_dict("records"):
+        row = {str(name): value for name, value in record.items()}
+        path = folder / row["image"]
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise LatentError(f"{table} names a picture outside its folder; render again.")
+        if not path.exists():  # a run that was interrupted, or is still going on
+            continue
+        if renderer is not None:
+            drawn = renderer.draw(settings["command"], settings["seed"], int(row["index"]))
+            if drawn.seed != row["seed"]:
+                raise LatentError(f"{table}: row {row['index']} was not drawn by the renderer that was given.")
+            row |= {f"identity_{i:03d}": float(v) for i, v in enumerate(drawn.identity)}
+        sources.append(Source(folder.resolve().name, row.pop("image"), path, None, row))
+    return sources
+
+
+def _load_renderer(folder: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("factors", folder / "factors.py")
+    if spec is None or spec.loader is None or not (folder / "factors.py").exists():
+        raise LatentError(f"{folder} is not the portrait renderer: it has no factors.py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["factors"] = module  # dataclasses look their module up by name
+    spec.loader.exec_module(module)
+    return module

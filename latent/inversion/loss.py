@@ -1,0 +1,89 @@
+"""What an inversion minimises: the terms, a number a photo, with the photos' own features computed once."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from faces.encoder import chips_from_aligned, load_face_encoder
+from latent.features.perceptual import FaceFeatureDistance, PerceptualDistance
+from latent.inversion.whitening import Whitening
+
+PYRAMID_LEVELS = 3
+MIN_PYRAMID_SIDE = 8
+
+
+class Weights(Protocol):
+    """The weights of the terms (`InversionSettings` has them)."""
+
+    @property
+    def perceptual(self) -> float: ...
+    @property
+    def identity(self) -> float: ...
+    @property
+    def pixel(self) -> float: ...
+    @property
+    def plausibility(self) -> float: ...
+
+
+def pyramid(images: Tensor) -> list[Tensor]:
+    """The images and their halves, quarters, ... by area, down to 8 px at most."""
+    levels = [images]
+    while len(levels) < PYRAMID_LEVELS and levels[-1].shape[-1] >= 2 * MIN_PYRAMID_SIDE:
+        levels.append(F.avg_pool2d(levels[-1], 2))
+    return levels
+
+
+def pixel_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    """Mean over octaves of mean absolute + mean squared difference, (N,): the square punishes what is far off, the
+    absolute value goes on sharpening what is nearly right."""
+    parts = []
+    for x, y in zip(a, b, strict=True):
+        difference = (x - y).flatten(1)
+        parts.append(difference.abs().mean(1) + difference.square().mean(1))
+    return torch.stack(parts).mean(0)
+
+
+class InversionLoss:
+    """Terms for photos (N, 3, R, R) in [-1, 1]; called with pictures of some of them."""
+
+    def __init__(self, targets: Tensor, weights: Weights, perceptual: PerceptualDistance, whitening: Whitening) -> None:
+        self.weights, self.perceptual, self.whitening = weights, perceptual, whitening
+        with torch.no_grad():
+            self._pyramid = pyramid(targets)
+            self._features, self._descriptors = self._look(targets)
+        self._chosen: tuple[Tensor, list[Tensor], list[Tensor], Tensor | None] | None = None
+
+    def _look(self, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """Perceptual features and the person's descriptor, as far as the weights ask for them, in one pass if one
+        network gives both."""
+        perceptual, identity = self.weights.perceptual > 0, self.weights.identity > 0
+        if perceptual and identity and isinstance(self.perceptual, FaceFeatureDistance):
+            return self.perceptual.features_and_descriptor(images)
+        features = self.perceptual.features(images) if perceptual else []
+        encoder = load_face_encoder(images.device)
+        return features, encoder(chips_from_aligned(images)) if identity else None
+
+    def _of(self, rows: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor | None]:
+        """The photos' pyramids, features and descriptors for `rows`, cut anew only when the rows change."""
+        if self._chosen is None or not torch.equal(self._chosen[0], rows):
+            descriptors = None if self._descriptors is None else self._descriptors[rows]
+            self._chosen = (rows, [p[rows] for p in self._pyramid], [f[rows] for f in self._features], descriptors)
+        return self._chosen
+
+    def __call__(self, pictures: Tensor, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Each term (n,), unweighted, and their weighted sum "total" for pictures (n, 3, R, R) of whitened codes x
+        (n, num_ws, k) that belong to photos `rows` (n,)."""
+        _, photo_pyramid, photo_features, photo_descriptors = self._of(rows)
+        terms = {"pixel": pixel_distance(pyramid(pictures), photo_pyramid)}
+        features, descriptors = self._look(pictures)
+        if features:
+            terms["perceptual"] = self.perceptual.between(features, photo_features)
+        if descriptors is not None and photo_descriptors is not None:
+            terms["identity"] = (descriptors - photo_descriptors).square().sum(1)
+        terms["plausibility"] = self.whitening.implausibility(x)
+        total = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum(0)
+        return terms | {"total": total}

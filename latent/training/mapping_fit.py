@@ -1,0 +1,71 @@
+"""Phase 3 of a warm start: a mapping network whose codes are distributed as an encoder's. No picture is computed.
+
+1. *Origin.* All codes move by one vector, so that hardly any coordinate is negative; the affine layers of the synthesis
+   network take it back exactly. The leaky ReLU that ends a mapping network is the identity then.
+2. *Gaussian.* The mapping's two layers are set so that z ~ N(0, I) becomes a code with the mean and, along the leading
+   axes, the covariance of the encoder's: the first layer is [R; -R] with R orthogonal, and
+   lrelu(x) - lrelu(-x) = (1 + slope) x makes any linear map of z possible behind it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from latent.encoders.wplus import WPlusEncoder
+from latent.errors import LatentError
+from latent.stylegan2.generator import Generator, MappingNetwork
+from latent.stylegan2.layers import FullyConnectedLayer, SynthesisLayer, ToRGBLayer
+from latent.stylegan2.ops import SLOPE
+
+POSITIVE_AT = 4.0  # standard deviations below the mean at which a coordinate is still positive
+
+
+def origin_for(w: Tensor) -> Tensor:
+    """The shift (w_dim,) that makes codes w (N, w_dim) positive up to POSITIVE_AT deviations below their mean."""
+    return (POSITIVE_AT * w.std(0) - w.mean(0)).clamp_min(0)
+
+
+@torch.no_grad()
+def shift_codes(generator: Generator, encoder: WPlusEncoder, shift: Tensor) -> None:
+    """Move W by `shift` (w_dim,) in place: the encoder answers moved codes, the synthesis network draws the same."""
+    for module in generator.synthesis.modules():
+        if isinstance(module, (SynthesisLayer, ToRGBLayer)):
+            affine = module.affine
+            affine.bias.sub_(affine.weight @ shift * (affine.weight_gain / affine.bias_gain))
+    encoder.w_avg.add_(shift)
+
+
+def _axes(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (d,), orthonormal axes (d, d) as rows and variances (d,), largest first, of codes (N, d)."""
+    mean = w.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(w.T.double()))
+    return mean, vectors.T.flip(0).to(w), values.flip(0).clamp_min(0).to(w)
+
+
+def can_be_fitted(mapping: MappingNetwork) -> bool:
+    """Two layers, the hidden one at least twice as wide as z."""
+    hidden = mapping.get_submodule("fc0").get_parameter("weight").shape[0]
+    return mapping.num_layers == 2 and hidden >= 2 * mapping.z_dim
+
+
+def fit_mapping(mapping: MappingNetwork, w: Tensor, seed: int = 0) -> None:
+    """Set `mapping` so that its codes have mean and leading covariance of w (N, w_dim). Raises LatentError for one that
+    has not two layers, or a hidden layer narrower than twice z."""
+    if not can_be_fitted(mapping):
+        raise LatentError("A mapping network is fitted with two layers, the hidden one at least twice as wide as z.")
+    first, last = mapping.get_submodule("fc0"), mapping.get_submodule("fc1")
+    assert isinstance(first, FullyConnectedLayer)
+    assert isinstance(last, FullyConnectedLayer)
+    mean, axes, variances = _axes(w)
+    k = mapping.z_dim
+    rng = torch.Generator().manual_seed(seed)
+    rotation = torch.linalg.qr(torch.randn(k, k, generator=rng))[0].to(w)
+    load = (axes[:k] * variances[:k, None].sqrt()).T @ rotation.T / (1 + SLOPE)  # [d, k]
+    with torch.no_grad():
+        first.weight[: 2 * k] = torch.cat([rotation, -rotation]) / first.weight_gain
+        first.bias.zero_()
+        last.weight.zero_()
+        last.weight[:, : 2 * k] = torch.cat([load, -load], dim=1) / last.weight_gain
+        last.bias.copy_(mean / last.bias_gain)
+        mapping.w_avg.copy_(mean)

@@ -1,0 +1,116 @@
+"""What a warm start is made of, and its networks."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+
+from latent.encoders.wplus import MIN_RESOLUTION, WPlusEncoder
+from latent.errors import FinetuneError
+from latent.stylegan2 import Discriminator, Generator
+
+PHASES = ("autoencoding", "adversary", "mapping", "discriminator")
+TRAINED = ("autoencoding", "adversary", "discriminator")  # phases that see images
+PRECISIONS = ("fp32", "bf16")
+MBSTD = 4  # images that the discriminator compares with each other
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Written to the checkpoint's config.
+
+    learning_rate, encoder_rate: of phase 1. feature_from: images seen before the feature loss joins (there is no face
+    to compare sooner). adversary_rate, adversary_encoder_rate, critic_rate: of phase 2. pixel_weight, texture_weight,
+    identity_weight: of pyramid L1, the critic's frozen features and the face features of reconstructions in phase 2,
+    where the critic counts 1. free_share: of a batch of phase 2 that is free samples. discriminator_rate: of phase 4.
+    precision: 'fp32' or 'bf16' for generator and encoder.
+    """
+
+    resolution: int = 128
+    channel_base: int = 2048
+    channel_max: int = 256
+    z_dim: int = 256
+    w_dim: int = 512
+    encoder_width: int = 24
+    batch: int = 16
+    learning_rate: float = 4e-3
+    encoder_rate: float = 1e-3
+    feature_weight: float = 0.5
+    feature_from: int = 8000
+    readout_weight: float = 0.2
+    adversary_rate: float = 1.5e-3
+    adversary_encoder_rate: float = 1e-3
+    critic_rate: float = 1e-3
+    pixel_weight: float = 3.0
+    texture_weight: float = 2.0
+    identity_weight: float = 6.0
+    free_share: float = 0.25
+    discriminator_rate: float = 2e-3
+    ema_kimg: float = 5.0
+    precision: str = "fp32"
+    seed: int = 0
+
+    @property
+    def r1_gamma(self) -> float:
+        return 2e-4 * self.resolution**2 / self.batch  # the heuristic of StyleGAN2-ADA's `auto` configuration
+
+
+NAMES = tuple(field.name for field in fields(Settings))
+
+
+def check(s: Settings) -> None:
+    """Raises FinetuneError naming the first flag whose value makes no sense."""
+    for name, value in asdict(s).items():
+        if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+            _refuse(name, "a number from 0", value)
+    for name in ("channel_base", "channel_max", "z_dim", "w_dim"):
+        if getattr(s, name) < 1:
+            _refuse(name, "a whole number from 1", getattr(s, name))
+    if s.resolution < MIN_RESOLUTION or s.resolution & (s.resolution - 1):
+        _refuse("resolution", f"a power of two from {MIN_RESOLUTION}", s.resolution)
+    if s.encoder_width < 8 or s.encoder_width % 8:
+        _refuse("encoder_width", "a multiple of 8", s.encoder_width)
+    if s.batch < MBSTD or s.batch % MBSTD:
+        _refuse("batch", f"a multiple of {MBSTD}", s.batch)
+    if s.precision not in PRECISIONS:
+        _refuse("precision", " or ".join(PRECISIONS), s.precision)
+    if not 0 <= s.free_share < 1:
+        _refuse("free_share", "from 0 to below 1", s.free_share)
+    if not 0 <= s.seed < 2**63:
+        _refuse("seed", "a whole number from 0", s.seed)
+
+
+def _refuse(name: str, wanted: str, value: object) -> None:
+    raise FinetuneError(f"--{name.replace('_', '-')} must be {wanted}, not {value}.")
+
+
+def generator_kwargs(s: Settings, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of the generator: those of a start checkpoint's with the run's size and channels, or new ones."""
+    kwargs: dict[str, Any] = {"c_dim": 0, "img_channels": 3, "mapping_kwargs": {"num_layers": 2, "lr_multiplier": 1.0}}
+    kwargs |= copy.deepcopy(dict(start or {}))
+    channels = {"channel_base": s.channel_base, "channel_max": s.channel_max}
+    synthesis = {**kwargs.get("synthesis_kwargs", {}), **channels}
+    sizes = {"z_dim": s.z_dim, "w_dim": s.w_dim, "img_resolution": s.resolution}
+    return kwargs | sizes | {"synthesis_kwargs": synthesis}
+
+
+def build_networks(
+    s: Settings, generator_settings: Mapping[str, Any] | None = None
+) -> tuple[Generator, Discriminator, WPlusEncoder]:
+    """The three networks, freshly initialised from the seed. generator_settings: of `generator_kwargs`."""
+    torch.manual_seed(s.seed)
+    generator = Generator(**(dict(generator_settings) if generator_settings else generator_kwargs(s)))
+    discriminator = Discriminator(
+        c_dim=0,
+        img_resolution=s.resolution,
+        img_channels=3,
+        channel_base=s.channel_base,
+        channel_max=s.channel_max,
+        epilogue_kwargs={"mbstd_group_size": MBSTD},
+    )
+    return generator, discriminator, WPlusEncoder(s.resolution, generator.num_ws, s.w_dim, s.encoder_width)

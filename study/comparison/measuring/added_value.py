@@ -1,0 +1,71 @@
+"""Whether the photo adds to what the clinical columns tell: one judgement for page, command line and report.
+
+A model that overfits its clinical columns is an easy rival. So the photo must gain on every clinical model that was
+compared, a penalised one among them, or an unpenalised one with ten events for each of its parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from study.comparison.plan import PENALISED
+from study.comparison.record import Comparison, Judged
+from survival.events_per_parameter import enough_events, too_few_words
+from survival.metrics.concordance import Estimate
+
+ADDS = "the photo adds to what the clinical columns tell"
+TAKES_AWAY = "the photo takes away from it"
+OPEN = "whether the photo adds anything is open"
+
+
+@dataclass(frozen=True)
+class AddedValue:
+    """both: the best model of photo and clinical columns. base: the clinical model with the highest C. difference: in
+    Harrell's C, paired. verdict: end of a sentence. why_open: why a gain proves nothing here, a sentence, or ""."""
+
+    both: Judged
+    base: Judged
+    difference: Estimate
+    verdict: str
+    why_open: str = ""
+
+
+def clinical_models(comparison: Comparison) -> list[Judged]:
+    """Models of the clinical columns alone that were fitted, best first by Harrell's C."""
+    found = [judged for judged in comparison.models if judged.features == "clinical"]
+    return sorted(found, key=lambda judged: -comparison.figure(judged.name).value)
+
+
+def photo_added(comparison: Comparison) -> AddedValue | None:
+    """None where no model of photo and clinical columns stands beside one of clinical columns."""
+    bases = clinical_models(comparison)
+    joint = [j for j in comparison.models if "photo" in j.features and "clinical" in j.features]
+    if not bases or not joint:
+        return None
+    both = max(joint, key=lambda judged: comparison.figure(judged.name).value)
+    gains = [comparison.difference(both.name, base.name) for base in bases]
+    weak = weak_comparator(comparison)
+    if all(gain.low > 0 for gain in gains):
+        verdict = OPEN if weak else ADDS
+    elif any(gain.high < 0 for gain in gains):
+        verdict, weak = TAKES_AWAY, ""
+    else:
+        verdict, weak = OPEN, ""
+    return AddedValue(both, bases[0], gains[0], verdict, weak)
+
+
+def weak_comparator(comparison: Comparison) -> str:
+    """Why the clinical models are too weak to be compared with, one sentence; "" where they are not."""
+    bases = clinical_models(comparison)
+    if not bases or any(base.model in PENALISED for base in bases):
+        return ""
+    table = comparison.tables["coefficients"]
+    parameters = max(int((table["candidate"] == base.name).sum()) for base in bases)
+    if parameters == 0:
+        return "The clinical model could not be fitted to all patients: compare with a penalised one."
+    if enough_events(comparison.events, parameters):
+        return ""
+    return (
+        f"The clinical model is unpenalised and has {too_few_words(comparison.events, parameters)}: it overfits, so "
+        "that others gain on it easily. Compare with a penalised one."
+    )

@@ -1,0 +1,259 @@
+"""From out-of-fold scores to the tables of a comparison: every figure, in pairs, over time, by threshold.
+
+Nothing here fits a candidate again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.comparison.candidates import NULL, SHUFFLED
+from study.comparison.features import OF_PHOTOS, PHOTO, STRATA
+from study.comparison.measuring.shuffles import Shuffled
+from study.comparison.plan import Plan
+from study.comparison.record import MODEL, Judged
+from study.comparison.tables import table_of
+from study.disk.store import Study
+from study.errors import StudyError
+from survival.comparison.crossval import Comparison as Scored
+from survival.comparison.evaluate import HARRELL, IBS, SCALED_IBS, UNO, Evaluation, added_value, evaluate
+from survival.comparison.over_time import auc_over_time, brier_over_time, decision_over_thresholds
+from survival.curves import QUARTILE_NAMES
+from survival.errors import SurvivalError
+from survival.horizons import FROM_START, Horizons, carried_horizons
+from survival.metrics.bootstrap import Resampled, resampled, sample_weights
+from survival.metrics.calibration import COX_SLOPE
+from survival.metrics.hazard_ratios import PER_SD, hazard_ratios
+from survival.metrics.pairs import harrell_pairs
+
+NOT_EVERY_SITE = "not every site with a baseline hazard of its own is followed that long"
+CURVE_SAMPLES = 200
+THRESHOLDS = 40
+TRUTHS = {"face_log_hazard": "C of the true face hazard", "log_hazard": "C of the true hazard"}
+SHARE = "share recovered"
+
+
+def usable_horizons(
+    horizons: Sequence[float], time: np.ndarray, event: np.ndarray, fold: np.ndarray, late: bool = False
+) -> Horizons:
+    """Those that follow-up carries in all patients and reaches in every training part.
+
+    late: some came under observation after time 0; then there is no figure at any time, whatever the follow-up.
+    """
+    if late:
+        return Horizons((), tuple((float(t), FROM_START) for t in horizons))
+    return carried_horizons(horizons, time, event, fold=fold)
+
+
+def horizons_of(study: Study, scored: Scored) -> Horizons:
+    """usable_horizons of the study, among the times that were predicted for."""
+    found = usable_horizons(study.horizons, scored.time, scored.event, scored.fold, scored.entry is not None)
+    there = tuple(t for t in found.carried if np.isclose(scored.times, t).any())
+    unpredicted = tuple((t, NOT_EVERY_SITE) for t in found.carried if t not in there)
+    return Horizons(there, tuple(sorted((*found.left_out, *unpredicted))))
+
+
+def within_every_site(
+    times: np.ndarray, site: pd.Series, time: np.ndarray, event: np.ndarray, fold: np.ndarray
+) -> np.ndarray:
+    """The times up to which every training part follows every site, whose own baseline hazard ends there.
+
+    Raises StudyError where that is no time, or a training part has no event in a site.
+    """
+    last = np.inf
+    for name in site.dropna().unique():
+        own = (site == name).to_numpy()
+        for labels in fold:
+            for k in np.unique(labels):
+                rows = own & (labels != k)
+                if not event[rows].any():
+                    raise StudyError(
+                        f"Site {str(name)[:60]} has too few events for a baseline hazard of its own: compare with "
+                        "sites pooled, or exclude its patients."
+                    )
+                last = min(last, float(time[rows].max()))
+    if (times <= last).sum() < 2:
+        raise StudyError(
+            f"A site is followed for {last:g} at most, too short for baseline hazards of their own: compare with sites "
+            "pooled."
+        )
+    return times[times <= last]
+
+
+def figures_of(scored: Scored, horizons: tuple[float, ...], shuffled: Shuffled | None, plan: Plan) -> Evaluation:
+    """All figures; those of the shuffled control are of its own outcomes."""
+    at = horizons or (float(scored.times[-1]),)
+    found = evaluate(scored, at, samples=plan.samples, seed=plan.seed)
+    if shuffled is not None and shuffled.figures:
+        found.figures[SHUFFLED] = shuffled.figures
+    return found
+
+
+def figure_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """figures and differences."""
+    rows = [tuple(row) for row in evaluation.table().itertuples(index=False)]
+    rows += [(name, COX_SLOPE, s.value, s.low, s.high, s.n) for name, s in evaluation.slopes.items()]
+    paired = [HARRELL, UNO, IBS, SCALED_IBS, *(f"AUC({t:g})" for t in evaluation.horizons)]
+    pairs: list[tuple[Any, ...]] = []
+    # the shuffled control was judged on other outcomes: nothing pairs with it
+    for name, other in combinations([n for n in evaluation.figures if n != SHUFFLED], 2):
+        for measure in paired:
+            own = evaluation.figures[name]
+            if measure in own and measure in evaluation.figures[other]:
+                pairs.append((name, other, measure, *_limits(own[measure] - evaluation.figures[other][measure])))
+    return {"figures": table_of("figures", rows), "differences": table_of("differences", pairs)}
+
+
+def _limits(figure: Resampled) -> tuple[float, float, float]:
+    try:
+        e = figure.estimate()
+    except SurvivalError:
+        return figure.value, float("nan"), float("nan")
+    return e.value, e.low, e.high
+
+
+def added_table(scored: Scored, models: Sequence[Judged]) -> pd.DataFrame:
+    """Likelihood-ratio test of each model's out-of-fold score beside each other's; copies of one another have none."""
+    rows = []
+    for base, added in permutations([c.name for c in models if c.name in scored.scores], 2):
+        try:
+            test = added_value(scored, base, added)
+        except SurvivalError:
+            continue  # two scores that say the same have no joint fit
+        rows.append((base, added, test.statistic, test.df, test.p))
+    return table_of("added_value", rows)
+
+
+def calibration_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """calibration, calibration_curves, calibration_groups."""
+    figures, curves, groups = [], [], []
+    for name, each in evaluation.calibrations.items():
+        if name == NULL:
+            continue  # one prediction for all has no curve
+        for c in each:
+            place = (name, c.horizon)
+            figures.append((*place, "mean predicted", c.mean_predicted, float("nan"), float("nan")))
+            figures += [(*place, measure, e.value, e.low, e.high) for measure, e in c.figures().items()]
+            groups += [(*place, *row) for row in c.groups.itertuples(index=False)]
+            if c.curve is not None:
+                curves += [(*place, *row) for row in c.curve.itertuples(index=False)]
+    return {
+        "calibration": table_of("calibration", figures),
+        "calibration_curves": table_of("calibration_curves", curves),
+        "calibration_groups": table_of("calibration_groups", groups),
+    }
+
+
+def curve_tables(
+    scored: Scored, evaluation: Evaluation, horizons: tuple[float, ...], models: Sequence[Judged], plan: Plan
+) -> dict[str, Any]:
+    """over_time (every candidate with scores) and decision (models). Bands are of fewer bootstrap samples; where a
+    horizon has a figure with an interval already, the curve passes through that one."""
+    if scored.entry is not None:
+        return {"over_time": table_of("over_time", []), "decision": table_of("decision", [])}
+    samples = min(plan.samples, CURVE_SAMPLES)
+    known = {(r.model, r.measure): (r.value, r.low, r.high) for r in evaluation.table().itertuples(index=False)}
+    rows = []
+    for measure, frame in (
+        ("AUC", auc_over_time(scored, samples=samples, seed=plan.seed)),
+        ("Brier", brier_over_time(scored, [n for n in scored.scores if n != NULL], samples=samples, seed=plan.seed)),
+    ):
+        for r in frame.itertuples(index=False):
+            figure = known.get((r.model, f"{measure}({r.time:g})"), (r.value, r.low, r.high))
+            rows.append((r.model, measure, r.time, *figure))
+    names = [c.name for c in models if c.name in scored.scores]
+    decisions: list[tuple[Any, ...]] = []
+    for horizon in horizons if names else ():
+        at = thresholds_of(scored, names, horizon)
+        frame = decision_over_thresholds(scored, horizon, names, at, samples, plan.seed)
+        decisions += [
+            (r.model, horizon, r.threshold, r.net_benefit, r.low, r.high) for r in frame.itertuples(index=False)
+        ]
+    return {"over_time": table_of("over_time", rows), "decision": table_of("decision", decisions)}
+
+
+def thresholds_of(scored: Scored, names: Sequence[str], horizon: float) -> np.ndarray:
+    """Thresholds between the 2nd and 98th percentile of what the models predict by the horizon."""
+    place = int(np.argmin(np.abs(scored.times - horizon)))
+    risk = np.concatenate([1 - scored.scores[name].survival[0, :, place] for name in names])
+    low, high = np.percentile(risk, (2, 98))
+    return np.linspace(max(0.01, float(low)), min(0.99, max(float(high), float(low) + 0.01)), THRESHOLDS)
+
+
+def hazard_table(scored: Scored, models: Sequence[Judged], clinical: pd.DataFrame) -> pd.DataFrame:
+    """Hazard ratios of each score, alone and, where the model saw no clinical column, beside age and sex, and all."""
+    rows: list[tuple[Any, ...]] = []
+    person = [name for name in ("age", "sex") if name in clinical]
+    for judged in models:
+        if judged.name not in scored.scores:
+            continue
+        own = scored.scores[judged.name]
+        beside: list[list[str]] = [[]]
+        if set(judged.blocks) <= OF_PHOTOS | {STRATA}:
+            beside += [names for names in (person, [str(c) for c in clinical.columns]) if names and names not in beside]
+        for names in beside:
+            try:
+                found, _ = hazard_ratios(
+                    own.log_risk[0],
+                    own.quartile[0],
+                    scored.time,
+                    scored.event,
+                    clinical[names] if names else None,
+                    scored.entry,
+                )
+            except SurvivalError:
+                continue
+            # with covariates the table also repeats the score alone, under another heading
+            part = found[found["group"] != "Alone"] if names else found
+            rows += [
+                (judged.name, ", ".join(names), label, *ratio, *_counts(own, str(label), scored))
+                for label, *ratio in part[["label", "hr", "low", "high", "p"]].itertuples(index=False)
+            ]
+    return table_of("hazards", rows)
+
+
+def _counts(scores: Any, label: str, scored: Scored) -> tuple[int, int]:
+    if label == PER_SD:
+        return len(scored.time), int(scored.event.sum())
+    rows = scores.quartile[0] == QUARTILE_NAMES.index(label)
+    return int(rows.sum()), int(scored.event[rows].sum())
+
+
+def _c(scored: Scored, risk: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    concordant, comparable = harrell_pairs(scored.time, scored.event, risk, weight, scored.entry)
+    return np.divide(concordant, comparable, out=np.full(len(concordant), np.nan), where=comparable > 0)
+
+
+def truth_table(
+    study: Study, scored: Scored, models: Sequence[Judged], patients: pd.DataFrame, plan: Plan
+) -> pd.DataFrame:
+    """What a perfect model would reach, and the share of it that photo models recover; only of simulated studies."""
+    if study.truth is None:
+        return table_of("truth", [])
+    truth = study.truth.set_index("patient_id").loc[patients["patient_id"]]
+    weight = sample_weights(len(patients), plan.samples, plan.seed)
+    rows: list[tuple[Any, ...]] = []
+    ceiling: np.ndarray | None = None
+    for column, measure in TRUTHS.items():
+        if column in truth:
+            values = _c(scored, truth[column].to_numpy(np.float64), weight)
+            ceiling = values if column == "face_log_hazard" else ceiling
+            rows.append(("", measure, *_limits(resampled(values, len(patients)))))
+    for judged in models:
+        if ceiling is None or judged.name not in scored.scores or set(judged.blocks) - {STRATA} != {PHOTO}:
+            continue
+        each = [_c(scored, risk, weight) for risk in scored.scores[judged.name].log_risk]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = (np.mean(each, axis=0) - 0.5) / (ceiling - 0.5)
+        rows.append((judged.name, SHARE, *_limits(resampled(share, len(patients)))))
+    return table_of("truth", rows)
+
+
+def models_of(candidates: Sequence[Judged]) -> list[Judged]:
+    """Candidates that are no controls."""
+    return [c for c in candidates if c.role == MODEL]

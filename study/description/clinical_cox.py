@@ -1,0 +1,120 @@
+"""`python -m study cox`: an unpenalised Cox regression on a study's clinical columns, with its tests."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from common.command import path_argument
+from study.description.clinical import clinical_cox, entry_of, late_notes
+from study.disk.store import Study
+from study.errors import StudyError
+from study.tables.covariates import clinical_table, compared_with
+from survival.cox_regression.proportional import GLOBAL, proportional_hazards_test
+from survival.cox_regression.regression import TIES, CoxFit
+from survival.curves import Curve, kaplan_meier
+from survival.errors import SurvivalError
+from survival.metrics.concordance import harrell_c
+
+NOT_OUT_OF_FOLD = "C is of the patients the model was fitted to, and so too high; `study compare` tells it out of fold."
+
+
+@dataclass(frozen=True, eq=False)
+class ClinicalModel:
+    """A fitted regression, the rows it rests on, tests of proportional hazards, Harrell's C on these rows (nan: no pair
+    of patients can be compared) and their Kaplan-Meier curve. left_out: patients without all covariates. warnings:
+    sentences on what the data do not carry."""
+
+    fit: CoxFit
+    rows: pd.DataFrame
+    proportional: pd.DataFrame
+    concordance: float
+    curve: Curve
+    left_out: int
+    warnings: tuple[str, ...] = ()
+
+
+def clinical_model(
+    study: Study, names: list[str] | None = None, strata: str | None = None, ties: str = "efron"
+) -> ClinicalModel:
+    """Fits and tests. Raises StudyError with one sentence where the study cannot carry it."""
+    try:
+        fit, rows = clinical_cox(study, names, strata, ties)
+    except SurvivalError as error:
+        raise StudyError(f"{study.name}: {error}") from error
+    entry = entry_of(study, rows)
+    curve = kaplan_meier(rows["time"], rows["event"], entry)
+    warnings = late_notes(study, rows)[1:]
+    try:
+        c = harrell_c(rows["time"], rows["event"], fit.linear_predictor(), entry)
+    except SurvivalError as error:
+        c = float("nan")
+        warnings.append(f"There is no concordance: {error}")
+    try:
+        tested = proportional_hazards_test(fit)
+    except SurvivalError as error:
+        tested = pd.DataFrame(columns=["name", "chisq", "df", "p"])
+        warnings.append(str(error))
+    left_out = len(study.included) - len(rows)
+    return ClinicalModel(fit, rows, tested, c, curve, left_out, tuple(warnings))
+
+
+def model_text(study: Study, model: ClinicalModel) -> str:
+    """The model as tables for a terminal."""
+    fit, unit = model.fit, study.time_unit
+    lines = [f"Cox regression of {study.name}: {fit.n:,} patients, {fit.events:,} events, {fit.ties} ties."]
+    if model.left_out:
+        lines.append(f"{model.left_out:,} patients are left out: a covariate is missing.")
+    if fit.late:
+        lines.append("Entry times are taken in (left truncation).")
+    median = model.curve.median()
+    told = f"{_time(median.value)} (95 % CI {_time(median.low)} to {_time(median.high)})"
+    lines.append(f"Median survival in {unit}: {told}.")
+    if told := study.competing_note:
+        lines.append(told)
+    lines += ["", f"  {'covariate':<34}{'HR':>8}   {'95 % CI':<19}{'z':>7}{'p':>10}{'p of PH':>10}"]
+    changing = dict(zip(model.proportional["name"], model.proportional["p"], strict=True))
+    for row in fit.table().to_dict("records"):
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        lines.append(
+            f"  {str(row['name'])[:33]:<34}{row['hr']:>8.3f}   {interval:<19}{row['z']:>7.2f}{_p(row['p']):>10}"
+            f"{_p(changing.get(row['name'])):>10}"
+        )
+    if told := compared_with(fit.names, clinical_table(model.rows, study.settings)):
+        lines.append(f"  {told}")
+    lines.append("")
+    for test in fit.tests().to_dict("records"):
+        lines.append(f"  {test['test']:<20}chi-square {test['chisq']:8.2f} on {test['df']} df, p {_p(test['p'], '= ')}")
+    if GLOBAL in changing:
+        lines.append(f"  proportional hazards, all together: p {_p(changing[GLOBAL], '= ')}")
+    likelihood = f"  log-likelihood {fit.log_likelihood:.4f} (null {fit.null:.4f})"
+    if math.isnan(model.concordance):
+        return "\n".join([*lines, likelihood, *model.warnings])
+    lines.append(f"{likelihood}; Harrell C {model.concordance:.3f}")
+    return "\n".join([*lines, *model.warnings, NOT_OUT_OF_FOLD])
+
+
+def _p(value: float | None, equals: str = "") -> str:
+    if value is None:
+        return "-"
+    return f"{equals}{value:.2g}" if value >= 1e-16 else f"{'< ' if equals else '<'}1e-16"
+
+
+def _time(value: float) -> str:
+    return "not reached" if value != value else f"{value:g}"
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("study", type=path_argument)
+    parser.add_argument("--covariates", nargs="+", metavar="NAME", help="which (default: all that vary)")
+    parser.add_argument("--strata", metavar="NAME", help="a covariate that gets a baseline hazard of its own a level")
+    parser.add_argument("--ties", choices=TIES, default="efron")
+
+
+def run(args: Any) -> int:
+    study = Study.open(args.study)
+    print(model_text(study, clinical_model(study, args.covariates, args.strata, args.ties)))
+    return 0

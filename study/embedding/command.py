@@ -1,0 +1,156 @@
+"""`python -m study embed`: every photo of a study to a W+ code, once, with the study's preset; stopped, it goes on.
+
+Photos are aligned and inverted in blocks; each finished block is one part file, written atomically under
+`embedding.parts/`. When all photos are through, the parts become latents.npy and index.parquet, and are removed. A
+part or an older code is taken over only if photo, checkpoint, preset, settings and alignment are the same, so a stop,
+at any instant, loses at most the running blocks and never mixes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from common.command import path_argument
+from latent.checkpoints import Checkpoint
+from latent.errors import Cancelled, LatentError
+from latent.inversion.invert import Progress
+from study.disk.face_choices import choose_nearest
+from study.disk.latents import LATENTS, Embedding
+from study.disk.store import Study
+from study.embedding.blocks import Engine, MakeWorker, digest_table
+from study.embedding.devices import DEVICES, choose_devices
+from study.embedding.job import EmbedProgress, EmbedReport, Job
+from study.embedding.local import InProcess, Processes
+from study.embedding.parts import Shelf
+from study.embedding.record import record_of, study_preset
+from study.embedding.worker import BlockWorker, worker_spec
+from study.errors import StudyError
+from study.files import check_writable
+
+BATCH = 8
+CODE_BYTES = 2 * 18 * 512 * 4  # of a photo at most: its part, and its row in latents.npy
+ENGINES = ("local", "ray")
+
+
+def _run(job: Job, engine: Engine, batch: int) -> EmbedReport:
+    try:
+        job.run(engine, batch)
+    except Cancelled:
+        job.report.stopped = True
+    except LatentError as error:
+        raise StudyError(str(error)) from error
+    job.report.seconds = time.monotonic() - job.started
+    return job.report
+
+
+def study_record(study: Study, checkpoint: Checkpoint) -> Embedding:
+    """What would shape the codes of this study now. Raises StudyError where there is nothing to embed."""
+    if not study.included_photos:
+        which = "that is not excluded" if study.photos else "with a photo"
+        raise StudyError(f"{study.name} has no patient {which}, so there is nothing to embed.")
+    try:
+        return record_of(checkpoint, study_preset(study), study.settings.preset, study.settings.aligned)
+    except LatentError as error:
+        raise StudyError(str(error)) from error
+
+
+def embed(
+    study: Study,
+    checkpoint: Checkpoint,
+    batch: int = BATCH,
+    on_progress: Callable[[EmbedProgress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> EmbedReport:
+    """Embeds all photos of a study in this process; returns what was done. `stopped` is True after a cancel: run
+    again to go on.
+
+    Raises StudyError when the study has no photo or none could be used, or the inversion refuses.
+    """
+    record = study_record(study, checkpoint)
+    choose_nearest(study)
+    shelf = Shelf(study.path, record)
+    job = Job(study, record, shelf, on_progress, cancelled)
+
+    def on_step(photos: int, progress: Progress) -> None:
+        job.tell(photos * progress.step / max(progress.steps, 1), progress.image)
+
+    known = digest_table(shelf.digests())
+    worker = BlockWorker(checkpoint, record, known, on_step, cancelled, shelf.choices)
+    return _run(job, InProcess(worker), batch)
+
+
+def embed_with(
+    study: Study,
+    checkpoint: Checkpoint,
+    make_engine: Callable[[MakeWorker], Engine],
+    batch: int = BATCH,
+    on_progress: Callable[[EmbedProgress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> EmbedReport:
+    """As `embed`, by the workers of an engine, which load the checkpoint from its folder themselves."""
+    record = study_record(study, checkpoint)
+    choose_nearest(study)
+    shelf = Shelf(study.path, record)
+    with worker_spec(study, checkpoint.path, record, shelf) as make_worker:
+        engine = make_engine(make_worker)
+        try:
+            return _run(Job(study, record, shelf, on_progress, cancelled), engine, batch)
+        finally:
+            engine.close()
+
+
+def engine_for(options: Any, photos: int) -> Callable[[MakeWorker], Engine]:
+    """How to make the engine that the command line asks for; photos: how many there are at most to do.
+
+    Raises StudyError for workers or a device that cannot be.
+    """
+    for name in ("batch", "workers", "threads"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise StudyError(f"--{name} must be 1 or more.")
+    if options.engine == "ray":
+        from study.embedding.ray_engine import RayEngine
+
+        settings = (options.device, options.workers, options.threads, options.address)
+        return lambda make_worker: RayEngine(make_worker, *settings)
+    devices = choose_devices(options.device, options.workers, options.threads)
+    blocks = -(-photos // options.batch)
+    return lambda make_worker: Processes(make_worker, devices[: max(blocks, 1)], options.threads)
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("study", type=path_argument)
+    parser.add_argument(
+        "--checkpoint",
+        type=path_argument,
+        default=None,
+        help="folder or name under checkpoints/ (default: as in study.toml)",
+    )
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="local: this machine; ray: a Ray cluster")
+    parser.add_argument("--device", default="auto", help=f"{DEVICES} (default auto: cuda where there is one)")
+    parser.add_argument("--batch", type=int, default=BATCH, help="photos inverted together; one part file")
+    parser.add_argument("--workers", type=int, default=None, help="default: one a GPU, or one a group of cores")
+    parser.add_argument("--threads", type=int, default=1, help="cores a worker on the CPU uses (default 1)")
+    parser.add_argument("--address", default=None, help="ray: HOST:PORT, or auto (default: a new one here)")
+
+
+def run(args: Any) -> int:
+    from study.console import duration, progress_line
+    from study.photos.prepare import study_checkpoint
+
+    study = Study.open(args.study)
+    check_writable(study.path / LATENTS, len(study.included_files) * CODE_BYTES)
+    make_engine = engine_for(args, len(study.included_files))
+    checkpoint = study_checkpoint(study, args.checkpoint)
+    show = progress_line("photos")
+    report = embed_with(study, checkpoint, make_engine, args.batch, lambda p: show(p.done, p.total, p.seconds_left))
+    print(f"{report.new} photos embedded, {report.kept} were there, {len(report.failures)} refused; ", end="")
+    print(f"{duration(report.seconds)}.")
+    for patient, photo, reason in report.failures[:20]:
+        print(f"  {patient} ({photo}): {reason}")
+    if report.survival is not None:
+        from study.description.inversion_error import error_text  # not at the top: see study.embedding.job
+
+        print(error_text(report.survival))
+    return 0

@@ -1,0 +1,239 @@
+"""What a table probably means: proposals for a person to confirm, from the names and contents of its columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import pandas as pd
+
+from study.errors import Findings
+from study.intake.names import ANSWERS, CENSORED, EVENT, NAMES, WORDS, unit_of, words_of_name
+from study.settings import (
+    DATE_COLUMNS,
+    KINDS,
+    OPTIONAL_COLUMNS,
+    SAFE_NAME,
+    TAKEN,
+    TIME_UNITS,
+    Columns,
+    Covariate,
+    Settings,
+)
+from study.tables.column import SAFE_ID, Column
+from study.tables.dates import date_style
+from study.tables.formats.raw import MISSING, RawTable
+from study.tables.missing_codes import CODE_WORDS
+from study.tables.numbers import plain_number, style_of
+from study.tables.patients import follow_up_of
+from study.tables.read import read_table
+
+SHOWN_ROWS = 5
+MAX_VALUES = 12  # different ones in a column that can be a coding
+# Times at which survival is usually reported; where follow-up is too short for all of them, earlier ones.
+USUAL = {"days": (365, 730, 1825), "weeks": (52, 104, 260), "months": (12, 24, 60), "years": (1, 2, 5)}
+EARLY = {"days": (7, 30, 90, 180), "weeks": (4, 13, 26), "months": (1, 3, 6), "years": (0.25, 0.5)}
+LEAST_FOLLOWED, SHARE_FOLLOWED = 10, 0.1  # patients still at risk beyond a proposed time: a number, and a share of all
+_EVENT_CODES = frozenset("01234")
+_NUMERIC = ("time", "age", "ecog", "entry")
+_CODED = re.compile(r"(\d+)\s*[:=]\s*(.+)")  # 1:DECEASED, as cBioPortal writes it
+
+
+@dataclass(frozen=True)
+class Look:
+    """A table before anyone has said what it means. values: the different texts of each column that has few. numeric:
+    columns that hold numbers alone, but for missing values and usual codes for them. dated: columns that hold dates
+    alone. ids: columns of different short texts. raw: the table itself. said: what was detected about the file.
+    uneven: the rows that do not fit the header."""
+
+    header: list[str]
+    patients: int
+    first: list[list[str]]
+    values: dict[str, list[str]]
+    numeric: frozenset[str] = frozenset()
+    dated: frozenset[str] = frozenset()
+    ids: frozenset[str] = frozenset()
+    said: tuple[str, ...] = ()
+    raw: RawTable = field(default_factory=lambda: RawTable([], [], []))
+    uneven: Findings = field(default_factory=Findings)
+
+    @property
+    def cells(self) -> Mapping[str, list[str]]:
+        return self.raw.columns
+
+    def numbers(self, column: str, settings: Settings | None = None) -> np.ndarray:
+        """(n,) the numbers of a column, nan where a cell holds none, or where it is not told how it writes them."""
+        if column not in self.cells:
+            return np.empty(0)
+        reading = settings.reading if settings is not None else Settings("x", "x").reading
+        read = Column.of(self.raw, column, reading, Findings(0))
+        plain = {cell: read.style.plain(cell) for cell in read.counts}
+        if read.style.problem:
+            plain = {cell: "" if "," in cell or "." in cell else cell for cell in plain}
+        texts = pd.Series([plain[cell] for cell in read.cells], dtype=object)
+        return pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
+
+    def follow_up(self, settings: Settings) -> np.ndarray:
+        """(n,) the times under these settings, nan where not known."""
+        if settings.columns.time_from_dates:
+            return follow_up_of(self.raw, settings)
+        return self.numbers(settings.columns.time, settings)
+
+
+def look(data: bytes) -> Look:
+    """What stands in a table. Raises StudyError where it is none."""
+    uneven = Findings()
+    return look_at(read_table(data, uneven), uneven)
+
+
+def look_at(raw: RawTable, uneven: Findings) -> Look:
+    """What stands in a table that was read. uneven: what was found while it was."""
+    values: dict[str, list[str]] = {}
+    numeric, dated, ids = set(), set(), set()
+    for name, cells in raw.columns.items():
+        found = [cell for cell in dict.fromkeys(cells) if cell.casefold() not in MISSING]
+        if len({cell[:60] for cell in found}) <= MAX_VALUES:
+            values[name] = sorted({cell[:60] for cell in found})
+        if _all_numbers(found, name in raw.typed, raw.comma_decimals):
+            numeric.add(name)
+        if _all_dates(found):
+            dated.add(name)
+        if len(found) == len(cells) and all(map(SAFE_ID.fullmatch, found)):
+            ids.add(name)
+    sets = (frozenset(numeric), frozenset(dated), frozenset(ids))
+    return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, *sets, raw.said, raw, uneven)
+
+
+def _all_numbers(found: Sequence[str], typed: bool, comma_file: bool) -> bool:
+    rest = [cell for cell in found if cell.casefold() not in CODE_WORDS]
+    if not rest or len(rest) < len(found) / 2:
+        return False
+    style = style_of(rest, None, typed, comma_file)
+    open_ones = style.problem in ("ambiguous", "comma", "mixed")
+    return all(
+        plain_number(style.plain(c)) is not None or (open_ones and plain_number(_bare(c)) is not None) for c in rest
+    )
+
+
+def _bare(cell: str) -> str:
+    return cell.replace(",", "").replace(".", "")
+
+
+def _all_dates(found: Sequence[str]) -> bool:
+    """Whether every text is a date: numbers that could be dates (20200131, 43831) count where all are."""
+    rest = [cell for cell in found if cell.casefold() not in CODE_WORDS]
+    style = date_style(rest)
+    return bool(rest) and len(rest) >= len(found) / 2 and (style.readable == 1.0 or style.mixed)
+
+
+def guess_covariate(column: str, seen: Look, taken: Collection[str] = ()) -> Covariate | None:
+    """A covariate from a column: numeric where it holds numbers alone, else categorical; None for free text and
+    dates."""
+    base = re.sub(r"[^A-Za-z0-9_-]+", "_", column).strip("_-") or "covariate"
+    name = free_name(base[:50], {*TAKEN, *taken})
+    if not SAFE_NAME.fullmatch(name):
+        return None
+    where = "" if name == column else column
+    if column in seen.numeric:
+        return Covariate(name, KINDS[0], where, label=where[:100])
+    if column in seen.dated:
+        return None
+    return Covariate(name, KINDS[1], where, label=where[:100]) if column in seen.values else None
+
+
+def guess_columns(header: list[str], seen: Look | None = None) -> dict[str, str | None]:
+    """Meaning -> column, None where no name fits. A column is proposed once.
+
+    seen: the table; a column is proposed only for what its contents can be read as.
+    """
+    words = {name: words_of_name(name) for name in header}
+    plain = {name: "".join(w for w in ws if not unit_of(w)) or "".join(ws) for name, ws in words.items()}
+    found: dict[str, str | None] = dict.fromkeys(NAMES)
+
+    def free(meaning: str, certain: bool = True) -> list[str]:
+        left = [c for c in header if c not in found.values()]
+        return left if seen is None else [c for c in left if _can_be(c, meaning, seen, certain)]
+
+    for meaning, names in NAMES.items():
+        left = free(meaning)
+        fits = [column for name in names for column in left if plain[column] == name]
+        found[meaning] = fits[0] if fits else None
+    for meaning, parts in WORDS.items() if seen is not None else ():
+        if found[meaning] is None:
+            fits = [c for c in free(meaning, False) if parts & {*words[c], plain[c]}]
+            found[meaning] = fits[0] if len(fits) == 1 else None
+    if found["time"] is not None:  # it is there already: dates of the end would give it twice
+        found["end_date"] = found["death_date"] = None
+    return found
+
+
+def _can_be(column: str, meaning: str, seen: Look, certain: bool) -> bool:
+    """Whether a column's contents can be read as this meaning. certain: its whole name says so, not a word of it."""
+    if meaning in _NUMERIC:
+        return column in seen.numeric
+    if meaning in DATE_COLUMNS:
+        return column in seen.dated
+    if meaning == "patient_id":
+        return column in seen.ids or all(map(SAFE_ID.fullmatch, filter(None, seen.cells[column][:100])))
+    if meaning == "event":
+        values = seen.values.get(column, [])
+        coded = guess_coding(values, column)
+        return bool(values) and (all(coded) or set(values) <= _EVENT_CODES or certain)
+    return column not in seen.dated or column in seen.numeric
+
+
+def guess_unit(column: str | None) -> str:
+    """The unit that a column's name tells, months where it tells none."""
+    told = [unit for word in words_of_name(column or "") if (unit := unit_of(word)) in TIME_UNITS]
+    return told[-1] if told and told[-1] else "months"
+
+
+def guess_horizons(unit: str, time: np.ndarray) -> tuple[float, ...]:
+    """Times to report survival at: the usual ones that follow-up carries, where it carries none earlier ones; () where
+    not even these. time: (n,) of all patients; at a time, at least 10 of them and a tenth must be followed beyond it:
+    farther out a curve is a few patients' fate."""
+    known = time[np.isfinite(time)]
+    enough = max(LEAST_FOLLOWED, SHARE_FOLLOWED * len(known))
+    carried = [tuple(t for t in times[unit] if (known > t).sum() >= enough) for times in (USUAL, EARLY)]
+    return tuple(float(t) for t in carried[0] or carried[1])
+
+
+def _meant(value: str) -> str:
+    """The word of a coded value: deceased of 1:DECEASED."""
+    coded = _CODED.fullmatch(value)
+    return (coded[2] if coded else value).strip().casefold()
+
+
+def guess_coding(values: Collection[str], column: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(values of an event, values of a censoring) among those of the column; what is in neither is for the person.
+
+    1 and 2 are left to the person, for R's Surv reads 2 as the event and other programs 1; so is a yes or no in a
+    column named after censoring, where some tables mean "was censored" and others the event.
+    """
+    name = "".join(words_of_name(column))
+    either_way = set(values) == {"1", "2"} or name.startswith(("cens", "zens"))
+    unclear = ANSWERS[0] | ANSWERS[1] if either_way else frozenset()
+    event, censored = EVENT - unclear, CENSORED - unclear
+    if "alive" in name or "lebt" in name:  # "alive: yes" is a censoring
+        event, censored = (event - ANSWERS[0]) | ANSWERS[1], (censored - ANSWERS[1]) | ANSWERS[0]
+    return tuple(v for v in values if _meant(v) in event), tuple(v for v in values if _meant(v) in censored)
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """`name`, or with a number behind it where a column is called so."""
+    number, out = 1, name
+    while out in taken:
+        number += 1
+        out = f"{name}_{number}"
+    return out
+
+
+def columns_of(chosen: Mapping[str, str | None], header: list[str]) -> Columns:
+    """Columns for study.toml: what was chosen, and for the rest names that no column has."""
+    out: dict[str, str] = {key: name for key, name in chosen.items() if name is not None}
+    for f in fields(Columns):
+        if f.name not in out and f.name not in OPTIONAL_COLUMNS:
+            out[f.name] = free_name(f.name, [*header, *out.values()])
+    return Columns(**out)

@@ -1,0 +1,143 @@
+"""Photos of a study to come: what the table asks for, what was found, and copies under the patients' ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from faces.errors import FaceError
+from faces.photo import load_photo
+from latent.datasets.sources import PhotoReader, Source
+from study.disk.photos import FOLDER, LIST_COLUMNS, LIST_NAME, photo_cells
+from study.errors import Findings
+from study.files import write_bytes
+from study.intake.match import Match, Matches, Near, Request
+from study.tables.column import Column
+from study.tables.formats.raw import FILE_NAME
+from study.tables.read import read_table
+from study.tables.reading import Reading
+from study.tables.values import days_of
+
+LISTED_UNUSED = 100  # photos of nobody that are named
+
+
+def requests_of_column(cells: list[str], numbers: list[int], column: str, findings: Findings) -> list[Request]:
+    """What the photo column asks for, several with `;` or `|` between them; who has none is reported."""
+    out: list[Request] = []
+    for place, (cell, number) in enumerate(zip(cells, numbers, strict=True)):
+        several = photo_cells(cell)
+        if not several:
+            findings.warning(FILE_NAME, number, f"{column} is missing.", "The patient has no photo.")
+        out += [Request(place, FILE_NAME, number, one) for one in several]
+    return out
+
+
+def requests_of_list(data: bytes, ids: list[str], findings: Findings, reading: Reading | None = None) -> list[Request]:
+    """What a list of photos (patient_id, photo, and date if known) asks for. Raises StudyError where it is no table."""
+    raw = read_table(data, findings, LIST_NAME)
+    absent = [name for name in LIST_COLUMNS if name not in raw.header]
+    if absent:
+        findings.error(LIST_NAME, 1, f"no column {', '.join(absent)}.", "It needs patient_id and photo; date if known.")
+        return []
+    places = {patient: place for place, patient in enumerate(ids)}
+    columns = raw.columns
+    days = [""] * len(raw.rows)
+    if "date" in columns:
+        dates = days_of(Column.of(raw, "date", reading or Reading(), findings, LIST_NAME))
+        days = ["" if str(day) == "NaT" else str(day) for day in dates]
+    out: list[Request] = []
+    for patient, cell, day, row in zip(columns["patient_id"], columns["photo"], days, raw.numbers, strict=True):
+        if patient not in places:
+            findings.note(LIST_NAME, row, f"patient {patient[:64]!r} is not in the table.", "The photo is not taken.")
+        else:
+            out.append(Request(places[patient], LIST_NAME, row, cell, day))
+    return out
+
+
+def report_matches(found: Matches, column: str, near: Near, findings: Findings, names: bool = True) -> list[Match]:
+    """The matches to take. What could not be found, or belongs to another row, goes to `findings`.
+
+    near: "ask" makes each near match an error, "accept" takes them with a note each, "leave" leaves them out.
+    names: whether warnings and notes name files, which often carry people's names.
+    """
+    for request, sources in found.several:
+        names_of = ", ".join(source.file[:60] for source in sources[:3])
+        if len(sources) > 1:
+            message, remedy = f"several photos are called {request.cell[:60]!r}: {names_of}.", "Give the whole path."
+        else:
+            message = f"{request.cell[:60]!r} may be {names_of}, and so may another row."
+            remedy = "Write the photo's whole name."
+        findings.error(request.where, request.row, message, remedy)
+    for request, row in found.doubled:
+        message = f"{column} {request.cell[:60]!r} already belongs to row {row}."
+        findings.error(request.where, request.row, message, "Give each patient their own photo.")
+    absent = list(found.absent)
+    for match in found.near:
+        request, file = match.request, match.source.file[:80]
+        message = f"{request.cell[:60]!r} is probably {file}; it differs in {match.differs}."
+        if near == "ask":
+            remedy = "To take such matches add --accept-matches; to leave them out, --exact-matches."
+            findings.error(request.where, request.row, message, remedy)
+        elif near == "accept":
+            words = f"{request.cell[:60]!r} is matched to {file}; it" if names else "the photo's name"
+            findings.note(request.where, request.row, f"{words} differs in {match.differs}.")
+        else:
+            absent.append(request)
+    for request in absent:
+        message = (
+            f"no photo is called {request.cell[:60]!r}." if names else "the photo that is named here is not there."
+        )
+        findings.warning(request.where, request.row, message, "It is left out.")
+    unused = [*found.unused, *([match.source for match in found.near] if near == "leave" else [])]
+    _report_unused([source.file for source in unused], findings, names)
+    return found.taken(near == "accept")
+
+
+def _report_unused(files: list[str], findings: Findings, names: bool) -> None:
+    if not files:
+        return
+    told = f": {', '.join(file[:80] for file in files[:LISTED_UNUSED])}" if names else ""
+    more = f" and {len(files) - LISTED_UNUSED} more" if names and len(files) > LISTED_UNUSED else ""
+    findings.note("photos", None, f"{len(files)} photos belong to no patient and are not taken{told}{more}.")
+
+
+@dataclass
+class Shelf:
+    """Copies photos into a study's folder. Names are the patients' ids: file names often carry people's names."""
+
+    folder: Path
+    ids: set[str]
+    names: set[str] = field(default_factory=set)
+
+    def keep(self, patient: str, source: Source, reader: PhotoReader) -> str:
+        """Copies one photo if the gate lets it pass; returns the cell that names it. Raises FaceError."""
+        data = reader.read(source.path, source.member)
+        load_photo(data, f"The photo of {patient}")
+        name, number = patient, 1
+        while name.casefold() in self.names or (number > 1 and name.casefold() in self.ids):
+            number += 1
+            name = f"{patient}_{number}"
+        self.names.add(name.casefold())
+        cell = f"{FOLDER}/{name}{PurePosixPath(source.file).suffix.lower()}"
+        write_bytes(self.folder / cell, data)
+        return cell
+
+
+def keep_photos(
+    folder: Path, ids: list[str], matches: list[Match], findings: Findings, on_photo: object = None
+) -> tuple[list[tuple[Match, str]], list[dict[str, object]]]:
+    """Copies the photos; returns (match, cell) of those that passed the gate, and a record of those that did not."""
+    kept: list[tuple[Match, str]] = []
+    refused: list[dict[str, object]] = []
+    shelf = Shelf(folder, {patient.casefold() for patient in ids})
+    with PhotoReader() as reader:
+        for i, match in enumerate(matches):
+            patient, request = ids[match.request.place], match.request
+            try:
+                kept.append((match, shelf.keep(patient, match.source, reader)))
+            except FaceError as error:
+                refused.append({"patient_id": patient, "row": request.row, "reason": str(error)})
+                findings.warning(request.where, request.row, str(error), "It is left out.")
+            if callable(on_photo):
+                on_photo(i + 1, len(matches))
+    return kept, refused

@@ -1,0 +1,122 @@
+"""From a photo to the face that is inverted: the one way, for a cohort and for a new photo alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.align import MAX_SIZE, AlignedFace, align, already_aligned, resize
+from faces.errors import NoFaceError
+from faces.flags import CHOSEN, SEVERAL, SIDEWAYS, UNCERTAIN, Flag
+from faces.landmarks import find_upright
+from faces.photo import Photo, load_photo
+from latent.checkpoints import Checkpoint, load_checkpoint
+from latent.errors import InversionError, LatentError
+from latent.inversion.invert import Inversion, InversionSettings, Progress, invert
+from study.disk.face_choices import PERSON, Choice
+from study.disk.store import Study
+from study.errors import StudyError
+
+CHECKPOINTS = Path("checkpoints")
+ALIGNED_SIZE = 256  # px; for smaller generators the square is reduced from this size
+
+
+def target_size(checkpoint: Checkpoint) -> int:
+    """px: the side at which faces are aligned for a generator: its own, so that no detail is invented by enlarging."""
+    return min(max(ALIGNED_SIZE, checkpoint.resolution), MAX_SIZE)
+
+
+def prepare(
+    photo: Photo | Path, aligned: bool = False, size: int = ALIGNED_SIZE, choice: Choice | None = None
+) -> AlignedFace:
+    """The largest face of a photo, or the chosen one, in the FFHQ square, or the photo itself where it is `aligned`
+    already. size: px. Flags tell of several faces, an uncertain find, and a photo that had to be turned.
+
+    Raises PhotoError for what is no photo, NoFaceError where no face is found.
+    """
+    if isinstance(photo, Path):
+        photo = load_photo(photo)
+    if aligned:
+        face = already_aligned(photo, size)
+        return face.with_flags(_chosen_flag(1, choice)) if choice is not None else face
+    upright = find_upright(photo)
+    if not upright.faces:
+        raise NoFaceError(
+            f"{photo.source or 'The photo'}: no face was found; use a photo of a face that looks at the camera."
+        )
+    number = choice.face if choice is not None and choice.face <= len(upright.faces) else 1
+    face = align(upright.photo, upright.faces[number - 1], size)
+    flags = []
+    if upright.quarters:
+        flags.append(Flag(SIDEWAYS, 90.0 * upright.quarters, sideways(upright.quarters)))
+    if choice is not None:
+        flags.append(_chosen_flag(len(upright.faces), choice))
+    elif len(upright.faces) > 1:
+        flags.append(Flag(SEVERAL, float(len(upright.faces)), several(len(upright.faces))))
+    if choice is not None and choice.how == PERSON:
+        face = face.without_flags(UNCERTAIN)
+    return face.with_flags(*flags)
+
+
+def sideways(quarters: int) -> str:
+    """What is said of a photo that had to be turned."""
+    return f"The photo lay on its side or head and was turned by {90 * quarters}° clockwise: check that it is upright."
+
+
+def several(faces: int) -> str:
+    """What is said of a photo with several faces."""
+    return f"{faces} faces were found in the photo and the largest was taken: check that it is the patient's."
+
+
+def _chosen_flag(faces: int, choice: Choice) -> Flag:
+    if choice.how == PERSON:
+        sentence = f"Face {choice.face} of {faces} in the photo was confirmed by a person."
+    else:
+        sentence = f"Face {choice.face} of {faces} in the photo is the most like the patient's other photos: check it."
+    return Flag(CHOSEN, float(choice.face), sentence)
+
+
+def needs_confirmation(face: AlignedFace) -> str:
+    """Why a cohort does not take a photo in before a person confirmed it, a sentence; "" where it does."""
+    if any(flag.kind == UNCERTAIN for flag in face.quality.flags):
+        return (
+            f"it is uncertain whether a face was found (detector's score {face.score:.2f}). Look at it on the page "
+            "Cohort and confirm it there or by `python -m study confirm`, or use another photo."
+        )
+    return ""
+
+
+def invert_faces(
+    checkpoint: Checkpoint,
+    faces: list[AlignedFace],
+    settings: InversionSettings,
+    on_step: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[Inversion | InversionError]:
+    """Inverts faces together; where one spoils the batch they are tried one by one, and its error takes its place.
+
+    Raises Cancelled when stopped.
+    """
+    try:
+        return list(invert(checkpoint, np.stack([f.pixels for f in faces]), settings, on_step, cancelled))
+    except InversionError as error:
+        if len(faces) == 1:
+            return [error]
+    return [invert_faces(checkpoint, [face], settings, on_step, cancelled)[0] for face in faces]
+
+
+def study_checkpoint(study: Study, name: str | None = None, device: str = "cpu") -> Checkpoint:
+    """The checkpoint a study names in study.toml (or `name`), generator and encoder."""
+    name = name or study.settings.checkpoint
+    try:
+        return load_checkpoint(CHECKPOINTS / name if not Path(name).is_dir() else Path(name), device=device)
+    except LatentError as error:
+        raise StudyError(f"Checkpoint {str(name)!r}: {error}") from error
+
+
+def pixels_for(checkpoint: Checkpoint, face: AlignedFace) -> NDArray[np.uint8]:
+    """The face at the checkpoint's resolution, uint8 (R, R, 3): what its reconstruction is compared with."""
+    return resize(face.pixels, checkpoint.resolution)

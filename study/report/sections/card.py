@@ -1,0 +1,103 @@
+"""The model card: what the models are for, from what, how good, and what they are not."""
+
+from __future__ import annotations
+
+from study.report.facts import Facts
+from study.report.page import Html, bullets, section, subsection
+from study.report.page import facts as fact_list
+from study.report.words import count, interval
+from survival.metrics.calibration import SLOPE_NAME
+
+INTENDED = (
+    "Research on what photos of faces tell about survival in a cohort, and on how to judge such models.",
+    "Not for decisions about a person: not for diagnosis, prognosis, triage, treatment, insurance or employment.",
+    "Not for faces of people who have not agreed to it.",
+)
+LIMITS = (
+    "An association in one cohort; no cause, and no promise that it holds elsewhere: there was no external validation.",
+    "A face shows age, sex, ancestry and circumstances; a model of it can carry their inequalities along.",
+    "A code holds what the generator can draw. What it cannot draw, and how hard a photo was to reconstruct, may act "
+    "as a hidden covariate (Robustness and shortcuts).",
+    "The score of one person is uncertain beyond what a confidence interval of C says; two photos of one "
+    "person differ.",
+)
+
+
+def card(facts: Facts) -> Html:
+    """Section Model card."""
+    parts = [
+        subsection("Intended use", bullets(_intended(facts))),
+        subsection("Model", fact_list(_model(facts))),
+        subsection("Training data", bullets(_data(facts))),
+        subsection("Performance", bullets(_performance(facts))),
+        subsection("Limits", bullets(_limits(facts))),
+        subsection(
+            "Privacy and licence",
+            bullets(
+                [
+                    "This report holds no patient's name, id or photo. Curves and dots are single events without ids.",
+                    *_licences(facts),
+                ]
+            ),
+        ),
+    ]
+    return section("card", "Model card", *parts)
+
+
+def _licences(facts: Facts) -> list[str]:
+    photos = [
+        "The weights of a generator keep their own licence (its config.json).",
+        "The 68-point landmark model that aligns photos was trained on data for non-commercial research.",
+    ]
+    return ["Software: GPL-3.0-or-later.", *(photos if facts.study.photos else [])]
+
+
+def _intended(facts: Facts) -> list[str]:
+    if facts.study.photos:
+        return list(INTENDED)
+    return ["Research on survival in a cohort, and on how to judge models of it.", INTENDED[1]]
+
+
+def _model(facts: Facts) -> list[tuple[object, object]]:
+    rows: list[tuple[object, object]] = []
+    if facts.fitted is not None:
+        rows += [
+            ("Study's model", f"{facts.fitted_label} (models/{facts.model})"),
+            ("Puts out", "log hazard ratio to the cohort's median, survival curve, percentile among the cohort"),
+        ]
+    if facts.comparison is not None and facts.comparison.models:
+        rows.append(("Best in the comparison", facts.comparison.best().label))
+    if facts.study.has_latents:
+        e = facts.study.embedding
+        rows += [("Generator", e.checkpoint), ("Checkpoint SHA-256", e.checkpoint_sha256)]
+        if encoder := str(e.settings.get("encoder_sha256", "")):
+            rows.append(("Encoder SHA-256", encoder))
+    return rows or [("Model", "none has been fitted")]
+
+
+def _data(facts: Facts) -> list[str]:
+    f = facts.follow
+    kind = "simulated, none of them exists" if facts.study.simulated else "as the study's table has them"
+    return [f"{count(f.patients, 'patient')} ({kind}), {f.events:,} events; who they are: Patients."]
+
+
+def _performance(facts: Facts) -> list[str]:
+    said = []
+    c = facts.comparison
+    for judged in facts.featured:
+        assert c is not None
+        said.append(f"{judged.label}: Harrell's C {interval(c.figure(judged.name))} out of fold.")
+    if facts.fitted is not None:
+        m = facts.fitted
+        said.append(
+            f"Study's model {facts.model}, nested cross-validation: C {interval(m.oof_c_)}, {SLOPE_NAME} "
+            f"{interval(m.calibration_slope_, 2)}."
+        )
+    return said or ["No model has been fitted."]
+
+
+def _limits(facts: Facts) -> list[str]:
+    own = list(LIMITS if facts.study.has_latents else LIMITS[:1])
+    if facts.study.simulated:
+        own.insert(0, "Simulated patients: nothing here carries over to real ones.")
+    return own

@@ -1,0 +1,91 @@
+"""Who was studied: flow of patients, Table 1, follow-up, survival of all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from common.text import percent
+from study.description.table_one import MISSING, SHARES, table_one_rows
+from study.report.facts import Facts
+from study.report.page import Html, bullets, figure, note, section, subsection, table
+from study.report.page import facts as fact_list
+from study.report.words import count, interval, reached
+from survival.curves import kaplan_meier
+from survival.plots import flow_figure, kaplan_meier_figure
+
+STEPS = (0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 60, 90, 120, 180, 365, 730, 1825, 3650)
+MOST_TICKS = 6.5  # columns of numbers that stand side by side at 350 px
+OUTCOME = "Free of the event"
+
+
+def axis_times(end: float) -> list[float]:
+    """Four to seven round times from 0 to `end`, in steps people count in (months: 6, 12, 24)."""
+    step = next((s for s in STEPS if end / s <= MOST_TICKS), end / 5)
+    return [float(t) for t in np.arange(0.0, end + 1e-9, step)]
+
+
+def since(facts: Facts) -> str:
+    return "Time since photo" if facts.study.photos else "Time"
+
+
+def cohort(facts: Facts) -> Html:
+    """Section Patients."""
+    steps = [(s.name, s.patients, [(facts.without_ids(r), n) for r, n in s.lost]) for s in facts.steps]
+    return section(
+        "patients",
+        "Patients",
+        subsection("Flow", figure(flow_figure(steps), "From the table to the analysis, and why patients left.")),
+        *([subsection("Photos lost or flagged", *_lost(facts))] if facts.lost else []),
+        subsection("Characteristics", _table_one(facts)),
+        subsection("Follow-up and events", _follow_up(facts), _survival(facts)),
+    )
+
+
+def _lost(facts: Facts) -> list[Html]:
+    words = (
+        "Devices that cover a face are worn by sicker people, and the detector is less certain of turned, bearded or "
+        "very thin faces. Whether the outcome of these patients differs from that of all others:"
+    )
+    return [note(words), bullets([group.sentence(facts.unit) for group in facts.lost])]
+
+
+def _table_one(facts: Facts) -> Html:
+    labels = {c.name: c.label for c in facts.study.settings.covariates if c.label}
+    rows, before = [], None
+    for variable, level, told in table_one_rows(facts.table):
+        shown = labels.get(variable, variable) if variable != before else ""
+        rows.append((shown, level, told))
+        before = variable
+    whole = not (facts.table["level"] == MISSING).any()
+    words = f"{SHARES} No value is missing." if whole else SHARES
+    n = facts.follow.patients
+    caption = f"Table 1. Characteristics of the {count(n, 'patient')} analysed."
+    return Html(table(("Variable", "Level", f"All (n = {n:,})"), rows, caption, numbers=2) + note(words))
+
+
+def _follow_up(facts: Facts) -> Html:
+    f, unit = facts.follow, facts.unit
+    told = facts.study.competing_note
+    listed = fact_list(
+        [
+            ("Patients", f"{f.patients:,}"),
+            ("Events", f"{f.events:,} ({percent(f.events / f.patients, 1)})"),
+            ("Censored", f"{f.censored:,} ({percent(f.censored / f.patients, 1)})"),
+            ("Median follow-up", f"{reached(f.median, unit)}, by reverse Kaplan-Meier"),
+            ("Longest time", f"{f.longest:g} {unit}"),
+            ("Median time to the event", reached(f.survival, unit)),
+            ("Event rate", f"{interval(f.rate, 2)} per 100 patient-{unit}, exact Poisson 95 % CI"),
+        ]
+    )
+    return Html(listed + note(told)) if told else listed
+
+
+def _survival(facts: Facts) -> Html:
+    rows = facts.rows
+    time, event = rows["time"].to_numpy(np.float64), rows["event"].to_numpy(bool)
+    start = {"entry": rows["entry"].fillna(0).to_numpy(np.float64)} if facts.follow.entry else {}
+    curve = kaplan_meier(time, event, **start)
+    drawn = kaplan_meier_figure(
+        {"All patients": curve}, facts.unit, axis_times(float(time.max())), outcome=OUTCOME, since=since(facts)
+    )
+    return figure(drawn, "Kaplan-Meier curve of all patients with its 95 % band; ticks are censored patients.")

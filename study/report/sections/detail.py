@@ -1,0 +1,216 @@
+"""Some models in detail: risk quartiles, hazard ratios, calibration, proportional hazards, penalty path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from common.text import sentence_case
+from study.comparison.record import Comparison, Judged
+from study.report.facts import Facts
+from study.report.page import Html, figure, note, paragraph, section, subsection, table
+from study.report.sections.cohort import OUTCOME, axis_times, since
+from study.report.words import interval, number, p_words
+from study.tables.covariates import compared_with
+from survival.cox_regression.schoenfeld import smooth_residuals
+from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
+from survival.errors import SurvivalError
+from survival.metrics.calibration import SLOPE_NAME
+from survival.metrics.concordance import Estimate
+from survival.plots import (
+    calibration_figure,
+    calibration_words,
+    drawn_every,
+    forest,
+    kaplan_meier_figure,
+    penalty_figure,
+    schoenfeld_figure,
+)
+from survival.plots.style import p_words as p_sentence
+
+SCORE = "score"
+NAMES = {SCORE: "out-of-fold score, alone", "GLOBAL": "all together"}
+
+
+def detail(facts: Facts) -> Html:
+    """Section with the featured models of the comparison, and the study's own model."""
+    parts = []
+    c = facts.comparison
+    if c is not None:
+        for judged in facts.featured:
+            parts.append(subsection(judged.label, *_candidate(facts, c, judged)))
+    if facts.fitted is not None:
+        parts.append(subsection(f"The study's model: {facts.model}", *_fitted(facts)))
+    return section("detail", "Models in detail", *parts) if parts else Html("")
+
+
+def _candidate(facts: Facts, c: Comparison, judged: Judged) -> list[Html]:
+    scores = c.scores.scores[judged.name]
+    parts = [
+        _quartiles(facts, c.scores.time, c.scores.event, scores.quartile[0], c.scores.entry),
+        _forest(c, judged),
+        *_calibrations(c, judged),
+        *_schoenfeld(c, judged),
+        _path(c, judged),
+        _coefficients(c, judged),
+    ]
+    notes = [note(facts.without_ids(words)) for words in judged.notes]
+    return [part for part in (*parts, *notes) if part]
+
+
+def _quartiles(
+    facts: Facts, time: np.ndarray, event: np.ndarray, quartile: np.ndarray, entry: np.ndarray | None
+) -> Html:
+    if (quartile < 0).any() or len(np.unique(quartile)) < 2:
+        return note("The score does not part the patients into quartiles.")
+    curves = {QUARTILE_NAMES[k]: curve for k, curve in quartile_curves(time, event, quartile, entry).items()}
+    drawn = kaplan_meier_figure(
+        curves,
+        facts.unit,
+        axis_times(float(time.max())),
+        logrank(time, event, quartile, entry),
+        outcome=OUTCOME,
+        since=since(facts),
+    )
+    words = (
+        "Kaplan-Meier curves by out-of-fold risk quartile, cut in the training folds (first repeat); medians with 95 % "
+        "CI, ticks for censored patients, under the axis those at risk, censored and with the event so far."
+    )
+    return figure(drawn, words)
+
+
+def _forest(c: Comparison, judged: Judged) -> Html:
+    own = c.tables["hazards"]
+    own = own[own["candidate"] == judged.name]
+    if own.empty:
+        return Html("")
+    heads = ["Alone" if not names else f"Adjusted for {names}" for names in own["adjusted"]]
+    frame = pd.DataFrame(
+        {"group": heads, "label": own["term"], "hr": own["hr"], "low": own["low"], "high": own["high"]}
+    )
+    return figure(forest(frame), "Hazard ratios of the out-of-fold score: per standard deviation, and by quartile.")
+
+
+def _calibrations(c: Comparison, judged: Judged) -> list[Html]:
+    parts = []
+    for horizon in c.horizons:
+        place = int(np.argmin(np.abs(c.scores.times - horizon)))
+        risk = 1 - c.scores.scores[judged.name].survival[0, :, place]
+        groups, curve, table_ = (
+            _own(c.tables[name], judged, horizon)
+            for name in ("calibration_groups", "calibration_curves", "calibration")
+        )
+        if groups.empty:
+            continue
+        drawn = calibration_figure(groups, None if curve.empty else curve, risk, horizon, c.time_unit)
+        mean = float(table_.loc[table_["measure"] == "mean predicted", "value"].iloc[0])
+        figures = {
+            str(row["measure"]): Estimate(row["value"], row["low"], row["high"], len(risk))
+            for row in table_.to_dict("records")
+            if np.isfinite(row["low"])
+        }
+        words = calibration_words(figures, mean, horizon, c.time_unit)
+        parts.append(figure(drawn, words))
+    return parts
+
+
+def _own(frame: pd.DataFrame, judged: Judged, horizon: float) -> pd.DataFrame:
+    return frame[(frame["candidate"] == judged.name) & (frame["horizon"] == horizon)]
+
+
+def _schoenfeld(c: Comparison, judged: Judged) -> list[Html]:
+    tests, residuals = (
+        frame[frame["candidate"] == judged.name] for frame in (c.tables["proportionality"], c.tables["schoenfeld"])
+    )
+    if tests.empty or residuals.empty:
+        return []
+    rows = [(NAMES.get(str(r.name_), str(r.name_)), number(r.chisq, 2), r.df, p_words(r.p)) for r in _renamed(tests)]
+    parts = [table(("Covariate", "χ²", "df", "p"), rows, "Test of proportional hazards; a small p speaks against it.")]
+    own = residuals[residuals["name"] == SCORE]
+    try:
+        smooth = smooth_residuals(own)
+    except SurvivalError:
+        return parts
+    p = float(tests.loc[tests["name"] == SCORE, "p"].iloc[0])
+    every = drawn_every(len(own))
+    dots = "a dot an event" if every == 1 else f"a dot every {every} events"
+    words = (
+        f"Scaled Schoenfeld residuals of the out-of-fold score ({dots}) with a smooth and its 95 % band: the "
+        f"log hazard ratio over time. Dashed: the constant one of the fit. Test: {p_sentence(p)}."
+    )
+    return [*parts, figure(schoenfeld_figure(own, smooth, SCORE, c.time_unit), words)]
+
+
+def _renamed(tests: pd.DataFrame) -> list:
+    return list(tests.rename(columns={"name": "name_"}).itertuples(index=False))
+
+
+def _path(c: Comparison, judged: Judged) -> Html:
+    own = c.tables["paths"]
+    own = own[own["candidate"] == judged.name]
+    return Html("") if own.empty else _path_figure(own, float(own.loc[own["chosen"], "alpha"].iloc[0]))
+
+
+def _path_figure(path: pd.DataFrame, chosen: float) -> Html:
+    words = (
+        "Penalty path of the fit to all patients: mean C over folds, and effective parameters. The C at the chosen "
+        "penalty is no result, as the same folds chose it; results come from the nested cross-validation."
+    )
+    return figure(penalty_figure(path, chosen), words)
+
+
+def _coefficients(c: Comparison, judged: Judged) -> Html:
+    own = c.tables["coefficients"]
+    own = own[own["candidate"] == judged.name]
+    if own.empty:
+        return Html("")
+    rows = [
+        (
+            r["name"],
+            number(r["coef"]),
+            f"{number(r['hr'], 2)} ({number(r['low'], 2)} to {number(r['high'], 2)})",
+            p_words(r["p"]),
+        )
+        for r in own.to_dict("records")
+    ]
+    caption = "Coefficients of the Cox regression fitted to all patients (in-sample; no measure of worth)."
+    told = compared_with(set(own["name"]), c.patients[list(c.covariates)])
+    return Html(
+        table(("Covariate", "Coefficient", "Hazard ratio (95 % CI)", "p"), rows, caption)
+        + (note(told) if told else Html(""))
+    )
+
+
+def _fitted(facts: Facts) -> list[Html]:
+    model = facts.fitted
+    assert model is not None
+    rows = model.cohort_
+    truth = (facts.fitted_report or {}).get("truth") or {}
+    figures: list[tuple[str, str]] = [
+        ("Harrell C", interval(model.oof_c_)),
+        (f"Uno C (to {model.uno_tau_:.3g} {facts.unit})", interval(model.oof_uno_)),
+        (sentence_case(SLOPE_NAME), interval(model.calibration_slope_, 2)),
+        ("Mean cosine between the folds' directions", number(model.fold_cosine_, 2)),
+    ]
+    for key, label in (
+        ("harrell_face", "Harrell C of the true face hazard (ceiling)"),
+        ("recovered_share", "Share of it recovered, (C − 0.5) / (C true − 0.5)"),
+    ):
+        if key in truth:
+            figures.append((label, interval(truth[key])))
+    shown = [judged.name for judged in facts.featured]
+    from_comparison = bool(facts.chosen_from[1])
+    parts = [
+        paragraph(
+            f"{facts.fitted_label}. This model scores new photos and gives the health direction. Its figures are from "
+            + ("the comparison that it was chosen from." if from_comparison else "its own nested cross-validation.")
+        ),
+        table(("Out of fold", "Value (95 % CI)"), figures),
+    ]
+    if facts.chosen_from[1] not in shown:
+        quartile = rows["quartile"].to_numpy()
+        late = rows["entry"].to_numpy() if "entry" in rows else None
+        parts.append(_quartiles(facts, rows["time"].to_numpy(), rows["event"].to_numpy(bool), quartile, late))
+    if not from_comparison and not any(judged.features == "photo" for judged in facts.featured):
+        parts.append(_path_figure(model.path_, float(model.alpha_)))
+    return parts

@@ -1,0 +1,167 @@
+"""What was done, in sentences made from the settings that it was done with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.text import sentence_case
+from study.comparison.record import Comparison
+from study.description.clinical import LATE_ENTRY
+from study.report.facts import Facts
+from study.report.page import Html, bullets, section, subsection
+from study.report.words import count, listed, times
+from survival.horizons import MIN_BEYOND, MIN_EVENTS
+from survival.metrics.calibration import SLOPE_NAME
+
+NULL = "kaplan-meier"
+MODEL_WORDS = {
+    "cox": "Cox regression without a penalty (Efron ties)",
+    "cox-ridge": "ridge Cox regression (near-ridge elastic net, mixing 0.001)",
+    "cox-elastic-net": "elastic-net Cox regression (mixing 0.5)",
+    "cox-lasso": "lasso Cox regression",
+    "deepsurv": "DeepSurv, a small network on the Cox loss, five members averaged, stopped inside the training part",
+    "forest": "random survival forest",
+    "boosting": "gradient boosting on the Cox loss",
+    "svm": "survival support vector machine",
+    "late-fusion": "late fusion: a Cox regression on the members' inner out-of-fold scores",
+    NULL: "Kaplan-Meier curve of the training patients, the same for all",
+    "shuffled": "the same kind of model, fitted to and judged on outcomes dealt to other patients, folds included",
+    "random-direction": "a random direction of the photo's codes, whose sign and size alone are fitted",
+}
+
+
+def methods(facts: Facts) -> Html:
+    """Section Methods, as run."""
+    parts = [subsection("Data", bullets(_data(facts)))]
+    if facts.comparison is not None:
+        parts += [
+            subsection("Validation", bullets(_validation(facts))),
+            subsection("Models", bullets(_models(facts))),
+            subsection("Measures", bullets(_measures(facts))),
+        ]
+    if facts.fitted is not None:
+        parts.append(subsection(f"The study's model ({facts.model})", bullets(_fitted(facts))))
+    return section("methods", "Methods, as run", *parts)
+
+
+def _data(facts: Facts) -> list[str]:
+    study = facts.study
+    said = [
+        f"Times are in {study.time_unit}, from the {'photo' if study.photos else 'start of follow-up'} to the event or "
+        f"the end of observation. Survival is reported at {times(facts.horizons.carried, study.time_unit)}: of the "
+        f"horizons that the study's settings fixed before any model was fitted "
+        f"({times(study.horizons, study.time_unit)}), those that follow-up carries, with at least {MIN_EVENTS} events "
+        f"by then and at least {MIN_BEYOND} patients under observation beyond.",
+        "The table was read without repairs: a row with an impossible time, event, id or covariate refuses the study.",
+    ]
+    said += [f"Source: {study.settings.source}"] if study.settings.source else []
+    said += [f"To cite: {study.settings.citation}"] if study.settings.citation else []
+    if study.simulated:
+        recipe = ", ".join(f"{key} {value}" for key, value in study.settings.simulation.items())
+        said.append(f"The patients are simulated with a known hazard ({recipe})." if recipe else "Simulated patients.")
+    if study.has_latents:
+        e = study.embedding
+        name = str(e.settings.get("perceptual_name", ""))
+        said.append(
+            f"Each photo was aligned and turned into a W+ code ({e.num_ws} × {e.w_dim} numbers) of the generator "
+            f"“{e.checkpoint}” by optimisation (preset {e.preset}{', ' + name if name else ''}). Where a patient has "
+            "several photos, the mean of their codes counts, once."
+        )
+    return said
+
+
+def _validation(facts: Facts) -> list[str]:
+    c = facts.comparison
+    assert c is not None
+    plan = c.plan
+    site = {
+        "pooled": "Site is a covariate like others.",
+        "strata": "Cox models, penalised or not, have a baseline hazard of their own for each site.",
+        "single": f"Only patients of the site {plan.site_name} take part.",
+    }[plan.site]
+    return [
+        f"{count(len(c.patients), 'patient')} with {c.events:,} events took part in the comparison “{c.name}”.",
+        f"{plan.repeats} × {plan.folds}-fold cross-validation. Folds are dealt by patient, stratified on the event, "
+        "and are the same for all models, so that differences are paired.",
+        "Nothing is learned from held-out patients: levels, scaling, principal components, penalty and stopping are "
+        f"chosen inside each training part; penalties by {plan.folds} inner folds.",
+        site,
+        f"Missing covariates count as the training mean or commonest level, with an indicator. {_columns(c)}",
+        "The generator and its encoder were not trained on these patients by this software; where they were fine-tuned "
+        "on photos of this cohort, the out-of-fold figures of photo models would be too good."
+        if facts.study.has_latents
+        else "No photo takes part.",
+    ]
+
+
+def _columns(comparison: Any) -> str:
+    return f"Clinical columns: {listed(list(comparison.covariates))}." if comparison.covariates else ""
+
+
+def _models(facts: Facts) -> list[str]:
+    c = facts.comparison
+    assert c is not None
+    said = []
+    for judged in c.candidates:
+        looks = "" if judged.model == NULL else f"; looks at {listed(list(judged.blocks))}"
+        said.append(f"{judged.label}: {MODEL_WORDS.get(judged.model, judged.model)}{looks}.")
+    path = (
+        f"Penalised models: one descending path of {c.plan.penalties} penalties a fold; the penalty "
+        + ("of the best" if c.plan.rule == "best" else "one standard error from the best, the strongest,")
+        + " cross-validated partial likelihood is taken. Wide features enter as principal components of scaled values; "
+        "in early fusion each block gets the same total variance."
+    )
+    controls = [f"Controls: {count(c.plan.shuffles, 'shuffled outcome')}, averaged."] if c.plan.shuffles else []
+    return [*said, path, *controls]
+
+
+def _measures(facts: Facts) -> list[str]:
+    c = facts.comparison
+    assert c is not None
+    unit = facts.unit
+    return [
+        "All figures are of out-of-fold predictions, means over repeats. Intervals: 95 %, percentile bootstrap over "
+        f"patients, {c.plan.samples:,} samples, the same for all models; models are not refitted in them, so they tell "
+        "the uncertainty of the evaluation.",
+        *filter(None, [facts.study.competing_note]),
+        *([LATE_ENTRY] if c.scores.entry is not None else _at_times(c, unit)),
+        f"{sentence_case(SLOPE_NAME)}: coefficient of a Cox regression of the outcome on the out-of-fold log hazard (1 "
+        "is perfect). The calibration slope at a time is another: that of predicted risks by then.",
+        "Risk quartiles of a fold are cut at the quartiles of its training patients' own inner out-of-fold scores, so "
+        "the four groups are only about equal in size.",
+        "Hazard ratios of scores come from Cox regressions without penalty, whose only photo covariate is the "
+        "out-of-fold score. Proportional hazards: score test of Grambsch and Therneau (transform km).",
+    ]
+
+
+def _at_times(c: Comparison, unit: str) -> list[str]:
+    """On the figures that there are where everyone is followed from time 0."""
+    return [
+        f"Harrell's C; Uno's C up to {c.tau:.3g} {unit}, with inverse weights of the chance to stay uncensored.",
+        "AUC(t) cumulative/dynamic with the same weights; Brier score and its integral (IBS), scaled by the "
+        "Kaplan-Meier curve of the training patients (0: no better than it; 1: perfect).",
+        f"Calibration at {times(c.horizons, unit)}, first repeat: smooth curve by Cox regression on a restricted cubic "
+        "spline of the predicted risk, its mean distance (ICI), slope and intercept by weighted binomial regression."
+        if c.horizons
+        else "No horizon of the study has enough events by then and patients beyond: there is no calibration.",
+    ]
+
+
+def _fitted(facts: Facts) -> list[str]:
+    model, report = facts.fitted, facts.fitted_report or {}
+    who = f"{count(model.n_patients_, 'patient')} with {model.n_events_:,} events"
+    comparison, candidate = facts.chosen_from
+    if candidate:
+        said = [
+            f"{facts.fitted_label}: candidate “{candidate}” of the comparison “{comparison}”, fitted to all {who}; its "
+            "figures are those of the comparison."
+        ]
+    else:
+        said = [
+            f"{model.penalty.capitalize()} Cox regression on {count(model.n_components_, 'principal component')} of "
+            f"the scaled codes of {who}, penalty {model.alpha_:.3g}, chosen by {model.folds}-fold cross-validated "
+            f"partial likelihood; seed {model.seed}.",
+            "It was fitted to all of them; its own figures are from a nested cross-validation of the same procedure. "
+            "Its baseline hazard is Breslow's on the out-of-fold scores.",
+        ]
+    return [*said, *[facts.without_ids(str(note)) for note in report.get("notes", [])]]

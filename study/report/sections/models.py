@@ -1,0 +1,208 @@
+"""All models side by side: figures, paired differences, measures along time, decision curves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from common.text import sentence_case
+from study.comparison.measuring.added_value import clinical_models, weak_comparator
+from study.comparison.measuring.caveats import wrong_way
+from study.comparison.record import Comparison, Judged
+from study.description.clinical import LATE_ENTRY
+from study.report.facts import Facts
+from study.report.page import Html, figure, join, note, paragraph, section, subsection, table, tag
+from study.report.words import interval, number, p_words
+from survival.comparison.over_time import NULL
+from survival.metrics.calibration import COX_SLOPE, SLOPE_NAME
+from survival.metrics.decision import TREAT_ALL, TREAT_NONE
+from survival.plots import auc_figure, brier_figure, concordance_dots, decision_figure, paired_differences
+
+HARRELL, UNO, SCALED_IBS, SLOPE = "Harrell C", "Uno C", "scaled IBS", COX_SLOPE
+NULL_NAME = "kaplan-meier"
+MOST_CURVES = 5  # lines that can be told apart in one picture
+SENSIBLE = (0.1, 0.5)  # thresholds at which a risk of death by the horizon could change what one does
+
+
+def models(facts: Facts) -> Html:
+    """Section Models compared; empty without a comparison."""
+    c = facts.comparison
+    if c is None:
+        return Html("")
+    parts = [
+        subsection("Discrimination and overall fit", _figures(c)),
+        subsection("Differences, paired", *_differences(c)),
+    ]
+    if c.horizons:
+        parts.append(subsection("At the horizons", _at_horizons(c), _calibration(c)))
+    if c.scores.entry is None:
+        parts.append(subsection("Along time", *_along_time(facts, c)))
+    if c.horizons:
+        parts.append(subsection("Decision curves", *_decisions(facts, c)))
+    return section("models", "Models compared", paragraph(_intro(c)), *parts)
+
+
+def _intro(c: Comparison) -> str:
+    return (
+        f"Every figure is out of fold: {c.plan.repeats} × {c.plan.folds} folds by patient, the same for all models; "
+        f"{len(c.patients):,} patients, {c.events:,} events. In brackets 95 % bootstrap intervals over patients."
+    )
+
+
+def _ordered(c: Comparison) -> list[Judged]:
+    """Models by falling C, then controls by falling C."""
+    scored = [judged for judged in c.candidates if not judged.error]
+    return sorted(scored, key=lambda judged: (judged.role != "model", -c.figure(judged.name).value))
+
+
+def _pick(c: Comparison, name: str, measure: str, digits: int = 3) -> str:
+    own = c.tables["figures"]
+    row = own[(own["candidate"] == name) & (own["measure"] == measure)]
+    return "–" if row.empty else interval(row.iloc[0], digits)
+
+
+def _figures(c: Comparison) -> Html:
+    rows = [
+        (judged.label, *(_pick(c, judged.name, m) for m in (HARRELL, UNO, SCALED_IBS)), _pick(c, judged.name, SLOPE, 2))
+        for judged in _ordered(c)
+    ]
+    failed = [note(f"{judged.label}: no figures. {judged.error}") for judged in c.candidates if judged.error]
+    caption = f"Table 2. Out-of-fold figures, models first, controls last. Uno's C up to {c.tau:.3g} {c.time_unit}."
+    shown = figure(
+        concordance_dots(labelled(c, _frame(c, HARRELL))),
+        "Harrell's C of each model and control. A shuffled outcome must lie about 0.5.",
+    )
+    late = note(LATE_ENTRY) if c.scores.entry is not None else ""
+    return Html(
+        table(("", HARRELL, UNO, "Scaled IBS", sentence_case(SLOPE_NAME)), rows, caption)
+        + late
+        + shown
+        + "".join(failed)
+    )
+
+
+def _frame(c: Comparison, measure: str) -> pd.DataFrame:
+    """model, value, low, high in the order of the tables."""
+    own = c.tables["figures"]
+    own = own[own["measure"] == measure].set_index("candidate")
+    names = [judged.name for judged in _ordered(c) if judged.name in own.index]
+    return own.loc[names, ["value", "low", "high"]].rename_axis("model").reset_index()
+
+
+def labelled(c: Comparison, frame: pd.DataFrame, column: str = "model") -> pd.DataFrame:
+    """With labels for people in place of candidates' names; names that are no candidate's stay."""
+    labels = {judged.name: judged.label for judged in c.candidates}
+    return frame.assign(**{column: [labels.get(name, name) for name in frame[column]]})
+
+
+def _base(c: Comparison) -> Judged:
+    """What the others are compared with: the clinical model, else the best."""
+    return next(iter(clinical_models(c)), None) or c.best()
+
+
+def _differences(c: Comparison) -> list[Html]:
+    base = _base(c)
+    others = [judged for judged in _ordered(c) if judged.role == "model" and judged.name != base.name]
+    if not others:
+        return [paragraph("There is one model only.")]
+    tests = c.tables["added_value"]
+    rows, drawn = [], []
+    for judged in others:
+        d = c.difference(judged.name, base.name)
+        own = tests[(tests["base"] == base.name) & (tests["added"] == judged.name)]
+        test = ("–", "–") if own.empty else (number(own["chisq"].iloc[0], 1), p_words(own["p"].iloc[0]))
+        scaled = interval(c.difference(judged.name, base.name, SCALED_IBS)) if c.scores.entry is None else "–"
+        rows.append((judged.label, interval(d), scaled, *test))
+        drawn.append((judged.label, d.value, d.low, d.high))
+    frame = pd.DataFrame(drawn, columns=["model", "value", "low", "high"])
+    caption = (
+        f"Table 3. Each model less {base.label}. The last two columns: likelihood-ratio test of the model's "
+        "out-of-fold score beside that of the other (1 degree of freedom, first repeat)."
+    )
+    caveats = [wrong_way(c, [judged.name for judged in others]), weak_comparator(c)]
+    return [
+        table(("", HARRELL, "Scaled IBS", "χ²", "p"), rows, caption),
+        *(note(caveat) for caveat in caveats if caveat),
+        figure(paired_differences(frame, base.label), "Differences of Harrell's C on the same bootstrap samples."),
+    ]
+
+
+def estimate(row: Any, digits: int = 3) -> Html:
+    """A value with its interval in a line below, for tables of many columns."""
+    value, _, limits = interval(row, digits).partition(" ")
+    return join([value, tag("small", limits.strip("()"))] if limits else [value])
+
+
+def _at_horizons(c: Comparison) -> Html:
+    measures = [f"{kind}({t:g})" for kind in ("AUC", "Brier") for t in c.horizons]
+    own = c.tables["figures"].set_index(["candidate", "measure"])
+    rows = [
+        (judged.label, *(estimate(own.loc[key]) if (key := (judged.name, m)) in own.index else "–" for m in measures))
+        for judged in _ordered(c)
+    ]
+    return table(("", *measures), rows, f"Table 4. AUC(t) and Brier score; t in {c.time_unit}.")
+
+
+def _calibration(c: Comparison) -> Html:
+    own, rows = c.tables["calibration"], []
+    for judged in _ordered(c):
+        for horizon in c.horizons:
+            part = own[(own["candidate"] == judged.name) & (own["horizon"] == horizon)].set_index("measure")
+            if part.empty or judged.role != "model":
+                continue
+            cells = [interval(part.loc[m], 2) if m in part.index else "–" for m in ("ratio", "intercept", "slope")]
+            ici = interval(part.loc["ici"]) if "ici" in part.index else "–"
+            rows.append((judged.label, f"{horizon:g}", *cells, ici))
+    heads = ("", f"t ({c.time_unit})", "Observed / expected", "Intercept at t", "Calibration slope at t", "ICI")
+    return table(heads, rows, "Table 5. Calibration of the risk by t, first repeat. Perfect: 1, 0, 1, 0.")
+
+
+def _curves(c: Comparison) -> list[str]:
+    """The models whose curves are drawn: the best ones."""
+    return [judged.name for judged in _ordered(c) if judged.role == "model"][:MOST_CURVES]
+
+
+def _labels(c: Comparison) -> list[str]:
+    """In the order of their colours, one for all figures."""
+    return [judged.label for judged in _ordered(c) if judged.role == "model"]
+
+
+def _along_time(facts: Facts, c: Comparison) -> list[Html]:
+    over, names = c.tables["over_time"], _curves(c)
+    auc = over[(over["measure"] == "AUC") & over["candidate"].isin(names)].rename(columns={"candidate": "model"})
+    brier = over[over["measure"] == "Brier"].rename(columns={"candidate": "model"})
+    brier = brier.assign(model=[NULL if name == NULL_NAME else name for name in brier["model"]])
+    brier = brier[brier["model"].isin([*names, NULL])]
+    auc, brier = (_in_order(frame, [*names, NULL]) for frame in (auc, brier))
+    return [
+        figure(auc_figure(labelled(c, auc), facts.unit, order=_labels(c)), "AUC(t); the dashed line is guessing."),
+        figure(
+            brier_figure(labelled(c, brier), facts.unit, order=_labels(c)),
+            "Brier score; a model above the dotted line is of no use.",
+        ),
+        *_left_out(c, names),
+    ]
+
+
+def _in_order(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    return frame.sort_values("model", key=lambda column: column.map(names.index), kind="stable")
+
+
+def _left_out(c: Comparison, names: list[str]) -> list[Html]:
+    rest = len(c.models) - len(names)
+    return [note(f"Drawn are the {len(names)} best models by Harrell's C.")] if rest > 0 else []
+
+
+def _decisions(facts: Facts, c: Comparison) -> list[Html]:
+    names = [judged.name for judged in facts.featured]
+    horizon = c.horizons[len(c.horizons) // 2]
+    own = c.tables["decision"]
+    own = own[(own["horizon"] == horizon) & own["candidate"].isin([*names, TREAT_ALL, TREAT_NONE])]
+    frame = own.rename(columns={"candidate": "model"}).drop(columns="horizon")
+    frame = _in_order(frame, [*_curves(c), *names, TREAT_ALL, TREAT_NONE])
+    words = (
+        f"Net benefit of acting on whoever's risk by {horizon:g} {facts.unit} exceeds the threshold, against acting on "
+        "all and on nobody. Which thresholds are sensible is for those to say who would act; shaded are 10 to 50 %."
+    )
+    return [figure(decision_figure(labelled(c, frame), horizon, facts.unit, SENSIBLE, order=_labels(c)), words)]

@@ -1,0 +1,107 @@
+"""The report's first paragraphs: what was done and found, for a reader who stops there."""
+
+from __future__ import annotations
+
+import math
+
+from common.text import percent, sentence_case
+from study.comparison.measuring.added_value import photo_added
+from study.description.clinical import LATE_ENTRY, late_notes
+from study.report.facts import Facts
+from study.report.page import Html, bullets, paragraph, section, tag, warning
+from study.report.words import count, interval, reached, signed, times
+from study.tables.covariates import events_short
+from survival.metrics.calibration import slope_at_name
+
+RESEARCH = (
+    "For research. Nothing here is a medical device, and no figure is a statement about, or a decision on, a person. "
+    "An association in a cohort is no cause."
+)
+SIMULATED = (
+    "These patients are simulated: nobody in this study exists, and the figures say nothing about real people. They "
+    "show that the method works where the truth is known."
+)
+
+
+def summary(facts: Facts) -> Html:
+    """Section with the study's size, the main result, and what to beware of."""
+    f, unit = facts.follow, facts.unit
+    said = [
+        f"{count(f.patients, 'patient')} were analysed; {f.events:,} ({percent(f.events / f.patients)}) had the event. "
+        f"Median follow-up (reverse Kaplan-Meier) {reached(f.median, unit)}; median time to the event "
+        f"{reached(f.survival, unit)}."
+    ]
+    said += (
+        _models(facts) or _fitted(facts) or ["No model has been fitted or compared yet: this report is of the cohort."]
+    )
+    first = warning(SIMULATED) if facts.study.simulated else Html("")
+    cautions = [facts.without_ids(s) for s in _cautions(facts)]
+    return section(
+        "summary",
+        "Summary",
+        first,
+        tag("div", bullets(said), class_="summary"),
+        *([tag("h3", "To beware of"), bullets(cautions)] if cautions else []),
+        paragraph(tag("strong", RESEARCH)),
+    )
+
+
+def _models(facts: Facts) -> list[str]:
+    c = facts.comparison
+    if c is None or not c.models:
+        return []
+    best = c.best()
+    said = [
+        f"{count(len(c.models), 'model')} were judged on patients that they had not seen "
+        f"({c.plan.repeats} × {c.plan.folds}-fold nested cross-validation by patient). The best ranks patients with "
+        f"Harrell's C {interval(c.figure(best.name))}: {best.label}. C is the share of comparable pairs in which the "
+        "patient with the higher predicted risk had the earlier event; 0.5 is guessing, 1 perfect."
+    ]
+    if added := photo_added(c):
+        both, base = added.both.label, added.base.label
+        said.append(
+            f"{both} less {base}, paired on the same patients: C {signed(added.difference)}; {added.verdict}."
+            + (f" {added.why_open}" if added.why_open else "")
+        )
+    calibration = c.tables["calibration"]
+    own = calibration[(calibration["candidate"] == best.name) & (calibration["measure"] == "slope")]
+    if not own.empty:
+        row = own.iloc[len(own) // 2]
+        said.append(
+            f"{sentence_case(slope_at_name(row['horizon'], facts.unit))} of that model's risks: {interval(row, 2)}; 1 "
+            "says that differences in risk are as large as claimed."
+        )
+    return said
+
+
+def _fitted(facts: Facts) -> list[str]:
+    if facts.fitted is None:
+        return []
+    return [
+        f"The study's photo model ({facts.model}) ranks patients that it has not seen with Harrell's C "
+        f"{interval(facts.fitted.oof_c_)}; 0.5 is guessing, 1 perfect."
+    ]
+
+
+def _cautions(facts: Facts) -> list[str]:
+    found = [f"Out of date: {reason}" for reason in facts.stale]
+    c = facts.comparison
+    if c is not None:
+        found += list(c.notes)
+        found += [f"{j.label} could not be fitted: {j.error}" for j in c.candidates if j.error]
+        if c.horizons_left_out and not any("no figure at" in note for note in c.notes):
+            found.append(f"There is no figure at {times(c.horizons_left_out, facts.unit)}: follow-up carries none.")
+    else:
+        found += facts.horizons.sentences(facts.unit)
+    if short := events_short(facts.rows, facts.study.settings):
+        found.append(f"Clinical columns: {short}. An unpenalised model of all of them overfits.")
+    if facts.errors is not None:
+        found += list(facts.errors.warnings)
+    if (told := facts.study.competing_note) and told not in found:
+        found.append(told)
+    if LATE_ENTRY not in found:
+        short = "Some patients came under observation late (left truncation): each counts from then on."
+        found += [note for note in late_notes(facts.study, facts.rows, short) if note not in found]
+    if not math.isfinite(facts.follow.median.value):
+        found.append("Median follow-up is not reached: too few patients left without the event for it to be told.")
+    return found

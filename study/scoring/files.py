@@ -1,0 +1,166 @@
+"""`python -m study score`: photo files against a study's model, as one table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from common.command import file_argument, path_argument
+from faces.align import AlignedFace
+from faces.errors import FaceError
+from faces.flags import sentences
+from faces.photo import EXTENSIONS
+from latent.inversion.invert import Progress
+from study.console import Pace, progress_line
+from study.disk.store import Study
+from study.embedding.command import BATCH
+from study.errors import StudyError
+from study.files import check_writable, csv_text, safe_cell, write_text
+from study.photos.prepare import prepare, target_size
+from study.scoring.score import Refused, Score, Scorer, Withheld
+
+MAX_PHOTOS = 100_000
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts 2.jpg before 10.jpg."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [(0, int(p), "") if p.isascii() and p.isdigit() else (1, 0, p) for p in parts]
+
+
+def photos_in(path: Path) -> list[Path]:
+    """The photo itself, or the photos directly in a folder, in natural order."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise StudyError(f"There is no photo or folder {str(path)!r}.")
+    found = [p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file() and not p.name.startswith(".")]
+    if not found:
+        raise StudyError(f"There is no photo in {str(path)!r} ({', '.join(EXTENSIONS)}).")
+    if len(found) > MAX_PHOTOS:
+        raise StudyError(f"{str(path)!r} holds more than {MAX_PHOTOS} photos; score them in several folders.")
+    return sorted(found, key=lambda p: natural_key(p.name))
+
+
+def score_files(
+    scorer: Scorer,
+    paths: list[Path],
+    batch: int = BATCH,
+    on_progress: Callable[[float, int, float | None], None] | None = None,
+    confirmed: str = "",
+) -> Iterator[tuple[Path, Score | Withheld | Refused]]:
+    """Scores photo files in batches of the size that embeds a cohort, in the order given; a photo that cannot be used
+    yields its reason.
+
+    on_progress : called at every step of a search with photos done (fractions of a batch included), photos in all and
+    seconds left, None while unknown.
+    confirmed : as for `Scorer.score_faces`, of all of them.
+    """
+    size = target_size(scorer.checkpoint)
+    pace = Pace()
+
+    def tell(done: float) -> None:
+        if on_progress is not None:
+            on_progress(done, len(paths), pace.seconds_left(done, len(paths) - done))
+
+    tell(0.0)
+    for start in range(0, len(paths), batch):
+        results: dict[Path, Score | Withheld | Refused] = {}
+        faces: dict[Path, AlignedFace] = {}
+        for path in paths[start : start + batch]:
+            try:
+                faces[path] = prepare(path, scorer.study.settings.aligned, size)
+            except FaceError as error:
+                results[path] = Refused(str(error))
+        if faces:
+            before, share = start + len(results), len(faces)
+
+            def on_step(at: Progress, before: int = before, share: int = share) -> None:
+                tell(before + share * at.step / max(at.steps, 1))
+
+            scores = scorer.score_faces(list(faces.values()), on_step=on_step, confirmed=confirmed)
+            results.update(zip(faces, scores, strict=True))
+        tell(start + len(results))
+        yield from ((path, results[path]) for path in paths[start : start + batch])
+
+
+def score_table(study: Study, results: Sequence[tuple[Path, Score | Withheld | Refused]]) -> pd.DataFrame:
+    """One row a photo, texts made safe for spreadsheets. Survival at the horizons that follow-up carries only."""
+    unit = study.time_unit
+    carried = {t for _, result in results if isinstance(result, Score) for t in result.risk.horizons}
+    rows = []
+    for path, result in results:
+        row: dict[str, Any] = {"photo": safe_cell(path.name), "status": "scored", "reason": ""}
+        if isinstance(result, Refused):
+            rows.append({**row, "status": "refused", "reason": safe_cell(result.reason)})
+            continue
+        m = result.inversion.metrics
+        row |= {
+            "quality": safe_cell(sentences(result.flags, "; ")),
+            "face": safe_cell(result.ground),
+            "perceptual_distance": safe_cell(str(m["perceptual_name"])),
+        }
+        row |= {key: round(float(m[key]), 4) for key in ("perceptual", "psnr", "ssim", "identity")}
+        if isinstance(result, Withheld):
+            rows.append({**row, "status": "no figures", "reason": safe_cell(result.reason)})
+            continue
+        risk = result.risk
+        row |= {"log_hr": round(risk.log_hr, 4), "hr": round(risk.hr, 4), "percentile": round(risk.percentile, 1)}
+        row |= {f"survival_{t:g}_{unit}": round(s, 4) for t, s in risk.horizons.items()}
+        row["extrapolated"] = {-1: "below the cohort", 1: "above the cohort"}.get(risk.extrapolated, "")
+        rows.append(row)
+    names = ["photo", "status", "reason", "log_hr", "hr", "percentile"]
+    names += [*(f"survival_{t:g}_{unit}" for t in study.horizons if t in carried), "extrapolated"]
+    names += ["quality", "face", "perceptual_distance", "perceptual", "psnr", "ssim", "identity"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("study", type=path_argument)
+    parser.add_argument("photos", type=path_argument, help="a photo, or a folder of photos")
+    parser.add_argument("--out", type=file_argument, required=True, help="CSV file to write, one row a photo")
+    parser.add_argument("--model", default=None, help="folder under models/ (default: the study's own)")
+    parser.add_argument(
+        "--checkpoint",
+        type=path_argument,
+        default=None,
+        help="folder or name under checkpoints/ (default: as in study.toml)",
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--confirm",
+        metavar="WORDS",
+        default="",
+        help="say in words that photos in which the detector is not certain of a face show one; kept with their scores",
+    )
+
+
+def run(args: Any) -> int:
+    from study.photos.prepare import study_checkpoint
+
+    study = Study.open(args.study)
+    paths = photos_in(args.photos)
+    check_writable(args.out)
+    scorer = Scorer.open(study, study_checkpoint(study, args.checkpoint, args.device), args.model)
+    results = list(score_files(scorer, paths, on_progress=progress_line("photos"), confirmed=args.confirm))
+    write_text(args.out, csv_text(score_table(study, results)))
+    refused = sum(isinstance(r, Refused) for _, r in results)
+    withheld = sum(isinstance(r, Withheld) for _, r in results)
+    without = f", {withheld} too far from a face for figures" if withheld else ""
+    print(
+        f"{len(results) - refused - withheld} of {len(results)} photos scored, {refused} refused{without}: {args.out}"
+    )
+    scores = [result for _, result in results if isinstance(result, Score)]
+    if scores and (told := study.competing_note):
+        print(told)
+    for sentence in scores[0].risk.left_out if scores else ():
+        print(f"Survival: {sentence}")
+    if outside := sum(score.risk.extrapolated != 0 for score in scores):
+        print(f"{outside} with a score outside the cohort's: their figures are extrapolated (column extrapolated).")
+    if study.simulated:
+        print(f"{study.name} is a simulated study: the scores say nothing about a real person.")
+    return 0 if refused < len(results) else 1

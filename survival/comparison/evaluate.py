@@ -1,0 +1,175 @@
+"""The figures of a comparison: every measure of every candidate with its interval, and paired differences.
+
+All figures of a comparison come from the same bootstrap samples of patients, and from the mean over its repeats, so any
+two of them can be subtracted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from survival.comparison.crossval import Comparison
+from survival.cox_regression.regression import ChiSquare, cox_regression, likelihood_ratio
+from survival.errors import SurvivalError
+from survival.metrics.bootstrap import Resampled, mean_of, resampled, sample_weights
+from survival.metrics.calibration import Calibration, calibration, calibration_slope
+from survival.metrics.concordance import Estimate, _uno_weights
+from survival.metrics.pairs import harrell_pairs, weighted_pairs
+from survival.metrics.probability import auc_columns, brier_scores
+
+HARRELL, UNO, IBS, SCALED_IBS = "Harrell C", "Uno C", "IBS", "scaled IBS"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """figures: candidate -> measure -> Resampled. Measures: Harrell C, Uno C, AUC(t) and Brier(t) at each horizon, IBS,
+    scaled IBS; of patients some of whom came late, Harrell C alone. tau: of Uno's C. horizons: (H,). calibrations:
+    candidate -> one Calibration a horizon, of the first repeat. slopes: candidate -> Cox slope of the outcome on the
+    log risk, first repeat. failed: candidate -> sentence.
+    """
+
+    figures: dict[str, dict[str, Resampled]]
+    tau: float
+    horizons: tuple[float, ...]
+    calibrations: dict[str, tuple[Calibration, ...]]
+    slopes: dict[str, Estimate]
+    failed: dict[str, str]
+
+    def table(self) -> pd.DataFrame:
+        """One row a candidate and measure: model, measure, value, low, high, n; nan limits where there are too few."""
+        rows = [
+            (model, measure, *_numbers(figure))
+            for model, measures in self.figures.items()
+            for measure, figure in measures.items()
+        ]
+        return pd.DataFrame(rows, columns=["model", "measure", "value", "low", "high", "n"])
+
+    def difference(self, model: str, other: str, measure: str = HARRELL) -> Estimate:
+        """Paired: the measure of one less that of the other, with its 95 % interval."""
+        for name in (model, other):
+            if name not in self.figures:
+                raise SurvivalError(self.failed.get(name, f"There is no candidate called {name!r} in this comparison."))
+            if measure not in self.figures[name]:
+                raise SurvivalError(f"There is no measure called {measure!r}: {', '.join(self.figures[name])}.")
+        return (self.figures[model][measure] - self.figures[other][measure]).estimate()
+
+    def differences(self, other: str, measure: str = HARRELL) -> pd.DataFrame:
+        """Every other candidate against this one: model, value, low, high."""
+        rows = [
+            (name, e.value, e.low, e.high)
+            for name in self.figures
+            if name != other
+            for e in [self.difference(name, other, measure)]
+        ]
+        return pd.DataFrame(rows, columns=["model", "value", "low", "high"])
+
+
+def _numbers(figure: Resampled) -> tuple[float, float, float, int]:
+    try:
+        e = figure.estimate()
+    except SurvivalError:
+        return figure.value, float("nan"), float("nan"), figure.n
+    return e.value, e.low, e.high, e.n
+
+
+def harrell_resampled(
+    time: np.ndarray, event: np.ndarray, risk: np.ndarray, weight: np.ndarray, entry: np.ndarray | None = None
+) -> Resampled:
+    """Harrell's C under the columns of sample_weights."""
+    return resampled(_share(*harrell_pairs(time, event, risk, weight, entry)), len(time))
+
+
+def uno_resampled(
+    time: np.ndarray, event: np.ndarray, risk: np.ndarray, tau: float | None, weight: np.ndarray
+) -> Resampled:
+    """Uno's C up to tau under the columns of sample_weights; censoring is estimated anew in each."""
+    return resampled(
+        _share(*weighted_pairs(time, event, risk, weight, _uno_weights(time, event, weight, tau))), len(time)
+    )
+
+
+def _share(concordant: np.ndarray, comparable: np.ndarray) -> np.ndarray:
+    return np.divide(concordant, comparable, out=np.full(len(concordant), np.nan), where=comparable > 0)
+
+
+def evaluate(
+    comparison: Comparison,
+    horizons: tuple[float, ...],
+    *,
+    tau: float | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    calibrate: bool = True,
+) -> Evaluation:
+    """All figures of all candidates.
+
+    horizons : times of the comparison at which AUC, Brier and calibration are reported. tau : of Uno's C, None: the
+    last of the comparison's times. samples, seed : of the bootstrap. calibrate : also calibration (the slowest part).
+
+    Where patients came under observation late, Harrell's C and the slopes count each from then on. The other figures
+    weigh by a censoring that starts at time 0, or ask who of all has died by t, so there are none.
+    """
+    at = comparison.times
+    places = [int(np.argmin(np.abs(at - h))) for h in horizons]
+    if not horizons or any(not np.isclose(at[p], h) for p, h in zip(places, horizons, strict=True)):
+        raise SurvivalError("Horizons must be among the times that the comparison was made for.")
+    limit = float(at[-1]) if tau is None else float(tau)
+    weight = sample_weights(len(comparison.time), samples, seed)
+    figures = {name: _figures(comparison, name, places, limit, weight) for name in comparison.scores}
+    calibrations, slopes = {}, {}
+    for name, scores in comparison.scores.items():
+        slopes[name] = calibration_slope(comparison.time, comparison.event, scores.log_risk[0], comparison.entry)
+        if calibrate and comparison.entry is None:
+            calibrations[name] = tuple(
+                calibration(
+                    comparison.time, comparison.event, scores.survival[0, :, p], at[p], samples=samples, seed=seed
+                )
+                for p in places
+            )
+    return Evaluation(figures, limit, tuple(horizons), calibrations, slopes, dict(comparison.failed))
+
+
+def _figures(
+    comparison: Comparison, name: str, places: list[int], tau: float, weight: np.ndarray
+) -> dict[str, Resampled]:
+    """Means over the repeats."""
+    time, event, at = comparison.time, comparison.event, comparison.times
+    each: dict[str, list[Resampled]] = {}
+    scores = comparison.scores[name]
+    for r in range(len(comparison.fold)):
+        risk, n = scores.log_risk[r], len(time)
+        found = {HARRELL: harrell_resampled(time, event, risk, weight, comparison.entry)}
+        if comparison.entry is not None:
+            each.setdefault(HARRELL, []).append(found[HARRELL])
+            continue
+        found[UNO] = uno_resampled(time, event, risk, tau, weight)
+        for p in places:
+            # of the log risk: a predicted risk by t carries its fold's baseline hazard, and a fold held out with
+            # many events leaves a training part with few, so that folds would rank against each other the wrong way
+            found[f"AUC({at[p]:g})"] = resampled(auc_columns(time, event, risk, at[p], weight), n)
+        if len(at) > 1:
+            brier, ibs, scaled = brier_scores(time, event, scores.survival[r], comparison.null[r], at, weight)
+            found |= {f"Brier({at[p]:g})": brier[p] for p in places} | {IBS: ibs, SCALED_IBS: scaled}
+        for measure, figure in found.items():
+            each.setdefault(measure, []).append(figure)
+    return {measure: mean_of(parts) for measure, parts in each.items()}
+
+
+def added_value(comparison: Comparison, base: str, added: str) -> ChiSquare:
+    """Likelihood-ratio test of the added candidate's out-of-fold score beside the base candidate's (first repeat).
+
+    Both scores come from models that have not seen the patient, so the test is not flattered by their fitting.
+    """
+    scores = {}
+    for name in (base, added):
+        if name not in comparison.scores:
+            raise SurvivalError(comparison.failed.get(name, f"There is no candidate called {name!r}."))
+        scores[name] = comparison.scores[name].log_risk[0]
+    outcome = (comparison.time, comparison.event)
+    small = cox_regression(scores[base], *outcome, names=[base], entry=comparison.entry)
+    both = np.column_stack([scores[base], scores[added]])
+    large = cox_regression(both, *outcome, names=[base, added], entry=comparison.entry)
+    return likelihood_ratio(small, large)

@@ -1,0 +1,105 @@
+"""Measures of a comparison along time: AUC(t) and Brier(t) of every candidate with bands, and decision curves.
+
+As in `evaluate`: means over the repeats, all from the same bootstrap samples of patients. Fewer samples than there,
+because a band of a curve is looked at and not read off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from survival.comparison.crossval import Comparison
+from survival.errors import SurvivalError
+from survival.metrics.bootstrap import sample_weights
+from survival.metrics.concordance import LEVEL, MIN_VALID
+from survival.metrics.decision import decision_curve
+from survival.metrics.probability import auc_columns, brier_columns
+
+BAND_SAMPLES = 200
+NULL = "Kaplan-Meier null"
+MOST = 97.5  # percentile of the predicted risks up to which thresholds go
+COLUMNS = ["model", "time", "value", "low", "high"]
+
+
+def _rows(model: str, times: np.ndarray, values: np.ndarray) -> list[tuple[str, float, float, float, float]]:
+    """values: (T, 1 + b), the patients as they are first; times without a value are left out."""
+    rows = []
+    for t, row in zip(times, values, strict=True):
+        if not np.isfinite(row[0]):
+            continue
+        valid = row[1:][np.isfinite(row[1:])]
+        known = len(valid) and len(valid) >= MIN_VALID * (len(row) - 1)
+        low, high = np.percentile(valid, LEVEL) if known else (np.nan, np.nan)
+        rows.append((model, float(t), float(row[0]), float(low), float(high)))
+    return rows
+
+
+def _weights(comparison: Comparison, samples: int, seed: int) -> np.ndarray:
+    return sample_weights(len(comparison.time), samples, seed)
+
+
+def _names(comparison: Comparison, names: Sequence[str] | None) -> list[str]:
+    chosen = list(comparison.scores) if names is None else list(names)
+    absent = [name for name in chosen if name not in comparison.scores]
+    if absent:
+        raise SurvivalError(f"There are no scores of a candidate called {absent[0]!r} in this comparison.")
+    return chosen
+
+
+def auc_over_time(
+    comparison: Comparison, names: Sequence[str] | None = None, samples: int = BAND_SAMPLES, seed: int = 0
+) -> pd.DataFrame:
+    """Columns model, time, value, low, high. Times without a case or a control are left out."""
+    weight, rows = _weights(comparison, samples, seed), []
+    for name in _names(comparison, names):
+        risks = comparison.scores[name].log_risk
+        values = [
+            np.mean([auc_columns(comparison.time, comparison.event, risk, float(t), weight) for risk in risks], axis=0)
+            for t in comparison.times
+        ]
+        rows += _rows(name, comparison.times, np.array(values))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def brier_over_time(
+    comparison: Comparison, names: Sequence[str] | None = None, samples: int = BAND_SAMPLES, seed: int = 0
+) -> pd.DataFrame:
+    """Columns model, time, value, low, high; NULL is the training folds' Kaplan-Meier curve."""
+    chosen, weight = _names(comparison, names), _weights(comparison, samples, seed)
+    each = [
+        brier_columns(
+            comparison.time,
+            comparison.event,
+            np.stack([*(comparison.scores[name].survival[r] for name in chosen), comparison.null[r]]),
+            comparison.times,
+            weight,
+        )
+        for r in range(len(comparison.fold))
+    ]
+    rows = []
+    for name, values in zip([*chosen, NULL], np.mean(each, axis=0), strict=True):
+        rows += _rows(name, comparison.times, values)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def decision_over_thresholds(
+    comparison: Comparison,
+    horizon: float,
+    names: Sequence[str] | None = None,
+    thresholds: np.ndarray | None = None,
+    samples: int = BAND_SAMPLES,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Decision curves of the first repeat at a time of the comparison; columns as of decision_curve."""
+    place = int(np.argmin(np.abs(comparison.times - horizon)))
+    if not np.isclose(comparison.times[place], horizon):
+        raise SurvivalError("The horizon must be among the times that the comparison was made for.")
+    risks = {name: 1 - comparison.scores[name].survival[0, :, place] for name in _names(comparison, names)}
+    # beyond what is predicted for nearly anyone the curves are a few patients' noise
+    top = max(float(np.percentile(risk, MOST)) for risk in risks.values())
+    at = np.linspace(0.01, min(0.99, max(0.05, top)), 50) if thresholds is None else thresholds
+    weight = _weights(comparison, samples, seed)
+    return decision_curve(comparison.time, comparison.event, risks, horizon, at, weight)

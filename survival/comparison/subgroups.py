@@ -1,0 +1,191 @@
+"""How every model of a comparison does in every subgroup of its patients.
+
+The models are those of the whole cohort: nothing is fitted within a subgroup. Its patients' out-of-fold scores are
+judged among themselves: ranking by the concordances and AUC, spread by the calibration slope, level by observed over
+expected events. A subgroup with few events has no figures, because they would be read as if they meant something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from survival.comparison.crossval import Comparison, Scores
+from survival.comparison.evaluate import Evaluation, evaluate
+from survival.errors import FitCancelled, SurvivalError
+from survival.horizons import carried_horizons
+from survival.metrics.bootstrap import mean_of, resampled, sample_weights
+from survival.metrics.calibration import COX_SLOPE
+from survival.metrics.concordance import Estimate
+from survival.metrics.probability import survival_at
+
+MIN_EVENTS = 10
+SAMPLES = 300
+DECADES = (50, 60, 70, 80)  # years at which bands of age begin
+MOST_LEVELS = 8  # a number with more distinct values is cut into thirds
+MOST_WORDS = 20  # rarer levels of a column of words are put together
+MISSING, OTHER = "missing", "other"
+ALL = "all patients"
+COLUMNS = ["variable", "level", "n", "events", "model", "measure", "value", "low", "high"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subgroup:
+    """rows: (m,) bool."""
+
+    variable: str
+    level: str
+    rows: np.ndarray
+
+
+def subgroups_of(table: pd.DataFrame) -> list[Subgroup]:
+    """Subgroups by every column of a table (m rows): age in decades, numbers of few values and words by level, other
+    numbers in thirds. A column that is the same for all makes none; gaps make a level of their own.
+    """
+    found = []
+    for column in table.columns:
+        levels, names = _levels(str(column), table[column])
+        groups = [Subgroup(str(column), name, levels == name) for name in names]
+        found += groups if len(groups) > 1 else []
+    return found
+
+
+def _levels(name: str, values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """(level of each row, levels in order)."""
+    gone = (values.isna() | (values.astype(object) == "")).to_numpy(dtype=bool)
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    out = np.full(len(values), MISSING, dtype=object)
+    if np.isfinite(numbers[~gone]).all() and not gone.all() and values.dtype != bool:
+        own, names = _bands(numbers[~gone], years=name == "age")
+    else:
+        own = values[~gone].astype(str).to_numpy(dtype=object)
+        counts = pd.Series(own).value_counts()
+        rare = set(counts.index[MOST_WORDS - 1 :]) if len(counts) > MOST_WORDS else set()
+        own = np.array([OTHER if word in rare else word for word in own], dtype=object)
+        names = sorted({*own} - {OTHER}) + ([OTHER] if rare else [])
+    out[~gone] = own
+    return out, [*names, *([MISSING] if gone.any() else [])]
+
+
+def _bands(values: np.ndarray, years: bool) -> tuple[np.ndarray, list[str]]:
+    distinct = np.unique(values)
+    if years:
+        cuts = [c for c in DECADES if (values < c).any() and (values >= c).any()]
+        names = [f"under {cuts[0]}"] if cuts else ["all"]
+        names += [f"{low} to {high - 1}" for low, high in pairwise(cuts)]
+        names += [f"{cuts[-1]} and over"] if cuts else []
+        places = np.searchsorted(cuts, values, side="right")
+    elif len(distinct) <= MOST_LEVELS:
+        names, places = [f"{v:g}" for v in distinct], np.searchsorted(distinct, values)
+    else:
+        low, high = np.percentile(values, (100 / 3, 200 / 3))
+        names = [f"up to {low:.4g}", f"{low:.4g} to {high:.4g}", f"above {high:.4g}"]
+        places = np.searchsorted([low, high], values, side="left")
+    levels = np.array(names, dtype=object)[places]
+    return levels, [name for name in names if (levels == name).any()]
+
+
+def restrict(comparison: Comparison, rows: np.ndarray) -> Comparison:
+    """The same scores for some of the patients. rows: (m,) bool."""
+    scores = {
+        name: Scores(s.log_risk[:, rows], s.survival[:, rows], s.quartile[:, rows], s.notes, s.seconds)
+        for name, s in comparison.scores.items()
+    }
+    return replace(
+        comparison,
+        time=comparison.time[rows],
+        event=comparison.event[rows],
+        fold=comparison.fold[:, rows],
+        null=comparison.null[:, rows],
+        scores=scores,
+        entry=None if comparison.entry is None else comparison.entry[rows],
+    )
+
+
+def subgroup_table(
+    comparison: Comparison,
+    table: pd.DataFrame,
+    horizons: Sequence[float],
+    *,
+    names: Sequence[str] | None = None,
+    whole: Evaluation | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> pd.DataFrame:
+    """Columns variable, level, n, events, model, measure, value, low, high: all patients first, then each subgroup.
+
+    Parameters
+    ----------
+    table : (m,) rows of the columns to group by. horizons : times of the comparison. names : candidates; None: all.
+    whole : figures of all patients that are there already: a figure is bootstrapped once and is the same everywhere.
+    samples, seed : of the bootstrap over the subgroup's patients.
+
+    Figures at a time are given where the subgroup's own follow-up carries it (survival.horizons).
+    A subgroup under MIN_EVENTS events has one row, without a model and figures. Measures: those of `evaluate`, the Cox
+    slope, and O/E(t), observed over expected events by each horizon (1: as predicted; above: risks too low).
+    """
+    if len(table) != len(comparison.time):
+        raise SurvivalError(f"The table has {len(table)} rows for {len(comparison.time)} patients.")
+    chosen = list(comparison.scores) if names is None else list(names)
+    scores: Mapping[str, Scores] = {name: comparison.scores[name] for name in chosen if name in comparison.scores}
+    judged = replace(comparison, scores=dict(scores))
+    everyone = Subgroup(ALL, "", np.ones(len(table), dtype=bool))
+    groups, rows = [everyone, *subgroups_of(table)], list[tuple[Any, ...]]()
+    for done, group in enumerate(groups):
+        if cancelled is not None and cancelled():
+            raise FitCancelled("The subgroups were stopped; nothing was changed.")
+        own = restrict(judged, group.rows)
+        head = (group.variable, group.level, len(own.time), int(own.event.sum()))
+        if own.event.sum() < MIN_EVENTS:
+            rows.append((*head, "", "", np.nan, np.nan, np.nan))
+        else:
+            known = whole if group is everyone else None
+            rows += [(*head, *figure) for figure in _figures(own, horizons, samples, seed, known)]
+        if on_progress is not None:
+            on_progress(done + 1, len(groups))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _figures(
+    own: Comparison, horizons: Sequence[float], samples: int, seed: int, known: Evaluation | None
+) -> list[tuple[str, str, float, float, float]]:
+    """(model, measure, value, low, high)."""
+    last = float(own.time.max())
+    carried = carried_horizons(horizons, own.time, own.event).carried
+    at = carried or (float(own.times[own.times < last][-1] if (own.times < last).any() else own.times[0]),)
+    found = known or evaluate(own, at, samples=samples, seed=seed, calibrate=False)
+    rows = [
+        (str(r["model"]), str(r["measure"]), float(r["value"]), float(r["low"]), float(r["high"]))
+        for r in found.table().to_dict("records")
+        if r["model"] in own.scores
+    ]
+    weight = sample_weights(len(own.time), samples, seed)
+    for name, scores in own.scores.items():
+        slope = found.slopes[name]  # of the first repeat; not a number where all scores are alike
+        if np.isfinite(slope.value):
+            rows.append((name, COX_SLOPE, slope.value, slope.low, slope.high))
+        for horizon in carried if own.entry is None else ():
+            ratio = _observed_expected(own, scores, horizon, weight)
+            if ratio is not None:
+                rows.append((name, f"O/E({horizon:g})", ratio.value, ratio.low, ratio.high))
+    return rows
+
+
+def _observed_expected(own: Comparison, scores: Scores, horizon: float, weight: np.ndarray) -> Estimate | None:
+    """Kaplan-Meier risk by the horizon over the mean predicted one, mean over repeats."""
+    place = int(np.argmin(np.abs(own.times - horizon)))
+    observed = 1 - survival_at(own.time, own.event, weight, horizon)
+    parts = [
+        resampled(observed / ((1 - s[:, place]) @ weight / weight.sum(axis=0)), len(own.time)) for s in scores.survival
+    ]
+    try:
+        return mean_of(parts).estimate()
+    except SurvivalError:
+        return None

@@ -1,0 +1,100 @@
+"""Hazard ratios of an out-of-fold score, for a table and a forest plot: per standard deviation and per quartile.
+
+A penalised coefficient has no ordinary interval, so the score enters an unpenalised Cox regression (Efron ties) as one
+covariate: alone, and beside the covariates that a person chose. The score has not seen the patients it is tested on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from survival.cox_regression.regression import cox_regression
+from survival.curves import QUARTILE_NAMES
+from survival.errors import SurvivalError
+from survival.events_per_parameter import enough_events, too_few_words
+from survival.features.encoding import fit_encoding
+
+COLUMNS = ["group", "label", "hr", "low", "high", "p"]
+PER_SD = "per SD of the score"
+
+
+def hazard_ratios(
+    score: Any, quartile: Any, time: Any, event: Any, adjust: pd.DataFrame | None = None, entry: Any = None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """(table, notes). Table: group (alone or adjusted), label, hr, low, high, p; a reference has hr 1 and nan.
+
+    Parameters
+    ----------
+    score : (m,) log risks. quartile : (m,) 0 (lowest) to 3, -1 where there is none. time, event : (m,).
+    adjust : (m,) rows of covariates, or None; missing values count as the mean or commonest level with an indicator.
+    entry : (m,) when each patient came under observation; None: all at 0.
+
+    Raises
+    ------
+    SurvivalError
+        where even the score alone cannot be fitted. What cannot be adjusted for is a note.
+    """
+    z, notes = _standardised(np.asarray(score, dtype=np.float64)), list[str]()
+    q, seen = np.asarray(quartile), np.asarray(event, dtype=bool)
+    rows = _fits(z, q, time, seen, None, "Alone", notes, entry)
+    if adjust is not None and adjust.shape[1]:
+        encoding = fit_encoding(adjust, "indicator")
+        columns = encoding.transform(adjust)
+        columns = columns[:, np.ptp(columns, axis=0) > 0]
+        heading = f"Adjusted for {', '.join(map(str, adjust.columns))}"
+        try:
+            rows += _fits(z, q, time, seen, columns, heading, notes, entry)
+        except SurvivalError as problem:
+            notes.append(f"There is no adjusted hazard ratio: {problem}")
+    return pd.DataFrame(rows, columns=COLUMNS), tuple(notes)
+
+
+def _standardised(score: np.ndarray) -> np.ndarray:
+    spread = float(score.std())
+    if not spread > 0:
+        raise SurvivalError("The score is the same for all patients: there is no hazard ratio.")
+    return (score - score.mean()) / spread
+
+
+def _fits(
+    z: np.ndarray,
+    quartile: np.ndarray,
+    time: Any,
+    event: np.ndarray,
+    beside: np.ndarray | None,
+    heading: str,
+    notes: list[str],
+    entry: Any,
+) -> list[tuple[str, str, float, float, float, float]]:
+    others = 0 if beside is None else beside.shape[1]
+    if others and not enough_events(int(event.sum()), 1 + others):
+        raise SurvivalError(f"{too_few_words(int(event.sum()), 1 + others)}.")
+    rows = [(heading, PER_SD, *_ratios(z[:, None], time, event, beside, entry)[0])]
+    groups = [k for k in range(4) if (quartile == k).any()]
+    if len(groups) < 2 or (quartile < 0).any():
+        return rows
+    try:
+        parameters = len(groups) - 1 + others
+        if others and not enough_events(int(event.sum()), parameters):
+            raise SurvivalError(f"{too_few_words(int(event.sum()), parameters)}.")
+        found = _ratios(np.column_stack([quartile == k for k in groups[1:]]), time, event, beside, entry)
+    except SurvivalError as problem:
+        notes.append(f"There are no hazard ratios of the quartiles ({heading.lower()}): {problem}")
+        return rows
+    rows.append((heading, QUARTILE_NAMES[groups[0]], 1.0, np.nan, np.nan, np.nan))
+    rows += [(heading, QUARTILE_NAMES[k], *ratio) for k, ratio in zip(groups[1:], found, strict=True)]
+    return rows
+
+
+def _ratios(
+    x: np.ndarray, time: Any, event: np.ndarray, beside: np.ndarray | None, entry: Any
+) -> list[tuple[float, float, float, float]]:
+    """(hr, low, high, p) of each column of x, with the columns of beside in the model."""
+    whole = x.astype(np.float64) if beside is None else np.column_stack([x, beside])
+    table = cox_regression(whole, time, event, entry=entry).table()
+    return [(float(r["hr"]), float(r["low"]), float(r["high"]), float(r["p"])) for r in table.to_dict("records")][
+        : x.shape[1]
+    ]

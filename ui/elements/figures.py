@@ -1,0 +1,119 @@
+"""Plotly figures of the survival room in the look of the page, and curves made ready for the scrubber."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from numpy.typing import NDArray
+
+from survival.plots import Palette, face_survival, risk_histogram
+from survival.plots.labels import plain_figure
+from ui.shell import theme
+
+if TYPE_CHECKING:
+    from study.scoring.score import Score
+    from ui.shell.resources import Cohort
+
+QUARTER_NAMES = ("lowest quarter", "second", "third", "highest quarter")
+
+
+def drawn(draw: Callable[..., go.Figure], *args: Any, **kwargs: Any) -> go.Figure:
+    """The figure that `draw` makes of these arguments, in the look of the page. Not to be changed.
+
+    Remembered for all sessions by what the arguments hold, so that a figure is drawn again only where its numbers, or
+    the mode, changed. Not for figures of an uploaded photo: those go with its score (`_of_score`).
+    """
+    return _drawn(f"{draw.__module__}.{draw.__qualname__}", theme.is_dark(), args, kwargs, draw)
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _drawn(name: str, dark: bool, args: Any, kwargs: Any, _draw: Callable[..., go.Figure]) -> go.Figure:
+    colours = theme.palette()
+    figure = _draw(*args, **kwargs)
+    figure.update_layout(
+        font={"family": '"Source Sans", "Source Sans Pro", sans-serif', "size": 14, "color": colours.ink},
+        hoverlabel={"bgcolor": colours.panel, "font": {"color": colours.ink, "size": 13}},
+    )
+    axis = {"gridcolor": colours.line, "tickcolor": colours.muted}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return plain_figure(figure)
+
+
+_figures: WeakKeyDictionary[Score, dict[tuple[str, bool], go.Figure]] = WeakKeyDictionary()
+
+
+def _of_score(score: Score, name: str, draw: Callable[[], go.Figure]) -> go.Figure:
+    """A figure of a photo's score: drawn once a mode, and forgotten with the score."""
+    figures = _figures.setdefault(score, {})
+    key = (name, theme.is_dark())
+    if key not in figures:
+        figures[key] = draw()
+    return figures[key]
+
+
+def quarters_on(cohort: Cohort, grid: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
+    """Name and survival (T,) of each quarter at the times `grid`, nan after its last patient."""
+    return [(QUARTER_NAMES[index], curve.at(grid)) for index, curve in cohort.quarters.items()]
+
+
+def plot_palette() -> Palette:
+    """The page's colours for the survival room's figures."""
+    colours = theme.palette()
+    return Palette(face=colours.ink, groups=colours.quarters, bars=colours.muted, guide=colours.muted)
+
+
+def face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
+    """Survival of people with this score over the cohort's quarters."""
+    return _of_score(score, "survival", lambda: _face_over_quarters(score, cohort))
+
+
+def _face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
+    times, survival = score.curve
+    study = cohort.study
+    figure = face_survival(
+        np.asarray(times),
+        np.asarray(survival),
+        cohort.quarters,
+        study.time_unit,
+        list(score.survival_at),
+        list(score.survival_at.values()),
+        outcome="Free of the event",
+        extrapolated=bool(score.risk.extrapolated),
+        palette=plot_palette(),
+    )
+    for trace in figure.data:
+        for index, dash in enumerate(theme.QUARTER_DASHES):
+            if trace.line.color == theme.palette().quarters[index] and trace.line.width:
+                trace.line.dash = dash
+    theme.style_figure(figure, height=400)
+    end = float(cohort.model.baseline.last_time)
+    figure.update_xaxes(tickvals=round_times(end), range=[0, 1.1 * end])
+    return figure
+
+
+def place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
+    """The cohort's out-of-fold scores with this face's place among them."""
+    return _of_score(score, "place", lambda: _place_in_cohort(score, cohort))
+
+
+def _place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
+    scores = cohort.model.cohort_["log_hr"].to_numpy()
+    figure = risk_histogram(scores, score.log_hr, score.percentile, palette=plot_palette())
+    for mark in figure.layout.annotations:
+        mark.text, mark.y = "this face", 1.0
+    theme.style_figure(figure, height=260)
+    figure.update_xaxes(title_text="Log-HR to the cohort's median")
+    return figure
+
+
+def round_times(end: float) -> list[float]:
+    """Four to eight round times from 0 to `end`, in steps people count in (months: 6, 12, 24)."""
+    steps = (0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 60, 120, 365, 730, 1825, 3650)
+    step = next((s for s in steps if end / s <= 7.5), end / 5)
+    return [float(t) for t in np.arange(0.0, end + 1e-9, step)]

@@ -1,0 +1,79 @@
+"""A Plotly figure on a page with what one takes away of it: PNG and SVG as drawn, and its numbers as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from survival.plots.labels import plain_figure
+from ui.elements import page
+from ui.elements.escaping import trusted
+from ui.shell import theme
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+_HERE = Path(__file__).parent
+CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+def figure_block(figure: go.Figure, data: pd.DataFrame, key: str, name: str, alt: str, reading: str) -> None:
+    """The figure, a sentence on how to read it, and its downloads.
+
+    figure: from `ui.elements.figures.drawn`. key: of this block on the page. name: of the files. alt: what the figure
+    shows, for a reader who cannot see it.
+    """
+    with st.container(key=f"kept-{key}", gap="small"):
+        st.plotly_chart(plain_figure(figure), theme=None, key=f"plot-{key}", config=CONFIG, alt=alt)
+        page.note(f"How to read it: {reading}")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            _pictures(f"kept-{key}", key, name)
+            csv_button(data, f"csv-{key}", name)
+
+
+def _pictures(place: str, key: str, name: str) -> None:
+    # Registered on every run: the registry belongs to the running server, and the same content is left as it is.
+    component = st.components.v2.component(
+        "latent_health_keep_figure",
+        html=(_HERE / "keep.html").read_text(encoding="utf-8"),
+        css=(_HERE / "keep.css").read_text(encoding="utf-8"),
+        js=(_HERE / "keep.js").read_text(encoding="utf-8"),
+    )
+    data = {"place": place, "name": name, "paper": "#FFFFFF", "swaps": _print_colours()}
+    component(data=data, key=f"keep-{key}", width="content")
+
+
+def _print_colours() -> list[tuple[str, str]]:
+    """Colours of the dark mode and what they become on paper; none in the light mode."""
+    dark, light = theme.DARK, theme.LIGHT
+    if not theme.is_dark():
+        return []
+    pairs = [(dark.ink, light.ink), (dark.line, light.line), (dark.muted, light.muted)]
+    return [*pairs, *zip(dark.quarters, light.quarters, strict=True)]
+
+
+def csv_button(data: pd.DataFrame, key: str, name: str, label: str = "CSV") -> None:
+    """A button for the numbers of a figure or table, texts made safe for spreadsheets."""
+
+    def text() -> str:
+        from study.files import csv_text, safe_cell
+
+        safe = data.copy()
+        for column in safe.columns:
+            if safe[column].dtype == object:
+                safe[column] = [safe_cell(v) if isinstance(v, str) else v for v in safe[column]]
+        return csv_text(safe)
+
+    st.download_button(
+        trusted(label),
+        text,
+        f"{name}.csv",
+        "text/csv",
+        key=key,
+        icon=":material/table:",
+        on_click="ignore",
+        help="The numbers",
+    )

@@ -1,0 +1,311 @@
+"""From a training set and a start checkpoint to the command that fine-tunes: length, name, settings."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from jobs.record import QueueError
+from latent.errors import LatentError
+from ui.elements import page
+from ui.elements.escaping import trusted
+from ui.elements.text import duration
+from ui.finetune import method
+from ui.finetune import runs as files
+from ui.finetune.runs import RECONSTRUCTIONS, Start, TrainingSet
+from ui.shell import resources, session
+
+if TYPE_CHECKING:
+    from latent.training.adversarial.settings import Settings
+
+GRACE = 300.0  # s; a stop waits for the step at hand, then writes the state and a checkpoint
+FEWEST = 8  # photos
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+AUGMENTATIONS = {"ada": "Adaptive", "fixed": "Fixed strength", "none": "None"}
+CRITICS = {"stylegan2": "StyleGAN2's discriminator", "projected": "Frozen features"}
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+DISTANCE_SAMPLES = 200
+HELP = {
+    "critic": "Who tells real from drawn. StyleGAN2's discriminator learns from the start checkpoint on, as published. "
+    "Small judges on the frozen features of a network that knows pictures need far fewer images, have an augmentation "
+    "of their own, and are not kept in the checkpoint.",
+    "batch": "Photos a step. More is steadier and slower; memory bounds it.",
+    "gamma": "Weight of R1, which keeps the discriminator smooth. Higher is calmer, too high blurs. By default "
+    "0.0002 × side² / batch.",
+    "learning_rate": "Step length of Adam for both networks. Lower it if the losses leap or the run fails.",
+    "augment": "Changes real and generated pictures alike before the discriminator sees them, so that it cannot learn "
+    "a small set by heart. Adaptive sets the strength by itself.",
+    "target": "Share by which the discriminator may lean on real photos (mean sign of its output); adaptive strength "
+    "rises above it and falls below.",
+    "p": "Probability of each augmentation.",
+    "mirror": "Also shows each photo mirrored: twice the data, if left and right do not matter.",
+    "fit_mapping": "Before the first step the start's encoder reads the photos' codes, and the mapping network is "
+    "fitted to them in closed form: samples begin with the photos' kind of face; training has the pictures to learn.",
+    "freeze_d": "Layers of the discriminator, from the picture's side, that stay as they are. A few (4) help on small "
+    "sets.",
+    "precision": "Numbers of the convolutions; automatic takes bf16 where the hardware multiplies it.",
+    "seed": "Of every random draw: the same seed, settings and set give the same run.",
+    "tick_kimg": "Thousand images between two reports: samples, a log line, a state to go on from.",
+    "frechet": f"At each report, Frechet distance of {DISTANCE_SAMPLES} samples to the training faces on face "
+    "descriptors. It costs some seconds each time.",
+}
+LENGTH_HELP = (
+    "Photos shown to the discriminator, repeats included, in thousands. Published fine-tuning runs go through hundreds "
+    "of thousands on GPUs; a few thousand already change the look. You can stop at any time and keep what is there."
+)
+
+
+def plan(chosen: TrainingSet | None) -> None:
+    """Controls for a run on the chosen set, and the button that queues it."""
+    names = resources.checkpoint_names()
+    if not names:
+        page.unavailable(
+            "There is no checkpoint to start from",
+            f"There is no checkpoint under {resources.checkpoints_root().name}/. Import one with "
+            "`python -m latent import FILE --name NAME`.",
+        )
+        return
+    left, right = st.columns([4, 5], gap="large")
+    with left:
+        st.session_state.setdefault("finetune-start", session.pick_checkpoint() or names[0])
+        if st.session_state["finetune-start"] not in names:
+            st.session_state["finetune-start"] = names[0]
+        name = st.selectbox("Start from", names, key="finetune-start", persist_state="session")
+    try:
+        start = files.start_from(name)
+        defaults = _defaults(start.resolution)
+    except LatentError as error:
+        page.unavailable("This checkpoint cannot be used", str(error))
+        return
+    how = method.choose(start)
+    with right:
+        kimg, result = _length_and_name(start, chosen, how, float(defaults.kimg))
+    with st.expander("Settings", icon=":material/tune:"):
+        page.note("What is shown is chosen for this resolution and machine. Leave it unless you know why not.")
+        given = method.settings() if how == RECONSTRUCTIONS else _settings(defaults, start.fittable)
+    problem = _problem(start, chosen, result, how, {**given, "kimg": kimg})
+    _facts(start, chosen, kimg, how, given.get("critic") == "projected")
+    busy = any(job.active for job in resources.queue().jobs()[0])
+    # Not a callback: its arguments would be those of the last run, without a number typed just before the click.
+    if (
+        st.button(
+            "Add to the queue" if busy else "Start fine-tuning",
+            key="finetune-begin",
+            type="primary",
+            icon=":material/playlist_add:" if busy else ":material/play_arrow:",
+            disabled=bool(problem),
+        )
+        and chosen is not None
+        and not problem
+    ):
+        words = (
+            method.command(start, chosen, result, kimg, given)
+            if how == RECONSTRUCTIONS
+            else command(start, chosen, result, {"kimg": kimg, **given})
+        )
+        _begin(result, words)
+        st.rerun()
+    if problem:
+        page.note(problem)
+
+
+def _defaults(resolution: int) -> Settings:
+    """What the command chooses by itself on this machine."""
+    return _automatic({}, resolution)
+
+
+def _automatic(given: dict[str, Any], resolution: int) -> Settings:
+    import torch
+
+    from latent.training.adversarial.settings import automatic
+
+    return automatic(given, resolution, "cuda" if torch.cuda.is_available() else "cpu", 1, True)
+
+
+def _length_and_name(start: Start, chosen: TrainingSet | None, how: str, usual: float) -> tuple[float, str]:
+    left, right = st.columns(2, gap="medium")
+    key, told = "finetune-kimg", LENGTH_HELP
+    if how == RECONSTRUCTIONS:
+        key, told, usual = "finetune-warm-kimg", method.LENGTH_HELP, method.usual_kimg()
+    kimg = left.number_input("Length (thousand images)", 0.1, 1e6, usual, step=1.0, format="%g", key=key, help=told)
+    proposed = _free(f"{start.name}-{chosen.name}"[:60]) if chosen else ""
+    name = right.text_input(
+        "Name of the result",
+        proposed,
+        max_chars=64,
+        key=f"finetune-name-{proposed}",
+        help="The new checkpoint's folder under checkpoints/. Nothing that exists is replaced.",
+    )
+    return float(kimg), name
+
+
+def _free(name: str) -> str:
+    """The name, or the first one after it that is not taken."""
+    number, candidate = 1, name
+    while _taken(candidate):
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
+
+
+def _taken(name: str) -> bool:
+    places = (resources.checkpoints_root() / name, files.finetune_root() / name)
+    queued = any(files.run_of(job) == name for job in resources.queue().jobs()[0] if files.trains(job))
+    return queued or any(path.exists() for path in places)
+
+
+def _settings(usual: Settings, fittable: bool) -> dict[str, Any]:
+    """Settings that differ from what the command would choose."""
+    side, published = usual.resolution, usual.batch
+    chosen: dict[str, Any] = {}
+    first, second, third = st.columns(3, gap="large")
+    with first:
+        batch = st.selectbox(
+            "Batch", BATCHES, index=BATCHES.index(usual.batch), key=f"finetune-batch-{side}", help=HELP["batch"]
+        )
+    with second:
+        critic = st.selectbox(
+            "Opponent", list(CRITICS), format_func=CRITICS.__getitem__, key="finetune-critic", help=HELP["critic"]
+        )
+    asked: dict[str, Any] = {} if batch == published else {"batch": batch}
+    asked |= {} if critic == usual.critic else {"critic": critic}
+    usual = _automatic(asked, side) if asked else usual
+    with first:
+        chosen["learning_rate"] = _number("Learning rate", "learning_rate", usual, 1e-6, 0.1, 0.0005, "%.4g")
+        if critic == "stylegan2":
+            chosen["gamma"] = _number("R1 weight (gamma)", "gamma", usual, 0.0, 1000.0, 0.01, "%.4g")
+            frozen = _number("Frozen layers of the discriminator", "freeze_d", usual, 0, _layers(side), 1)
+            chosen["freeze_d"] = int(frozen)
+    with second:
+        chosen |= _augmentation(usual) if critic == "stylegan2" else {}
+        chosen["mirror"] = st.checkbox("Mirror the photos", usual.mirror, key="finetune-mirror", help=HELP["mirror"])
+        if fittable:
+            chosen["fit_mapping"] = st.checkbox(
+                "Begin with the photos' codes", usual.fit_mapping, key="finetune-mapping", help=HELP["fit_mapping"]
+            )
+    with third:
+        precision = st.selectbox("Precision", PRECISIONS, key="finetune-precision", help=HELP["precision"])
+        chosen["precision"] = usual.precision if precision == "auto" else precision
+        chosen["seed"] = int(_number("Seed", "seed", usual, 0, 2**31 - 1, 1))
+        chosen["tick_kimg"] = _number("Report every (thousand images)", "tick_kimg", usual, 0.01, 1000.0, 0.5, "%g")
+        measure = st.checkbox("Measure the distance", key="finetune-frechet", help=HELP["frechet"], wrap=True)
+        chosen["frechet"] = DISTANCE_SAMPLES if measure else 0
+    told = {name: value for name, value in chosen.items() if value != getattr(usual, name)}
+    return asked | told
+
+
+def _augmentation(usual: Settings) -> dict[str, Any]:
+    """What the discriminator's pictures go through first."""
+    kind = st.selectbox(
+        "Augmentation",
+        list(AUGMENTATIONS),
+        format_func=AUGMENTATIONS.__getitem__,
+        key="finetune-augment",
+        help=HELP["augment"],
+    )
+    chosen: dict[str, Any] = {"augment": kind}
+    if kind == "ada":
+        chosen["target"] = _number("Target of the adaptation", "target", usual, 0.0, 1.0, 0.05, "%.2f")
+    elif kind == "fixed":
+        chosen["p"] = _number("Strength", "p", usual, 0.0, 1.0, 0.05, "%.2f")
+    return chosen
+
+
+def _number(label: str, name: str, usual: Settings, low: float, high: float, step: float, form: str = "%d") -> float:
+    """A number of the settings; its key holds the default, so that another default is shown as such."""
+    value = getattr(usual, name)
+    kind = int if form == "%d" else float
+    key = f"finetune-{name}-{usual.resolution}-{value:g}"
+    return st.number_input(
+        trusted(label), kind(low), kind(high), kind(value), step=kind(step), format=form, key=key, help=HELP[name]
+    )
+
+
+def _layers(side: int) -> int:
+    """Convolutions of a discriminator that can be frozen: one from RGB, three a block down to 8 px."""
+    return 3 * round(math.log2(side / 4)) + 1
+
+
+def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, given: dict[str, Any]) -> str:
+    """Why it cannot start, in a sentence; '' where it can."""
+    if chosen is None:
+        return "Choose a training set above, or make one first."
+    if chosen.size % start.resolution:
+        return (
+            f"The faces of {chosen.name} have {chosen.size} px a side, {start.name} draws {start.resolution} px: make "
+            f"the set with a side of {start.resolution} px or a multiple of it, or choose another start."
+        )
+    if chosen.to_train_on < FEWEST:
+        return f"{chosen.name} has {chosen.to_train_on} faces to train on; at least {FEWEST} are needed."
+    if not files.NAME.fullmatch(name):
+        return "The name takes letters, digits, dots, dashes and underscores, beginning with a letter or digit."
+    if _taken(name):
+        return f"{name} is taken, by a checkpoint or by a run: choose another name, or go on with that run below."
+    if how == RECONSTRUCTIONS:
+        return method.problem(given)
+    try:
+        _automatic(given, start.resolution)
+    except LatentError as error:
+        return str(error)
+    return ""
+
+
+def _facts(start: Start, chosen: TrainingSet | None, kimg: float, how: str, projected: bool) -> None:
+    length = method.whole_length(kimg) if how == RECONSTRUCTIONS else kimg
+    if how == RECONSTRUCTIONS:
+        beginning = "generator and encoder go on from where they are; the judges begin anew"
+    elif projected:
+        beginning = "the generator goes on from where it is; the judges begin anew, and no discriminator is kept"
+    elif start.discriminator:
+        beginning = "generator and discriminator go on from where they are"
+    else:
+        beginning = "it has no discriminator, so that one starts from random weights: expect a rougher beginning"
+    rows: list[tuple[str, str] | tuple[str, str, str]] = [
+        (
+            "Start",
+            f"{start.name}, {start.resolution} × {start.resolution} px",
+            beginning,
+        )
+    ]
+    if chosen is not None and chosen.to_train_on:
+        rounds = kimg * 1000 / chosen.to_train_on
+        rows.append(("Each face is seen", f"about {rounds:,.0f} times" if rounds >= 1.5 else "about once"))
+    speed = files.measured_speed(start.resolution, how)
+    if speed is None:
+        told = (
+            "not known yet",
+            f"no such run at {start.resolution} px has been measured here; the run tells it after its first report",
+        )
+    else:
+        told = (
+            f"about {duration(length * 1000 / speed[0])}",
+            f"at {speed[0]:.1f} images/s, as measured in the run {speed[1]}",
+        )
+    page.facts([*rows, ("Time", *told)])
+
+
+def command(start: Start, chosen: TrainingSet, name: str, given: dict[str, Any]) -> list[str]:
+    """`python -m` of these words makes the run."""
+    run, out = files.finetune_root() / name, resources.checkpoints_root() / name
+    words = ["latent", "finetune", files.shown(chosen.folder), "--run", files.shown(run)]
+    words += ["--start", files.shown(start.folder), "--out", files.shown(out)]
+    for key, value in given.items():
+        flag = f"--{key.replace('_', '-')}"
+        words += ([flag] if value else []) if isinstance(value, bool) else [flag, _word(value)]
+    return words
+
+
+def _word(value: object) -> str:
+    return f"{value:.8g}" if isinstance(value, float) else str(value)
+
+
+def _begin(name: str, words: list[str]) -> None:
+    """Queue the run and look at it."""
+    try:
+        resources.queue().add(f"Fine-tune {name}", words, grace=GRACE)
+    except QueueError as error:
+        st.session_state["finetune-problem"] = str(error)
+        return
+    st.session_state[f"finetune-run{page.WANTED}"] = name

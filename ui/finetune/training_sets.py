@@ -1,0 +1,321 @@
+"""Which photos a generator is trained on: a set that is there, or a new one from photos."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from faces.errors import FaceError
+from jobs.record import QueueError
+from latent.errors import LatentError
+from ui.elements import page, pictures
+from ui.elements.escaping import plain
+from ui.elements.text import percent
+from ui.finetune import runs as files
+from ui.finetune.runs import TrainingSet
+from ui.portrait.photo import EXTENSIONS
+from ui.shell import gate, resources, session
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+EXISTING, NEW = "Existing set", "New photos"
+ZIP, PHOTOS, FOLDER = "Zip file", "Photos", "Folder on this machine"
+SIDES = (64, 128, 256, 512, 1024)
+MAX_ZIP_MB = 1024
+REFUSED_LISTED = 200  # photos that are listed by name
+SHOWN_FACES, THUMBNAIL = 32, 96
+WANTED = "finetune-set-wanted"  # a set that is being made: chosen once it is there
+PEOPLE = {
+    "Not known": None,
+    "One person a photo": "photo",
+    "First folder": "folder",
+    "Beginning of the file name": "name",
+}
+KEEP_OUT = (0.0, 0.05, 0.1, 0.2, 0.3)
+
+
+def choose() -> TrainingSet | None:
+    """The chosen set with what is in it, or the form for a new one (None)."""
+    sets = files.training_sets()
+    names = [found.name for found in sets]
+    if st.session_state.get(WANTED) in names:
+        st.session_state["finetune-set"] = st.session_state.pop(WANTED)
+        st.session_state["finetune-source"] = EXISTING
+    st.session_state.setdefault("finetune-source", EXISTING if sets else NEW)
+    source = st.segmented_control(
+        "Train on", (EXISTING, NEW), key="finetune-source", persist_state="session", required=True
+    )
+    if source == NEW:
+        _new_set(names)
+        return None
+    if not sets:
+        page.note("There is no training set yet. Make one from new photos.")
+        return None
+    if st.session_state.get("finetune-set") not in names:
+        st.session_state["finetune-set"] = names[0]
+    left, right = st.columns([4, 5], gap="large")
+    with left:
+        name = st.selectbox("Training set", names, key="finetune-set", persist_state="session")
+        chosen = sets[names.index(name)]
+        _facts(chosen)
+        _delete(chosen)
+    with right:
+        _faces(chosen)
+    return chosen
+
+
+def _facts(chosen: TrainingSet) -> None:
+    facts, held = chosen.facts, chosen.held_out()
+    rows: list[tuple[str, str] | tuple[str, str, str]] = [
+        ("Faces", f"{chosen.kept:,}", f"of {facts['photos']:,} photos; {facts['refused']:,} refused"),
+        ("Side", f"{chosen.size} px"),
+    ]
+    if held:
+        train, out = held["train"], held["held_out"]
+        told = f"{out['photos']:,} photos of {out['patients']:,} people kept out, to measure the result on"
+        rows.append(("To train on", f"{train['photos']:,} photos of {train['patients']:,} people", told))
+    else:
+        rows.append(
+            (
+                "To train on",
+                f"{chosen.kept:,}",
+                "nobody is kept out, so the result is measured on faces it has seen",
+            )
+        )
+    if facts.get("flagged"):
+        rows.append(("Flagged", f"{facts['flagged']:,}", "blurred, dark, turned or small, but kept"))
+    page.facts(rows)
+    reasons = chosen.reasons()
+    if reasons:
+        with st.expander(f"Refused photos ({facts['refused']:,})"):
+            page.facts([(f"{count:,}", _sentence(reason)) for reason, count in reasons.items()])
+            listed = chosen.refused(REFUSED_LISTED)
+            if listed:
+                page.facts([(name, _sentence(reason)) for name, reason in listed])
+            if facts["refused"] > len(listed):
+                page.note(f"The first {len(listed):,}; all are in {files.shown(chosen.folder / 'refused.csv')}.")
+
+
+def _sentence(reason: str) -> str:
+    return reason[:1].upper() + reason[1:].rstrip(".") + "."
+
+
+def _faces(chosen: TrainingSet) -> None:
+    stamp = (chosen.folder / "dataset.json").stat().st_mtime
+    try:
+        uris = _thumbnails(str(chosen.folder), stamp)
+    except (LatentError, OSError, ValueError):
+        st.warning(
+            f"The pictures of {plain(chosen.name)} cannot be read. Delete the set and make it again.",
+            icon=":material/broken_image:",
+        )
+        return
+    page.gallery(uris, f"Face of the set {chosen.name}")
+    page.note(f"{len(uris)} of {chosen.kept:,} faces, evenly spread, as the generator will see them.")
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _thumbnails(folder: str, stamp: float) -> list[str]:
+    from faces.align import resize
+    from latent.datasets.build import read_images
+
+    images = np.load(Path(folder) / "images.npy", mmap_mode="r", allow_pickle=False)
+    rows = np.unique(np.linspace(0, len(images) - 1, min(SHOWN_FACES, len(images))).astype(int))
+    faces = read_images(Path(folder), images.shape[1], rows)
+    return [pictures.data_uri(face if len(face) <= THUMBNAIL else resize(face, THUMBNAIL)) for face in faces]
+
+
+def _delete(chosen: TrainingSet) -> None:
+    with st.popover("Delete this set", icon=":material/delete:", type="tertiary"):
+        page.note(f"Deletes the aligned faces under {files.shown(chosen.folder)}. Photos elsewhere are not touched.")
+        needed = any(job.active and files.shown(chosen.folder) in job.command for job in resources.queue().jobs()[0])
+        st.button(
+            "Delete for good",
+            key="finetune-set-delete",
+            on_click=_deleted,
+            args=(chosen,),
+            disabled=needed,
+            help="A job that waits or runs needs it." if needed else None,
+        )
+
+
+def _deleted(chosen: TrainingSet) -> None:
+    try:
+        files.delete_folder(chosen.folder, files.sets_root())
+        _thumbnails.clear()  # nor do the faces stay in memory
+    except LatentError as error:
+        st.session_state["finetune-problem"] = str(error)
+
+
+def _new_set(taken: Sequence[str]) -> None:
+    st.session_state.setdefault("finetune-photos-from", ZIP)
+    turn = st.session_state.setdefault("finetune-turn", 0)
+    left, right = st.columns(2, gap="large")
+    with left:
+        # A path would let people who signed in from elsewhere read this machine.
+        sources = (ZIP, PHOTOS) if gate.sign_in_configured() else (ZIP, PHOTOS, FOLDER)
+        source = st.segmented_control(
+            "Photos from", sources, key="finetune-photos-from", persist_state="session", required=True
+        )
+        given = _offer(source or ZIP, turn)
+    with right:
+        name = st.text_input("Name of the set", key=f"finetune-set-name-{turn}", max_chars=64, placeholder="my-photos")
+        size = st.selectbox(
+            "Side of the aligned faces (px)",
+            SIDES,
+            index=_usual_side(),
+            key="finetune-side",
+            help="The generator's resolution or a multiple of it: larger faces are scaled down for training.",
+        )
+    options = _people_and_quality()
+    allowed = st.checkbox(
+        "I may use these photos to train a generator: the people in them agreed, or their licence allows it.",
+        key=f"finetune-allowed-{turn}",
+    )
+    problem = _name_problem(name, taken)
+    # Not a callback: its arguments would be those of the last run, without a name typed just before the click.
+    if (
+        st.button(
+            "Make the training set",
+            key="finetune-make",
+            type="primary",
+            icon=":material/face_retouching_natural:",
+            disabled=bool(problem) or not allowed or not given,
+        )
+        and given
+        and allowed
+        and not problem
+    ):
+        _make(name, int(size), given, options)
+        st.rerun()
+    page.note(
+        problem
+        if name and problem
+        else "Each photo is searched for a face, checked and aligned as on the "
+        "Portrait page, in a process of its own; it goes on when you leave."
+    )
+
+
+def _usual_side() -> int:
+    """Place in SIDES of what the start checkpoint needs, at least 128 px: a set can serve larger ones later."""
+    name = st.session_state.get("finetune-start") or session.pick_checkpoint()
+    try:
+        side = files.start_from(name).resolution if name else 0
+    except LatentError:
+        side = 0
+    return next((i for i, offered in enumerate(SIDES) if offered >= max(side, 128)), len(SIDES) - 1)
+
+
+def _offer(source: str, turn: int) -> list[UploadedFile] | Path | None:
+    if source == FOLDER:
+        text = st.text_input("Path of a folder or zip", key=f"finetune-path-{turn}", placeholder="/data/portraits")
+        page.note("The photos stay where they are; only the aligned faces are stored.")
+        if not text.strip():
+            return None
+        path = Path(text.strip()).expanduser()
+        if path.is_absolute() and (path.is_dir() or path.is_file()):
+            return path
+        st.error(f"There is no folder or file {plain(text.strip()[:200])} on this machine: give its whole path.")
+        return None
+    several = source == PHOTOS
+    offered = st.file_uploader(
+        "Photos" if several else "Zip file of photos",
+        EXTENSIONS if several else ["zip"],
+        accept_multiple_files=several,
+        max_upload_size=None if several else MAX_ZIP_MB,
+        key=f"finetune-upload-{source}-{turn}",
+    )
+    page.note(
+        "The upload is written to the job's own folder, readable by you alone, and deleted when the set is made "
+        "or the job removed. Only the aligned faces stay."
+    )
+    found = offered if isinstance(offered, list) else [offered]
+    return [file for file in found if file is not None] or None
+
+
+def _people_and_quality() -> list[str]:
+    with st.expander("People and quality"):
+        left, middle, right = st.columns(3, gap="large")
+        who = left.selectbox(
+            "Who is on which photo",
+            list(PEOPLE),
+            key="finetune-people",
+            help="People are kept out of training whole, never one of their photos.",
+        )
+        share = middle.selectbox(
+            "Share of people to keep out",
+            KEEP_OUT,
+            key="finetune-keep-out",
+            format_func=lambda value: percent(value) if value else "nobody",
+            disabled=PEOPLE[who] is None,
+            help="The result can only be measured fairly on people that the generator has not seen.",
+        )
+        strict = right.checkbox(
+            "Without flagged photos",
+            key="finetune-no-flags",
+            help="Leaves out what is blurred, dark, turned or small. Otherwise these are kept, with their flags.",
+            wrap=True,
+        )
+    options = []
+    if (how := PEOPLE[who]) is not None:
+        options += ["--patient-from", how]
+        options += ["--hold-out", f"{share:g}"] if share else []
+    return options + (["--no-flags"] if strict else [])
+
+
+def _name_problem(name: str, taken: Sequence[str]) -> str:
+    if not files.NAME.fullmatch(name):
+        return "Give the set a name: letters, digits, dots, dashes and underscores, beginning with a letter or digit."
+    if name in taken or (files.sets_root() / name).exists():
+        return f"There is a set {name} already: choose another name, or delete that one."
+    return ""
+
+
+def _make(name: str, size: int, given: list[UploadedFile] | Path, options: list[str]) -> None:
+    """Keep the upload and queue the command."""
+    queue = resources.queue()
+    upload: Path | None = None
+    try:
+        queue.clear_drafts()
+        job, upload = queue.draft()
+        source = given if isinstance(given, Path) else _keep(given, upload)
+        out = files.sets_root() / name
+        out.parent.mkdir(parents=True, exist_ok=True)
+        words = ["latent", "dataset", files.shown(source), "--out", files.shown(out), "--size", str(size), *options]
+        queue.add(f"Training set {name}", words, name=job)
+    except (QueueError, FaceError, OSError) as error:
+        if upload is not None:
+            shutil.rmtree(upload.parent, ignore_errors=True)
+        told = f"The upload could not be kept: {error.strerror or error}." if isinstance(error, OSError) else str(error)
+        st.session_state["finetune-problem"] = told
+        return
+    st.session_state[WANTED] = name
+    st.session_state["finetune-turn"] += 1  # empties the widgets, and what they hold in memory
+
+
+def _keep(given: list[UploadedFile], folder: Path) -> Path:
+    """Write an upload into a folder; the path to give to the command. Raises FaceError for a zip that is refused."""
+    from faces.decoding.archive import PhotoArchive
+
+    names: set[str] = set()
+    for file in given:
+        stem, ending = os.path.splitext(re.sub(r"[^A-Za-z0-9._-]", "_", Path(file.name).name)[-120:].lstrip("."))
+        name, number = f"{stem or 'photo'}{ending.lower()}", 1
+        while name in names:  # photos of several folders may share a name
+            number += 1
+            name = f"{stem}-{number}{ending.lower()}"
+        names.add(name)
+        with (folder / name).open("wb") as target:
+            target.write(file.getbuffer())
+        if ending.lower() == ".zip":
+            PhotoArchive(folder / name).close()
+            return folder / name
+    return folder

@@ -1,0 +1,264 @@
+"""What all sessions share: opened checkpoints and studies, the generator's lock, imports done ahead.
+
+Heavy libraries are imported inside functions: the first words of a page should not wait for them.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from common import threads
+from common.parsing import toml_table
+from jobs.queue import Queue
+from study.disk import places
+from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
+from ui.background.task import Turn
+from ui.shell.stamps import stamp
+
+if TYPE_CHECKING:
+    from latent.checkpoints import Checkpoint
+    from study.disk.models import StudyModel
+    from study.disk.store import Study
+    from study.errors import Findings
+    from study.scoring.score import Scorer
+    from survival.curves import Curve
+
+ROOT = Path(__file__).resolve().parents[2]
+USUAL_CHECKPOINT = "portraits"  # where a study names none
+MAX_FINDINGS = 5000  # of each severity that the Cohort page lists
+logger = logging.getLogger(__name__)
+HEAVY = (
+    "torch",
+    "plotly.graph_objects",
+    "study.scoring.score",
+    "faces.landmarks",
+    "latent.editing.render",
+    "survival.plots",
+)
+
+
+def studies_root() -> Path:
+    """Folder of the studies, by the same rule as on the command line."""
+    return places.studies_root(ROOT)
+
+
+def checkpoints_root() -> Path:
+    """Folder of the checkpoints; LATENT_HEALTH_CHECKPOINTS where it is set."""
+    return Path(os.environ.get("LATENT_HEALTH_CHECKPOINTS") or ROOT / "checkpoints")
+
+
+def runs_root() -> Path:
+    """Folder of what jobs make on the way (queue, training sets, runs); LATENT_HEALTH_RUNS where it is set."""
+    return Path(os.environ.get("LATENT_HEALTH_RUNS") or ROOT / "runs")
+
+
+def queue() -> Queue:
+    """The jobs of this installation."""
+    return Queue(runs_root() / "queue")
+
+
+def study_names() -> list[str]:
+    """Studies to choose from."""
+    return _folders_with("study.toml", studies_root())
+
+
+def checkpoint_names() -> list[str]:
+    """Checkpoints to choose from."""
+    return _folders_with("config.json", checkpoints_root())
+
+
+def checkpoint_of(study: str) -> str:
+    """Name of the checkpoint in study.toml; the usual one where the file says none or cannot be read."""
+    try:
+        with (studies_root() / study / "study.toml").open("rb") as file:
+            embedding = toml_table(file.read(MAX_SETTINGS_BYTES)).get("embedding")
+    except (OSError, ValueError):
+        embedding = None
+    name = embedding.get("checkpoint") if isinstance(embedding, dict) else None
+    return name if isinstance(name, str) else USUAL_CHECKPOINT
+
+
+def _folders_with(file: str, root: Path) -> list[str]:
+    # Listed here and not by the library rooms: importing torch or pandas would hold up a page's first words.
+    return sorted(path.parent.name for path in root.glob(f"*/{file}") if not path.parent.name.startswith("."))
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up() -> threading.Thread:
+    """Import the heavy libraries and read the face models in the background, once a server."""
+    thread = threading.Thread(target=_warm_up, name="warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def _warm_up() -> None:
+    gc.disable()  # imports make half a million objects that stay: each full collection on the way finds nothing
+    try:
+        for name in HEAVY:
+            importlib.import_module(name)
+        from faces.encoder import load_face_encoder
+        from faces.landmarks import detect_faces
+        from faces.photo import Photo
+
+        detect_faces(Photo(np.zeros((64, 64, 3), np.uint8), "nothing"))
+        load_face_encoder()
+    except Exception:
+        # Whatever it was, the page that needs it says so in a sentence; here it only belongs in the log.
+        logger.exception("Warming up failed")
+    finally:
+        gc.freeze()  # a full collection holds the interpreter, and would look at all of them each time
+        gc.enable()
+
+
+@st.cache_resource(show_spinner=False)
+def take_a_thread() -> threads.Share:
+    """Put this server on record as the holder of one thread, once, before anything imports torch: the page stays alive
+    while other processes of the project use the other cores."""
+    threads.announce("The app's page", 1)
+    return threads.hold("The app's page", 1)
+
+
+def _compute_with_what_is_left() -> None:
+    import torch
+
+    count = threads.to_compute()
+    if count != torch.get_num_threads():
+        logger.warning("The app computes with %d of %d threads now", count, threads.cores())
+    torch.set_num_threads(count)  # of this thread, and of those that begin later
+
+
+@st.cache_resource(show_spinner=False)
+def generator_turn() -> Turn:
+    """The turn at the generator, of all sessions: one inversion or one strip of frames at a time, in order, because two
+    would only slow each other down. Whoever has it computes with the cores that are left just then."""
+    return Turn(_compute_with_what_is_left)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _open_checkpoint(folder: str, files: str) -> Checkpoint:
+    import torch
+
+    from latent.checkpoints import load_checkpoint
+
+    _compute_with_what_is_left()  # the generator also draws outside of jobs
+    return load_checkpoint(Path(folder), device="cuda" if torch.cuda.is_available() else "cpu")
+
+
+def open_checkpoint(name: str) -> Checkpoint:
+    """The checkpoint of that name; LatentError, one sentence, where it cannot be used."""
+    folder = checkpoints_root() / name
+    return _open_checkpoint(str(folder), stamp(folder))
+
+
+def _files(folder: Path) -> tuple[str, str]:
+    """What changes with the study itself, and what changes with the results made of it."""
+    return stamp(folder, places.SCRATCH | places.RESULTS), stamp(folder, only=places.RESULTS)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _inspect_study(folder: str, files: str) -> tuple[Study, Findings]:
+    from study.disk.store import inspect
+
+    return inspect(Path(folder), MAX_FINDINGS)
+
+
+def inspect_study(name: str) -> tuple[Study, Findings, str]:
+    """The study of that name with everything found in it, errors included, and a key for what is remembered of it: it
+    changes with the study's files and with all results.
+
+    StudyError, one sentence, where there is none or a file cannot be read at all.
+    """
+    folder = studies_root() / name
+    files, results = _files(folder)
+    return *_inspect_study(str(folder), files), f"{folder} {files} {results}"
+
+
+def _open_study(folder: str, files: str) -> Study:
+    study, findings = _inspect_study(folder, files)
+    findings.refuse_errors()
+    return study
+
+
+def open_study(name: str) -> Study:
+    """The study of that name; StudyError, one sentence, where it cannot be used."""
+    folder = studies_root() / name
+    return _open_study(str(folder), _files(folder)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """A study's model, opened with its checkpoint: every figure and picture of risk on a page is made by `scorer`.
+
+    changed: what changed in the study since the model was fitted, in sentences.
+    """
+
+    scorer: Scorer
+    changed: tuple[str, ...] = ()
+
+    @property
+    def stamp(self) -> str:
+        """Of study, model and checkpoint: what bears another stamp is not shown beside this cohort's figures."""
+        return self.scorer.stamp
+
+    @property
+    def study(self) -> Study:
+        return self.scorer.study
+
+    @property
+    def model(self) -> StudyModel:
+        return self.scorer.model
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What was written down when the model was fitted."""
+        return self.scorer.report
+
+    @cached_property
+    def quarters(self) -> dict[int, Curve]:
+        """Kaplan-Meier curves of the patients' quarters by out-of-fold risk, 0 (lowest) to 3."""
+        from survival.curves import quartile_curves
+
+        rows = self.model.cohort_
+        entry = rows["entry"].to_numpy() if "entry" in rows else None
+        return quartile_curves(rows["time"].to_numpy(), rows["event"].to_numpy(), rows["quartile"].to_numpy(), entry)
+
+    @property
+    def codes(self) -> NDArray[np.float32]:
+        """(n, num_ws, w_dim) of the patients that the model was fitted on."""
+        return self.scorer.cohort[0]
+
+    @property
+    def table(self) -> Any:
+        """Their rows of the patient table, a pandas.DataFrame."""
+        return self.scorer.cohort[1]
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _open_cohort(folder: str, files: str, results: str, checkpoint_sha256: str, _checkpoint: Checkpoint) -> Cohort:
+    from study.scoring.score import Scorer
+    from study.scoring.status import model_standing
+
+    study = _open_study(folder, files)
+    study.latents(checkpoint_sha256)  # refuses codes of another checkpoint, in a sentence
+    scorer = Scorer.open(study, _checkpoint)
+    cohort = Cohort(scorer, model_standing(study, scorer.name).reasons)
+    assert len(cohort.codes) == len(cohort.table)  # read here, so that what is missing is said when the page opens
+    return cohort
+
+
+def open_cohort(name: str, checkpoint: Checkpoint) -> Cohort:
+    """Model, codes and table of a study; StudyError where they do not fit the checkpoint or are missing."""
+    folder = studies_root() / name
+    return _open_cohort(str(folder), *_files(folder), checkpoint.sha256, checkpoint)
