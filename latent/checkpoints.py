@@ -20,18 +20,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from common.parsing import json_value
+from latent.checkpoint_config import CONFIG, FORMAT, PARTS, check_name, has_part, read_config
 from latent.encoders.registry import Encoder, encoder_layout, encoder_settings, fill_encoder
 from latent.errors import CheckpointError
 from latent.space import DEFAULT_SAMPLES, MAX_SAMPLES, WStatistics, check_statistics, w_statistics
 from latent.stylegan2 import Discriminator, Generator
 from latent.stylegan2.building import discriminator_layout, fill, generator_layout, shown
 
-FORMAT = 1
-PARTS = ("generator", "discriminator", "encoder")
-MAX_CONFIG_BYTES = 1 << 20
 MAX_FILE_BYTES = 2 << 30
-NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,27 +63,6 @@ class Checkpoint:
         return self.generator.synthesis.b4.const.device  # type: ignore[union-attr,return-value]
 
 
-def check_name(name: str) -> str:
-    """The name of a checkpoint as a folder's name. Raises CheckpointError where it could leave the root."""
-    if not name or len(name) > 64 or name[0] in ".-" or not NAME_LETTERS.issuperset(name):
-        raise CheckpointError(
-            f"{name[:80]!r} cannot be the name of a checkpoint: use up to 64 letters, digits, dots, dashes and "
-            "underscores, beginning with a letter or digit."
-        )
-    return name
-
-
-def list_checkpoints(root: Path) -> list[str]:
-    """Names of the folders under `root` that hold a config.json, sorted; empty where there is no such root."""
-    if not root.is_dir():
-        return []
-    return sorted(
-        folder.name
-        for folder in root.iterdir()
-        if not folder.name.startswith(".") and (folder / "config.json").is_file()
-    )
-
-
 def file_sha256(path: Path) -> str:
     """Digest of a file, read in pieces."""
     with path.open("rb") as file:
@@ -120,7 +95,7 @@ def load_checkpoint(
     where = f"Checkpoint {path.name}"
     loaded: dict[str, nn.Module | None] = dict.fromkeys(PARTS)
     for part in PARTS:
-        if part == "generator" or (part in parts and f"{part}.safetensors" in config["files"]):
+        if part == "generator" or (part in parts and has_part(config, part)):
             tensors = _read_tensors(path, f"{part}.safetensors", config)
             try:
                 loaded[part] = _build(part, config, tensors).to(device)
@@ -187,7 +162,7 @@ def save_checkpoint(
         tensors = {name: torch.from_numpy(getattr(statistics, name)) for name in _STATISTICS}
         _write_tensors(temporary / "statistics.safetensors", tensors, False, record)
         record["statistics"] = {"samples": statistics.samples, "components": len(statistics.variances)}
-        (temporary / "config.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        (temporary / CONFIG).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
         load_checkpoint(temporary, parts=PARTS)
         temporary.chmod(0o755)
         _put_in_place(temporary, path)
@@ -257,29 +232,6 @@ def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], half: bool, 
     save_file(kept, path)
     path.chmod(0o644)
     record["files"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """config.json with the entries that everything else relies on checked."""
-    file = path / "config.json"
-    where = f"Checkpoint {path.name}"
-    if not file.is_file():
-        raise CheckpointError(f"There is no checkpoint in {path.name}: no config.json; import or train one first.")
-    if file.stat().st_size > MAX_CONFIG_BYTES:
-        raise CheckpointError(f"{where} cannot be used: config.json is larger than 1 MB; restore its folder.")
-    try:
-        config = json_value(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise CheckpointError(f"{where} cannot be used: config.json is not readable JSON; restore it.") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise CheckpointError(f"{where} cannot be used: config.json is not of format {FORMAT}; import it again.")
-    files = config.get("files")
-    if not isinstance(files, dict) or not {"generator.safetensors", "statistics.safetensors"} <= files.keys():
-        raise CheckpointError(f"{where} cannot be used: config.json does not list its weight files; restore it.")
-    for name, entry in files.items():
-        if not (isinstance(entry, dict) and type(entry.get("bytes")) is int and isinstance(entry.get("sha256"), str)):
-            raise CheckpointError(f"{where} cannot be used: config.json lacks size or sha256 of {name[:80]}.")
-    return config
 
 
 def _read_tensors(path: Path, name: str, config: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -5,14 +5,11 @@ same construction). Arrays are numpy float32, so that they travel without a devi
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:  # checkpoints keep statistics, so at run time the import goes the other way
-    from latent.checkpoints import Checkpoint
-    from latent.stylegan2 import Generator
+from latent.stylegan2 import Generator
 
 DEFAULT_SAMPLES = 10_000
 CHECK_SAMPLES = 512  # fresh codes that statistics on disk are compared with
@@ -38,7 +35,7 @@ def random_conditions(c_dim: int, n: int, rng: torch.Generator) -> torch.Tensor 
     return torch.nn.functional.one_hot(torch.randint(c_dim, (n,), generator=rng), c_dim).float()
 
 
-def sample_w(generator: "Generator", n: int, seed: int, batch: int = 1000) -> np.ndarray:
+def sample_w(generator: Generator, n: int, seed: int, batch: int = 1000) -> np.ndarray:
     """n codes of the mapping network without truncation, (n, w_dim) float32. Draws on the CPU, so that a seed means
     the same codes on every device."""
     device = next(generator.parameters()).device
@@ -53,7 +50,7 @@ def sample_w(generator: "Generator", n: int, seed: int, batch: int = 1000) -> np
     return torch.cat(codes).numpy()
 
 
-def w_statistics(generator: "Generator", samples: int = DEFAULT_SAMPLES, seed: int = 0) -> WStatistics:
+def w_statistics(generator: Generator, samples: int = DEFAULT_SAMPLES, seed: int = 0) -> WStatistics:
     """Statistics of `samples` codes. Raises ValueError for fewer than two or where the codes are not finite."""
     if samples < 2:
         raise ValueError("statistics of W need at least two samples")
@@ -76,7 +73,7 @@ def w_statistics(generator: "Generator", samples: int = DEFAULT_SAMPLES, seed: i
     )
 
 
-def check_statistics(statistics: WStatistics, generator: "Generator") -> None:
+def check_statistics(statistics: WStatistics, generator: Generator) -> None:
     """Raises ValueError, with a reason, for statistics that are not of this generator's W.
 
     Compared with a few fresh codes, so the bounds are wide: they are to find statistics that were damaged, made up or
@@ -106,26 +103,19 @@ def check_statistics(statistics: WStatistics, generator: "Generator") -> None:
         raise ValueError("are not those of its generator")
 
 
-def sample_ws(checkpoint: "Checkpoint", seeds: int | list[int], psi: float = 0.7) -> np.ndarray:
+def sample_ws(generator: Generator, seeds: int | list[int], psi: float = 0.7) -> np.ndarray:
     """Random codes, one per seed: (len(seeds), num_ws, w_dim) float32, or (num_ws, w_dim) for a single seed.
 
     A face of a seed is the same whatever other seeds are asked for with it.
     """
-    single = isinstance(seeds, int)
-    wanted = [seeds] if isinstance(seeds, int) else list(seeds)
-    generator = checkpoint.generator
+    device = next(generator.parameters()).device
     z, c = [], []
-    for seed in wanted:
+    for seed in [seeds] if isinstance(seeds, int) else seeds:
         rng = torch.Generator().manual_seed(seed)
         z.append(torch.randn(1, generator.z_dim, generator=rng))
         c.append(random_conditions(generator.c_dim, 1, rng))
-    conditions = torch.cat([row for row in c if row is not None]) if generator.c_dim else None
+    conditions = torch.cat([row for row in c if row is not None]).to(device) if generator.c_dim else None
     with torch.no_grad():
-        ws = generator.mapping(
-            torch.cat(z).to(checkpoint.device),
-            None if conditions is None else conditions.to(checkpoint.device),
-            truncation_psi=psi,
-            update_emas=False,
-        )
+        ws = generator.mapping(torch.cat(z).to(device), conditions, truncation_psi=psi, update_emas=False)
     codes = ws.cpu().numpy()
-    return codes[0] if single else codes
+    return codes[0] if isinstance(seeds, int) else codes

@@ -30,8 +30,6 @@ STORAGE_NAMES = {
 }
 
 CIRCLES = {
-    ("bench.cox", "bench.parts.cox_nested"),
-    ("latent.checkpoints", "latent.space"),
     (
         "latent.training.reconstruction.adversary",
         "latent.training.reconstruction.opponent",

@@ -18,15 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.cox import L1_RATIO, MIN_RATIO, SAME_C, load_codes, one_at_a_time, path_a_fold
 from bench.parts.common import print_table
+from bench.parts.cox_paths import FOLDS, L1_RATIO, MIN_RATIO, SAME_C, load_codes, one_at_a_time, path_a_fold
 from survival.cox_regression.path import QUICK, fit_path, penalty_grid
 from survival.features.reduction import fit_reduction
 from survival.metrics.concordance import harrell_c
 from survival.outcome import patient_folds
 from survival.simulate import censoring, observe, weibull_times
 
-FOLDS = 5
 LARGE = (5000, 9216)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from latent.errors import LatentError
 
-KINDS = ("coefficients", "pattern", "control")
+KINDS = ("coefficients", "pattern")
 MIN_BAND_SHARE = 1e-3  # of the whole direction's effect; below it a step would have to be a thousand times as long
 
 
@@ -35,8 +35,6 @@ class Direction:
 
     vector: float32 (num_ws, w_dim), change of the code for a step of 1.
     gradient: float32 (num_ws, w_dim), d lp / d ws of the model that it belongs to.
-    log_hr_per_unit: change of lp for a step of 1: 1 for both health directions, whatever the band; what it is for a
-        control direction.
     band: layers [low, high) that move, or None for all.
 
     Equal and equally hashed when kind, vector and gradient are equal: usable as a part of a cache key.
@@ -45,7 +43,6 @@ class Direction:
     vector: np.ndarray
     gradient: np.ndarray
     kind: str
-    log_hr_per_unit: float
     name: str
     band: tuple[int, int] | None = None
 
@@ -91,8 +88,6 @@ class Direction:
             raise LatentError(f"Layers {low} to {high - 1} are not a band of the {self.num_ws} layers of this model.")
         vector = np.zeros_like(self.vector)
         vector[low:high] = self.vector[low:high]
-        if self.kind == "control":
-            return replace(self, vector=vector, log_hr_per_unit=float(self.effect(vector)), band=(low, high))
         share = float(self.effect(vector))
         if not share >= MIN_BAND_SHARE:
             raise LatentError(
@@ -121,7 +116,7 @@ def direction_from_gradient(gradient: np.ndarray, name: str = "Model coefficient
     """g / |g|^2 for a gradient g = d lp / d ws (num_ws, w_dim). Raises LatentError if it is zero or not finite."""
     g = _checked_gradient(gradient)
     vector = _exact(g / np.sum(g**2), g.astype(np.float32))
-    return Direction(vector, g.astype(np.float32), "coefficients", 1.0, name)
+    return Direction(vector, g.astype(np.float32), "coefficients", name)
 
 
 def pattern_direction(gradient: np.ndarray, ws_cohort: np.ndarray, name: str = "Cohort pattern") -> Direction:
@@ -139,30 +134,7 @@ def pattern_direction(gradient: np.ndarray, ws_cohort: np.ndarray, name: str = "
     if not variance > 1e-20 * np.sum(g**2) * np.sum(centred**2):
         raise LatentError("The model gives the whole cohort one risk, so there is no pattern of it.")
     vector = (centred.T @ risk).reshape(g.shape) / variance
-    return Direction(_exact(vector, g.astype(np.float32)), g.astype(np.float32), "pattern", 1.0, name)
-
-
-def control_direction(
-    like: Direction, seed: int, ws_cohort: np.ndarray | None = None, neutral: bool = True
-) -> Direction:
-    """A random direction of the length of `like`, to set a health direction against.
-
-    With `ws_cohort` (n, num_ws, w_dim) it is drawn from the cohort's covariance, else from all of W+ alike. `neutral`
-    takes out its effect on the risk, so that the face moves and the risk does not.
-    """
-    rng = np.random.default_rng(seed)
-    if ws_cohort is None:
-        vector = rng.standard_normal(like.vector.shape)
-    else:
-        draws = rng.standard_normal(len(ws_cohort))
-        vector = np.tensordot(draws - draws.mean(), np.asarray(ws_cohort, dtype=np.float64), axes=1)
-    g = like.gradient.astype(np.float64)
-    if neutral:
-        vector = vector - g * (np.sum(g * vector) / np.sum(g**2))
-    vector = vector * (np.linalg.norm(like.vector.astype(np.float64)) / np.linalg.norm(vector))
-    rounded = vector.astype(np.float32)
-    effect = float(np.sum(rounded.astype(np.float64) * g))
-    return Direction(rounded, like.gradient, "control", effect, f"Random direction {seed}")
+    return Direction(_exact(vector, g.astype(np.float32)), g.astype(np.float32), "pattern", name)
 
 
 def cosine(a: Direction, b: Direction) -> float:
@@ -182,7 +154,6 @@ def save_direction(path: Path, direction: Direction) -> None:
             gradient=direction.gradient,
             kind=np.array(direction.kind),
             name=np.array(direction.name),
-            log_hr_per_unit=np.array(direction.log_hr_per_unit),
             band=np.array(direction.band if direction.band is not None else (), dtype=np.int64),
         )
     os.replace(temporary, path)
@@ -197,7 +168,6 @@ def load_direction(path: Path) -> Direction:
                 vector=file["vector"].astype(np.float32),
                 gradient=file["gradient"].astype(np.float32),
                 kind=str(file["kind"]),
-                log_hr_per_unit=float(file["log_hr_per_unit"]),
                 name=str(file["name"]),
                 band=(band[0], band[1]) if band else None,
             )

@@ -9,32 +9,32 @@ from typing import TypeAlias
 
 import torch
 
+from latent.checkpoint_config import WPLUS_ENCODER
 from latent.encoders.psp import KINDS, StyleEncoder
 from latent.encoders.wplus import WPlusEncoder
 from latent.stylegan2.building import fill, lay_out, shown
 
 Encoder: TypeAlias = WPlusEncoder | StyleEncoder
-OURS = "ours"  # also what a checkpoint that names no kind means
 LIMITS = {"resolution": 1 << 12, "num_ws": 64, "w_dim": 4096, "width": 256}
 
 
 def encoder_settings(encoder: Encoder) -> dict[str, int | str]:
     """What config.json keeps of an encoder: its kind and its sizes."""
-    return {"kind": OURS, **encoder.settings()}
+    return {"kind": WPLUS_ENCODER, **encoder.settings()}
 
 
 def encoder_layout(settings: object) -> Encoder:
     """Encoder without numbers from settings of unknown origin. Raises ValueError with a sentence."""
     if not isinstance(settings, Mapping) or settings.keys() - {"kind"} != LIMITS.keys():
         raise ValueError("the encoder's settings are not kind, resolution, num_ws, w_dim and width")
-    kind = settings.get("kind", OURS)
-    if kind not in (OURS, *KINDS):
+    kind = settings.get("kind", WPLUS_ENCODER)
+    if kind not in (WPLUS_ENCODER, *KINDS):
         raise ValueError(f"the encoder is of an unknown kind, {shown(kind, 40)!r}")
     sizes = {name: settings[name] for name in LIMITS}
     for name, highest in LIMITS.items():
         if type(sizes[name]) is not int or not 1 <= sizes[name] <= highest:
             raise ValueError(f"the encoder's settings give {name} the value {shown(sizes[name], 40)!r}")
-    if kind == OURS:
+    if kind == WPLUS_ENCODER:
         return lay_out(lambda: WPlusEncoder(**sizes))
     return lay_out(lambda: StyleEncoder(kind, **sizes))
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from latent.checkpoints import PARTS, Checkpoint, check_name, load_checkpoint, save_checkpoint
+from latent.checkpoint_config import PARTS, check_name
+from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.errors import CheckpointError, ImportRefused
 from latent.importing import psp
 from latent.importing.reader import UNKNOWN_LICENCE, check_shared, contents, file_facts, rosinality_generator

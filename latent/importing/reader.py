@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from latent.checkpoints import check_name, file_sha256, save_checkpoint
+from latent.checkpoint_config import check_name
+from latent.checkpoints import file_sha256, save_checkpoint
 from latent.encoders.registry import Encoder
 from latent.errors import CheckpointError, ImportRefused
 from latent.importing import nvidia, psp, rosinality

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from latent.checkpoints import Checkpoint
 from latent.editing.directions import Direction, direction_from_gradient, pattern_direction
-from latent.editing.render import edited_codes, mean_code, synthesize
+from latent.editing.render import synthesize
 from latent.errors import LatentError
 from study.errors import StudyError
 from study.scoring.score import Risk, Scorer
@@ -102,7 +102,7 @@ def edit_strip(
     on_frames: told after every few frames; what it raises ends the work.
     """
     steps = np.asarray(steps, float)
-    codes = edited_codes(ws, mean_code(scorer.checkpoint), direction, steps)
+    codes = direction.apply(ws, steps)
     risks = scorer.risks(codes)
     parts: list[NDArray[np.uint8]] = []
     for start in range(0, len(codes), BATCH):

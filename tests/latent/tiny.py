@@ -44,7 +44,7 @@ def tiny_checkpoint(resolution: int, c_dim: int = 0) -> Checkpoint:
 
 def own_codes(checkpoint: Checkpoint, n: int) -> np.ndarray:
     """Codes (n, num_ws, w_dim) that the start of an inversion does not draw."""
-    return sample_ws(checkpoint, [1000 + seed for seed in range(n)], psi=1.0)
+    return sample_ws(checkpoint.generator, [1000 + seed for seed in range(n)], psi=1.0)
 
 
 @torch.no_grad()

@@ -375,7 +375,7 @@ def scorer_distance(study: Study, checkpoint: Checkpoint, photo: Photo) -> str:
 
 def test_the_bound_of_a_cohort_holds_all_but_a_thousandth(make_checkpoint: Callable[[], Checkpoint]) -> None:
     checkpoint = make_checkpoint()
-    codes = sample_ws(checkpoint, list(range(400)), 1.0)
+    codes = sample_ws(checkpoint.generator, list(range(400)), 1.0)
     bound = face_evidence.implausibility_bound(checkpoint, codes)
     whitening = Whitening(checkpoint.statistics, "cpu")
     values = whitening.implausibility(whitening.split(torch.from_numpy(codes))[0]).numpy()

@@ -12,20 +12,22 @@ FIRST_PAGE = """
 import sys
 from pathlib import Path
 from latent.checkpoints import load_checkpoint
-from study.store import Study
-from study.score import Scorer
-from study.standing import model_standing
-from study.direction import edit_strip, health_direction, log_hr_steps
-from latent.edit import synthesize
+from study.disk.store import Study
+from study.scoring.score import Scorer
+from study.scoring.status import model_standing
+from study.scoring.direction import edit_strip, health_direction, log_hr_steps
+from latent.editing.render import synthesize
 from latent.space import sample_ws
-from ui import gate, overview, page, resources, theme
+from ui.elements import page
+from ui.home import overview
+from ui.shell import gate, resources, theme
 
 study, checkpoint = Study.open(sys.argv[1]), load_checkpoint(Path(sys.argv[2]))
 study.latents(checkpoint.sha256)
 scorer = Scorer.open(study, checkpoint)
 model_standing(study, scorer.name)
 edit_strip(scorer, scorer.cohort[0][0], health_direction(scorer), log_hr_steps(1.0, 3))
-synthesize(checkpoint, sample_ws(checkpoint, [1], 0.7))
+synthesize(checkpoint, sample_ws(checkpoint.generator, [1], 0.7))
 print(*sorted(sys.modules))
 """
 SLOW = ("scipy", "sklearn", "sksurv", "torch.fx.experimental.symbolic_shapes", "torch._dynamo")

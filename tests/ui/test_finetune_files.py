@@ -13,6 +13,9 @@ from latent.errors import LatentError
 from tests.ui import tiny
 from ui.finetune import runs as files
 
+FILE = {"bytes": 1, "sha256": "0" * 64}
+CONFIG = {"format": 1, "resolution": 64, "files": {"generator.safetensors": FILE, "statistics.safetensors": FILE}}
+
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -111,19 +114,29 @@ def test_only_runs_of_the_page_are_its_runs(root: Path, tmp_path: Path) -> None:
     assert files.run_of(Job("x", "x", ("latent", "evaluate", "c", "--out", out))) == "b"
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"resolution": "64", "files": {}}', '{"resolution": 64, "files": []}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", json.dumps(CONFIG | {"resolution": "64"}), json.dumps(CONFIG | {"files": []})]
+)
 def test_a_damaged_checkpoint_is_no_start(tmp_path: Path, text: str) -> None:
     folder = tmp_path / "checkpoints" / "broken"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(text)
-    with pytest.raises(LatentError, match="restore its folder"):
+    with pytest.raises(LatentError, match="Checkpoint broken cannot be used"):
         files.start_from("broken")
 
 
 def test_a_start_tells_what_it_has(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints" / "good"
     folder.mkdir(parents=True)
-    record = {"resolution": 64, "files": {"generator.safetensors": {}}}
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    start = files.start_from("good")
+    assert (start.resolution, start.discriminator, start.fittable, start.reconstructs) == (64, False, False, False)
+    networks = {"z_dim": 16, "w_dim": 32, "c_dim": 0, "mapping_kwargs": {"num_layers": 2}}
+    files_of_all = CONFIG["files"] | {"encoder.safetensors": FILE, "discriminator.safetensors": FILE}
+    record = CONFIG | {"files": files_of_all, "generator": networks, "encoder": {"kind": "ours"}}
     (folder / "config.json").write_text(json.dumps(record))
     start = files.start_from("good")
-    assert (start.resolution, start.discriminator) == (64, False)
+    assert (start.discriminator, start.fittable, start.reconstructs) == (True, True, True)
+    for change in ({"z_dim": 17}, {"mapping_kwargs": {"num_layers": 8}}, {"c_dim": 2}):
+        (folder / "config.json").write_text(json.dumps(record | {"generator": networks | change}))
+        assert not files.start_from("good").reconstructs

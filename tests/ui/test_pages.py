@@ -307,7 +307,7 @@ def test_a_patient_can_be_moved_and_moves_back(open_app: Opener, places: Places)
     app.number_input(key="seed").set_value(7).run()
     finish(app, "editing")
     assert "seed 7" in editing.shown.caption
-    assert len({entry[0] for entry in editing.undo}) == len(editing.undo) >= 3, "undo is a list of distinct EditStates"
+    assert len({entry[0] for entry in editing.undo}) == len(editing.undo) >= 3, "undo is a list of distinct pictures"
     for expected in ("pattern", "pattern", "coefficients"):
         if editing.shown.wish.source == "Patient" and expected == "coefficients":
             assert editing.shown.wish.kind in ("pattern", "coefficients")

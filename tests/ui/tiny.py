@@ -60,7 +60,7 @@ def give_encoder(path: Path) -> Checkpoint:
 def write_study(path: Path, checkpoint: Checkpoint, patients: int = 60, seed: int = 1, size: int = 64) -> Study:
     """Simulated patients whose portraits the generator draws and whose hazard is linear in the code; model fitted."""
     rng = np.random.default_rng(seed)
-    ws = sample_ws(checkpoint, list(range(patients)), 1.0)
+    ws = sample_ws(checkpoint.generator, list(range(patients)), 1.0)
     flat = ws.reshape(patients, -1)
     lp = flat @ rng.standard_normal(flat.shape[1])
     lp = 1.5 * (lp - lp.mean()) / lp.std()

@@ -21,6 +21,7 @@ from typing import Any, TypeGuard
 from common.parsing import json_value
 from jobs.queue import PROJECT
 from jobs.record import Job
+from latent.checkpoint_config import can_fit_mapping, can_reconstruct, has_part, read_config
 from latent.errors import LatentError
 from ui.shell import resources
 
@@ -131,33 +132,20 @@ class Start:
     resolution: int
     discriminator: bool
     fittable: bool  # whether its mapping network can be fitted to the codes of new photos
-    reconstructs: bool  # whether it can go on with reconstructions: fittable, and its encoder is there
+    reconstructs: bool  # whether `finetune --method reconstruction` can start from it
     licence: str
 
 
 def start_from(name: str) -> Start:
     """Facts of a checkpoint. Raises LatentError where its config.json cannot be used."""
     folder = resources.checkpoints_root() / name
-    config = read_object(folder / "config.json") or {}
-    resolution, files = config.get("resolution"), config.get("files")
-    if type(resolution) is not int or not 4 <= resolution <= 4096 or not isinstance(files, dict):
+    config = read_config(folder)
+    resolution = config.get("resolution")
+    if type(resolution) is not int or not 4 <= resolution <= 4096:
         raise LatentError(f"Checkpoint {name} cannot be used: its config.json is damaged; restore its folder.")
-    discriminator = "discriminator.safetensors" in files
-    fittable = _fittable(config)
-    reconstructs = fittable and "encoder.safetensors" in files and config["generator"].get("c_dim") == 0
     licence = str(config.get("licence") or "")
-    return Start(name, folder, resolution, discriminator, fittable, reconstructs, licence)
-
-
-def _fittable(config: dict[str, Any]) -> bool:
-    """As `latent.training.adversarial.networks.check_mapping_fit` asks, as far as config.json tells."""
-    encoder, generator = config.get("encoder"), config.get("generator")
-    if not isinstance(encoder, dict) or not isinstance(generator, dict) or encoder.get("kind", "ours") != "ours":
-        return False
-    mapping, z, w = generator.get("mapping_kwargs"), generator.get("z_dim"), generator.get("w_dim")
-    if not isinstance(mapping, dict) or type(z) is not int or type(w) is not int:
-        return False
-    return mapping.get("num_layers") == 2 and (mapping.get("layer_features") or w) >= 2 * z
+    discriminator, fittable = has_part(config, "discriminator"), can_fit_mapping(config)
+    return Start(name, folder, resolution, discriminator, fittable, can_reconstruct(config), licence)
 
 
 @dataclass(frozen=True)

@@ -146,9 +146,8 @@ def code_of(wish: Wish, cohort: Cohort) -> tuple[NDArray[np.float32], str]:
         return np.asarray(cohort.codes[row]), f"{kind} {wish.face}, drawn by the generator"
     from latent.space import sample_ws
 
-    return sample_ws(
-        cohort.scorer.checkpoint, int(wish.face), RANDOM_PSI
-    ), f"Random face, seed {wish.face}; nobody in it exists"
+    code = sample_ws(cohort.scorer.checkpoint.generator, int(wish.face), RANDOM_PSI)
+    return code, f"Random face, seed {wish.face}; nobody in it exists"
 
 
 def reachable(wish: Wish, cohort: Cohort) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from latent.editing.render import EditState
 from ui.background.task import Job
 from ui.elements import page, pictures
 from ui.elements.escaping import plain, trusted
@@ -136,7 +135,7 @@ def _remember(editing: Editing) -> None:
     """Add the state on screen to the undo list."""
     shown, index = editing.shown, _index(editing)
     assert shown is not None
-    now = EditState.of(shown.ws, shown.direction, float(shown.strip.steps[index]), shown.direction.band)
+    now = (shown.ws.tobytes(), shown.direction, float(shown.strip.steps[index]))
     if not editing.undo or (editing.undo[-1][0], editing.undo[-1][1].tuned) != (now, shown.wish.tuned):
         editing.undo = [*editing.undo, (now, shown.wish, index)][-UNDO_KEPT:]
 

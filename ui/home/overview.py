@@ -172,5 +172,5 @@ def _samples(sha256: str, _checkpoint: Checkpoint) -> list[str]:
     from latent.editing.render import synthesize
     from latent.space import sample_ws
 
-    codes = sample_ws(_checkpoint, list(range(1, SAMPLES + 1)), SAMPLE_PSI)
+    codes = sample_ws(_checkpoint.generator, list(range(1, SAMPLES + 1)), SAMPLE_PSI)
     return [pictures.data_uri(face) for face in synthesize(_checkpoint, codes)]

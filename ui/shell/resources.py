@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from common import threads
 from common.parsing import toml_table
 from jobs.queue import Queue
+from latent import checkpoint_config
 from study.disk import places
 from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
 from ui.background.task import Turn
@@ -71,12 +72,13 @@ def queue() -> Queue:
 
 def study_names() -> list[str]:
     """Studies to choose from."""
-    return _folders_with("study.toml", studies_root())
+    # Listed here and not by the study's own room: importing pandas would hold up a page's first words.
+    return sorted(p.parent.name for p in studies_root().glob("*/study.toml") if not p.parent.name.startswith("."))
 
 
 def checkpoint_names() -> list[str]:
     """Checkpoints to choose from."""
-    return _folders_with("config.json", checkpoints_root())
+    return checkpoint_config.checkpoint_names(checkpoints_root())
 
 
 def checkpoint_of(study: str) -> str:
@@ -88,11 +90,6 @@ def checkpoint_of(study: str) -> str:
         embedding = None
     name = embedding.get("checkpoint") if isinstance(embedding, dict) else None
     return name if isinstance(name, str) else USUAL_CHECKPOINT
-
-
-def _folders_with(file: str, root: Path) -> list[str]:
-    # Listed here and not by the library rooms: importing torch or pandas would hold up a page's first words.
-    return sorted(path.parent.name for path in root.glob(f"*/{file}") if not path.parent.name.startswith("."))
 
 
 @st.cache_resource(show_spinner=False)

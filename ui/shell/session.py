@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from faces.landmarks import Face
     from faces.photo import Photo
     from latent.checkpoints import Checkpoint
-    from latent.editing.render import EditState
+    from latent.editing.directions import Direction
     from latent.inversion.pivotal_tuning import Pivotal
     from study.scoring.score import Score, Withheld
     from ui.background.task import Job
@@ -83,7 +83,7 @@ class Editing:
 
     wanted: what the controls last asked for; job: the frames being drawn; shown, payload: the frames on screen; seek:
     (index, count) where the slider was last put from here; at: where the person left it since; resume: where it goes
-    once the frames being drawn are there. undo: (EditState, wish, index), the newest last.
+    once the frames being drawn are there. undo: (what tells the picture from others, wish, index), the newest last.
     """
 
     wanted: Wish | None = None
@@ -93,7 +93,7 @@ class Editing:
     seek: tuple[int, int] = (0, 0)
     at: int | None = None
     resume: int | None = None
-    undo: list[tuple[EditState, Wish, int]] = field(default_factory=list)
+    undo: list[tuple[tuple[bytes, Direction, float], Wish, int]] = field(default_factory=list)
 
     def forget(self, source: str) -> None:
         """Forget frames, shown or being drawn, and steps of the faces from `source`."""

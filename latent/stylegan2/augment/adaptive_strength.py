@@ -11,7 +11,7 @@ import torch
 
 TARGET = 0.6
 EVERY = 4  # minibatches
-KIMG, RESUMED_KIMG = 500.0, 100.0  # thousands of images from p = 0 to p = 1; the latter from trained weights
+KIMG = 500.0  # thousands of images from p = 0 to p = 1
 
 
 class AdaptiveStrength:

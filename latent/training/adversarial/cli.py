@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from common.command import STOPPED, folder_argument
-from latent.checkpoints import check_name
+from latent.checkpoint_config import check_name
 from latent.errors import FinetuneError, LatentError
 from latent.stylegan2.augment.settings import PRESETS
 from latent.training.adversarial.distributed import Group

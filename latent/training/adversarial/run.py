@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from common.disk import why_not_writable
-from latent.checkpoints import Checkpoint, load_checkpoint, read_config
+from latent.checkpoint_config import read_config
+from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.datasets.build import load
 from latent.errors import FinetuneError
 from latent.evaluation.features import BATCH, face_descriptors

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from common.command import STOPPED, folder_argument
-from latent.checkpoints import check_name, load_checkpoint
+from latent.checkpoint_config import check_name
+from latent.checkpoints import load_checkpoint
 from latent.errors import FinetuneError, LatentError
 from latent.images import to_uint8
 from latent.training.adversarial.loop import Stop
