@@ -25,10 +25,11 @@ import pandas as pd
 
 from bench.parts.common import interleaved_medians, print_table
 from common.command import Parser
+from common.files import safe_cell
 from study.description.flow import flow
 from study.description.table_one import follow_up, table_one
 from study.disk.store import Study, inspect
-from study.files import csv_text, safe_cell, write_text
+from study.files import csv_text, write_text
 from study.settings import Covariate, Settings, settings_text
 from study.tables.column import SAFE_ID
 from study.tables.formats.raw import MISSING

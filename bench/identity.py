@@ -31,13 +31,13 @@ from scipy.stats import binomtest
 from bench.parts.common import print_table
 from bench.parts.results_file import Results
 from common.command import Parser, file_argument, folder_argument
+from common.console import ProgressLine
 from faces.align import resize
 from faces.encoder import CHIP, chip, descriptors
 from faces.errors import FaceError
 from faces.landmarks import detect_faces
 from faces.photo import Photo
 from latent.checkpoints import Checkpoint, load_checkpoint
-from latent.console import Progress
 from latent.errors import LatentError
 from latent.evaluation.features import face_descriptors
 from latent.features.perceptual import load_perceptual
@@ -136,7 +136,7 @@ def invert_all(
 ) -> None:
     """Invert whoever is not in the results yet, a batch at a time."""
     missing = [p for p in people if CODE not in results.of(p.sha256)]
-    progress, done = Progress(f"portraits inverted ({settings.name})", len(missing)), 0
+    progress, done = ProgressLine(f"portraits inverted ({settings.name})", len(missing)), 0
     for start in range(0, len(missing), batch):
         block = missing[start : start + batch]
         images = np.stack([p.pixels for p in block])
@@ -158,7 +158,7 @@ def invert_all(
 def tune_all(checkpoint: Checkpoint, people: Sequence[Portrait], settings: InversionSettings, results: Results) -> None:
     """Tune a generator to each of these people who has none in the results yet; its code is found again first."""
     missing = [p for p in people if TUNED not in results.of(p.sha256)]
-    progress = Progress("portraits tuned", len(missing))
+    progress = ProgressLine("portraits tuned", len(missing))
     for done, person in enumerate(missing, 1):
         inversion: Inversion = invert(checkpoint, person.pixels[None], settings)[0]
         tuned = tune(checkpoint, inversion, person.pixels, PivotalSettings())

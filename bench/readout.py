@@ -29,8 +29,8 @@ from bench.parts.common import print_table
 from bench.parts.readers import NetworkSettings, Numbers, folds_by_group, network, ridge, standardised
 from bench.parts.readout_data import Readable, from_files, from_study
 from common.command import Parser, file_argument, folder_argument
+from common.console import ProgressLine
 from faces.errors import FaceError
-from latent.console import Progress
 from latent.errors import LatentError
 from study.errors import StudyError
 from study.files import write_json
@@ -49,7 +49,7 @@ def out_of_fold(
     codes, pixels = data.ws.reshape(len(fold), -1).astype(float), data.photos.reshape(len(fold), -1) / 255
     found = {name: np.empty_like(data.y) for name in (CODES, NETWORK, PIXELS)}
     means = np.empty_like(data.y)
-    progress, done = Progress("epochs of the networks", folds * members * settings.epochs), 0
+    progress, done = ProgressLine("epochs of the networks", folds * members * settings.epochs), 0
     for k in range(folds):
         left = fold == k
         train, test = np.flatnonzero(~left), np.flatnonzero(left)

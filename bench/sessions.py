@@ -137,7 +137,7 @@ def look(session: Session) -> bool:
         session.done = time.perf_counter()
         session.figures = figures(session)
         return True
-    text = page.locator(PROGRESS).inner_text(timeout=PATIENCE) if page.locator(PROGRESS).count() else ""
+    text = " ".join(page.locator(PROGRESS).all_inner_texts())  # at once: it may end between two questions
     if found := WAITING.search(text):
         session.before.append(int(found[1]))
         if found[2] or found[3]:

@@ -13,6 +13,7 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
+from common.files import PLAIN
 from common.parsing import json_value
 
 FOLDER = "LATENT_HEALTH_CACHE"
@@ -29,11 +30,8 @@ def record(kind: str, ratio: float) -> None:
     path = _path()
     known = _read(path)
     known[_key(kind)] = [*known.get(_key(kind), []), round(ratio, 4)][-KEPT:]
-    temporary = path.with_name(f".{NAME}.{os.getpid()}.tmp")
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(known), "utf-8")
-        os.replace(temporary, path)
+        PLAIN.write_text(path, json.dumps(known))
 
 
 def seconds(kind: str, expected: float) -> tuple[float, float] | None:

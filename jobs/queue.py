@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import json
 import os
 import re
 import secrets
@@ -26,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from common.files import PLAIN
 from common.parsing import json_value
 from jobs.record import GRACE, Job, QueueError, born, checked
 
@@ -132,16 +132,11 @@ class Queue:
         return job
 
     def _write(self, job: Job) -> None:
-        folder = self.folder(job.id)
         record = dataclasses.asdict(job)
         del record["id"]
-        temporary = folder / f".{RECORD}.{os.getpid()}.tmp"
         try:
-            folder.mkdir(exist_ok=True)
-            temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
-            os.replace(temporary, folder / RECORD)
+            PLAIN.write_json(self.folder(job.id) / RECORD, record)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise QueueError(f"Job {job.id} could not be written: {error.strerror or error}.") from error
 
     def stop(self, name: str) -> None:

@@ -10,13 +10,13 @@ import hashlib
 import io
 import json
 import math
-import os
 import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from common.files import PLAIN
 from common.parsing import json_value
 from survival.errors import SurvivalError
 
@@ -45,12 +45,7 @@ def write_model(
     }
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
     for path, content in ((folder / f"{stem}.npz", data), (folder / f"{stem}.json", text.encode())):
-        part = path.with_name(path.name + ".tmp")
-        try:
-            part.write_bytes(content)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        PLAIN.write_bytes(path, content)
 
 
 def read_model(folder: Path, kind: str, stem: str = "model") -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.files import PLAIN
+
 RESULTS = Path(__file__).resolve().parents[2] / "artefacts" / "bench"
 
 
@@ -79,10 +81,7 @@ def machine() -> dict[str, object]:
 
 def write_json(name: str, result: Mapping[str, Any]) -> Path:
     """Write artefacts/bench/NAME.json (with the machine's facts) and return its path."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    temporary = path.with_suffix(".json.tmp")
     record = {"bench": name, "machine": machine(), **result}
-    temporary.write_text(json.dumps(record, indent=2, sort_keys=False, default=float) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    PLAIN.write_text(path, json.dumps(record, indent=2, sort_keys=False, default=float) + "\n")
     return path

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.console import ProgressLine
 from faces.align import resize
 from faces.errors import FaceError
-from latent.console import Progress
 from latent.datasets.factors import factor_columns, readout_names, readout_targets
-from study.console import progress_line
 from study.disk.store import Study
 from study.errors import StudyError
 from study.photos.aligned_store import NO_FACE, SIZE, aligned_photos
@@ -55,7 +54,7 @@ def from_study(name: str, size: int | None) -> Readable:
     files = [study.photo_path(patient) for patient in table["patient_id"]]
     size = size or resolution_of(ws)
     if size == SIZE:  # kept in the study's folder
-        found = aligned_photos(study, files, progress_line("photos aligned"))
+        found = aligned_photos(study, files, ProgressLine("photos aligned"))
         photos, there = found.pixels, found.state != NO_FACE
     else:
         photos, there = _aligned(files, study.settings.aligned, size)
@@ -90,7 +89,7 @@ def from_files(latents: Path, folder: Path, factors: Path, aligned: bool, size: 
 def _aligned(files: Sequence[Path], aligned: bool, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Aligned photos (n, size, size, 3), and which of them show a face."""
     photos, there = np.zeros((len(files), size, size, 3), np.uint8), np.zeros(len(files), bool)
-    progress = Progress("photos aligned", len(files))
+    progress = ProgressLine("photos aligned", len(files))
     for i, path in enumerate(files):
         try:
             photos[i], there[i] = resize(prepare(path, aligned).pixels, size), True

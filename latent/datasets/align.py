@@ -15,12 +15,12 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from common.console import ProgressLine
 from faces.align import align
 from faces.errors import FaceError, NoFaceError
 from faces.flags import SEVERAL, Flag, sentences
 from faces.landmarks import find_upright
 from faces.photo import load_photo
-from latent.console import Progress
 from latent.datasets.parts import AlignedPhoto, Parts
 from latent.datasets.sources import PhotoReader, Source
 from latent.errors import LatentError
@@ -84,7 +84,7 @@ def align_photos(sources: list[Source], parts: Parts, size: int, workers: int = 
     """Aligns what the parts do not have yet. Returns for each photo its sha256, or, for one that could not be read,
     the reason. Raises LatentError where a worker dies; whatever stops it, finished photos are in the parts."""
     jobs: list[Job] = [(source.path, source.member, size) for source in sources]
-    progress = Progress("photos", len(jobs))
+    progress = ProgressLine("photos", len(jobs))
     digests: list[str] = []
     refused = 0
     try:
@@ -93,7 +93,7 @@ def align_photos(sources: list[Source], parts: Parts, size: int, workers: int = 
                 parts.add(digest, outcome)
             digests.append(digest)
             refused += "reason" in parts.facts.get(digest, {"reason": digest})
-            progress(len(digests), f", {refused} refused")
+            progress(len(digests), note=f", {refused} refused")
     except BrokenProcessPool as error:
         raise LatentError(
             "A worker process was ended from outside, perhaps for lack of memory: run the same command again, with "

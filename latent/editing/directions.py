@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from common.files import PLAIN
 from latent.errors import LatentError
 
 KINDS = ("coefficients", "pattern")
@@ -145,9 +145,7 @@ def cosine(a: Direction, b: Direction) -> float:
 
 def save_direction(path: Path, direction: Direction) -> None:
     """Write an .npz without pickled objects (to a temporary name, then moved)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".npz.tmp")
-    with temporary.open("wb") as file:
+    with PLAIN.replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             vector=direction.vector,
@@ -156,7 +154,6 @@ def save_direction(path: Path, direction: Direction) -> None:
             name=np.array(direction.name),
             band=np.array(direction.band if direction.band is not None else (), dtype=np.int64),
         )
-    os.replace(temporary, path)
 
 
 def load_direction(path: Path) -> Direction:

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 
 from common.command import file_argument, folder_argument
+from common.console import ProgressLine
 from common.disk import why_not_writable
 from latent.checkpoints import Checkpoint, load_checkpoint
-from latent.console import Progress
 from latent.datasets.build import read_images, read_table
 from latent.datasets.patients import HELD_OUT
 from latent.errors import LatentError
@@ -129,7 +129,7 @@ def evaluate(
     first, second = (None, None) if table is None else halves(table, samples, seed)
     n = samples if first is None else len(first)
     total, done = samples * len(psis) + (0 if first is None else 2 * n), 0
-    progress = Progress("images", total)
+    progress = ProgressLine("images", total)
 
     def seen(images: int) -> None:
         nonlocal done

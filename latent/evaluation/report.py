@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from common.files import PLAIN
 
 SHEET_ROWS = 6
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -67,24 +66,10 @@ def write_sheet(pictures: NDArray[np.uint8], path: Path) -> None:
     grid[: len(pictures)] = pictures[: SHEET_ROWS**2]
     sheet = grid.reshape(SHEET_ROWS, SHEET_ROWS, side, side, 3).swapaxes(1, 2).reshape(2 * (SHEET_ROWS * side,) + (3,))
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
-    temporary = _beside(path)
-    try:
+    with PLAIN.replacing(path) as temporary:
         Image.fromarray(sheet).save(temporary, kind, **({} if kind == "PNG" else {"quality": 92}))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:
     """The report as JSON, whole or not at all."""
-    temporary = _beside(path)
-    try:
-        temporary.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    PLAIN.write_json(path, report)

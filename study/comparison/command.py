@@ -90,8 +90,8 @@ def plan_of(args: Any) -> Plan:
 
 
 def run(args: Any) -> int:
+    from common.console import ProgressLine
     from study.comparison.run import Tell, compare
-    from study.console import progress_line
     from survival.errors import FitCancelled
 
     study = Study.open(args.study)
@@ -108,7 +108,7 @@ def run(args: Any) -> int:
     shows: dict[str, Any] = {}
 
     def count(done: int, total: int, left: float | None, what: str) -> None:
-        shows.setdefault(what, progress_line(what))(done, total, left)
+        shows.setdefault(what, ProgressLine(what))(done, total, left)
 
     tell = Tell(lambda sentence: print(sentence, flush=True), count)
     if args.workers < 0:

@@ -222,7 +222,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
-    from study.console import progress_line
+    from common.console import ProgressLine
 
     if not SAFE_NAME.fullmatch(args.name):
         raise StudyError(f"--name {args.name[:64]!r}: use letters, digits, - and _.")
@@ -231,6 +231,6 @@ def run(args: Any) -> int:
         model = CoxModel(args.penalty, folds=args.folds, seed=args.seed)
     except SurvivalError as error:
         raise StudyError(str(error)) from error
-    show = progress_line("% fitted")
+    show = ProgressLine("% fitted")
     print(report_text(fit(study, args.name, model, on_progress=lambda share, _: show(100 * share, 100))))
     return 0

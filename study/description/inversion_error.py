@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.text import p_value
 from faces.flags import read_flags
 from study.description.clinical import entry_of
 from study.disk.latents import by_patient, to_embed
@@ -43,7 +44,7 @@ class Ratio:
 
     def __str__(self) -> str:
         per = " per SD" if self.per == "SD" else ""
-        return f"HR {self.hr:.2f}{per}, 95 % CI {self.low:.2f} to {self.high:.2f}, {p_text(self.p)}"
+        return f"HR {self.hr:.2f}{per}, 95 % CI {self.low:.2f} to {self.high:.2f}, {p_value(self.p, named=True)}"
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,6 @@ class ErrorSurvival:
         alone, together = (tuple(Ratio(**r) for r in values[key]) for key in ("alone", "together"))
         adjusted_for, warnings, notes = (tuple(values[key]) for key in ("adjusted_for", "warnings", "notes"))
         return cls(values["patients"], values["events"], alone, together, adjusted_for, warnings, notes)
-
-
-def p_text(p: float) -> str:
-    """'p = 0.03', 'p < 0.001'."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def flag_table(flags: pd.Series) -> pd.DataFrame:
@@ -197,7 +193,11 @@ def error_text(found: ErrorSurvival) -> str:
         lines.append(f"  {'hazard ratio':<44}{'alone':<36}adjusted" if adjusted else f"  {'hazard ratio':<44}alone")
         for r in found.alone:
             label = f"{r.name} (per SD)" if r.per == "SD" else f"{r.name[:34]} ({r.patients})"
-            cells = [f"{v.hr:.2f} ({v.low:.2f} to {v.high:.2f}), {p_text(v.p)}" for v in (r, adjusted.get(r.name)) if v]
+            cells = [
+                f"{v.hr:.2f} ({v.low:.2f} to {v.high:.2f}), {p_value(v.p, named=True)}"
+                for v in (r, adjusted.get(r.name))
+                if v
+            ]
             lines.append(f"  {label:<44}{cells[0]:<36}{''.join(cells[1:])}".rstrip())
         if found.adjusted_for:
             lines.append(f"  adjusted for {', '.join(found.adjusted_for)}.")

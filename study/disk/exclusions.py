@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from common.files import safe_cell
 from study.errors import Findings, StudyError
-from study.files import read_limited, safe_cell, write_text
+from study.files import read_limited, write_text
 from study.tables.column import SAFE_ID
 
 FILE_NAME = "exclusions.csv"

@@ -136,14 +136,15 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
-    from study.console import duration, progress_line
+    from common.console import ProgressLine
+    from common.text import duration
     from study.photos.prepare import study_checkpoint
 
     study = Study.open(args.study)
     check_writable(study.path / LATENTS, len(study.included_files) * CODE_BYTES)
     make_engine = engine_for(args, len(study.included_files))
     checkpoint = study_checkpoint(study, args.checkpoint)
-    show = progress_line("photos")
+    show = ProgressLine("photos")
     report = embed_with(study, checkpoint, make_engine, args.batch, lambda p: show(p.done, p.total, p.seconds_left))
     print(f"{report.new} photos embedded, {report.kept} were there, {len(report.failures)} refused; ", end="")
     print(f"{duration(report.seconds)}.")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from common.console import Pace
 from latent.errors import Cancelled
-from study.console import Pace
 from study.disk.latents import Embedding, read_latents
 from study.disk.store import Study
 from study.embedding.blocks import Block, BlockResult, Engine, blocks_of

@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 
 from common.command import file_argument, folder_argument, path_argument
+from common.files import safe_cell
 from faces.decoding.archive import PhotoArchive
 from faces.photo import EXTENSIONS
 from latent.datasets.sources import Source, list_photos
@@ -33,7 +34,7 @@ from study.disk.places import ROOT_HELP, studies_root
 from study.disk.refused_photos import write_refused
 from study.disk.store import Study, inspect
 from study.errors import Findings, StudyError
-from study.files import check_writable, read_limited, safe_cell, write_bytes, write_text
+from study.files import check_writable, read_limited, write_bytes, write_text
 from study.intake.match import Match, Matches, Near, match
 from study.intake.photos import keep_photos, report_matches, requests_of_column, requests_of_list
 from study.intake.questions import numeric_columns, refuse_unconfirmed
@@ -308,7 +309,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
-    from study.console import progress_line
+    from common.console import ProgressLine
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # so that the temporary folder goes
     data = read_limited(args.table, MAX_BYTES, "The table")
@@ -316,7 +317,7 @@ def run(args: Any) -> int:
         listed = read_limited(args.photo_list, MAX_BYTES, "The list of photos") if args.photo_list else None
         plan = read_plan(args.plan)
         names = not args.without_names
-        progress = progress_line("photos")
+        progress = ProgressLine("photos")
         study, findings = make_study(args.root, plan, data, args.photos, progress, listed, args.near, names)
     except IntakeRefused as error:
         _print(error.findings)

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.console import Pace
 from faces.align import resize
 from faces.errors import FaceError
-from study.console import Pace
 from study.disk.face_choices import Choice, key_of, read_choices
 from study.disk.places import ALIGNED_PARTS as FOLDER
 from study.disk.store import Study

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from common.console import Pace
 from faces.errors import FaceError
-from study.console import Pace
 from study.disk.face_choices import Choice, key_of, read_choices
 from study.disk.places import DESCRIPTORS as FILE_NAME
 from study.disk.store import Study

@@ -275,11 +275,11 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
-    from study.console import progress_line
+    from common.console import ProgressLine
 
     study = Study.open(args.study)
     check_writable(study.path / FILE_NAME)
-    report = measure_study(study, progress_line("photos"))
+    report = measure_study(study, ProgressLine("photos"))
     print(f"{report.new} photos looked over, {report.kept} were known; {report.unusable} cannot be used.")
     table = read_quality(study)
     if table is not None:

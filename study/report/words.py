@@ -8,33 +8,18 @@ from typing import Any
 
 import pandas as pd
 
+import common.text
+from common.text import listed
 from survival.metrics.concordance import Estimate
 
 LIMITS = ("value", "low", "high")
-
-
-def count(n: int, thing: str, things: str | None = None) -> str:
-    """'1 patient', '600 patients'."""
-    return f"{n:,} {thing if n == 1 else things or thing + 's'}"
-
-
-def number(value: float, digits: int = 3) -> str:
-    """'−0.012'; '–' for what is not known."""
-    if not math.isfinite(value):
-        return "–"
-    rounded = round(value, digits) or 0.0  # no minus before a zero
-    return f"{rounded:.{digits}f}".replace("-", "−")
 
 
 def interval(e: Any, digits: int = 3) -> str:
     """'0.674 (0.646 to 0.702)' of an Estimate or a table's row with value, low, high."""
     found = [e[key] if isinstance(e, Mapping | pd.Series) else getattr(e, key) for key in LIMITS]
     value, low, high = (math.nan if v is None else float(v) for v in found)  # JSON has null for what is not known
-    if not math.isfinite(value):
-        return "–"
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return number(value, digits)
-    return f"{number(value, digits)} ({number(low, digits)} to {number(high, digits)})"
+    return common.text.interval(value, low, high, digits)
 
 
 def signed(e: Any, digits: int = 3) -> str:
@@ -49,17 +34,6 @@ def reached(e: Estimate, unit: str, digits: int = 1) -> str:
     return f"not reached (95 % CI from {low} {unit})" if low else "not reached"
 
 
-def listed(items: list[str] | tuple[str, ...]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
-
-
 def times(values: tuple[float, ...], unit: str) -> str:
     """'12, 24 and 60 months'."""
     return f"{listed([f'{t:g}' for t in values])} {unit}" if values else "no time"
-
-
-def p_words(p: float) -> str:
-    if not math.isfinite(p):
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

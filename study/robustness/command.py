@@ -74,8 +74,8 @@ def run(args: Any) -> int:
             print(f"Out of date: {reason}")
         return 0
     # Imported here: torch takes seconds, and --help needs none of it.
+    from common.console import ProgressLine
     from latent.errors import Cancelled
-    from study.console import progress_line
     from study.photos.prepare import study_checkpoint
     from study.robustness.measure import robustness
 
@@ -92,7 +92,7 @@ def run(args: Any) -> int:
             seed=args.seed,
             changes=names,
             batch=args.batch,
-            on_progress=progress_line("photos"),
+            on_progress=ProgressLine("photos"),
             cancelled=lambda: bool(stopped),
         )
     except Cancelled:

@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.console import Pace
 from faces.align import AlignedFace
 from faces.errors import FaceError
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, InversionError
-from study.console import Pace
 from study.disk.face_choices import Choice, read_choices
 from study.disk.latents import Embedding
 from study.disk.places import ROBUSTNESS_PARTS as PARTS

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from common.files import safe_cell
 from common.parsing import json_value
 from study.disk.places import ROBUSTNESS as FILE_NAME
 from study.disk.places import ROBUSTNESS_TABLE as TABLE_NAME
 from study.disk.store import Study
 from study.errors import StudyError
-from study.files import csv_text, read_limited, safe_cell, sha256_of, write_json, write_text
+from study.files import csv_text, read_limited, sha256_of, write_json, write_text
 
 KIND = "robustness-1"
 COLUMNS = ("patient_id", "change", "log_hr", "difference", "difference_sd", "reason")

@@ -10,16 +10,17 @@ from typing import Any
 import pandas as pd
 
 from common.command import file_argument, path_argument
+from common.console import Pace, ProgressLine
+from common.files import safe_cell
 from faces.align import AlignedFace
 from faces.errors import FaceError
 from faces.flags import sentences
 from faces.photo import EXTENSIONS
 from latent.inversion.invert import Progress
-from study.console import Pace, progress_line
 from study.disk.store import Study
 from study.embedding.command import BATCH
 from study.errors import StudyError
-from study.files import check_writable, csv_text, safe_cell, write_text
+from study.files import check_writable, csv_text, write_text
 from study.photos.prepare import prepare, target_size
 from study.scoring.score import Refused, Score, Scorer, Withheld
 
@@ -146,7 +147,7 @@ def run(args: Any) -> int:
     paths = photos_in(args.photos)
     check_writable(args.out)
     scorer = Scorer.open(study, study_checkpoint(study, args.checkpoint, args.device), args.model)
-    results = list(score_files(scorer, paths, on_progress=progress_line("photos"), confirmed=args.confirm))
+    results = list(score_files(scorer, paths, on_progress=ProgressLine("photos"), confirmed=args.confirm))
     write_text(args.out, csv_text(score_table(study, results)))
     refused = sum(isinstance(r, Refused) for _, r in results)
     withheld = sum(isinstance(r, Withheld) for _, r in results)

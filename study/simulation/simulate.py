@@ -192,7 +192,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
-    from study.console import progress_line
+    from common.console import ProgressLine
 
     folder = studies_root() / args.study if SAFE_NAME.fullmatch(str(args.study)) else args.study
     if args.seed < 0 or (args.patients is not None and args.patients < 1):
@@ -204,7 +204,7 @@ def run(args: Any) -> int:
             args.factors, args.images = render_patients(args.renderer, n, args.seed, Path(scratch) / "rendered")
         if not args.factors or not args.images:
             raise StudyError("Give --factors and --images, or --renderer.")
-        progress = progress_line("photos")
+        progress = ProgressLine("photos")
         summary = simulate(folder, args.factors, args.images, args.seed, args.patients, args.overwrite, progress)
     share = summary.events / summary.patients
     print(f"{summary.folder}: {summary.patients} simulated patients, {summary.events} events ({share:.0%}).")

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from common.files import safe_cell
 from study.errors import Findings, Severity
-from study.files import safe_cell
 from study.tables.formats.raw import FILE_NAME, MAX_CELL, MISSING, RawTable
 from study.tables.numbers import Style, plain_number, style_of
 from study.tables.reading import Reading

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.files import PLAIN
 from common.parsing import json_value
 from survival.comparison.workers import Job, JobResult
 from survival.features.encoding import Block, Features
@@ -89,20 +89,13 @@ class JobCache:
 
     def write(self, key: str, result: JobResult) -> None:
         """Under a temporary name first. Failures are kept too: the same data fail the same way."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         words = {"notes": list(result.notes), "seconds": result.seconds, "error": result.error}
         buffer = io.BytesIO()
         text = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
         np.savez_compressed(
             buffer, log_risk=result.log_risk, survival=result.survival, quartile=result.quartile, words=text
         )
-        path = self.folder / f"{key}.npz"
-        part = path.with_name(f"{key}.{os.getpid()}.tmp")
-        try:
-            part.write_bytes(buffer.getvalue())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        PLAIN.write_bytes(self.folder / f"{key}.npz", buffer.getvalue())
 
     def read(self, key: str, job: Job) -> JobResult | None:
         path = self.folder / f"{key}.npz"

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from survival.plots.style import TEXT_SIZE, Palette, finish, interval_words, plain, plain_axes, short
+from common.text import interval
+from survival.plots.style import TEXT_SIZE, Palette, finish, plain, plain_axes, short
 
 ROW_PX, HEADING_PX, MARGINS_PX = 42, 26, 70
 WRAP = 27  # characters of a label that leave room for its numbers at 350 px
@@ -73,7 +74,7 @@ def interval_figure(
         lines = _label_lines(str(row["label"]))
         y += ROW_PX + LINE_PX * (len(lines) - 1)
         place.append(y - 10)
-        words = interval_words(row["value"], row["low"], row["high"], digits)
+        words = interval(row["value"], row["low"], row["high"], digits)
         words = "1 (reference)" if log and row["value"] == 1 and not np.isfinite(row["low"]) else words
         if signed and np.isfinite(row["value"]) and row["value"] > 0:
             words = f"+{words}"

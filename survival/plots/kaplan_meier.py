@@ -13,9 +13,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from common.text import p_value
 from survival.curves import Curve, LogRank
 from survival.metrics.concordance import Estimate
-from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, cycle, finish, p_words, plain
+from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, cycle, finish, plain
 
 TABLE_LINES = (("at_risk", "At risk"), ("censored", "Censored"), ("events", "Events"))
 DASH_MARKS = ("━━━", "━ ━ ━", "━ ▪ ━", "▪ ▪ ▪")  # what the lines of DASHES look like in a line of text
@@ -87,7 +88,7 @@ def kaplan_meier_figure(
     figure.update_xaxes(showgrid=False, showticklabels=False, ticks="", zeroline=False, title=None, row=2, col=1)
     _table_axis(figure, rows)
     if test is not None:
-        text = f"Log-rank {p_words(test.p)} (χ² {test.statistic:.1f}, {test.df} df)"
+        text = f"Log-rank {p_value(test.p, named=True)} (χ² {test.statistic:.1f}, {test.df} df)"
         place = {"x": 1, "y": 1, "xref": "x domain", "yref": "y domain", "xanchor": "right", "yanchor": "bottom"}
         figure.add_annotation(text=text, font={"size": TEXT_SIZE}, showarrow=False, **place)
     finish(figure, template, height=inner + MARGINS_PX)

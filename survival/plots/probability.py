@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from common.text import percent, sentence_case
+from common.text import interval, percent, sentence_case
 from survival.comparison.over_time import NULL
 from survival.metrics.calibration import slope_at_name
 from survival.metrics.concordance import Estimate
@@ -23,7 +23,6 @@ from survival.plots.style import (
     add_band,
     cycle,
     finish,
-    interval_words,
     plain,
     plain_axes,
     short,
@@ -59,7 +58,7 @@ def calibration_words(figures: Mapping[str, Estimate], mean_predicted: float, ho
         e = figures["intercept"]
         verdict = _side(e, 0, "risks are too high on the whole", "risks are too low on the whole")
         verdict = verdict or "risks are not shown to be too high or too low on the whole"
-        words = interval_words(e.value, e.low, e.high, 2)
+        words = interval(e.value, e.low, e.high, 2)
         said.append(f"Intercept {words.removesuffix(')')}; 0 is perfect): {verdict}.")
     if "ici" in figures:
         e = figures["ici"]

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from survival.plots.style import TEXT_SIZE, Palette, add_band, finish, p_words, plain, plain_axes, short
+from common.text import p_value
+from survival.plots.style import TEXT_SIZE, Palette, add_band, finish, plain, plain_axes, short
 
 HEIGHT_PX = 340
 MOST_DOTS = 2000  # more would be a blot, and slow to draw
@@ -58,7 +59,7 @@ def schoenfeld_figure(
     )
     figure.add_hline(y=float(line["coef"].iloc[0]), line={"width": 1.5, "dash": "dash", "color": palette.guide})
     figure.add_hline(y=0, line={"width": 1, "color": palette.guide})
-    text = f"<b>{plain(short(name))}</b>" + ("" if p is None else f", proportional hazards: {p_words(p)}")
+    text = f"<b>{plain(short(name))}</b>" + ("" if p is None else f", proportional hazards: {p_value(p, named=True)}")
     place = {"x": 0, "y": 1, "xref": "x domain", "yref": "y domain", "xanchor": "left", "yanchor": "bottom"}
     figure.add_annotation(text=text, showarrow=False, font={"size": TEXT_SIZE}, **place)
     plain_axes(figure, f"Time ({unit})", "Log hazard ratio β(t)")

@@ -74,24 +74,6 @@ def add_band(
     figure.add_trace(go.Scatter(x=x[known], y=low[known], fill="tonexty", fillcolor=pale(colour), **shared), **at)
 
 
-def p_words(p: float) -> str:
-    """'p = 0.031', 'p < 0.001'."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def interval_words(value: float, low: float, high: float, digits: int = 3) -> str:
-    """'0.674 (0.646 to 0.702)', a true minus; without its interval where there is none."""
-    if not np.isfinite(value):
-        return "not known"
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return f"{_number(value, digits)} (no interval)"
-    return f"{_number(value, digits)} ({_number(low, digits)} to {_number(high, digits)})"
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
 def short(text: str, length: int = MAX_LABEL) -> str:
     """Cut to what fits beside its numbers."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"

@@ -55,7 +55,7 @@ PLAUSIBLE = {
 
 def parser_of(room: str, verb: str) -> argparse.ArgumentParser:
     verbs = MODULES[room].VERBS
-    place = verbs[verb][0] if room == "latent" else study.MODULES.get(verb, f"study.{verb}")
+    place = verbs[verb][0]
     parser = command.Parser(prog=verb)
     importlib.import_module(place).add_arguments(parser)
     return parser

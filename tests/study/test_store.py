@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.files import safe_cell
 from study.__main__ import main
 from study.disk.latents import INDEX, LATENTS
 from study.disk.photos import find_photos, photo_name
 from study.disk.places import resolve, studies_root
 from study.disk.store import Study, inspect
 from study.errors import Findings, StudyError
-from study.files import csv_text, replacing, replacing_folder, safe_cell, write_bytes, write_text
+from study.files import csv_text, replacing, replacing_folder, write_bytes, write_text
 from study.settings import Settings
 from tests.study.conftest import patient_table, write_codes, write_study
 from ui.shell import resources

@@ -46,7 +46,7 @@ SAFE_CALLS = {
     *("plain", "labelled", "trusted", "html.escape", "len", "int", "float", "round", "min", "max", "sum", "abs"),
     *("duration", "elapsed", "percent", "number", "signed", "ratio", "ordinal", "plain_time"),
     *("text.duration", "text.elapsed", "text.percent", "text.number", "text.signed", "text.ratio", "text.ordinal"),
-    *("pictures.data_uri", "interval", "p_words", "p_text"),
+    *("pictures.data_uri", "interval", "p_value"),
 }
 NUMERIC = re.compile(r"[-+ ]?,?\d*,?(\.\d+)?[degf%n]|,")  # a format that a text does not have
 # In HTML: pictures as data URIs, colours of the palette, pieces of HTML that are checked where they are written.

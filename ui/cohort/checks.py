@@ -122,7 +122,8 @@ def _table(rows: list[Finding]) -> None:
 def _csv(rows: list[Finding]) -> str:
     import pandas as pd
 
-    from study.files import csv_text, safe_cell
+    from common.files import safe_cell
+    from study.files import csv_text
 
     columns = ("severity", "where", "row", "message", "remedy")
     return csv_text(

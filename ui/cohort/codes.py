@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from common.text import p_value
 from faces.flags import read_flags, sentences
 from ui.cohort.opened import Opened
 from ui.elements import page, pictures, remedy
@@ -175,14 +176,13 @@ def _survival(key: str, _found: Opened) -> Any:
 
 
 def _ratios(answer: Any) -> None:
-    from study.description.inversion_error import p_text
 
     adjusted = {ratio.name: ratio for ratio in answer.together}
 
     def cell(ratio: Any) -> str:
         if ratio is None:
             return "<td>–</td>"
-        interval = f"{ratio.low:.2f} to {ratio.high:.2f}, {html.escape(p_text(ratio.p))}"
+        interval = f"{ratio.low:.2f} to {ratio.high:.2f}, {html.escape(p_value(ratio.p, named=True))}"
         return f"<td>{ratio.hr:.2f} <small>{interval}</small></td>"
 
     rows = "".join(

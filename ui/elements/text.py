@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import common.text
+from common.text import MINUS, duration, number
 
-MINUS = "\u2212"
+__all__ = ["GLOSSARY", "MINUS", "THIN", "duration", "number"]
 THIN = "\u2009"
 
 GLOSSARY = {
@@ -75,13 +74,6 @@ def probability(p: float) -> str:
     return common.text.probability(p, THIN)
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A number with fixed decimals; a dash where there is none, the sign for infinity."""
-    if math.isnan(value):
-        return "\u2013"
-    return "\u221e" if math.isinf(value) else f"{value:.{digits}f}".replace("-", MINUS)
-
-
 def times_hazard(hr: float) -> str:
     """A hazard ratio to the cohort's median in words."""
     shown = f"{hr:.0f}" if hr >= 9.95 else f"{hr:.1f}" if hr >= 0.95 else f"{hr:.2f}"
@@ -99,14 +91,6 @@ def ordinal(value: float) -> str:
         return f">{THIN}99th"
     ending = "th" if 10 <= whole % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
     return f"{whole}{ending}"
-
-
-def duration(seconds: float) -> str:
-    """Time left for people: 8 s, 1 min 20 s, 2 h 5 min."""
-    whole = max(0, round(seconds))
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
 def elapsed(seconds: float) -> str:

@@ -248,8 +248,8 @@ def _wide(result: Comparison, order: list[Judged]) -> pd.DataFrame:
 
 def _added(result: Comparison, base: Judged) -> None:
     """Whether the others' scores tell anything beside the base model's."""
+    from common.text import p_value
     from study.comparison.measuring.caveats import wrong_way
-    from survival.plots.style import p_words
 
     table = result.tables["added_value"]
     own = table[table["base"] == base.name]
@@ -259,7 +259,7 @@ def _added(result: Comparison, base: Judged) -> None:
     weak = weak_comparator(result) if base.features == "clinical" else ""
     rows = "".join(
         f'<tr><th scope="row">{html.escape(called[str(r["added"])])}</th><td>{r["chisq"]:.1f}</td><td>{r["df"]:d}</td>'
-        f"<td>{p_words(float(r['p']))}</td></tr>"
+        f"<td>{p_value(float(r['p']), named=True)}</td></tr>"
         for r in own.sort_values("chisq", ascending=False).to_dict("records")
     )
     st.markdown(f"**What the others tell beside {plain(base.label)}**")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from common.text import count
 from study.report.facts import Facts
 from study.report.page import Html, bullets, section, subsection
 from study.report.page import facts as fact_list
-from study.report.words import count, interval
+from study.report.words import interval
 from survival.metrics.calibration import SLOPE_NAME
 
 INTENDED = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.text import percent
+from common.text import count, percent
 from study.description.table_one import MISSING, SHARES, table_one_rows
 from study.report.facts import Facts
 from study.report.page import Html, bullets, figure, note, section, subsection, table
 from study.report.page import facts as fact_list
-from study.report.words import count, interval, reached
+from study.report.words import interval, reached
 from survival.curves import kaplan_meier
 from survival.plots import flow_figure, kaplan_meier_figure
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from common.text import sentence_case
+from common.text import number, p_value, sentence_case
 from study.comparison.record import Comparison, Judged
 from study.report.facts import Facts
 from study.report.page import Html, figure, note, paragraph, section, subsection, table
 from study.report.sections.cohort import OUTCOME, axis_times, since
-from study.report.words import interval, number, p_words
+from study.report.words import interval
 from study.tables.covariates import compared_with
 from survival.cox_regression.schoenfeld import smooth_residuals
 from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
@@ -26,7 +26,6 @@ from survival.plots import (
     penalty_figure,
     schoenfeld_figure,
 )
-from survival.plots.style import p_words as p_sentence
 
 SCORE = "score"
 NAMES = {SCORE: "out-of-fold score, alone", "GLOBAL": "all together"}
@@ -124,7 +123,7 @@ def _schoenfeld(c: Comparison, judged: Judged) -> list[Html]:
     )
     if tests.empty or residuals.empty:
         return []
-    rows = [(NAMES.get(str(r.name_), str(r.name_)), number(r.chisq, 2), r.df, p_words(r.p)) for r in _renamed(tests)]
+    rows = [(NAMES.get(str(r.name_), str(r.name_)), number(r.chisq, 2), r.df, p_value(r.p)) for r in _renamed(tests)]
     parts = [table(("Covariate", "χ²", "df", "p"), rows, "Test of proportional hazards; a small p speaks against it.")]
     own = residuals[residuals["name"] == SCORE]
     try:
@@ -136,7 +135,7 @@ def _schoenfeld(c: Comparison, judged: Judged) -> list[Html]:
     dots = "a dot an event" if every == 1 else f"a dot every {every} events"
     words = (
         f"Scaled Schoenfeld residuals of the out-of-fold score ({dots}) with a smooth and its 95 % band: the "
-        f"log hazard ratio over time. Dashed: the constant one of the fit. Test: {p_sentence(p)}."
+        f"log hazard ratio over time. Dashed: the constant one of the fit. Test: {p_value(p, named=True)}."
     )
     return [*parts, figure(schoenfeld_figure(own, smooth, SCORE, c.time_unit), words)]
 
@@ -169,7 +168,7 @@ def _coefficients(c: Comparison, judged: Judged) -> Html:
             r["name"],
             number(r["coef"]),
             f"{number(r['hr'], 2)} ({number(r['low'], 2)} to {number(r['high'], 2)})",
-            p_words(r["p"]),
+            p_value(r["p"]),
         )
         for r in own.to_dict("records")
     ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.text import sentence_case
+from common.text import count, listed, sentence_case
 from study.comparison.record import Comparison
 from study.description.clinical import LATE_ENTRY
 from study.report.facts import Facts
 from study.report.page import Html, bullets, section, subsection
-from study.report.words import count, listed, times
+from study.report.words import times
 from survival.horizons import MIN_BEYOND, MIN_EVENTS
 from survival.metrics.calibration import SLOPE_NAME
 

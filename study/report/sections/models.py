@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from common.text import sentence_case
+from common.text import number, p_value, sentence_case
 from study.comparison.measuring.added_value import clinical_models, weak_comparator
 from study.comparison.measuring.caveats import wrong_way
 from study.comparison.record import Comparison, Judged
 from study.description.clinical import LATE_ENTRY
 from study.report.facts import Facts
 from study.report.page import Html, figure, join, note, paragraph, section, subsection, table, tag
-from study.report.words import interval, number, p_words
+from study.report.words import interval
 from survival.comparison.over_time import NULL
 from survival.metrics.calibration import COX_SLOPE, SLOPE_NAME
 from survival.metrics.decision import TREAT_ALL, TREAT_NONE
@@ -111,7 +111,7 @@ def _differences(c: Comparison) -> list[Html]:
     for judged in others:
         d = c.difference(judged.name, base.name)
         own = tests[(tests["base"] == base.name) & (tests["added"] == judged.name)]
-        test = ("–", "–") if own.empty else (number(own["chisq"].iloc[0], 1), p_words(own["p"].iloc[0]))
+        test = ("–", "–") if own.empty else (number(own["chisq"].iloc[0], 1), p_value(own["p"].iloc[0]))
         scaled = interval(c.difference(judged.name, base.name, SCALED_IBS)) if c.scores.entry is None else "–"
         rows.append((judged.label, interval(d), scaled, *test))
         drawn.append((judged.label, d.value, d.low, d.high))

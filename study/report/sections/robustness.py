@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from common.text import number, p_value
 from study.comparison.record import CONTROL
 from study.description.inversion_error import ERROR, ErrorSurvival, Ratio
 from study.report.facts import Facts
 from study.report.page import Html, bullets, paragraph, section, subsection, table, warning
 from study.report.sections.shortcuts import changed_photos, is_shortcut, not_run, shortcuts
-from study.report.words import interval, number, p_words
+from study.report.words import interval
 
 
 def robustness(facts: Facts) -> Html:
@@ -86,7 +87,7 @@ def _ratio(r: Ratio | None) -> str:
 
 
 def _p(p: float) -> str:
-    words = p_words(p)
+    words = p_value(p)
     return words if words.startswith("<") else f"= {words}"
 
 

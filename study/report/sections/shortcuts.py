@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from common.text import listed, number
 from study.comparison.measuring.shortcuts import BACKDROP, SHORTCUT_SETS, WHOLE
 from study.comparison.record import CONTROL, Comparison, Judged
 from study.report.facts import Facts
 from study.report.page import Html, figure, note, paragraph, subsection, table, warning
-from study.report.words import interval, listed, number, signed
+from study.report.words import interval, signed
 from study.robustness.record import Robustness, stale_reasons
 from survival.plots import interval_figure
 

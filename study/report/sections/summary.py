@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from common.text import percent, sentence_case
+from common.text import count, percent, sentence_case
 from study.comparison.measuring.added_value import photo_added
 from study.description.clinical import LATE_ENTRY, late_notes
 from study.report.facts import Facts
 from study.report.page import Html, bullets, paragraph, section, tag, warning
-from study.report.words import count, interval, reached, signed, times
+from study.report.words import interval, reached, signed, times
 from study.tables.covariates import events_short
 from survival.metrics.calibration import slope_at_name
 

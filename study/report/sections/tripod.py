@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from common.text import count, listed
 from study.description.table_one import MISSING
 from study.report.facts import Facts
 from study.report.page import Html, paragraph, section, table, tag
-from study.report.words import count, listed, times
+from study.report.words import times
 from study.tables.covariates import events_short, parameters_of
 from survival.comparison.subgroups import ALL
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from common.files import safe_cell
 from study.errors import StudyError
-from study.files import safe_cell
 
 FILE_NAME = "patients.csv"
 MAX_BYTES = 64 * 2**20

@@ -59,7 +59,8 @@ def csv_button(data: pd.DataFrame, key: str, name: str, label: str = "CSV") -> N
     """A button for the numbers of a figure or table, texts made safe for spreadsheets."""
 
     def text() -> str:
-        from study.files import csv_text, safe_cell
+        from common.files import safe_cell
+        from study.files import csv_text
 
         safe = data.copy()
         for column in safe.columns:

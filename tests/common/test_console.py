@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from latent import console
-from latent.console import Progress, duration
+from common import console
+from common.console import ProgressLine
+from common.text import duration
 
 
 @pytest.fixture
@@ -18,34 +19,32 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_log_gets_a_line_now_and_then_and_the_last(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("photos", 200)
+    progress = ProgressLine("photos", 200)
     for done in range(1, 201):
         clock[0] += 1
-        progress(done, ", 3 refused" if done > 100 else "")
+        progress(done, note=", 3 refused" if done > 100 else "")
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "30 of 200 photos, 3 min left"
+    assert lines[0] == "5 of 200 photos, 3 min 15 s left"
     assert lines[-1] == "200 of 200 photos, 3 refused"
-    assert len(lines) == 7
+    assert len(lines) == 40
 
 
 def test_the_time_left_follows_the_last_minute(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     """900 photos that were there already in a second, then one a second."""
-    progress = Progress("photos", 1100)
+    progress = ProgressLine("photos", 1100)
     clock[0] += 1
     progress(900)
     for done in range(901, 1061):
         clock[0] += 1
         progress(done)
-    assert capsys.readouterr().err.splitlines()[-1] in {
-        f"{1060 - k} of 1100 photos, {40 + k} s left" for k in range(30)
-    }
+    assert capsys.readouterr().err.splitlines()[-1] in {f"{1060 - k} of 1100 photos, {40 + k} s left" for k in range(5)}
 
 
 def test_a_terminal_gets_one_line(
     clock: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    progress = Progress("photos", 3)
+    progress = ProgressLine("photos", 3)
     for done in (1, 2, 3):
         clock[0] += 1
         progress(done)
@@ -56,14 +55,20 @@ def test_a_terminal_gets_one_line(
 
 
 def test_the_slowest_work_has_a_time_left_too(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress("images", 4)
+    progress = ProgressLine("images", 4)
     for done in (1, 2, 3):
         clock[0] += 100
         progress(done)
     assert capsys.readouterr().err.splitlines() == [
-        f"{n} of 4 images, {t} left" for n, t in ((1, "5 min"), (2, "3 min"), (3, "2 min"))
+        f"{n} of 4 images, {t} left" for n, t in ((1, "5 min 0 s"), (2, "3 min 20 s"), (3, "1 min 40 s"))
     ]
 
 
 def test_durations() -> None:
-    assert [duration(s) for s in (4.4, 89, 90, 3000, 9000)] == ["4 s", "89 s", "2 min", "50 min", "2.5 h"]
+    assert [duration(s) for s in (4.4, 89, 90, 3000, 9000)] == [
+        "4 s",
+        "1 min 29 s",
+        "1 min 30 s",
+        "50 min",
+        "2 h 30 min",
+    ]

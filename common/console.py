@@ -1,0 +1,66 @@
+"""Progress of a long command on stderr: one line that is rewritten on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+
+from common.text import duration
+
+REDRAW_SECONDS = 0.2
+LOG_SECONDS = 5.0  # pages show the newest line of a job's log
+WINDOW_SECONDS = 60.0  # the time left follows the speed of the last minute: what a resumed run skips is fast
+
+
+class ProgressLine:
+    """Call with the number of things done; writes how many of `total` and about how long the rest takes.
+
+    what : the things, in the plural. total : may also be given with each call.
+    """
+
+    def __init__(self, what: str, total: int = 0) -> None:
+        self.what, self.total = what, total
+        self._seen: deque[tuple[float, float]] = deque([(time.monotonic(), 0)])
+        self._written = 0.0 if sys.stderr.isatty() else time.monotonic()
+
+    def __call__(
+        self, done: float, total: int | None = None, seconds_left: float | None = None, note: str = ""
+    ) -> None:
+        """done : things, parts of one included. seconds_left : where the work knows better than the last minute's
+        speed. note : follows the count."""
+        self.total = self.total if total is None else total
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        self._remember(now, done)
+        if done < self.total and now - self._written < (REDRAW_SECONDS if terminal else LOG_SECONDS):
+            return
+        self._written = now
+        left = self._left(now, done) if seconds_left is None else seconds_left
+        remaining = "" if left is None or done >= self.total else f", {duration(left)} left"
+        text = f"{int(done)} of {self.total} {self.what}{note}{remaining}"
+        ending = "\n" if done >= self.total or not terminal else ""
+        sys.stderr.write(f"\r\x1b[K{text}{ending}" if terminal else f"{text}\n")
+        sys.stderr.flush()
+
+    def _remember(self, now: float, done: float) -> None:
+        if now - self._seen[-1][0] > WINDOW_SECONDS / 60:
+            self._seen.append((now, done))
+            while len(self._seen) > 2 and now - self._seen[1][0] > WINDOW_SECONDS:  # two remain, however slow it is
+                self._seen.popleft()
+
+    def _left(self, now: float, done: float) -> float | None:
+        since, before = self._seen[0]
+        return (now - since) / (done - before) * (self.total - done) if done > before else None
+
+
+class Pace:
+    """How fast work has gone on this machine since it began."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+
+    def seconds_left(self, worked: float, waiting: float) -> float | None:
+        """worked : things done since the start, parts of one included; waiting : things to do. None while unknown."""
+        if waiting <= 0:
+            return 0.0
+        return waiting * (time.monotonic() - self.started) / worked if worked > 0 else None
