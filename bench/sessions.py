@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SIDE = 32  # px; pictures are compared at this size
 SESSION_MB, RETURN_MB = 40.0, 150.0  # targets: a session, and what may stay after all have left
 POLL_SECONDS = 0.25
+STUCK_SECONDS, WORDS = 180.0, 1500  # without a result; characters of a page that are quoted
 LEFT_SECONDS = 20.0  # beyond the server's own time until a closed session is forgotten
 OUTCOME, PROGRESS = ".st-key-outcome", ".st-key-progress"
 WAITING = re.compile(r"(\d+) before you(?:.*?about (?:(\d+) min )?(?:(\d+) s )?to wait)?", re.S)
@@ -155,11 +156,21 @@ def figures(session: Session) -> str:
 
 
 def work_through(sessions: Sequence[Session]) -> None:
-    """Until every session has its result."""
-    waiting = list(sessions)
+    """Until every session has its result. Raises SystemExit, with what the pages say, where none gets one any more."""
+    waiting, news = list(sessions), time.perf_counter()
     while waiting:
-        waiting = [session for session in waiting if not look(session)]
+        left = [session for session in waiting if not look(session)]
+        now = time.perf_counter()
+        news = now if len(left) < len(waiting) else news
+        waiting = left
+        if now - news > STUCK_SECONDS:
+            raise SystemExit("\n".join(f"{s.name} got no result: {words_of(s.page)}" for s in waiting))
         time.sleep(POLL_SECONDS)
+
+
+def words_of(page: Page) -> str:
+    """The beginning of what a page says, in one line."""
+    return " ".join(" ".join(page.locator("[data-testid=stMain]").all_inner_texts()).split())[:WORDS]
 
 
 def check_pictures(sessions: Sequence[Session], references: NDArray[np.float32]) -> list[str]:

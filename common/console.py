@@ -22,7 +22,7 @@ class ProgressLine:
     def __init__(self, what: str, total: int = 0) -> None:
         self.what, self.total = what, total
         self._seen: deque[tuple[float, float]] = deque([(time.monotonic(), 0)])
-        self._written = 0.0 if sys.stderr.isatty() else time.monotonic()
+        self._written, self._begun = 0.0 if sys.stderr.isatty() else time.monotonic(), False
 
     def __call__(
         self, done: float, total: int | None = None, seconds_left: float | None = None, note: str = ""
@@ -32,9 +32,10 @@ class ProgressLine:
         self.total = self.total if total is None else total
         now, terminal = time.monotonic(), sys.stderr.isatty()
         self._remember(now, done)
-        if done < self.total and now - self._written < (REDRAW_SECONDS if terminal else LOG_SECONDS):
+        ended = done >= self.total and (terminal or self._begun)  # in a log, a short command stays quiet
+        if not ended and now - self._written < (REDRAW_SECONDS if terminal else LOG_SECONDS):
             return
-        self._written = now
+        self._written, self._begun = now, True
         left = self._left(now, done) if seconds_left is None else seconds_left
         remaining = "" if left is None or done >= self.total else f", {duration(left)} left"
         text = f"{int(done)} of {self.total} {self.what}{note}{remaining}"

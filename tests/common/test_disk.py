@@ -49,8 +49,8 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*_: Any, **__: Any) -> None:
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr(latent.dataset, "align_photos", work)
-    monkeypatch.setattr(latent.train_encoder, "Trainer", work)
+    monkeypatch.setattr(latent.datasets.build, "align_photos", work)
+    monkeypatch.setattr(latent.training.train_encoder, "Trainer", work)
     monkeypatch.setattr(study.scoring.score.Scorer, "open", work)
 
 

@@ -275,7 +275,7 @@ def test_interrupt_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     def interrupted(args: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study.check, "run", interrupted)
+    monkeypatch.setattr(study.scoring.check, "run", interrupted)
     code, _, err = run(capsys, "check", "x")
     assert code == 130
     assert "run the same command again" in err

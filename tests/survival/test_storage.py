@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import survival.storage as storage
 from survival.errors import SurvivalError
 from survival.models.cox_model import CoxModel
 from survival.storage import read_model, write_model
@@ -155,7 +154,7 @@ def test_a_failed_write_leaves_the_old_model(saved, fitted, monkeypatch):
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(storage.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="disk full"):
         fitted.save(saved)
     assert ((saved / "model.json").read_bytes(), (saved / "model.npz").read_bytes()) == old

@@ -66,7 +66,7 @@ def open_app(places: Places, monkeypatch: pytest.MonkeyPatch, entry_has_run: Non
     """Starts the app on the tiny places, or on other ones; inversion cut to two steps."""
     short = {name: dataclasses.replace(s, steps=2) for name, s in latent.inversion.invert.PRESETS.items()}
     monkeypatch.setattr(latent.inversion.invert, "PRESETS", short)
-    for module in (study.evidence, study.score):  # patches of colour stand for faces here
+    for module in (study.scoring.face_evidence, study.scoring.score):  # patches of colour stand for faces here
         monkeypatch.setattr(module, "doubt", lambda face: "")
 
     def start(studies: Path = places.studies, checkpoints: Path = places.checkpoints) -> AppTest:

@@ -196,7 +196,7 @@ def test_what_is_no_face_is_scored_only_in_the_persons_words(
     portrait: AppTest, monkeypatch: pytest.MonkeyPatch, real_doubt: Callable[..., str]
 ) -> None:
     """A cup of coffee: warned of and not scored, until a person says what it is; the words stay with the score."""
-    for module in (study.evidence, study.score):
+    for module in (study.scoring.face_evidence, study.scoring.score):
         monkeypatch.setattr(module, "doubt", real_doubt)
     app = portrait
     app.file_uploader[0].upload("cup.png", png(coffee()))

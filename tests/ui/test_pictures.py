@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ui.elements import pictures
+from ui.health_direction import scrubber
 
 
 def noise(seed: int, side: int = 24, count: int | None = None) -> np.ndarray:
@@ -52,9 +54,8 @@ def test_more_change_never_looks_like_less(change: int, base: int) -> None:
 
 
 def test_the_browser_uses_the_same_heat_colours() -> None:
-    script = (pictures.__file__ or "").replace("pictures.py", "scrubber/scrubber.js")
-    with open(script, encoding="utf-8") as file:
-        text = file.read()
+    script = Path(scrubber.__file__).with_name("scrubber.js")
+    text = script.read_text("utf-8")
     stops = ", ".join(str([int(v) for v in stop]) for stop in pictures.HEAT_STOPS)
     assert f"HEAT_STOPS = [{stops}]" in text
     assert f"HEAT_FULL = {pictures.HEAT_FULL}" in text

@@ -92,7 +92,7 @@ def test_jobs_run_one_at_a_time_in_their_order(queue: Queue) -> None:
 
 def test_a_job_outlives_whoever_queued_it(queue: Queue) -> None:
     code = (
-        "import sys; from pathlib import Path; from ui.processes import Queue\n"
+        "import sys; from pathlib import Path; from jobs.queue import Queue\n"
         "Queue(Path(sys.argv[1]), Path(sys.argv[2])).add('orphan', ['latent', 'wait', 'a'])\n"
     )
     subprocess.run([sys.executable, "-c", code, str(queue.root), str(queue.home)], cwd=PROJECT, check=True)
@@ -307,7 +307,7 @@ def test_processes_are_told_apart() -> None:
 
 
 def test_the_queue_needs_no_streamlit_and_nothing_heavy() -> None:
-    code = "import sys, ui.runner; print([m for m in ('streamlit', 'torch', 'numpy', 'pandas') if m in sys.modules])"
+    code = "import sys, jobs.runner; print([m for m in ('streamlit', 'torch', 'numpy', 'pandas') if m in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
 

@@ -22,7 +22,7 @@ LONG = latent.inversion.pivotal_tuning.PivotalSettings(steps=100_000, close=0.0,
 def scored(open_app: Opener, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """The Portrait page with a scored face; a tuning makes two steps."""
     short = latent.inversion.pivotal_tuning.PivotalSettings(steps=2, learning_rate=0.01, close=0.0)
-    monkeypatch.setattr(latent.pivotal, "PivotalSettings", lambda: short)
+    monkeypatch.setattr(latent.inversion.pivotal_tuning, "PivotalSettings", lambda: short)
     app = open_app().switch_page("pages/portrait.py").run()
     app.segmented_control(key="photo_source").set_value("Example").run()
     app.button(key="example-P0002").click().run()
@@ -171,7 +171,7 @@ def test_a_new_score_forgets_the_tuning(scored: AppTest) -> None:
 @pytest.mark.slow
 def test_a_tuning_can_be_cancelled(scored: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     real = latent.inversion.pivotal_tuning.tune
-    monkeypatch.setattr(latent.pivotal, "tune", lambda *given: real(*given[:3], LONG, *given[4:]))
+    monkeypatch.setattr(latent.inversion.pivotal_tuning, "tune", lambda *given: real(*given[:3], LONG, *given[4:]))
     app = scored
     app.button(key="tune").click().run()
     portrait = app.session_state["portrait"]
