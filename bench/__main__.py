@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,19 +14,21 @@ from latent.errors import LatentError
 from study.errors import StudyError
 from survival.errors import SurvivalError
 
-SHARED = {"__init__", "__main__"}
-OF_OTHER_PROCESSES = {"app", "embed"}  # they compute nothing themselves, and hold no cores
+SHARED = {"__init__", "__main__", "driving", "parts"}
+OF_OTHER_PROCESSES = {"app", "embed", "measurements"}  # they compute nothing themselves, and hold no cores
 REFUSALS = (StudyError, FaceError, LatentError, SurvivalError)
 
 
 def available() -> list[str]:
-    """Names of the benchmarks: every module here but this one."""
-    here = Path(__file__).parent
-    return sorted(file.stem for file in here.glob("*.py") if file.stem not in SHARED)
+    """Names of the benchmarks: every module and package here but those that they share."""
+    here = [
+        file for file in Path(__file__).parent.iterdir() if file.suffix == ".py" or (file / "__init__.py").is_file()
+    ]
+    return sorted(file.stem for file in here if file.stem not in SHARED)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one benchmark (its `run() -> dict`); 0 when its table was printed and its JSON written."""
+    """Run one benchmark (its `run()` returns a record, or None); 0 when its table was printed and its JSON written."""
     parser = Parser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=available())
     options, others = parser.parse_known_args(arguments)
@@ -37,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         if others and not inspect.signature(run).parameters:
             parser.error(f"{options.name} takes no options: {' '.join(others)}")
         result = run(others) if others else run()
-        print(f"\nwritten: {write_json(options.name, result)}")
+        if result is not None:
+            command = shlex.join(["python", "-m", "bench", options.name, *others])
+            print(f"\nwritten: {write_json(options.name, result, command)}")
         return 0
 
     return guarded(f"bench {options.name}", REFUSALS, work)

@@ -4,8 +4,10 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +81,19 @@ def machine() -> dict[str, object]:
     return facts
 
 
-def write_json(name: str, result: Mapping[str, Any]) -> Path:
-    """Write artefacts/bench/NAME.json (with the machine's facts) and return its path."""
+def commit() -> str | None:
+    """The commit that is checked out, None outside a repository."""
+    asked = ["git", "-C", str(RESULTS.parents[1]), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write_json(name: str, result: Mapping[str, Any], command: str = "") -> Path:
+    """Write artefacts/bench/NAME.json (with command, date, commit and the machine's facts) and return its path."""
     path = RESULTS / f"{name}.json"
-    record = {"bench": name, "machine": machine(), **result}
+    made = {"command": command or f"python -m bench {name}", "date": date.today().isoformat(), "commit": commit()}
+    record = {"bench": name, **made, "machine": machine(), **result}
     PLAIN.write_text(path, json.dumps(record, indent=2, sort_keys=False, default=float) + "\n")
     return path
