@@ -5,7 +5,7 @@ A record is what a benchmark wrote to artefacts/bench/NAME.json. Whatever lies i
 
 from pathlib import Path
 
-from bench.measurements.page import page, read_records
+from bench.measurements.tables import page, read_records
 from common.text import count
 from study.files import write_text
 

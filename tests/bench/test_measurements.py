@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.measurements import DOCS, PAGE, RECORDS
-from bench.page import BEGIN, END, page, read_records, section
+from bench.measurements.tables import BEGIN, END, page, read_records, section
 from study.errors import StudyError
 
 HEADINGS = re.compile(r"^#+ (.+)$", re.MULTILINE)
