@@ -4,7 +4,7 @@ The rival is what scikit-survival's user guide shows: a pipeline of StandardScal
 search in which every penalty is its own candidate, so that each is fitted from nothing in each fold and scored by
 Harrell's C. Against it, on the same folds, features, penalties and criterion:
   path        the same standardised features, one path a fold (survival.path)
-  path + PCA  what CoxModel does: the path on principal components, which hold the same information in fewer columns
+  path + PCA  as PenalisedCox: the path on principal components, which hold the same information in fewer columns
 Codes of the demo study where it is embedded, otherwise made-up codes of the same size.
 
     python -m bench cox                                  # one choice of a penalty
@@ -15,6 +15,7 @@ Codes of the demo study where it is embedded, otherwise made-up codes of the sam
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +26,8 @@ from bench.parts.common import interleaved_medians, print_table
 from bench.parts.cox_nested import LARGE, run_long
 from bench.parts.cox_paths import FOLDS, L1_RATIO, MIN_RATIO, SAME_C, load_codes, one_at_a_time, path_a_fold
 from common.command import Parser
+from survival.comparison.fit import fit_model
 from survival.cox_regression.path import penalty_grid
-from survival.models.cox_model import CoxModel
 from survival.outcome import patient_folds
 
 ALPHAS = 20
@@ -62,16 +63,18 @@ def run_once() -> dict[str, Any]:
     seconds = interleaved_medians(rivals, repeats=1, warmup=0)
     theirs = found["one at a time"]
     rows = [_row(name, alphas, found[name], theirs, seconds) for name in rivals]
-    model = CoxModel("ridge", n_alphas=2 * ALPHAS, folds=FOLDS)
-    nested = interleaved_medians({"nested": lambda: model.fit(flat, time, event)}, repeats=1, warmup=0)["nested"]
+    settings = {"n_alphas": 2 * ALPHAS, "folds": FOLDS}
+    start = clock.perf_counter()
+    model = fit_model("cox-ridge", flat, time, event, settings=settings, folds=FOLDS, repeats=1)
+    nested = clock.perf_counter() - start
     title = f"{source}: {len(flat)} patients x {flat.shape[1]} features, {int(event.sum())} events"
     print_table(rows, f"{title}; {FOLDS} folds x {ALPHAS} penalties")
     searches = FOLDS + 1
-    print(f"\nCoxModel, nested {FOLDS} x {FOLDS} folds, {2 * ALPHAS} penalties, refits, bootstrap: {nested:.1f} s.")
+    print(f"\nRidge Cox, nested {FOLDS} x {FOLDS} folds, {2 * ALPHAS} penalties, refits, bootstrap: {nested:.1f} s.")
     print(
         f"One at a time that would be {searches} such searches: {searches * seconds['one at a time']:.0f} s (not run)."
     )
-    print(f"Out-of-fold C {model.oof_c_}, penalty {model.alpha_:.3g}")
+    print(f"Out-of-fold C {model.oof_c_}, penalty {model.path_.alpha if model.path_ else float('nan'):.3g}")
     same = all(row["agrees"] for row in rows)
     if not same:
         raise RuntimeError("The ways chose penalties that do not predict alike: their times cannot be compared.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 
 from common.text import duration
 
@@ -52,6 +54,14 @@ class ProgressLine:
     def _left(self, now: float, done: float) -> float | None:
         since, before = self._seen[0]
         return (now - since) / (done - before) * (self.total - done) if done > before else None
+
+
+def stop_requested() -> Callable[[], bool]:
+    """From now on SIGTERM does not end this process; the function says whether it came, so that finished work is
+    written before the command ends."""
+    signals: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
+    return lambda: bool(signals)
 
 
 class Pace:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from survival.errors import SurvivalError
 from survival.late_entry import curve_start
-from survival.metrics.concordance import Estimate
+from survival.metrics.estimate import Estimate
 from survival.outcome import check_entry, check_outcome
-from survival.tails import Z95, chi_square_tail
+from survival.tails import Z95, ChiSquare, chi_square
 
 QUARTILE_NAMES = ("Lowest risk", "Lower risk", "Higher risk", "Highest risk")
 TOLERANCE = 1.5e-8  # a survival this near to one half is one half
@@ -68,15 +68,6 @@ class Curve:
         """Every number of the curve, for download."""
         names = ("times", "survival", "low", "high", "at_risk", "events", "censored")
         return pd.DataFrame({name: getattr(self, name) for name in names}).rename(columns={"times": "time"})
-
-
-@dataclass(frozen=True)
-class LogRank:
-    """Chi-square statistic, degrees of freedom and p of the log-rank test."""
-
-    statistic: float
-    df: int
-    p: float
 
 
 def kaplan_meier(time: Any, event: Any, entry: Any = None) -> Curve:
@@ -154,7 +145,7 @@ def quartile_curves(time: Any, event: Any, quartile: Any, entry: Any = None) -> 
     }
 
 
-def logrank(time: Any, event: Any, group: Any, entry: Any = None) -> LogRank:
+def logrank(time: Any, event: Any, group: Any, entry: Any = None) -> ChiSquare:
     """Log-rank test that all groups share one hazard (Mantel 1966; Peto and Peto 1972). group: (n,) labels.
 
     statistic = (O - E)' V^-1 (O - E), with the hypergeometric V, one group left out; chi-square with groups - 1.
@@ -175,14 +166,13 @@ def logrank(time: Any, event: Any, group: Any, entry: Any = None) -> LogRank:
             own = np.sort(start[code == g])
             n_group[:, g] -= len(own) - np.searchsorted(own, distinct, side="left")
     n, d = n_group.sum(axis=1), counts[1].sum(axis=1)
-    share = np.divide(n_group, n[:, None], out=np.zeros_like(n_group), where=n[:, None] > 0)
-    excess = (counts[1] - d[:, None] * share).sum(axis=0)[1:]
-    weight = np.divide(d * (n - d), n - 1, out=np.zeros_like(n), where=n > 1)
+    share = np.divide(n_group, n[:, None], out=np.zeros_like(n_group), where=n[:, None] > 0)  # n_gi / n_i
+    excess = (counts[1] - d[:, None] * share).sum(axis=0)[1:]  # O - E
+    weight = np.divide(d * (n - d), n - 1, out=np.zeros_like(n), where=n > 1)  # d_i (n_i - d_i) / (n_i - 1)
     share = share[:, 1:]
-    variance = np.diag(weight @ share) - (share * weight[:, None]).T @ share
+    variance = np.diag(weight @ share) - (share * weight[:, None]).T @ share  # V
     try:
         statistic = float(excess @ np.linalg.solve(variance, excess))
     except np.linalg.LinAlgError:
         raise SurvivalError("A group has nobody at risk when the first event happens: merge small groups.") from None
-    df = len(labels) - 1
-    return LogRank(statistic, df, float(chi_square_tail(statistic, df)))
+    return chi_square(statistic, len(labels) - 1)

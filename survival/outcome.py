@@ -1,4 +1,4 @@
-"""Times and events at the door: checked once, brought to one row a patient, dealt into folds."""
+"""Times and events, checked once; and the patients' folds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from survival.errors import SurvivalError
 
@@ -15,34 +14,25 @@ MIN_EVENTS_PER_FOLD = 4  # fewer, and an inner test fold may hold no event at al
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Right-censored outcomes, one row a patient, and which input row belongs to whom.
+    """Right-censored outcomes, one row a patient.
 
-    time: (m,) float64, the study's unit, > 0. event: (m,) bool, True where the event was seen.
-    patient: (n,) int, input row -> index into time and event. names: (m,) patient ids as text.
+    time: (n,) float64, the study's unit, > 0. event: (n,) bool, True where the event was observed.
     """
 
     time: np.ndarray
     event: np.ndarray
-    patient: np.ndarray
-    names: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.time)
 
-    @property
-    def rows_are_patients(self) -> bool:
-        """True where every patient has exactly one row, in the same order."""
-        return len(self.patient) == len(self.time) and bool(np.array_equal(self.patient, np.arange(len(self.time))))
 
-
-def check_outcome(time: Any, event: Any, groups: Any = None) -> Outcome:
-    """Outcomes of n rows -> Outcome of m patients.
+def check_outcome(time: Any, event: Any) -> Outcome:
+    """The outcomes of n patients.
 
     Parameters
     ----------
     time : (n,) numbers > 0, one unit for all.
     event : (n,) bool, or 0/1.
-    groups : (n,) patient ids; None where every row is a patient. All rows of a patient must tell the same outcome.
 
     Raises
     ------
@@ -59,25 +49,7 @@ def check_outcome(time: Any, event: Any, groups: Any = None) -> Outcome:
     _refuse(~np.isfinite(e), e, "the event is missing", "write 1 for an event, 0 for censored")
     _refuse(~np.isin(e, (0.0, 1.0)), e, "the event is neither 0 nor 1", "write 1 for an event, 0 for censored")
     seen = e == 1.0
-    if groups is None:
-        return Outcome(t, seen, np.arange(len(t)), tuple(str(i + 1) for i in range(len(t))))
-    ids = np.asarray(groups)
-    if ids.shape != t.shape:
-        raise SurvivalError(f"There are {len(t)} rows but patient ids of shape {ids.shape}: give one id a row.")
-    if pd.isna(ids).any():
-        raise SurvivalError(f"Row {int(np.flatnonzero(pd.isna(ids))[0]) + 1}: the patient id is missing; fill it in.")
-    codes, names = pd.factorize(ids.astype(str))
-    first = np.full(len(names), -1)
-    first[codes[::-1]] = np.arange(len(t))[::-1]
-    differs = (t != t[first[codes]]) | (seen != seen[first[codes]])
-    if differs.any():
-        row = int(np.flatnonzero(differs)[0])
-        name, other = names[codes[row]], first[codes[row]] + 1
-        raise SurvivalError(
-            f"Row {row + 1}: patient {name} has another time or event than in row {other}; "
-            "a patient has one outcome, so make them agree."
-        )
-    return Outcome(t[first], seen[first], codes, tuple(str(name) for name in names))
+    return Outcome(t, seen)
 
 
 def check_entry(entry: Any, time: np.ndarray) -> np.ndarray:
@@ -92,19 +64,6 @@ def check_entry(entry: Any, time: np.ndarray) -> np.ndarray:
     _refuse(start < 0, start, "the entry time is negative", "times count from the same moment; correct the row")
     _refuse(start >= time, start, "the entry time is not before the end", "who enters at the end was never observed")
     return start
-
-
-def entry_by_patient(entry: Any, outcome: Outcome) -> np.ndarray:
-    """(m,) entry times of patients from those of their rows (n,), which must agree. Raises SurvivalError."""
-    rows = check_entry(entry, outcome.time[outcome.patient])
-    own = np.empty(len(outcome))
-    own[outcome.patient[::-1]] = rows[::-1]  # the first row of each patient
-    differs = np.flatnonzero(own[outcome.patient] != rows)
-    if len(differs):
-        raise SurvivalError(
-            f"Row {differs[0] + 1}: the patient has another entry time in another row; a patient came once."
-        )
-    return own
 
 
 def _numbers(values: Any, name: str) -> np.ndarray:
@@ -137,11 +96,11 @@ def require_events(outcome: Outcome, folds: int) -> None:
 
 
 def patient_folds(event: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Deal m patients into folds, events and censored apart, so that every fold has its share of both. (m,) int."""
+    """Draw folds of m patients, events and censored apart, so that every fold has its share of both. (m,) int."""
     fold = np.empty(len(event), dtype=np.int64)
     start = 0
     for stratum in (np.flatnonzero(event), np.flatnonzero(~event)):
-        # dealing goes on where the last stratum stopped, which keeps fold sizes within one of each other
+        # numbering resumes where the last stratum stopped, which keeps fold sizes within one of each other
         fold[rng.permutation(stratum)] = (np.arange(len(stratum)) + start) % folds
         start += len(stratum)
     return fold

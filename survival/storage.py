@@ -53,7 +53,7 @@ def read_model(folder: Path, kind: str, stem: str = "model") -> tuple[dict[str, 
     listing = folder / f"{stem}.json"
     document = _read_json(listing)
     if document.get("kind") != kind:
-        _refuse(listing, f"it is not a {kind} model")
+        _refuse(listing, f"it was not written by this version (it is not {kind})")
     listed, meta = document.get("arrays"), document.get("meta")
     if not isinstance(listed, dict) or not isinstance(meta, dict) or len(listed) > MAX_ARRAYS:
         _refuse(listing, "its list of arrays or its numbers are missing")
@@ -65,7 +65,7 @@ def read_model(folder: Path, kind: str, stem: str = "model") -> tuple[dict[str, 
     except OSError:
         _refuse(path, "it cannot be read")
     if hashlib.sha256(data).hexdigest() != document.get("npz_sha256"):
-        _refuse(path, f"it does not belong to {listing.name} beside it (another SHA-256)")
+        _refuse(path, f"it does not belong to the {listing.name} next to it (another SHA-256)")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in listed):
@@ -73,11 +73,6 @@ def read_model(folder: Path, kind: str, stem: str = "model") -> tuple[dict[str, 
             return meta, {name: _read_array(path, archive, name, listed[name]) for name in listed}
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, NotImplementedError):
         _refuse(path, "it is damaged")
-
-
-def stored_kind(folder: Path, stem: str = "model") -> str:
-    """Of what kind the thing in a folder says it is. Raises SurvivalError where there is nothing readable."""
-    return str(_read_json(folder / f"{stem}.json").get("kind"))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -114,4 +109,4 @@ def _read_array(path: Path, archive: zipfile.ZipFile, name: str, entry: Any) -> 
 
 
 def _refuse(path: Path, why: str) -> NoReturn:
-    raise SurvivalError(f"{path.name} in {path.parent.name}: {why}; fit the model again.")
+    raise SurvivalError(f"{path.name} in {path.parent.name}: {why}.")

@@ -118,7 +118,7 @@ def test_nothing_unpickles(room: str) -> None:
     ("place", "source"),
     [
         ("latent/x.py", "import streamlit as st"),
-        ("latent/x.py", "def f():\n    from survival.cox import CoxModel"),
+        ("latent/x.py", "def f():\n    from survival.models.cox import PenalisedCox"),
         ("survival/x.py", "import torch.nn"),
         ("survival/models/deeper.py", "import torch"),
         ("survival/models/deep/x.py", "from latent.inversion import invert"),

@@ -35,7 +35,6 @@ CIRCLES = {
         "latent.training.reconstruction.opponent",
         "latent.training.reconstruction.trainer",
     ),
-    ("survival.models.cox_file", "survival.models.cox_model"),
     (
         "ui.background.panel",
         "ui.background.study_jobs",
@@ -54,7 +53,7 @@ CIRCLES = {
         "ui.shell.session",
     ),
 }
-PRIVATE = {"survival.comparison.evaluate takes _uno_weights of survival.metrics.concordance"}
+PRIVATE = set[str]()
 STORAGE_ON_SCREEN = {"ui/shell/checkpoint_choice.py", "ui/cohort/new_study.py", "ui/shell/resources.py"}
 LONG_MODULES = {"latent/inversion/invert.py", "study/settings.py"}
 FULL_FOLDERS = set[str]()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 from common.command import path_argument
+from common.console import stop_requested
 from study.comparison.choose import choose, use, why_not_chosen
 from study.comparison.record import read_comparison
 from study.disk.store import Study
@@ -16,7 +16,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("candidate", nargs="?", help='of a comparison, such as "photo / cox-ridge"')
     parser.add_argument("--comparison", default="main", help="whose candidate it is (default main)")
-    parser.add_argument("--model", default=None, help="a model that lies under models/ already, such as photo")
+    parser.add_argument("--model", default=None, help="a saved model, by its folder under models/, such as photo")
 
 
 def run(args: Any) -> int:
@@ -31,10 +31,8 @@ def run(args: Any) -> int:
     if args.candidate is None:
         lines = [f"{c.name:<36}{why_not_chosen(c) or 'can be chosen'}" for c in comparison.candidates]
         raise StudyError("Name a candidate:\n" + "\n".join(lines))
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     try:
-        name = choose(study, comparison, args.candidate, lambda s: print(s, flush=True), lambda: bool(stopped))
+        name = choose(study, comparison, args.candidate, lambda s: print(s, flush=True), stop_requested())
     except FitCancelled as error:
         print(f"{error}", flush=True)
         return 130

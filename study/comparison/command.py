@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 from common.command import path_argument
@@ -90,7 +89,7 @@ def plan_of(args: Any) -> Plan:
 
 
 def run(args: Any) -> int:
-    from common.console import ProgressLine
+    from common.console import stop_requested
     from study.comparison.run import Tell, compare
     from survival.errors import FitCancelled
 
@@ -103,21 +102,13 @@ def run(args: Any) -> int:
     for name, why in unavailable_sets(study).items():
         if not plan.features and name in USUAL_SETS:
             print(f"Left out: {FEATURE_SETS[name].label}. {why}", flush=True)
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))  # finished folds are written before it ends
-    shows: dict[str, Any] = {}
-
-    def count(done: int, total: int, left: float | None, what: str) -> None:
-        shows.setdefault(what, ProgressLine(what))(done, total, left)
-
-    tell = Tell(lambda sentence: print(sentence, flush=True), count)
     if args.workers < 0:
         raise StudyError("Give at least 1 worker.")
     workers = pool_size(args.workers)
     try:
-        result = compare(study, plan, args.name, workers=workers, tell=tell, cancelled=lambda: bool(stopped))
+        result = compare(study, plan, args.name, workers=workers, tell=Tell.on_console(), cancelled=stop_requested())
     except FitCancelled as error:
-        print(f"\n{error} Run the same command again to go on.", flush=True)
+        print(f"\n{error} Run the same command again to resume.", flush=True)
         return 130
     print(comparison_text(result))
     if study.simulated:

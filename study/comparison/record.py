@@ -22,7 +22,7 @@ from study.settings import SAFE_NAME
 from survival.comparison import crossval
 from survival.comparison.crossval import Scores
 from survival.errors import SurvivalError
-from survival.metrics.concordance import Estimate
+from survival.metrics.estimate import Estimate
 from survival.storage import read_model, write_model
 
 STEM, KIND = "comparison", "comparison-1"

@@ -16,6 +16,7 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 
+from common.console import ProgressLine
 from study.comparison.candidates import SHUFFLED, candidates_of
 from study.comparison.features import Cohort, chosen_sets, gather
 from study.comparison.measuring import measure
@@ -30,10 +31,11 @@ from study.disk.places import COMPARISON_PARTS as PARTS
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import replacing_folder
-from survival.comparison.crossval import Candidate, cross_validate, deal_folds
+from survival.comparison.crossval import Candidate, cross_validate, draw_folds
 from survival.comparison.crossval import Comparison as Scored
+from survival.comparison.fold_job import STOPPED
 from survival.comparison.subgroups import subgroup_table
-from survival.errors import FitCancelled, SurvivalError
+from survival.errors import Cancelled, FitCancelled, SurvivalError, stop_if
 from survival.metrics.probability import evaluation_times
 from survival.outcome import check_outcome
 
@@ -41,7 +43,6 @@ TIMES = 20
 SUBGROUP_SAMPLES = 300
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "scikit-survival")
 Told = Callable[[str], None]
-Cancelled = Callable[[], bool] | None
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,16 @@ class Tell:
 
     stage: Told
     count: Callable[[int, int, float | None, str], None]
+
+    @classmethod
+    def on_console(cls) -> Tell:
+        """Sentences on stdout, a line of progress for each thing that is counted."""
+        lines: dict[str, ProgressLine] = {}
+
+        def count(done: int, total: int, left: float | None, what: str) -> None:
+            lines.setdefault(what, ProgressLine(what))(done, total, left)
+
+        return cls(lambda sentence: print(sentence, flush=True), count)
 
 
 QUIET = Tell(lambda _: None, lambda *_: None)
@@ -98,7 +109,7 @@ def compare(
         cohort = gather(study, plan, lambda d, n, s: tell.count(d, n, s, "photos described"), cancelled)
         fitting = clock.perf_counter()
         candidates, notes = candidates_of(study, plan, cohort)
-        scored = _scores(study, plan, cohort, candidates, workers, tell, cancelled)
+        scored = cross_validated(study, plan, cohort, candidates, workers, tell, cancelled)
         shuffled = _shuffled(study, plan, cohort, candidates, scored, workers, tell, cancelled)
         result = _result(study, plan, name, cohort, candidates, scored, shuffled, tell, cancelled)
     except FitCancelled:
@@ -115,7 +126,7 @@ def compare(
     return result
 
 
-def _scores(
+def cross_validated(
     study: Study,
     plan: Plan,
     cohort: Cohort,
@@ -124,9 +135,9 @@ def _scores(
     tell: Tell,
     cancelled: Cancelled,
 ) -> Scored:
-    """Out-of-fold scores of all candidates, from the kept folds where they are there."""
+    """Out-of-fold scores of all candidates, from cached folds where there are some."""
     time, event = cohort.patients["time"].to_numpy(np.float64), cohort.patients["event"].to_numpy(bool)
-    fold = deal_folds(check_outcome(time, event), plan.folds, plan.repeats, plan.seed)
+    fold = draw_folds(check_outcome(time, event), plan.folds, plan.repeats, plan.seed)
     times = evaluation_times(time, event, fold, TIMES)
     horizons = measure.usable_horizons(study.horizons, time, event, fold, cohort.entry is not None)
     at = np.unique(np.concatenate([times, horizons.carried]))
@@ -196,7 +207,7 @@ def _result(
     clinical = cohort.patients[list(cohort.covariates)]
     tell.stage("Measuring, with bootstrap intervals")
     evaluation = measure.figures_of(scored, horizons, shuffled, plan)
-    _stop_if(cancelled)
+    stop_if(cancelled, STOPPED)
     tables = {**{t: empty(t) for t in TABLES}, **measure.figure_tables(evaluation)}
     tables |= measure.calibration_tables(evaluation)
     tell.stage("Curves over time and thresholds")
@@ -206,7 +217,7 @@ def _result(
     if shuffled is not None:
         tables["shuffles"] = shuffled.each
     tables["truth"] = measure.truth_table(study, scored, models, cohort.patients, plan)
-    _stop_if(cancelled)
+    stop_if(cancelled, STOPPED)
     tell.stage("Subgroups")
     grouped = subgroup_table(
         scored,
@@ -237,7 +248,7 @@ def _result(
         tables=tables | found,
         tau=evaluation.tau,
         provenance=provenance(study, plan, cohort),
-        versions={"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        versions=versions(),
         made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         seconds=0.0,
         notes=(*at_horizons.sentences(study.time_unit), *notes),
@@ -257,6 +268,6 @@ def _patients(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"patient_id": str, "time": float, "event": bool}).reset_index(drop=True)
 
 
-def _stop_if(cancelled: Cancelled) -> None:
-    if cancelled is not None and cancelled():
-        raise FitCancelled("The comparison was stopped; finished folds are kept.")
+def versions() -> dict[str, str]:
+    """Of Python and the packages that the numbers depend on."""
+    return {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}}

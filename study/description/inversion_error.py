@@ -23,6 +23,7 @@ from study.tables.covariates import adjustment
 from survival.cox_regression.regression import cox_regression
 from survival.errors import SurvivalError
 from survival.events_per_parameter import enough_events, too_few_words
+from survival.tails import holm_rejects
 
 ERROR = "perceptual distance"
 ALPHA = 0.05
@@ -109,10 +110,9 @@ def _warnings(alone: tuple[Ratio, ...], together: tuple[Ratio, ...], distance: s
     said: list[str] = []
     for ratios, how in ((alone, "alone"), (together, "with the other covariates")):
         flags = sorted((r for r in ratios if r.per == "flag"), key=lambda r: r.p)
-        bounds = {r.name: ALPHA / (len(flags) - i) for i, r in enumerate(flags)}
-        first = next((i for i, r in enumerate(flags) if r.p >= bounds[r.name]), len(flags))
-        telling = [r for r in ratios if r.per == "SD" and r.p < ALPHA] + flags[:first]
-        for r in telling:
+        rejected = holm_rejects([r.p for r in flags], ALPHA)
+        significant = [r for r in ratios if r.per == "SD" and r.p < ALPHA]
+        for r in significant + [flag for flag, rejects in zip(flags, rejected, strict=True) if rejects]:
             if any(r.name in sentence for sentence in said):
                 continue
             hazard = "higher" if r.hr > 1 else "lower"

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from common.text import percent
 from study.comparison.features import clinical_table, covariate_names
 from study.disk.store import Study
 from study.errors import StudyError
 from survival.curves import kaplan_meier
-from survival.metrics.concordance import Estimate
+from survival.metrics.estimate import Estimate
+from survival.tails import poisson_limits
 
 COLUMNS = ["variable", "level", "n", "share", "share_of", "median", "q1", "q3", "least", "most"]
 MISSING = "missing"
@@ -124,9 +124,8 @@ def follow_up(study: Study, rows: pd.DataFrame | None = None) -> FollowUp:
 
 def _rate(events: int, total: float, patients: int) -> Estimate:
     """Events per 100 patient-times with the exact Poisson interval (Garwood 1936)."""
-    low = stats.chi2.ppf(0.025, 2 * events) / 2 if events else 0.0
-    high = stats.chi2.ppf(0.975, 2 * (events + 1)) / 2
-    return Estimate(PER * events / total, PER * float(low) / total, PER * float(high) / total, patients)
+    low, high = poisson_limits(events)
+    return Estimate(PER * events / total, PER * low / total, PER * high / total, patients)
 
 
 def table_one_rows(table: pd.DataFrame) -> list[tuple[str, str, str]]:

@@ -13,18 +13,15 @@ from study.files import read_limited, sha256_of
 from study.settings import SAFE_NAME
 
 if TYPE_CHECKING:
-    from survival.models.cox_model import CoxModel
-    from survival.models.fitted import AppliedModel
+    from survival.models.fitted import FittedModel
 
-    StudyModel = CoxModel | AppliedModel
-
-CHOSEN_FILE, USUAL_MODEL = "chosen.json", "photo"
+CHOSEN_FILE, DEFAULT_MODEL = "chosen.json", "photo"
 REPORT_FILE = "report.json"
 OUT_OF_FOLD_FILE = "out_of_fold.csv"
 
 
 def model_folder(study: Path, name: str) -> Path:
-    """Where model `name` of the study in a folder lies. Raises StudyError for what is no name."""
+    """Where model `name` of the study in a folder lies. Raises StudyError for an invalid name."""
     if not SAFE_NAME.fullmatch(name):
         raise StudyError(f"{name[:64]!r} cannot be a model's name.")
     return study / MODELS / name
@@ -34,7 +31,7 @@ def chosen_name(study: Path) -> str:
     """Name of the model that scores faces and gives the health direction: `choose` writes it; else "photo"."""
     path = study / MODELS / CHOSEN_FILE
     if not path.is_file():
-        return USUAL_MODEL
+        return DEFAULT_MODEL
     try:
         name = json_value(read_limited(path, 2**16, "The choice of the model"))["model"]
     except (ValueError, KeyError, TypeError) as error:
@@ -45,7 +42,7 @@ def chosen_name(study: Path) -> str:
 
 
 def fingerprint(study: Path, name: str) -> str:
-    """Hex digest of everything that lies in a model's folder: another one where the model was fitted again."""
+    """Hex digest of everything that lies in a model's folder: it changes when the model is fitted again."""
     digest = sha256()
     folder = model_folder(study, name)
     for path in sorted(folder.glob("*")):
@@ -65,20 +62,16 @@ def read_report(study: Path, called: str, name: str) -> dict[str, Any]:
         raise StudyError(f"The report of model {name!r} is damaged.", ("fit", called)) from error
 
 
-def read_model(study: Path, called: str, name: str) -> StudyModel:
-    """The fitted model. Raises StudyError where it is damaged."""
+def read_model(study: Path, called: str, name: str) -> FittedModel:
+    """The fitted model. Raises StudyError, with the command that makes it again, where it is damaged or of an older
+    version."""
     # Imported here: the statistics stack takes seconds to import, and opening a study needs none of it.
     from survival.errors import SurvivalError
-    from survival.models.cox_model import KIND as COX
-    from survival.models.cox_model import CoxModel
-    from survival.storage import stored_kind
+    from survival.models.fitted import FittedModel
 
-    folder = model_folder(study, name)
     try:
-        if stored_kind(folder) == COX:
-            return CoxModel.load(folder)
-        from survival.models.fitted import AppliedModel
-
-        return AppliedModel.load(folder)
+        return FittedModel.load(model_folder(study, name))
     except SurvivalError as error:
-        raise StudyError(f"Model {name!r} of {called}: {error}") from error
+        candidate = "" if name == DEFAULT_MODEL else str(read_report(study, called, name).get("candidate", ""))
+        command = ("choose", called, candidate) if candidate else ("fit", called)
+        raise StudyError(f"Model {name!r} of {called} cannot be read: {error}", command) from error

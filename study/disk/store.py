@@ -47,7 +47,7 @@ from study.tables.read import table_file
 from survival.horizons import Horizons, carried_horizons
 
 if TYPE_CHECKING:
-    from study.disk.models import StudyModel
+    from survival.models.fitted import FittedModel
 
 TRUTH_FILE = "truth.csv"
 VERIFY_BYTES = 2**29  # photos are all hashed up to this size together, about a second's work
@@ -220,7 +220,7 @@ class Study:
         table order. Of several photos of a patient the codes are averaged."""
         return self._codes_of(self.included_photos)
 
-    def fitted(self, name: str = models.USUAL_MODEL) -> tuple[NDArray[np.float32], pd.DataFrame]:
+    def fitted(self, name: str = models.DEFAULT_MODEL) -> tuple[NDArray[np.float32], pd.DataFrame]:
         """As `analysed`, of the patients that model `name` was fitted on, whoever was excluded or taken back since.
 
         Raises StudyError where a code of theirs is gone.
@@ -273,14 +273,14 @@ class Study:
         """Name of the model that scores faces and gives the health direction."""
         return models.chosen_name(self.path)
 
-    def model_folder(self, name: str = models.USUAL_MODEL) -> Path:
+    def model_folder(self, name: str = models.DEFAULT_MODEL) -> Path:
         return models.model_folder(self.path, name)
 
-    def report(self, name: str = models.USUAL_MODEL) -> dict[str, Any]:
+    def report(self, name: str = models.DEFAULT_MODEL) -> dict[str, Any]:
         """What `fit` or `choose` wrote about model `name`: provenance and out-of-fold figures."""
         return models.read_report(self.path, self.name, name)
 
-    def model(self, name: str = models.USUAL_MODEL) -> StudyModel:
+    def model(self, name: str = models.DEFAULT_MODEL) -> FittedModel:
         """The fitted model; StudyError when there is none, it is damaged, or it was fitted on other codes."""
         report = self.report(name)
         if self.has_latents:

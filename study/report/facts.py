@@ -27,6 +27,7 @@ from study.robustness.record import Robustness, has_robustness, read_robustness
 from study.scoring.status import model_standing
 from study.settings import FILE_NAME as SETTINGS
 from survival.horizons import Horizons, carried_horizons
+from survival.models.fitted import FittedModel
 
 PHOTO_LIST = "photos.csv"
 USUAL_COMPARISON = "main"
@@ -53,7 +54,7 @@ class Facts:
     table: pd.DataFrame
     follow: FollowUp
     model: str
-    fitted: Any  # CoxModel or AppliedModel: what study.model gives
+    fitted: FittedModel | None
     fitted_report: dict[str, Any] | None
     comparison: Comparison | None
     stale: tuple[str, ...]
@@ -87,11 +88,11 @@ class Facts:
     @property
     def fitted_label(self) -> str:
         """What the study's model is, in a few words."""
-        return str((self.fitted_report or {}).get("label", "")) or f"Photo (W+), {self.fitted.penalty} Cox"
+        return "" if self.fitted is None else self.fitted.label
 
     @property
     def chosen_from(self) -> tuple[str, str]:
-        """(comparison, candidate) that the study's model was chosen from; empty for one of `fit`."""
+        """(comparison, candidate) that the study's model was chosen from; comparison is "" for one of `fit`."""
         report = self.fitted_report or {}
         return str(report.get("comparison", "")), str(report.get("candidate", ""))
 
@@ -147,7 +148,7 @@ def gather(
     )
 
 
-def _fitted(study: Study, name: str | None) -> tuple[str, Any]:
+def _fitted(study: Study, name: str | None) -> tuple[str, FittedModel | None]:
     """(name, model) of the one asked for, else of the study's own, where that is there."""
     if name is not None:
         return name, study.model(name)

@@ -10,7 +10,7 @@ import pandas as pd
 
 import common.text
 from common.text import listed
-from survival.metrics.concordance import Estimate
+from survival.metrics.estimate import Estimate
 
 LIMITS = ("value", "low", "high")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import Any
 
 from common.command import path_argument
@@ -74,7 +73,7 @@ def run(args: Any) -> int:
             print(f"Out of date: {reason}")
         return 0
     # Imported here: torch takes seconds, and --help needs none of it.
-    from common.console import ProgressLine
+    from common.console import ProgressLine, stop_requested
     from latent.errors import Cancelled
     from study.photos.prepare import study_checkpoint
     from study.robustness.measure import robustness
@@ -82,8 +81,6 @@ def run(args: Any) -> int:
     check_writable(study.path / FILE_NAME)
     names = tuple(dict.fromkeys(word.strip() for word in args.changes.split(",") if word.strip()))
     checkpoint = study_checkpoint(study, args.checkpoint, args.device)
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     try:
         found = robustness(
             study,
@@ -93,7 +90,7 @@ def run(args: Any) -> int:
             changes=names,
             batch=args.batch,
             on_progress=ProgressLine("photos"),
-            cancelled=lambda: bool(stopped),
+            cancelled=stop_requested(),
         )
     except Cancelled:
         print("\nStopped; codes that were found are kept. Run the same command again to go on.", flush=True)

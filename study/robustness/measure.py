@@ -39,7 +39,7 @@ from study.robustness.record import COLUMNS, Condition, Figure, Robustness, mode
 from study.scoring.score import Scorer
 from survival.errors import SurvivalError
 from survival.metrics.agreement import intraclass_ci
-from survival.metrics.concordance import bootstrap_ci
+from survival.metrics.bootstrap import bootstrap_ci
 
 PATIENTS, SAMPLES = 20, 2000
 MAX_PART = 2**24

@@ -61,7 +61,7 @@ def health_direction(scorer: Scorer, kind: Kind = "coefficients", band: tuple[in
     hazard is not linear in the code.
     """
     name = scorer.study.name
-    if not getattr(scorer.model, "linear", True):
+    if not scorer.model.linear:
         raise StudyError(
             f"The model of {name} is not linear in the code: no single direction changes its hazard by the same "
             "factor everywhere. Choose a Cox model on the Survival model page."

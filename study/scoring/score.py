@@ -27,7 +27,7 @@ from study.photos.prepare import invert_faces, prepare, target_size
 from study.scoring.face_evidence import doubt, draws_faces, ground, implausibility_bound, no_figures
 
 if TYPE_CHECKING:
-    from study.disk.models import StudyModel
+    from survival.models.fitted import FittedModel
 
 OTHER_DISTANCE, OTHER_ENCODER = "other distance", "other encoder"  # kinds of flags of a score
 OPENED_AT_MOST = 3  # times, where the model is replaced while it is read
@@ -108,7 +108,7 @@ class Refused:
     reason: str
 
 
-def risk_of(study: Study, model: StudyModel, ws: NDArray[np.float32]) -> list[Risk]:
+def risk_of(study: Study, model: FittedModel, ws: NDArray[np.float32]) -> list[Risk]:
     """Risks of codes (n, num_ws, w_dim)."""
     log_hr = np.asarray(model.predict(ws), float)
     percentile = np.asarray(model.percentile(log_hr), float)
@@ -143,7 +143,7 @@ class Scorer:
     study: Study
     checkpoint: Checkpoint
     name: str
-    model: StudyModel
+    model: FittedModel
     report: dict[str, Any]
     stamp: str
 

@@ -1,26 +1,25 @@
-"""Several models judged on the same patients: repeated nested cross-validation, an external test set.
+"""Several models on the same patients: repeated nested cross-validation, external validation.
 
 Every model sees the same folds, so differences are paired. A fold's model learns everything (levels, scaling,
-components, penalty, stopping) from the other folds alone; what it says of the fold's patients is kept. Work is one job
-a model and fold, spread over processes of one thread each and kept in a folder under the digest of everything that
-shaped it, so that a stopped comparison goes on and a repeated one costs nothing.
+components, penalty, stopping) from the other folds alone and scores the fold's patients. Work is one job a model and
+fold, spread over processes of one thread each and kept in a folder under the digest of everything that shaped it, so
+that a stopped comparison resumes and a repeated one costs nothing.
 """
 
 from __future__ import annotations
 
-import time as clock
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from survival.comparison.fold_job import Data, FoldJob, FoldResult, results
 from survival.comparison.job_cache import Digest, JobCache
-from survival.comparison.workers import Job, JobResult, Pool, run_job
 from survival.curves import kaplan_meier
-from survival.errors import FitCancelled, SurvivalError
-from survival.features.encoding import Features, FeatureSet, as_features, join_rows, rows_of
+from survival.errors import Cancelled, SurvivalError
+from survival.features.encoding import Features, as_features, join_rows, rows_of
 from survival.models.registry import model_entry
 from survival.outcome import Outcome, check_entry, check_outcome, patient_folds, require_events
 
@@ -29,7 +28,7 @@ Progress = Callable[[int, int, float | None], None]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to be judged: name of this candidate, the registry's model, its settings, and the blocks it looks at."""
+    """A model to be compared: name of the candidate, the registry's model, its settings, and the blocks it uses."""
 
     name: str
     model: str
@@ -37,29 +36,14 @@ class Candidate:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def candidate_of(
-    features: FeatureSet, model: str = "cox-ridge", settings: Mapping[str, Any] | None = None, name: str | None = None
-) -> Candidate:
-    """A candidate that looks at a feature set: blocks and missing values as the set says, late fusion as stacking.
-
-    settings : of the model; under late fusion of each member. name : None: "set / model".
-    """
-    own = {"missing": features.missing, **(settings or {})}
-    label = name or f"{features.name} / {model}"
-    if features.fusion == "early" or len(features.blocks) == 1:
-        return Candidate(label, model, features.blocks, own)
-    members = {block: {"blocks": block, "model": model, "settings": own} for block in features.blocks}
-    return Candidate(label, "late-fusion", features.blocks, {"members": members})
-
-
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a candidate says of patients it has not learned from. R repeats, m patients, T times.
+    """A candidate's scores of patients that it has not learned from. R repeats, m patients, T times.
 
     log_risk: (R, m), relative to its training median. survival: (R, m, T). quartile: (R, m) 0 (lowest) to 3 by the
-    quartiles of the training patients' own out-of-fold scores (fitted ones for models of few coefficients), -1 where
-    all are alike. notes: of all folds, each
-    once. seconds: of work.
+    quartiles of the training patients' out-of-fold scores (fitted ones for models of few coefficients), -1 where all
+    are alike. notes: of all folds, each once. seconds: of work. fold_cosine: mean cosine between the gradients of the
+    first repeat's folds, nan where there are none, or where the scores were read from disk.
     """
 
     log_risk: np.ndarray
@@ -67,6 +51,7 @@ class Scores:
     quartile: np.ndarray
     notes: tuple[str, ...]
     seconds: float
+    fold_cosine: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +59,8 @@ class Comparison:
     """Out-of-fold (or external) scores of all candidates on the same m patients.
 
     time, event: (m,). fold: (R, m), -1 for an external set. times: (T,). null: (R, m, T) the training patients'
-    Kaplan-Meier curve at the times. failed: candidate -> the sentence that says why it has no scores. entry: (m,) when
-    each came under observation, where some came after time 0, else None.
+    Kaplan-Meier curve at the times. failed: candidate -> the sentence that says why it has no scores. entry: (m,) with
+    delayed entry, else None.
     """
 
     time: np.ndarray
@@ -88,7 +73,7 @@ class Comparison:
     entry: np.ndarray | None = None
 
 
-def deal_folds(outcome: Outcome, folds: int, repeats: int, seed: int = 0) -> np.ndarray:
+def draw_folds(outcome: Outcome, folds: int, repeats: int, seed: int = 0) -> np.ndarray:
     """(repeats, m) fold of each patient, stratified on the event; repeat r depends on seed and r alone."""
     require_events(outcome, folds)
     if repeats < 1:
@@ -108,17 +93,17 @@ def cross_validate(
     cache: Path | str | None = None,
     workers: int = 1,
     on_progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: Cancelled = None,
 ) -> Comparison:
     """Score every patient by models that have not seen it.
 
     Parameters
     ----------
-    candidates : with names of their own. X : named blocks, one row a patient. time, event : (m,).
+    candidates : with different names. X : named blocks, one row a patient. time, event : (m,).
     times : (T,) at which survival is wanted, inside every training part's follow-up (probability.evaluation_times).
-    fold : (repeats, m), of deal_folds. entry : (m,) when each came under observation, None: all at 0.
-    cache : folder for finished jobs; None: none are kept. workers : processes; 1: in this one.
-    on_progress : called with jobs done, jobs in all, and seconds left (None: not known yet).
+    fold : (repeats, m), of draw_folds. entry : (m,) when each came under observation, None: all at 0.
+    cache : folder for finished jobs; None: none are kept. workers : processes; 1: this one.
+    on_progress : called with jobs done, jobs in all, and seconds left (None: unknown).
     cancelled : asked often; True stops with FitCancelled. Finished jobs stay in the cache.
 
     Raises
@@ -135,18 +120,19 @@ def cross_validate(
     test = {part: np.flatnonzero(table[part[0]] == part[1]) for part in parts}
     at = _checked_times(times, outcome, list(train.values()))
     jobs = {
-        (c.name, part): Job(c.model, model_entry(c.model), dict(c.settings), c.blocks, train[part], test[part], at)
+        (c.name, part): FoldJob(c.model, dict(c.settings), c.blocks, train[part], test[part], at)
         for c in candidates
         for part in parts
     }
-    late = None if entry is None else check_entry(entry, outcome.time)
-    done = _run(jobs, features, outcome, late, cache, workers, on_progress, cancelled)
+    start = None if entry is None else check_entry(entry, outcome.time)
+    data = Data(features, outcome.time, outcome.event, start)
+    done = _run(jobs, data, cache, workers, on_progress, cancelled)
     null = np.empty((*table.shape, len(at)))
     for (r, k), rows in train.items():
-        came = None if late is None else late[rows]
-        null[r, test[r, k]] = kaplan_meier(outcome.time[rows], outcome.event[rows], came).at(at)
-    scores, failed = _collect(candidates, parts, test, done, null.shape)
-    return Comparison(outcome.time, outcome.event, table, at, null, scores, failed, late)
+        entered = None if start is None else start[rows]
+        null[r, test[r, k]] = kaplan_meier(outcome.time[rows], outcome.event[rows], entered).at(at)
+    scores, failed = _collect(candidates, test, done, null.shape)
+    return Comparison(outcome.time, outcome.event, table, at, null, scores, failed, start)
 
 
 def external_test(
@@ -160,24 +146,24 @@ def external_test(
     times: np.ndarray,
     **work: Any,
 ) -> Comparison:
-    """Fit on one cohort, score another: R is 1, the patients are the new ones. work: as of cross_validate."""
+    """External validation: fit on one cohort, score another. R is 1, the patients are the new ones. work: as of
+    cross_validate."""
     old, outcome = _checked(candidates, X, time, event)
     new, outcome_new = _checked(candidates, X_new, time_new, event_new)
     if set(old) != set(new):
         raise SurvivalError("The external set has other blocks of features than the cohort.")
-    features = {name: join_rows(old[name], new[name]) for name in old}
     n, m = len(outcome), len(outcome_new)
-    both = check_outcome(np.r_[outcome.time, outcome_new.time], np.r_[outcome.event, outcome_new.event])
-    train, test, part = np.arange(n), np.arange(n, n + m), (0, -1)
+    both = Data(
+        {name: join_rows(old[name], new[name]) for name in old},
+        np.r_[outcome.time, outcome_new.time],
+        np.r_[outcome.event, outcome_new.event],
+    )
+    train, test = np.arange(n), np.arange(n, n + m)
     at = _checked_times(times, outcome, [train])
-    jobs = {
-        (c.name, part): Job(c.model, model_entry(c.model), dict(c.settings), c.blocks, train, test, at)
-        for c in candidates
-    }
-    options = {"cache": None, "workers": 1, "on_progress": None, "cancelled": None, **work}
-    done = _run(jobs, features, both, None, **options)
+    jobs = {(c.name, (0, -1)): FoldJob(c.model, dict(c.settings), c.blocks, train, test, at) for c in candidates}
+    done = _run(jobs, both, **{"cache": None, "workers": 1, "on_progress": None, "cancelled": None, **work})
     null = np.tile(kaplan_meier(outcome.time, outcome.event).at(at), (1, m, 1))
-    scores, failed = _collect(candidates, [part], {part: np.arange(m)}, done, null.shape)
+    scores, failed = _collect(candidates, {(0, -1): np.arange(m)}, done, null.shape)
     return Comparison(outcome_new.time, outcome_new.event, np.full((1, m), -1), at, null, scores, failed)
 
 
@@ -186,8 +172,9 @@ def _checked(candidates: Sequence[Candidate], X: Any, time: Any, event: Any) -> 
     if rows_of(features) != len(outcome):
         raise SurvivalError(f"There are {rows_of(features)} rows of features but {len(outcome)} outcomes.")
     if not candidates or len({c.name for c in candidates}) < len(candidates):
-        raise SurvivalError("Give at least one candidate, each with a name of its own.")
+        raise SurvivalError("Give at least one candidate, each with another name.")
     for c in candidates:
+        model_entry(c.model)
         absent = [b for b in c.blocks if b not in features]
         if absent or not c.blocks:
             raise SurvivalError(f"Candidate {c.name} needs the block {absent[0] if absent else '(none named)'}.")
@@ -205,29 +192,27 @@ def _checked_times(times: np.ndarray, outcome: Outcome, parts: list[np.ndarray])
 
 
 def _run(
-    jobs: Mapping[Any, Job],
-    features: Features,
-    outcome: Outcome,
-    entry: np.ndarray | None,
+    jobs: Mapping[Any, FoldJob],
+    data: Data,
     cache: Path | str | None,
     workers: int,
     on_progress: Progress | None,
-    cancelled: Callable[[], bool] | None,
-) -> dict[Any, JobResult]:
+    cancelled: Cancelled,
+) -> dict[Any, FoldResult]:
     """Results of all jobs, from the cache where it has them."""
     store = JobCache(Path(cache)) if cache is not None else None
-    digest = Digest(features, outcome, entry) if store is not None else None
-    keys = {name: digest.of(job) for name, job in jobs.items()} if digest is not None else {}
-    done: dict[Any, JobResult] = {}
-    for name, key in keys.items():
-        found = store.read(key, jobs[name]) if store is not None else None
-        if found is not None:
-            done[name] = found
-    estimate = _Remaining(jobs, done, max(1, workers))
+    keys: dict[Any, str] = {}
+    done: dict[Any, FoldResult] = {}
+    if store is not None:
+        digest = Digest(data)
+        keys = {name: digest.of(job) for name, job in jobs.items()}
+        cached = {name: store.read(key, jobs[name]) for name, key in keys.items()}
+        done = {name: result for name, result in cached.items() if result is not None}
+    estimate = _Remaining(jobs, max(1, workers))
     if on_progress is not None:
         on_progress(len(done), len(jobs), estimate.seconds(done))
     open_jobs = {name: job for name, job in jobs.items() if name not in done}
-    for name, result in _results(open_jobs, features, outcome, entry, workers, cancelled):
+    for name, result in results(open_jobs, data, workers, cancelled) if open_jobs else ():
         done[name] = result
         if store is not None:
             store.write(keys[name], result)
@@ -236,36 +221,13 @@ def _run(
     return done
 
 
-def _results(
-    jobs: Mapping[Any, Job],
-    features: Features,
-    outcome: Outcome,
-    entry: np.ndarray | None,
-    workers: int,
-    cancelled: Callable[[], bool] | None,
-) -> Iterator[tuple[Any, JobResult]]:
-    if not jobs:
-        return
-    if workers <= 1:
-        for name, job in jobs.items():
-            if cancelled is not None and cancelled():
-                raise FitCancelled("The comparison was stopped; finished folds are kept.")
-            yield name, run_job(job, features, outcome.time, outcome.event, cancelled, entry)
-        return
-    if cancelled is not None and cancelled():
-        raise FitCancelled("The comparison was stopped before it began.")
-    with Pool(features, outcome.time, outcome.event, min(workers, len(jobs)), entry) as pool:
-        yield from pool.results(jobs, cancelled)
-
-
 class _Remaining:
-    """Seconds left, by what each candidate's finished folds took; what was cached counts as well."""
+    """Seconds left, by what each candidate's finished folds took; cached ones count as well."""
 
-    def __init__(self, jobs: Mapping[Any, Job], cached: Mapping[Any, JobResult], workers: int) -> None:
-        self.jobs, self.workers, self.started = jobs, workers, clock.perf_counter()
-        self.cached = len(cached)
+    def __init__(self, jobs: Mapping[Any, FoldJob], workers: int) -> None:
+        self.jobs, self.workers = jobs, workers
 
-    def seconds(self, done: Mapping[Any, JobResult]) -> float | None:
+    def seconds(self, done: Mapping[Any, FoldResult]) -> float | None:
         if len(done) == len(self.jobs):
             return 0.0
         taken: dict[str, list[float]] = {}
@@ -280,24 +242,35 @@ class _Remaining:
 
 def _collect(
     candidates: Sequence[Candidate],
-    parts: list[tuple[int, int]],
     test: Mapping[tuple[int, int], np.ndarray],
-    done: Mapping[Any, JobResult],
+    done: Mapping[Any, FoldResult],
     shape: tuple[int, ...],
 ) -> tuple[dict[str, Scores], dict[str, str]]:
     scores, failed = {}, {}
     for c in candidates:
-        results = {part: done[c.name, part] for part in parts}
-        errors = [result.error for result in results.values() if result.error]
+        folds = {part: done[c.name, part] for part in test}
+        errors = [result.error for result in folds.values() if result.error]
         if errors:
             failed[c.name] = errors[0]
             continue
         log_risk, survival = np.empty(shape[:2]), np.empty(shape)
         quartile = np.empty(shape[:2], dtype=np.int64)
-        for (r, k), result in results.items():
+        for (r, k), result in folds.items():
             rows = test[r, k]
             log_risk[r, rows], survival[r, rows] = result.log_risk, result.survival
             quartile[r, rows] = result.quartile
-        notes = tuple(dict.fromkeys(note for result in results.values() for note in result.notes))
-        scores[c.name] = Scores(log_risk, survival, quartile, notes, sum(x.seconds for x in results.values()))
+        notes = tuple(dict.fromkeys(note for result in folds.values() for note in result.notes))
+        seconds = sum(result.seconds for result in folds.values())
+        cosine = mean_cosine([result.gradient for (r, _), result in folds.items() if r == 0])
+        scores[c.name] = Scores(log_risk, survival, quartile, notes, seconds, cosine)
     return scores, failed
+
+
+def mean_cosine(gradients: Sequence[np.ndarray]) -> float:
+    """Mean cosine between all pairs; a gradient of zeros (the null model) counts 0. nan where there are no pairs."""
+    if len(gradients) < 2 or any(len(gradient) == 0 for gradient in gradients):
+        return float("nan")
+    rows = np.stack(gradients).astype(np.float64)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return float((unit @ unit.T)[np.triu_indices(len(unit), 1)].mean())

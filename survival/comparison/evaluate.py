@@ -1,24 +1,25 @@
-"""The figures of a comparison: every measure of every candidate with its interval, and paired differences.
+"""Evaluation of a comparison: every measure of every candidate with its interval, and paired differences.
 
-All figures of a comparison come from the same bootstrap samples of patients, and from the mean over its repeats, so any
-two of them can be subtracted.
+All measures come from the same bootstrap samples of patients, and from the mean over the repeats, so any two of them
+can be subtracted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
 
 from survival.comparison.crossval import Comparison
-from survival.cox_regression.regression import ChiSquare, cox_regression, likelihood_ratio
+from survival.cox_regression.regression import cox_regression, likelihood_ratio
 from survival.errors import SurvivalError
 from survival.metrics.bootstrap import Resampled, mean_of, resampled, sample_weights
 from survival.metrics.calibration import Calibration, calibration, calibration_slope
-from survival.metrics.concordance import Estimate, _uno_weights
-from survival.metrics.pairs import harrell_pairs, weighted_pairs
+from survival.metrics.concordance import harrell_resampled, uno_resampled
+from survival.metrics.estimate import Estimate
 from survival.metrics.probability import auc_columns, brier_scores
+from survival.tails import ChiSquare
 
 HARRELL, UNO, IBS, SCALED_IBS = "Harrell C", "Uno C", "IBS", "scaled IBS"
 
@@ -26,7 +27,7 @@ HARRELL, UNO, IBS, SCALED_IBS = "Harrell C", "Uno C", "IBS", "scaled IBS"
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """figures: candidate -> measure -> Resampled. Measures: Harrell C, Uno C, AUC(t) and Brier(t) at each horizon, IBS,
-    scaled IBS; of patients some of whom came late, Harrell C alone. tau: of Uno's C. horizons: (H,). calibrations:
+    scaled IBS; with delayed entry Harrell C alone. tau: of Uno's C. horizons: (H,). calibrations:
     candidate -> one Calibration a horizon, of the first repeat. slopes: candidate -> Cox slope of the outcome on the
     log risk, first repeat. failed: candidate -> sentence.
     """
@@ -41,7 +42,7 @@ class Evaluation:
     def table(self) -> pd.DataFrame:
         """One row a candidate and measure: model, measure, value, low, high, n; nan limits where there are too few."""
         rows = [
-            (model, measure, *_numbers(figure))
+            (model, measure, *astuple(figure.estimate()))
             for model, measures in self.figures.items()
             for measure, figure in measures.items()
         ]
@@ -56,44 +57,6 @@ class Evaluation:
                 raise SurvivalError(f"There is no measure called {measure!r}: {', '.join(self.figures[name])}.")
         return (self.figures[model][measure] - self.figures[other][measure]).estimate()
 
-    def differences(self, other: str, measure: str = HARRELL) -> pd.DataFrame:
-        """Every other candidate against this one: model, value, low, high."""
-        rows = [
-            (name, e.value, e.low, e.high)
-            for name in self.figures
-            if name != other
-            for e in [self.difference(name, other, measure)]
-        ]
-        return pd.DataFrame(rows, columns=["model", "value", "low", "high"])
-
-
-def _numbers(figure: Resampled) -> tuple[float, float, float, int]:
-    try:
-        e = figure.estimate()
-    except SurvivalError:
-        return figure.value, float("nan"), float("nan"), figure.n
-    return e.value, e.low, e.high, e.n
-
-
-def harrell_resampled(
-    time: np.ndarray, event: np.ndarray, risk: np.ndarray, weight: np.ndarray, entry: np.ndarray | None = None
-) -> Resampled:
-    """Harrell's C under the columns of sample_weights."""
-    return resampled(_share(*harrell_pairs(time, event, risk, weight, entry)), len(time))
-
-
-def uno_resampled(
-    time: np.ndarray, event: np.ndarray, risk: np.ndarray, tau: float | None, weight: np.ndarray
-) -> Resampled:
-    """Uno's C up to tau under the columns of sample_weights; censoring is estimated anew in each."""
-    return resampled(
-        _share(*weighted_pairs(time, event, risk, weight, _uno_weights(time, event, weight, tau))), len(time)
-    )
-
-
-def _share(concordant: np.ndarray, comparable: np.ndarray) -> np.ndarray:
-    return np.divide(concordant, comparable, out=np.full(len(concordant), np.nan), where=comparable > 0)
-
 
 def evaluate(
     comparison: Comparison,
@@ -104,13 +67,13 @@ def evaluate(
     seed: int = 0,
     calibrate: bool = True,
 ) -> Evaluation:
-    """All figures of all candidates.
+    """All measures of all candidates.
 
     horizons : times of the comparison at which AUC, Brier and calibration are reported. tau : of Uno's C, None: the
     last of the comparison's times. samples, seed : of the bootstrap. calibrate : also calibration (the slowest part).
 
-    Where patients came under observation late, Harrell's C and the slopes count each from then on. The other figures
-    weigh by a censoring that starts at time 0, or ask who of all has died by t, so there are none.
+    With delayed entry Harrell's C and the slopes count each patient from entry on. The other measures weigh by a
+    censoring that starts at time 0, or ask who of all has died by t, so there are none.
     """
     at = comparison.times
     places = [int(np.argmin(np.abs(at - h))) for h in horizons]
@@ -141,16 +104,12 @@ def _figures(
     scores = comparison.scores[name]
     for r in range(len(comparison.fold)):
         risk, n = scores.log_risk[r], len(time)
-        found = {HARRELL: harrell_resampled(time, event, risk, weight, comparison.entry)}
-        if comparison.entry is not None:
-            each.setdefault(HARRELL, []).append(found[HARRELL])
-            continue
-        found[UNO] = uno_resampled(time, event, risk, tau, weight)
-        for p in places:
+        found = concordances(comparison, risk, tau, weight)
+        for p in places if comparison.entry is None else ():
             # of the log risk: a predicted risk by t carries its fold's baseline hazard, and a fold held out with
             # many events leaves a training part with few, so that folds would rank against each other the wrong way
             found[f"AUC({at[p]:g})"] = resampled(auc_columns(time, event, risk, at[p], weight), n)
-        if len(at) > 1:
+        if len(at) > 1 and comparison.entry is None:
             brier, ibs, scaled = brier_scores(time, event, scores.survival[r], comparison.null[r], at, weight)
             found |= {f"Brier({at[p]:g})": brier[p] for p in places} | {IBS: ibs, SCALED_IBS: scaled}
         for measure, figure in found.items():
@@ -158,8 +117,17 @@ def _figures(
     return {measure: mean_of(parts) for measure, parts in each.items()}
 
 
+def concordances(comparison: Comparison, risk: np.ndarray, tau: float, weight: np.ndarray) -> dict[str, Resampled]:
+    """Harrell's C of risks (m,), and, without delayed entry, Uno's C up to tau, under the columns of sample_weights."""
+    time, event = comparison.time, comparison.event
+    found = {HARRELL: harrell_resampled(time, event, risk, weight, comparison.entry)}
+    if comparison.entry is None:
+        found[UNO] = uno_resampled(time, event, risk, tau, weight)
+    return found
+
+
 def added_value(comparison: Comparison, base: str, added: str) -> ChiSquare:
-    """Likelihood-ratio test of the added candidate's out-of-fold score beside the base candidate's (first repeat).
+    """Likelihood-ratio test of one candidate's out-of-fold score, adjusted for the base candidate's (first repeat).
 
     Both scores come from models that have not seen the patient, so the test is not flattered by their fitting.
     """

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,31 +15,31 @@ import pandas as pd
 
 from common.files import PLAIN
 from common.parsing import json_value
-from survival.comparison.workers import Job, JobResult
-from survival.features.encoding import Block, Features
-from survival.outcome import Outcome
+from survival.comparison.fold_job import Data, FoldJob, FoldResult
+from survival.features.encoding import Block
+from survival.models.registry import model_entry
 
-CODE = "jobs-2"  # raise it when a model or the scoring changes what it computes
+CODE = "jobs-3"  # raise it when a model or the scoring changes what it computes
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-survival")
 MAX_BYTES = 500_000_000
-ARRAYS = ("log_risk", "survival", "quartile")
+ARRAYS = ("log_risk", "survival", "quartile", "gradient")
 
 
 class Digest:
     """Keys of jobs on one data set: content of blocks and outcome, rows, model, settings, times, package versions."""
 
-    def __init__(self, features: Features, outcome: Outcome, entry: np.ndarray | None = None) -> None:
-        self._blocks = {name: _block_digest(block) for name, block in features.items()}
-        self._outcome = _digest(
-            outcome.time.tobytes(), outcome.event.tobytes(), *([] if entry is None else [entry.tobytes()])
-        )
+    def __init__(self, data: Data) -> None:
+        self._blocks = {name: _block_digest(block) for name, block in data.features.items()}
+        entry = [] if data.entry is None else [data.entry.tobytes()]
+        self._outcome = _digest(data.time.tobytes(), data.event.tobytes(), *entry)
         self._versions = {name: version(name) for name in PACKAGES}
 
-    def of(self, job: Job) -> str:
+    def of(self, job: FoldJob) -> str:
+        entry = model_entry(job.model)
         described = {
             "code": CODE,
             "versions": self._versions,
-            "entry": asdict(job.entry),
+            "model": [entry.place, entry.settings],
             "settings": job.settings,
             "blocks": {name: self._blocks[name] for name in job.blocks},
             "outcome": self._outcome,
@@ -52,19 +51,15 @@ class Digest:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return str(value)
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
 
 
 def _digest(*parts: bytes) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for part in parts:
-        found.update(len(part).to_bytes(8, "little"))
-        found.update(part)
-    return found.hexdigest()
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _block_digest(block: Block) -> str:
@@ -75,57 +70,49 @@ def _block_digest(block: Block) -> str:
         ]
         values = block.reset_index(drop=True).to_csv(index=False, na_rep="\0", float_format="%.17g")
         return _digest("\0".join(columns).encode(), values.encode())
-    found = hashlib.sha256(f"{block.shape} {block.dtype.str}".encode())
+    digest = hashlib.sha256(f"{block.shape} {block.dtype.str}".encode())
     for row in block:
-        found.update(np.ascontiguousarray(row).tobytes())
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(row).tobytes())
+    return digest.hexdigest()
 
 
 class JobCache:
-    """A folder of one npz a job. What cannot be read, or does not fit the job, counts as not there."""
+    """A folder of one npz a job. A file that cannot be read, or does not fit the job, counts as absent."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write(self, key: str, result: JobResult) -> None:
+    def write(self, key: str, result: FoldResult) -> None:
         """Under a temporary name first. Failures are kept too: the same data fail the same way."""
         words = {"notes": list(result.notes), "seconds": result.seconds, "error": result.error}
         buffer = io.BytesIO()
         text = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
-        np.savez_compressed(
-            buffer, log_risk=result.log_risk, survival=result.survival, quartile=result.quartile, words=text
-        )
+        np.savez_compressed(buffer, words=text, **{name: getattr(result, name) for name in ARRAYS})
         PLAIN.write_bytes(self.folder / f"{key}.npz", buffer.getvalue())
 
-    def read(self, key: str, job: Job) -> JobResult | None:
+    def read(self, key: str, job: FoldJob) -> FoldResult | None:
         path = self.folder / f"{key}.npz"
         try:
             if path.stat().st_size > MAX_BYTES:
                 return None
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-                log_risk, survival, quartile = (stored[name] for name in ARRAYS)
+                arrays = {name: stored[name] for name in ARRAYS}
                 words = json_value(stored["words"].tobytes().decode())
-            result = JobResult(
-                log_risk,
-                survival,
-                quartile,
-                tuple(str(note) for note in words["notes"]),
-                float(words["seconds"]),
-                str(words["error"]),
-            )
+            notes = tuple(str(note) for note in words["notes"])
+            result = FoldResult(**arrays, notes=notes, seconds=float(words["seconds"]), error=str(words["error"]))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, NotImplementedError):
             return None
         return result if _fits(result, job) else None
 
 
-def _fits(result: JobResult, job: Job) -> bool:
+def _fits(result: FoldResult, job: FoldJob) -> bool:
     if result.error:
         return True
     m = len(job.test)
     shapes = (result.log_risk.shape, result.survival.shape, result.quartile.shape)
     return (
         shapes == ((m,), (m, len(job.times)), (m,))
-        and result.log_risk.dtype == np.float64
-        and result.quartile.dtype == np.int64
-        and bool(np.isfinite(result.log_risk).all() and np.isfinite(result.survival).all())
+        and (result.log_risk.dtype, result.quartile.dtype) == (np.float64, np.int64)
+        and (result.gradient.dtype, result.gradient.ndim) == (np.float32, 1)
+        and all(np.isfinite(array).all() for array in (result.log_risk, result.survival, result.gradient))
     )

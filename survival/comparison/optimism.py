@@ -1,6 +1,6 @@
 """Harrell's bootstrap: how much better a model looks on the patients that it was fitted to.
 
-For each of B bootstrap samples of patients the whole model is fitted anew, and its measure on the sample less that on
+For each of B bootstrap samples of patients the whole model is fitted again, and its measure on the sample less that on
 all patients is one draw of the optimism. corrected = apparent - mean optimism.
 (Harrell, Lee, Mark, Stat Med 1996;15:361)
 """
@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from survival.errors import SurvivalError
+from survival.errors import FitCancelled, SurvivalError, stop_if
 from survival.features.encoding import as_features, rows_of, take_rows
 from survival.metrics.concordance import harrell_c
 from survival.models import SurvivalModel, make_model
-from survival.models.base import stop_if
 from survival.outcome import check_outcome
 
 MIN_VALID = 0.8  # share of the samples in which the model can be fitted
@@ -59,8 +58,8 @@ def bootstrap_optimism(
         raise SurvivalError(f"There are {n} rows of features, {len(outcome)} outcomes, {samples} samples to draw.")
 
     def fitted(rows: np.ndarray, copies: np.ndarray | None) -> SurvivalModel:
-        own = take_rows(features, rows)
-        return make_model(model, **settings).fit(own, outcome.time[rows], outcome.event[rows], copies, cancelled)
+        drawn = take_rows(features, rows)
+        return make_model(model, **settings).fit(drawn, outcome.time[rows], outcome.event[rows], copies, cancelled)
 
     apparent = measure(outcome.time, outcome.event, fitted(np.arange(n), None).predict(features))
     rng, draws, failed = np.random.default_rng(seed), list[float](), 0
@@ -74,9 +73,9 @@ def bootstrap_optimism(
             draws.append(
                 measure(outcome.time[rows], outcome.event[rows], inside) - measure(outcome.time, outcome.event, whole)
             )
-        except SurvivalError as error:
-            if type(error) is not SurvivalError:
-                raise  # a cancel
+        except FitCancelled:
+            raise
+        except SurvivalError:
             failed += 1
         if on_progress is not None:
             on_progress(b + 1, samples)

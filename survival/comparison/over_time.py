@@ -13,8 +13,7 @@ import pandas as pd
 
 from survival.comparison.crossval import Comparison
 from survival.errors import SurvivalError
-from survival.metrics.bootstrap import sample_weights
-from survival.metrics.concordance import LEVEL, MIN_VALID
+from survival.metrics.bootstrap import resampled, sample_weights
 from survival.metrics.decision import decision_curve
 from survival.metrics.probability import auc_columns, brier_columns
 
@@ -30,10 +29,8 @@ def _rows(model: str, times: np.ndarray, values: np.ndarray) -> list[tuple[str, 
     for t, row in zip(times, values, strict=True):
         if not np.isfinite(row[0]):
             continue
-        valid = row[1:][np.isfinite(row[1:])]
-        known = len(valid) and len(valid) >= MIN_VALID * (len(row) - 1)
-        low, high = np.percentile(valid, LEVEL) if known else (np.nan, np.nan)
-        rows.append((model, float(t), float(row[0]), float(low), float(high)))
+        e = resampled(row, 0).estimate()
+        rows.append((model, float(t), e.value, e.low, e.high))
     return rows
 
 

@@ -21,7 +21,7 @@ from survival.errors import FitCancelled, SurvivalError
 from survival.horizons import carried_horizons
 from survival.metrics.bootstrap import mean_of, resampled, sample_weights
 from survival.metrics.calibration import COX_SLOPE
-from survival.metrics.concordance import Estimate
+from survival.metrics.estimate import Estimate
 from survival.metrics.probability import survival_at
 
 MIN_EVENTS = 10
@@ -185,7 +185,5 @@ def _observed_expected(own: Comparison, scores: Scores, horizon: float, weight: 
     parts = [
         resampled(observed / ((1 - s[:, place]) @ weight / weight.sum(axis=0)), len(own.time)) for s in scores.survival
     ]
-    try:
-        return mean_of(parts).estimate()
-    except SurvivalError:
-        return None
+    estimate = mean_of(parts).estimate()
+    return estimate if estimate.known else None

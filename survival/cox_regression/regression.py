@@ -17,7 +17,7 @@ import pandas as pd
 from survival.cox_regression.risk_sets import Stratum, event_weight, information_matrix, risk_sums, stratum_of
 from survival.errors import SurvivalError
 from survival.outcome import check_entry, check_outcome
-from survival.tails import Z95, chi_square_tail, normal_tail
+from survival.tails import Z95, ChiSquare, chi_square, chi_square_tail, normal_tail
 
 TIES = ("efron", "breslow")
 MAX_STEPS = 40
@@ -270,15 +270,6 @@ def _regular(information: np.ndarray) -> np.ndarray:
     return information
 
 
-@dataclass(frozen=True)
-class ChiSquare:
-    """A chi-square statistic, its degrees of freedom and p."""
-
-    statistic: float
-    df: int
-    p: float
-
-
 def likelihood_ratio(small: CoxFit, large: CoxFit) -> ChiSquare:
     """Whether the covariates that `large` has beyond `small` tell anything; both on the same patients and strata."""
     if not set(small.names) < set(large.names) or (small.n, small.events, small.ties) != (
@@ -290,5 +281,4 @@ def likelihood_ratio(small: CoxFit, large: CoxFit) -> ChiSquare:
     if not np.isclose(small.null, large.null, rtol=1e-9):
         raise SurvivalError("The two models were fitted to other patients or strata: fit both to the same.")
     statistic = max(0.0, 2 * (large.log_likelihood - small.log_likelihood))
-    df = len(large.names) - len(small.names)
-    return ChiSquare(statistic, df, float(chi_square_tail(statistic, df)))
+    return chi_square(statistic, len(large.names) - len(small.names))

@@ -47,13 +47,6 @@ class FeatureSet:
                 f"{' or '.join(MISSING)}."
             )
 
-    def select(self, features: Mapping[str, Block]) -> Features:
-        """Its blocks of what there is. Raises SurvivalError where one is not there."""
-        absent = [name for name in self.blocks if name not in features]
-        if absent:
-            raise SurvivalError(f"Feature set {self.name} needs {', '.join(absent)}, which this study does not have.")
-        return {name: features[name] for name in self.blocks}
-
 
 STANDARD_SETS = (
     FeatureSet("age-sex", ("age-sex",), "Age and sex", missing="indicator"),
@@ -182,7 +175,7 @@ class Encoding:
             "notes": list(self.notes),
         }
 
-    def carry_back(self, gradient: np.ndarray) -> dict[str, np.ndarray]:
+    def by_block(self, gradient: np.ndarray) -> dict[str, np.ndarray]:
         """(p,) -> one array a block: the shape of its row, or one number a column of an encoded table."""
         return {
             name: gradient[part].reshape(shape).copy() if (shape := self.shapes[name]) is not None else gradient[part]
@@ -305,12 +298,12 @@ class Compression:
     def transform(self, flat: np.ndarray) -> np.ndarray:
         return np.concatenate([reduction.transform(flat[:, part]) for part, reduction in self.parts], axis=1)
 
-    def carry_back(self, coef: np.ndarray) -> np.ndarray:
+    def to_features(self, coef: np.ndarray) -> np.ndarray:
         """(k,) on scores -> (p,) on columns."""
         out, start = [], 0
         for _, reduction in self.parts:
             width = reduction.scores.shape[1]
-            out.append(reduction.carry_back(coef[start : start + width]))
+            out.append(reduction.to_features(coef[start : start + width]))
             start += width
         return np.concatenate(out)
 

@@ -44,13 +44,6 @@ def flatten(X: Any) -> np.ndarray:
     return flat
 
 
-def mean_by_patient(flat: np.ndarray, patient: np.ndarray, patients: int) -> np.ndarray:
-    """(n, p) rows -> (m, p) means over each patient's rows, so that every patient counts once."""
-    total = np.zeros((patients, flat.shape[1]), dtype=np.float64)
-    np.add.at(total, patient, flat)
-    return (total / np.bincount(patient, minlength=patients)[:, None]).astype(flat.dtype)
-
-
 @dataclass(frozen=True, eq=False)
 class Reduction:
     """A fitted scaling and PCA.
@@ -67,7 +60,7 @@ class Reduction:
     _rows: np.ndarray = field(repr=False)  # the training rows themselves where p > n, else an empty array
     _dual: np.ndarray = field(repr=False)  # (n, k) where p > n: basis = Z' dual; else (p, k): the basis itself
 
-    def carry_back(self, coef: np.ndarray) -> np.ndarray:
+    def to_features(self, coef: np.ndarray) -> np.ndarray:
         """Coefficients on scores, (k,) or (k, a) -> d lp / d raw feature, (p,) or (p, a)."""
         inner = self._dual @ coef
         if self._rows.size == 0:

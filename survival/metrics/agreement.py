@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from survival.errors import SurvivalError
-from survival.metrics.concordance import Estimate, bootstrap_ci
+from survival.metrics.bootstrap import bootstrap_ci
+from survival.metrics.estimate import Estimate
 
 
 def intraclass(values: np.ndarray) -> float:
@@ -31,5 +32,5 @@ def intraclass(values: np.ndarray) -> float:
 
 
 def intraclass_ci(values: np.ndarray, samples: int = 1000, seed: int = 0) -> Estimate:
-    """ICC(2,1) with a bootstrap interval over people. Raises SurvivalError where it cannot be told."""
+    """ICC(2,1) with a bootstrap interval over people. nan limits where people hardly differ."""
     return bootstrap_ci(lambda rows: intraclass(values[rows]), len(values), samples, seed)

@@ -1,13 +1,18 @@
-"""A figure with its values in bootstrap samples, so that two from the same patients can be compared in pairs."""
+"""Estimates with their values in bootstrap samples of patients, so that two from the same patients can be paired.
+
+Patients are drawn with replacement. Models are not refitted: an interval is the uncertainty of the evaluation of these
+predictions.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from survival.errors import SurvivalError
-from survival.metrics.concordance import LEVEL, MIN_VALID, Estimate, bootstrap_weights
+from survival.metrics.estimate import Estimate, percentile_interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,16 +28,12 @@ class Resampled:
     n: int
 
     def estimate(self) -> Estimate:
-        """With the percentile 95 % interval. Raises SurvivalError where too few samples have a value."""
-        valid = self.samples[np.isfinite(self.samples)]
-        if not np.isfinite(self.value) or len(valid) < MIN_VALID * len(self.samples) or len(valid) == 0:
-            raise SurvivalError("There are too few events to say how certain this number is: add patients.")
-        low, high = np.percentile(valid, LEVEL)
-        return Estimate(self.value, float(low), float(high), self.n)
+        """With the percentile 95 % interval; nan limits where too few samples have a value."""
+        return percentile_interval(self.value, self.samples, self.n)
 
     def __sub__(self, other: Resampled) -> Resampled:
         if len(self.samples) != len(other.samples) or self.n != other.n:
-            raise SurvivalError("Only figures from the same bootstrap samples can be compared in pairs.")
+            raise SurvivalError("Only estimates from the same bootstrap samples can be compared in pairs.")
         return Resampled(self.value - other.value, self.samples - other.samples, self.n)
 
 
@@ -49,4 +50,21 @@ def mean_of(parts: list[Resampled]) -> Resampled:
 
 def sample_weights(patients: int, samples: int = 1000, seed: int = 0) -> np.ndarray:
     """(patients, 1 + samples): ones, then how often each patient is drawn. One seed for all that is compared."""
-    return np.column_stack([np.ones(patients), bootstrap_weights(patients, samples, seed)])
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(patients, np.full(patients, 1 / patients), size=samples).T
+    return np.column_stack([np.ones(patients), drawn.astype(np.float64)])
+
+
+def bootstrap_ci(statistic: Callable[[np.ndarray], float], patients: int, n: int = 1000, seed: int = 0) -> Estimate:
+    """Any statistic of patients with its percentile interval.
+
+    statistic : takes row indices (with repeats), returns a float; nan or SurvivalError where it has no value.
+    """
+    rng = np.random.default_rng(seed)
+    values = np.empty(n)
+    for b in range(n):
+        try:
+            values[b] = statistic(rng.integers(patients, size=patients))
+        except SurvivalError:
+            values[b] = np.nan
+    return percentile_interval(float(statistic(np.arange(patients))), values, patients)

@@ -19,7 +19,7 @@ from survival.cox_regression.regression import cox_regression
 from survival.curves import kaplan_meier
 from survival.errors import SurvivalError
 from survival.metrics.bootstrap import Resampled, resampled, sample_weights
-from survival.metrics.concordance import Estimate, unknown
+from survival.metrics.estimate import Estimate, unknown
 from survival.metrics.probability import known_status, survival_at
 from survival.tails import Z95
 
@@ -179,14 +179,10 @@ class Calibration:
     e90: Resampled
 
     def figures(self) -> dict[str, Estimate]:
-        """Every figure with its interval; those that cannot be estimated are left out."""
-        found = {}
-        for name in ("observed", "ratio", "intercept", "slope", "ici", "e50", "e90"):
-            try:
-                found[name] = getattr(self, name).estimate()
-            except SurvivalError:
-                continue
-        return found
+        """Every measure with its interval; those that cannot be estimated are left out."""
+        names = ("observed", "ratio", "intercept", "slope", "ici", "e50", "e90")
+        estimates = {name: getattr(self, name).estimate() for name in names}
+        return {name: estimate for name, estimate in estimates.items() if estimate.known}
 
 
 def calibration(

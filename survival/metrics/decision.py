@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from survival.errors import SurvivalError
-from survival.metrics.bootstrap import Resampled, resampled
 from survival.metrics.probability import survival_at
 
 TREAT_ALL = "act on all"
@@ -65,17 +64,3 @@ def decision_curve(
             rows.append((name, float(q), float(value[0]), float(low), float(high)))
     rows += [(TREAT_NONE, float(q), 0.0, 0.0, 0.0) for q in thresholds]
     return pd.DataFrame(rows, columns=["model", "threshold", "net_benefit", "low", "high"])
-
-
-def net_benefit_difference(
-    time: np.ndarray,
-    event: np.ndarray,
-    risk: np.ndarray,
-    other: np.ndarray,
-    horizon: float,
-    threshold: float,
-    weight: np.ndarray,
-) -> Resampled:
-    """Net benefit of one model less that of another at a threshold, paired."""
-    values = [net_benefit(time, event, r, horizon, threshold, weight) for r in (risk, other)]
-    return resampled(values[0] - values[1], len(time))

@@ -112,11 +112,6 @@ def integrate(values: np.ndarray, times: np.ndarray) -> np.ndarray:
     return (width * (values[1:] + values[:-1]) / 2).sum(axis=0) / (times[-1] - times[0])
 
 
-def auc_at(time: np.ndarray, event: np.ndarray, risk: np.ndarray, t: float, weight: np.ndarray) -> Resampled:
-    """AUC(t) with its values under the columns of sample_weights."""
-    return resampled(auc_columns(time, event, risk, t, weight), len(time))
-
-
 def brier_scores(
     time: np.ndarray,
     event: np.ndarray,

@@ -1,19 +1,19 @@
-"""What every survival model can do: fit, log_risk, survival curve, and where it has one a gradient.
+"""The interface of every survival model: fit, predict, survival curves and, where it has one, a gradient.
 
-A model learns everything (levels, scaling, components, penalties, stopping) from the rows that it is given, so whoever
-holds rows back holds them back from all of it.
+A model learns everything (levels, scaling, components, penalties, stopping) from the rows that it is given, so rows
+that are held out are held out of all of it.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from survival.cox_regression.baseline import Baseline, fit_baseline
-from survival.errors import FitCancelled, SurvivalError
+from survival.errors import Cancelled, SurvivalError
 from survival.features.encoding import (
     Compression,
     Encoding,
@@ -23,9 +23,9 @@ from survival.features.encoding import (
     fit_encoding,
     rows_of,
 )
+from survival.models.hazard import Hazard, LinearHazard
+from survival.models.penalty import PenaltySearch
 from survival.outcome import check_entry, check_outcome, patient_folds
-
-Cancelled = Callable[[], bool] | None
 
 
 class SurvivalModel(ABC):
@@ -34,11 +34,13 @@ class SurvivalModel(ABC):
     Attributes after fit
     --------------------
     out_of_fold_ : (n,) the training patients' scores from inner folds without them, or None where the model has none.
+    path_ : the penalties that were compared, or None.
     notes_ : sentences for people.
     """
 
     label: ClassVar[str] = ""
     out_of_fold_: np.ndarray | None = None
+    path_: PenaltySearch | None = None
     notes_: tuple[str, ...] = ()
 
     @abstractmethod
@@ -52,8 +54,9 @@ class SurvivalModel(ABC):
         X : an array (n, ...), a table, or named blocks of them. time, event : (n,).
         copies : (n,) ids where rows are drawn with repeats: copies of a patient stay in one inner fold.
         cancelled : asked now and then; True stops with FitCancelled.
-        entry : (n,) when each came under observation (left truncation), None: all at 0. A model that cannot take it in
-            raises SurvivalError: fitted as if all had been there from the start, it would be wrong without a sign.
+        entry : (n,) when each came under observation (delayed entry, left truncation), None: all at 0. A model that
+            cannot take entry times raises SurvivalError: fitted as if everyone had been followed from the start, it
+            would be wrong without a sign.
         """
 
     @abstractmethod
@@ -62,11 +65,15 @@ class SurvivalModel(ABC):
 
     @abstractmethod
     def predict_survival_function(self, X: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """(times (T,), S (n, T)); nan beyond the last follow-up. times None: the model's own."""
+        """(times (T,), S (n, T)); nan beyond the last follow-up. times None: the model's event times."""
 
     def log_hr_gradient(self) -> dict[str, np.ndarray]:
         """d log_hr / d x by block, in the shape of one row. Raises SurvivalError where the model has none."""
         raise SurvivalError(f"{self.label} has no gradient: choose a Cox model or DeepSurv for a direction.")
+
+    def hazard(self) -> Hazard:
+        """The fitted model as plain numbers that can be saved. Raises SurvivalError where there is no such form."""
+        raise SurvivalError(f"{self.label} cannot be saved as plain numbers.")
 
 
 def check_rows(X: Any, time: Any, event: Any) -> tuple[Features, np.ndarray, np.ndarray]:
@@ -79,14 +86,12 @@ def check_rows(X: Any, time: Any, event: Any) -> tuple[Features, np.ndarray, np.
     return features, outcome.time, outcome.event
 
 
-def checked_entry(entry: Any, time: np.ndarray, label: str, taken: bool) -> np.ndarray | None:
-    """Entry times (n,) for a model that takes them in. Raises SurvivalError for one that does not."""
+def checked_entry(entry: Any, time: np.ndarray, label: str, accepted: bool) -> np.ndarray | None:
+    """Entry times (n,) for a model that accepts them. Raises SurvivalError for one that does not."""
     if entry is None:
         return None
-    if not taken:
-        raise SurvivalError(
-            f"{label} cannot take in that patients came under observation after time 0: choose Cox models."
-        )
+    if not accepted:
+        raise SurvivalError(f"{label} cannot handle delayed entry (after time 0): choose Cox models.")
     return check_entry(entry, time)
 
 
@@ -99,20 +104,16 @@ def inner_folds(event: np.ndarray, copies: Any, folds: int, seed: int) -> np.nda
     return patient_folds(event[first], folds, rng)[code]
 
 
-def stop_if(cancelled: Cancelled) -> None:
-    if cancelled is not None and cancelled():
-        raise FitCancelled("The fit was stopped; nothing was changed.")
-
-
 class EncodedModel(SurvivalModel):
     """A model on one matrix: blocks are encoded, then _fit sees (n, p) numbers.
 
     Parameters common to all: missing ("refuse" or "indicator"), block_weights (block -> factor on its standard
-    deviation where several blocks are fused), seed. takes_entry: whether `fit` takes entry times in.
+    deviation where several blocks are fused), seed. accepts_entry: whether `fit` accepts entry times.
     """
 
-    takes_entry: ClassVar[bool] = False
+    accepts_entry: ClassVar[bool] = False
     _entry: np.ndarray | None = None
+    _encoding: Encoding | None = None
 
     def __init__(
         self, *, missing: str = "refuse", block_weights: Mapping[str, float] | None = None, seed: int = 0
@@ -123,7 +124,7 @@ class EncodedModel(SurvivalModel):
         self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
     ) -> Self:
         features, t, e = check_rows(X, time, event)
-        self._entry = checked_entry(entry, t, self.label, self.takes_entry)
+        self._entry = checked_entry(entry, t, self.label, self.accepts_entry)
         encoding = fit_encoding(features, self.missing)
         self._encoding = encoding
         self.notes_ = encoding.notes
@@ -139,10 +140,12 @@ class EncodedModel(SurvivalModel):
         """Log risk of encoded rows, (n,)."""
 
     def predict(self, X: Any) -> np.ndarray:
-        return self._risk(self._fitted().transform(X))
+        return self._risk(self.encoding.transform(X))
 
-    def _fitted(self) -> Encoding:
-        if not hasattr(self, "_encoding"):
+    @property
+    def encoding(self) -> Encoding:
+        """From blocks to columns, as learned. Raises SurvivalError before the fit."""
+        if self._encoding is None:
             raise SurvivalError(f"{self.label} has not been fitted yet: fit it first.")
         return self._encoding
 
@@ -153,14 +156,14 @@ class HazardModel(EncodedModel):
     _baseline: Baseline
 
     def predict_survival_function(self, X: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        return self._baseline_fitted().survival(self.predict(X), times)
+        return self.baseline.survival(self.predict(X), times)
 
-    def _baseline_fitted(self) -> Baseline:
-        self._fitted()
+    @property
+    def baseline(self) -> Baseline:
         return self._baseline
 
     def _set_baseline(self, time: np.ndarray, event: np.ndarray, log_hr: np.ndarray) -> None:
-        """On out-of-fold scores where there are some: a fitted model's own are spread too widely."""
+        """On out-of-fold scores where there are some: fitted scores are spread too widely."""
         self._baseline = fit_baseline(time, event, log_hr, self._entry)
 
 
@@ -179,4 +182,20 @@ class CompressedModel(EncodedModel):
         self.n_components = n_components
 
     def _compress(self, flat: np.ndarray) -> Compression:
-        return fit_compression(flat, self._fitted(), self.n_components)
+        return fit_compression(flat, self.encoding, self.n_components)
+
+
+class LinearModel(HazardModel):
+    """log_hr(x) = <gradient, encoded x> - offset. `_fit` sets _gradient (p,), _offset and _baseline."""
+
+    _gradient: np.ndarray
+    _offset: float
+
+    def _risk(self, flat: np.ndarray) -> np.ndarray:
+        return flat @ self._gradient - self._offset
+
+    def log_hr_gradient(self) -> dict[str, np.ndarray]:
+        return self.encoding.by_block(self._gradient)
+
+    def hazard(self) -> Hazard:
+        return LinearHazard(self.encoding, self._gradient, self._offset, self.baseline)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,26 +12,29 @@ from survival.cox_regression.effective import effective_parameters
 from survival.cox_regression.path import QUICK, fit_path, is_flat
 from survival.cox_regression.regression import CoxFit, cox_regression
 from survival.cox_regression.risk_sets import AtRisk
-from survival.errors import SurvivalError
+from survival.errors import Cancelled, SurvivalError
 from survival.features.encoding import Features, as_features
 from survival.late_entry import curve_start
-from survival.models.base import Cancelled, HazardModel, inner_folds
-from survival.models.cox_model import CoxModel
-from survival.models.penalty import PathSettings, Ticker, choose_penalty
+from survival.models.base import LinearModel, inner_folds
+from survival.models.hazard import Hazard
+from survival.models.penalty import CRITERIA, RULES, PathSettings, PenaltySearch, choose_penalty
+
+PENALTIES = {"ridge": 1e-3, "elastic-net": 0.5, "lasso": 1.0}  # name -> l1_ratio
+# how far down the path goes: alpha_max is counted in l1, so the near-ridge path has to go further; with fewer features
+# than patients the best penalty may be next to none
+RIDGE_RATIO, WIDE_RATIO, NARROW_RATIO = 1e-5, 1e-2, 1e-4
 
 
-class StratifiedCox(HazardModel):
-    """What Cox models share: late entries, and strata, whose levels have baseline hazards of their own.
+class StratifiedCox(LinearModel):
+    """What Cox models share: delayed entry, and strata, whose levels have baseline hazards of their own.
 
     strata : a column of a table block: its levels get baseline hazards of their own and no coefficient, and patients
         are compared within them. New rows need the column; a level without an event in training has no curve (nan).
     """
 
-    takes_entry: ClassVar[bool] = True
+    accepts_entry: ClassVar[bool] = True
     _baselines: dict[Any, Baseline]
     _labels: np.ndarray | None
-    _gradient: np.ndarray
-    _offset: float
 
     def __init__(self, *, strata: str | None = None, **common: Any) -> None:
         super().__init__(**common)
@@ -43,6 +45,10 @@ class StratifiedCox(HazardModel):
     ) -> Self:
         features, self._labels = self._split(as_features(X))
         return super().fit(features, time, event, copies, cancelled, entry)
+
+    @property
+    def baseline(self) -> Baseline:
+        return self._baselines[None]
 
     @property
     def _at_risk(self) -> AtRisk:
@@ -70,7 +76,7 @@ class StratifiedCox(HazardModel):
         features, labels = self._split(as_features(X))
         log_hr = super().predict(features)
         if labels is None:
-            return self._baselines[None].survival(log_hr, times)
+            return self.baseline.survival(log_hr, times)
         if times is None:
             times = np.unique(np.concatenate([[0.0], *(b.times for b in self._baselines.values())]))
         at = np.atleast_1d(np.asarray(times, dtype=np.float64))
@@ -80,57 +86,91 @@ class StratifiedCox(HazardModel):
             out[rows] = baseline.survival(log_hr[rows], at)[1]
         return at, out
 
-    def log_hr_gradient(self) -> dict[str, np.ndarray]:
-        return self._fitted().carry_back(self._gradient)
-
-    def _risk(self, flat: np.ndarray) -> np.ndarray:
-        return flat @ self._gradient - self._offset
+    def hazard(self) -> Hazard:
+        if self.strata is not None:
+            raise SurvivalError("A stratified Cox model has a baseline hazard for each stratum and cannot be saved.")
+        return super().hazard()
 
 
 class PenalisedCox(StratifiedCox):
-    """Ridge, elastic-net or lasso Cox regression; the penalty is chosen by inner folds, one path a fold.
+    """Cox regression, ridge-like to lasso, on scaled principal components; inner folds choose the penalty.
 
     Parameters
     ----------
-    penalty, l1_ratio, n_components, variance, n_alphas, folds, choose_by, rule, seed : as of survival.cox.CoxModel.
-    strata : as of StratifiedCox. missing, block_weights : as of EncodedModel.
+    penalty : "ridge" (l1_ratio 0.001), "elastic-net" (0.5) or "lasso" (1). Lasso picks components, not raw features.
+    l1_ratio : overrides the penalty's value; in (0, 1].
+    n_components : at most so many components are kept; None: no limit.
+    variance : components that carry this share of the variance are kept; None: all.
+    n_alphas : penalties on the path.
+    folds : inner folds.
+    choose_by : "partial-likelihood" (cross-validated, Verweij and van Houwelingen) or "harrell".
+    rule : "best", or "1se": the strongest penalty within one standard error of the best.
+    strata : as of StratifiedCox.
+    missing, block_weights : as of EncodedModel.
+    seed : of the folds.
 
-    Attributes after fit: alpha_, path_ (DataFrame), out_of_fold_, notes_.
+    Attributes after fit
+    --------------------
+    path_ : PenaltySearch.
+    out_of_fold_ : (n,) log hazard ratios of the inner folds at the chosen penalty.
+    notes_ : sentences for people.
+
+    References
+    ----------
+    Simon et al., J Stat Softw 2011;39(5):1. Verweij, van Houwelingen, Stat Med 1993;12:2305.
     """
 
     label = "Penalised Cox"
+    path_: PenaltySearch
 
     def __init__(
         self,
         *,
         penalty: str = "ridge",
+        l1_ratio: float | None = None,
+        n_components: int | None = None,
+        variance: float | None = 0.99,
+        n_alphas: int = 50,
+        folds: int = 5,
+        choose_by: str = "partial-likelihood",
+        rule: str = "best",
+        strata: str | None = None,
         missing: str = "refuse",
         block_weights: dict[str, float] | None = None,
-        strata: str | None = None,
         seed: int = 0,
-        **path: Any,
     ) -> None:
         super().__init__(strata=strata, missing=missing, block_weights=block_weights, seed=seed)
-        self.cox = CoxModel(penalty, seed=seed, **path)
+        for what, value, allowed in (
+            ("penalty", penalty, PENALTIES),
+            ("criterion", choose_by, CRITERIA),
+            ("rule", rule, RULES),
+        ):
+            if value not in allowed:
+                raise SurvivalError(f"There is no {what} called {value!r}: choose one of {', '.join(allowed)}.")
+        self.l1_ratio = PENALTIES[penalty] if l1_ratio is None else float(l1_ratio)
+        if not 0 < self.l1_ratio <= 1:
+            raise SurvivalError(f"l1_ratio is {self.l1_ratio:g}: give a number above 0 and at most 1.")
+        if variance is not None and not 0 < variance <= 1:
+            raise SurvivalError(f"The share of variance is {variance:g}: give a number above 0 and at most 1.")
+        if (n_components is not None and n_components < 1) or n_alphas < 5 or folds < 2:
+            raise SurvivalError("Give at least 1 component, 5 penalties and 2 folds.")
+        self.penalty, self.n_components, self.variance = penalty, n_components, variance
+        self.n_alphas, self.folds, self.choose_by, self.rule = n_alphas, folds, choose_by, rule
 
     def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
-        fold = inner_folds(event, copies, self.cox.folds, self.seed)
-        settings = self._path_settings(flat)
-        ticker = Ticker(self.cox.folds + 1, None, cancelled)
-        choice = choose_penalty(flat, time, event, fold, settings, ticker, self._at_risk)
-        self.alpha_, self._gradient, self._offset = choice.alpha, choice.gradient, choice.offset
-        self.path_ = pd.DataFrame(
-            {name: getattr(choice, name) for name in ("alphas", "score", "score_se", "concordance", "deviance_ratio")}
-        )
-        self.out_of_fold_ = choice.out_of_fold
+        fold = inner_folds(event, copies, self.folds, self.seed)
+        choice = choose_penalty(flat, time, event, fold, self._path_settings(flat), self._at_risk, cancelled)
+        self._gradient, self._offset = choice.gradient, choice.offset
+        self.path_, self.out_of_fold_ = choice.search, choice.out_of_fold
         self._baselines = self._breslow(time, event, choice.out_of_fold)
+        table = choice.search.table
         if not np.any(choice.gradient):
             self.notes_ += ("No penalty predicts better than no model.",)
-        elif choice.best == len(choice.alphas) - 1 and not is_flat(choice.deviance_ratio):
+        elif choice.search.best == len(table) - 1 and not is_flat(table["deviance_ratio"].to_numpy()):
             self.notes_ += ("The best penalty is the weakest that could be fitted.",)
 
     def _breslow(self, time: np.ndarray, event: np.ndarray, log_hr: np.ndarray) -> dict[Any, Baseline]:
-        """Stratum -> baseline hazard on out-of-fold scores: a fitted model's own are spread too widely."""
+        """Stratum -> baseline hazard on out-of-fold scores: fitted scores are spread too widely."""
         if self._labels is None:
             return {None: fit_baseline(time, event, log_hr, self._entry)}
         found = {}
@@ -142,17 +182,26 @@ class PenalisedCox(StratifiedCox):
 
     def effective_parameters(self, X: Any, time: np.ndarray, event: np.ndarray) -> np.ndarray:
         """(a,) number of effective parameters at each penalty of path_. X, time, event: as given to fit."""
-        flat = self._fitted().transform(self._split(as_features(X))[0])
+        flat = self.encoding.transform(self._split(as_features(X))[0])
         settings, at_risk = self._path_settings(flat), self._at_risk
-        scores = settings.reduction(flat).scores
-        path = fit_path(scores, time, event, self.path_["alphas"].to_numpy(), settings.l1_ratio, QUICK, at_risk)
-        found = np.full(len(self.path_), np.nan)
+        scores, alphas = settings.reduction(flat).scores, self.path_.table["alpha"].to_numpy()
+        path = fit_path(scores, time, event, alphas, settings.l1_ratio, QUICK, at_risk)
+        found = np.full(len(alphas), np.nan)
         found[: len(path.alphas)] = effective_parameters(scores, time, event, path, settings.l1_ratio, at_risk)
         return found
 
     def _path_settings(self, flat: np.ndarray) -> PathSettings:
-        weight = self._fitted().weights(self.block_weights)
-        return replace(self.cox._settings(wide=flat.shape[1] >= len(flat)), weight=weight)
+        wide = flat.shape[1] >= len(flat)
+        return PathSettings(
+            l1_ratio=self.l1_ratio,
+            n_components=self.n_components,
+            variance=self.variance,
+            n_alphas=self.n_alphas,
+            alpha_min_ratio=RIDGE_RATIO if self.l1_ratio < 0.1 else WIDE_RATIO if wide else NARROW_RATIO,
+            choose_by=self.choose_by,
+            rule=self.rule,
+            weight=self.encoding.weights(self.block_weights),
+        )
 
 
 class PlainCox(StratifiedCox):
@@ -174,7 +223,7 @@ class PlainCox(StratifiedCox):
         self.ties = ties
 
     def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
-        names, varies = np.array(self._fitted().names), np.ptp(flat, axis=0) > 0
+        names, varies = np.array(self.encoding.names), np.ptp(flat, axis=0) > 0
         if varies.sum() >= event.sum():
             raise SurvivalError(
                 f"There are {int(varies.sum())} covariates for {int(event.sum())} events: use a penalised Cox model."

@@ -1,97 +1,80 @@
-"""A model chosen for use: fitted to all patients, with their out-of-fold scores, for faces it has not seen.
+"""A model in use: fitted to all patients, with their out-of-fold scores, for faces that it has not seen.
 
-It answers what a CoxModel answers (log hazard ratio, percentile among the cohort's out-of-fold scores, survival), from
-any model of the registry that can be saved as plain numbers. Saved as JSON and npz, never pickle.
+Any model of the registry that can be saved as plain numbers. On disk JSON and npz, never pickle.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from survival.cohort_scores import CohortScores
 from survival.cox_regression.baseline import Baseline
 from survival.errors import SurvivalError
-from survival.metrics.concordance import Estimate
-from survival.models.base import SurvivalModel
-from survival.models.cox_file import cohort_arrays, cohort_of
-from survival.models.linear import LinearHazard, linear_of
-from survival.models.registry import model_entry
+from survival.horizons import Horizons, carried_horizons
+from survival.metrics.estimate import Estimate
+from survival.models.hazard import Hazard, LinearHazard
+from survival.models.penalty import PATH_COLUMNS, PenaltySearch
+from survival.models.registry import model_class
 from survival.storage import read_model, write_model
 
-KIND = "applied-1"
-NO_FILE = {
-    "forest": "A random survival forest",
-    "boosting": "Gradient boosting",
-    "cnn": "An image network",
-    "kaplan-meier": "The Kaplan-Meier control",
-    "shuffled": "The shuffled control",
-}
+KIND = "fitted-1"
 COHORT = {"time": "<f8", "event": "|b1", "log_hr": "<f8", "fold": "<i8", "quartile": "<i8"}
+ENTRY = {"entry": "<f8"}  # only with delayed entry
 ESTIMATES = ("oof_c_", "oof_uno_", "calibration_slope_")
-BASE, OWN = "model.", "cohort."  # in front of the arrays' names
+QUARTILES = (25, 50, 75)
 
 
-def why_not_saved(model: str, settings: Mapping[str, Any] | None = None) -> str:
-    """Why a model of the registry cannot be kept as a file of plain numbers, in one sentence; '' where it can."""
-    settings = settings or {}
-    if model in NO_FILE:
-        return f"{NO_FILE[model]} cannot be saved as plain numbers, so it cannot be used on a new face."
-    if settings.get("strata"):
-        return "A stratified Cox model has a baseline hazard for each site and cannot be saved: compare sites pooled."
-    for member in (settings.get("members") or {}).values():
-        own = str(member.get("model", "cox-ridge"))
-        if why := why_not_saved(own, member.get("settings")):
-            return why
-        if model_entry(own).place.startswith("survival.models.deep"):
-            return "A late fusion with a network in it cannot be saved: choose a Cox model for its members."
-    return ""
+class FittedModel:
+    """A hazard function with the cohort that it was learned from. Made by `survival.comparison.fit`.
 
-
-class AppliedModel(CohortScores):
-    """A model in use.
-
-    base : the fitted model (LinearHazard, or DeepSurv). label : for people.
-    cohort_ : DataFrame, one row a patient: patient, time, event, log_hr (out of fold), fold, quartile (-1: none).
-    oof_c_, oof_uno_, calibration_slope_ : Estimate, out of fold. uno_tau_. fold_cosine_ : mean cosine between the
-    folds' gradients, nan where it was not measured. notes_ : sentences. cuts_ : (3,) quartiles of cohort_.log_hr.
+    Attributes
+    ----------
+    hazard : LinearHazard, or DeepSurv.
+    label : for people.
+    cohort_ : DataFrame, one row a patient: patient, time, event, log_hr (out of fold), fold, quartile (0 lowest risk to
+        3; -1: none), and entry with delayed entry.
+    oof_log_hr_ : (n,) its log_hr. cuts_ : (3,) their quartiles, for new faces.
+    oof_c_, oof_uno_, calibration_slope_ : Estimate, out of fold. uno_tau_ : limit of Uno's C.
+    fold_cosine_ : mean cosine between the folds' gradients; nan where there are none.
+    path_ : PenaltySearch of a penalised Cox model, else None.
+    notes_ : sentences for people.
     """
 
     def __init__(
         self,
-        base: SurvivalModel,
+        hazard: Hazard,
         label: str,
         cohort: pd.DataFrame,
         estimates: Mapping[str, Estimate],
         uno_tau: float,
         fold_cosine: float,
+        path: PenaltySearch | None = None,
         notes: tuple[str, ...] = (),
     ) -> None:
-        self.base, self.label, self.cohort_, self.notes_ = base, label, cohort, notes
+        self.hazard, self.label, self.cohort_, self.path_, self.notes_ = hazard, label, cohort, path, notes
         self.oof_c_, self.oof_uno_, self.calibration_slope_ = (estimates[name] for name in ESTIMATES)
         self.uno_tau_, self.fold_cosine_ = uno_tau, fold_cosine
         self.oof_log_hr_ = cohort["log_hr"].to_numpy(np.float64)
-        self.cuts_ = np.percentile(self.oof_log_hr_, (25, 50, 75))
+        self.cuts_ = np.percentile(self.oof_log_hr_, QUARTILES)
 
     @property
     def blocks(self) -> tuple[str, ...]:
         """Names of the blocks that a prediction needs."""
-        return tuple(self.base.blocks)  # type: ignore[attr-defined]
+        return tuple(self.hazard.encoding.shapes)
 
     @property
     def linear(self) -> bool:
         """Whether a step along its gradient changes the log hazard by the same amount everywhere."""
-        return isinstance(self.base, LinearHazard)
+        return isinstance(self.hazard, LinearHazard)
 
     @property
     def baseline(self) -> Baseline:
-        return self.base.baseline  # type: ignore[attr-defined]
+        return self.hazard.baseline
 
     @property
     def n_patients_(self) -> int:
@@ -101,59 +84,125 @@ class AppliedModel(CohortScores):
     def n_events_(self) -> int:
         return int(self.cohort_["event"].sum())
 
-    def _features(self, X: Any) -> Any:
-        """Named blocks; an array stands for the only one, and one row may come without its first axis."""
-        if isinstance(X, Mapping | pd.DataFrame):
-            return X
-        if len(self.blocks) > 1:
-            raise SurvivalError(f"{self.label} needs {', '.join(self.blocks)}: give each by name.")
-        array = np.asarray(X)
-        shape = self.base._fitted().shapes[self.blocks[0]]  # type: ignore[attr-defined]
-        return {self.blocks[0]: array[None] if shape is not None and array.shape == shape else array}
-
     def predict(self, X: Any) -> np.ndarray:
-        """Log hazard ratio of each row relative to the cohort's median, (n,)."""
-        return self.base.predict(self._features(X))
+        """(n,) log hazard ratio of each row relative to the cohort's median.
+
+        X : named blocks; an array stands for the only one, and a single row may come without its first axis.
+        For patients of the cohort this is in-sample; oof_log_hr_ is the honest score.
+        """
+        if not isinstance(X, Mapping | pd.DataFrame):
+            if len(self.blocks) > 1:
+                raise SurvivalError(f"{self.label} needs {', '.join(self.blocks)}: give each by name.")
+            array, shape = np.asarray(X), self.hazard.encoding.shapes[self.blocks[0]]
+            X = {self.blocks[0]: array[None] if shape is not None and array.shape == shape else array}
+        return self.hazard.predict(X)
 
     def predict_survival_function(self, X: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """(times (T,), S (n, T)); nan beyond the last follow-up."""
+        """(times (T,), S (n, T)); times None: start, event times, end of follow-up. nan beyond it."""
         return self.survival(self.predict(X), times)
 
     def survival(self, log_hr: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """(times (T,), S (n, T)) of people with these log hazard ratios."""
         return self.baseline.survival(log_hr, times)
 
-    def log_hr_gradient(self, block: str = "photo") -> np.ndarray:
-        """d log_hr / d x of one block, in the shape of its row. Raises SurvivalError where it does not look at it."""
-        gradient = self.base.log_hr_gradient()
-        if block not in gradient:
-            raise SurvivalError(f"{self.label} does not look at {block}, so there is no direction in it.")
-        return gradient[block]
+    def log_hr_gradient(self, block: str | None = None) -> np.ndarray:
+        """d log_hr / d x of one block (None: the first), in the shape of its row. Raises SurvivalError for a block that
+        the model does not use."""
+        gradient, name = self.hazard.log_hr_gradient(), self.blocks[0] if block is None else block
+        if name not in gradient:
+            raise SurvivalError(f"{self.label} does not use {name}, so there is no direction in it.")
+        return gradient[name]
+
+    def percentile(self, log_hr: Any) -> np.ndarray | float:
+        """Share (0 to 100) of the cohort whose out-of-fold score lies below, ties counted half.
+
+        Out-of-fold scores are the ones to compare with: a new face was not in the training set either, whereas the
+        cohort's fitted scores are spread too widely.
+        """
+        scores = np.sort(self.oof_log_hr_)
+        value = np.asarray(log_hr, dtype=np.float64)
+        below, upto = np.searchsorted(scores, value, "left"), np.searchsorted(scores, value, "right")
+        rank = 50.0 * (below + upto) / len(scores)
+        return float(rank) if value.ndim == 0 else rank
+
+    def quartile(self, log_hr: Any) -> np.ndarray:
+        """Risk quartile, 0 (lowest) to 3, of new scores by the cohort's out-of-fold cut-points."""
+        return np.searchsorted(self.cuts_, np.asarray(log_hr, dtype=np.float64), side="right")
+
+    def extrapolated(self, log_hr: Any) -> np.ndarray:
+        """(n,) -1 below every score of the cohort, 1 above every one, 0 among them. Hazard and survival of a score
+        outside the cohort's are extrapolated: no patient had one like it."""
+        value = np.atleast_1d(np.asarray(log_hr, dtype=np.float64))
+        return (value > self.oof_log_hr_.max()).astype(int) - (value < self.oof_log_hr_.min()).astype(int)
+
+    def horizons(self, times: Sequence[float]) -> Horizons:
+        """At which of these times the cohort's follow-up carries a survival estimate."""
+        return carried_horizons(times, self.cohort_["time"], self.cohort_["event"], self.cohort_.get("entry"))
 
     def save(self, folder: Path | str) -> None:
-        """Write folder/model.json and folder/model.npz, each replaced at once or not at all. Raises SurvivalError."""
-        meta, arrays = self.base.to_parts()  # type: ignore[attr-defined]
-        kept = {f"{BASE}{name}": array for name, array in arrays.items()}
-        kept |= {f"{OWN}{name}": column for name, column in cohort_arrays(self.cohort_, COHORT).items()}
+        """Write folder/model.json and folder/model.npz, each replaced at once or not at all."""
+        values, arrays = self.hazard.to_parts()
+        kept = {f"hazard.{name}": array for name, array in arrays.items()}
+        columns = COHORT | (ENTRY if "entry" in self.cohort_ else {})
+        kept |= {f"cohort.{name}": self.cohort_[name].to_numpy().astype(dtype) for name, dtype in columns.items()}
+        path = self.path_
+        if path is not None:
+            kept |= {f"path.{name}": path.table[name].to_numpy(np.float64) for name in PATH_COLUMNS}
         document = {
-            "base": type(self.base).__name__,
-            "model": meta,
+            "hazard": {"kind": type(self.hazard).__name__, **values},
             "label": self.label,
             "patients": self.cohort_["patient"].tolist(),
             "estimates": {name: _plain(asdict(getattr(self, name))) for name in ESTIMATES},
+            "path": None if path is None else {"best": path.best, "components": path.components},
             **_plain({"uno_tau": self.uno_tau_, "fold_cosine": self.fold_cosine_}),
             "notes": list(self.notes_),
         }
         write_model(Path(folder), KIND, document, kept)
 
     @classmethod
-    def load(cls, folder: Path | str) -> AppliedModel:
-        """Read what save wrote. Raises SurvivalError, one sentence, on anything else."""
-        meta, arrays = read_model(Path(folder), KIND)
+    def load(cls, folder: Path | str) -> FittedModel:
+        """Read what save wrote; it predicts to the last bit what the saved model did. Raises SurvivalError."""
+        values, arrays = read_model(Path(folder), KIND)
         try:
-            return _from_parts(cls, meta, arrays)
+            return _from_parts(cls, values, arrays)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError):
-            raise SurvivalError("model.json does not describe a model that fits its arrays; choose it again.") from None
+            raise SurvivalError("model.json does not describe a model that fits its arrays.") from None
+
+
+def _from_parts(kind: type[FittedModel], values: dict[str, Any], arrays: dict[str, np.ndarray]) -> FittedModel:
+    described = values["hazard"]
+    classes = {"LinearHazard": lambda: LinearHazard, "DeepSurv": lambda: model_class("deepsurv")}
+    hazard = classes[described["kind"]]().from_parts(described, _below("hazard.", arrays))
+    return kind(
+        cast(Hazard, hazard),
+        str(values["label"]),
+        _cohort(values["patients"], _below("cohort.", arrays)),
+        {name: _estimate(values["estimates"][name]) for name in ESTIMATES},
+        _number(values["uno_tau"]),
+        _number(values["fold_cosine"]),
+        None if values["path"] is None else _path(values["path"], _below("path.", arrays)),
+        tuple(str(note) for note in values["notes"]),
+    )
+
+
+def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _cohort(patients: list[Any], arrays: dict[str, np.ndarray]) -> pd.DataFrame:
+    columns = COHORT | (ENTRY if "entry" in arrays else {})
+    found = {name: arrays[name].astype(dtype, casting="no") for name, dtype in columns.items()}
+    if any(column.shape != (len(patients),) for column in found.values()) or not patients:
+        raise ValueError("cohort")
+    return pd.DataFrame({"patient": [str(name) for name in patients], **found})
+
+
+def _path(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> PenaltySearch:
+    table = pd.DataFrame({name: arrays[name] for name in PATH_COLUMNS})
+    best, components = _count(values["best"]), _count(values["components"])
+    if best >= len(table):
+        raise ValueError("path")
+    return PenaltySearch(table, best, components)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -161,41 +210,17 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        raise TypeError(value)
     return float("nan") if value is None else float(value)
 
 
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(value)
+    return value
+
+
 def _estimate(entry: Mapping[str, Any]) -> Estimate:
-    return Estimate(_number(entry["value"]), _number(entry["low"]), _number(entry["high"]), int(entry["n"]))
-
-
-def _from_parts(kind: type[AppliedModel], meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> AppliedModel:
-    own = {name.removeprefix(BASE): array for name, array in arrays.items() if name.startswith(BASE)}
-    base: Any
-    if meta["base"] == "LinearHazard":
-        base = LinearHazard.from_parts(meta["model"], own)
-    elif meta["base"] == "DeepSurv":
-        module, _, name = model_entry("deepsurv").place.partition(":")
-        base = getattr(importlib.import_module(module), name).from_parts(meta["model"], own)
-    else:
-        raise ValueError("base")
-    cohort = cohort_of([str(name) for name in meta["patients"]], arrays, OWN, COHORT)
-    estimates = {name: _estimate(meta["estimates"][name]) for name in ESTIMATES}
-    return kind(
-        base,
-        str(meta["label"]),
-        cohort,
-        estimates,
-        _number(meta["uno_tau"]),
-        _number(meta["fold_cosine"]),
-        tuple(str(note) for note in meta["notes"]),
-    )
-
-
-def applicable(model: SurvivalModel) -> SurvivalModel:
-    """A fitted model in the form that can be saved: linear where it is linear, else itself where it can be saved.
-
-    Raises SurvivalError, one sentence, where it cannot.
-    """
-    if hasattr(model, "to_parts"):
-        return model
-    return linear_of(model)
+    value, low, high = (_number(entry[name]) for name in ("value", "low", "high"))
+    return Estimate(value, low, high, _count(entry["n"]))

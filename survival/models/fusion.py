@@ -9,25 +9,25 @@ import numpy as np
 
 from survival.cox_regression.baseline import Baseline, fit_baseline
 from survival.cox_regression.regression import CoxFit, cox_regression
-from survival.errors import SurvivalError
+from survival.errors import Cancelled, SurvivalError, stop_if
 from survival.features.encoding import Features, as_features, take_rows
-from survival.models.base import Cancelled, SurvivalModel, check_rows, checked_entry, inner_folds, stop_if
+from survival.models.base import SurvivalModel, check_rows, checked_entry, inner_folds
+from survival.models.hazard import Hazard, LinearHazard, weighted_sum
 
-FLAT = 1e-9  # a score with a smaller spread tells nothing and is left out of the join
+FLAT = 1e-9  # a score with a smaller spread ranks nobody and is left out of the join
 
 
 class LateFusion(SurvivalModel):
     """Stacked Cox regression (Wolpert 1992, with Cox's model as the join).
 
     An unpenalised Cox regression on the members' out-of-fold scores of the training patients weighs the members, which
-    are fitted to all training patients. A member's scores are its own inner ones, or where it has none those of folds
-    dealt here.
+    are fitted to all training patients. A member's scores are those of its inner folds, or where it has none those of
+    folds drawn here.
 
     Parameters
     ----------
     members : name -> {"blocks": block or blocks, "model": name, "settings": {...}}; None: ridge Cox on each block.
-    folds : of the stacking. afresh : deal folds here for every member, so that not even the choice of a member's
-        penalty has seen the patient; several times slower. missing : of members that do not say. seed : of the folds.
+    folds : of the stacking. missing : of members that do not say. seed : of the folds.
 
     Attributes after fit: join_ (CoxFit of the outcome on the members' scores), used_ (names of the members in it).
     """
@@ -40,11 +40,10 @@ class LateFusion(SurvivalModel):
         *,
         members: Mapping[str, Mapping[str, Any]] | None = None,
         folds: int = 5,
-        afresh: bool = False,
         missing: str = "refuse",
         seed: int = 0,
     ) -> None:
-        self.members, self.folds, self.afresh, self.missing, self.seed = members, folds, afresh, missing, seed
+        self.members, self.folds, self.missing, self.seed = members, folds, missing, seed
 
     def fit(
         self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
@@ -58,9 +57,9 @@ class LateFusion(SurvivalModel):
             own = _blocks(features, name, member)
             fitted[name] = self._make(member).fit(own, t, e, copies, cancelled, late)
             notes += [f"{name}: {note}" for note in fitted[name].notes_]
-            honest = fitted[name].out_of_fold_
-            if honest is not None and not self.afresh:
-                scores[:, j] = honest
+            inner = fitted[name].out_of_fold_
+            if inner is not None:
+                scores[:, j] = inner
                 continue
             for k in range(self.folds):
                 stop_if(cancelled)
@@ -73,7 +72,7 @@ class LateFusion(SurvivalModel):
         varies = scores.std(axis=0) > FLAT
         names = [name for name, used in zip(plan, varies, strict=True) if used]
         if not names:
-            raise SurvivalError("No member of the fusion tells anything about survival: there is nothing to join.")
+            raise SurvivalError("No member of the fusion predicts survival: there is nothing to join.")
         self.join_ = cox_regression(scores[:, varies], t, e, names=names, ties="breslow", entry=late)
         self.used_, self.notes_ = tuple(names), tuple(notes)
         self._fitted, self._plan = fitted, plan
@@ -107,6 +106,16 @@ class LateFusion(SurvivalModel):
             for block, gradient in self._fitted[name].log_hr_gradient().items():
                 total[block] = total.get(block, 0.0) + weight * gradient
         return total
+
+    def hazard(self) -> Hazard:
+        """Members' gradients times their weights in the join, side by side."""
+        members = [self._fitted[name].hazard() for name in self.used_]
+        linear = [member for member in members if isinstance(member, LinearHazard)]
+        if len(linear) < len(members):
+            raise SurvivalError(
+                "A late fusion with a network in it cannot be saved: choose a Cox model for its members."
+            )
+        return weighted_sum(linear, self.join_.coef.tolist(), self._offset, self._baseline)
 
 
 def _blocks(features: Features, name: str, member: Mapping[str, Any]) -> Features:

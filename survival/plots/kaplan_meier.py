@@ -14,9 +14,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from common.text import p_value
-from survival.curves import Curve, LogRank
-from survival.metrics.concordance import Estimate
+from survival.curves import Curve
+from survival.metrics.estimate import Estimate
 from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, cycle, finish, plain
+from survival.tails import ChiSquare
 
 TABLE_LINES = (("at_risk", "At risk"), ("censored", "Censored"), ("events", "Events"))
 DASH_MARKS = ("━━━", "━ ━ ━", "━ ▪ ━", "▪ ▪ ▪")  # what the lines of DASHES look like in a line of text
@@ -54,7 +55,7 @@ def kaplan_meier_figure(
     curves: Mapping[str, Curve],
     unit: str,
     ticks: Sequence[float],
-    test: LogRank | None = None,
+    test: ChiSquare | None = None,
     outcome: str = "Alive",
     colours: Sequence[str] | None = None,
     template: Any = None,

@@ -13,8 +13,8 @@ from plotly.subplots import make_subplots
 from common.text import interval, percent, sentence_case
 from survival.comparison.over_time import NULL
 from survival.metrics.calibration import slope_at_name
-from survival.metrics.concordance import Estimate
 from survival.metrics.decision import TREAT_ALL, TREAT_NONE
+from survival.metrics.estimate import Estimate
 from survival.plots.style import (
     DASHES,
     GRID,

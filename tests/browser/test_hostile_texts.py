@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Error, Page, Request, expect
 
 from bench.driving import running_app
 from latent.checkpoints import load_checkpoint
-from study.comparison.fit import fit
+from study.comparison.fit import fit, fit_plan
 from study.comparison.plan import Plan
 from study.comparison.run import compare
 from study.disk.exclusions import exclude
@@ -27,7 +27,6 @@ from study.disk.store import Study
 from study.files import csv_text, write_json, write_text
 from study.report.build import report_html
 from study.settings import Covariate, settings_text
-from survival.models.cox_model import CoxModel
 from tests.browser.test_main_job import PATIENCE, go
 from tests.ui import tiny
 
@@ -70,7 +69,7 @@ def hostile_study(folder: Path, checkpoint_folder: Path) -> Study:
     study = Study.open(folder)
     exclude(folder, ["P0007"], f"twin of {SHORT}")
     write_json(folder / "embedding.json", {"failures": [{"patient_id": "P0009", "photo": EVIL, "reason": EVIL}]})
-    report = fit(Study.open(folder), model=CoxModel("ridge", folds=3, n_alphas=12))
+    report = fit(Study.open(folder), plan=fit_plan(folds=3, repeats=1, penalties=12, samples=200))
     write_json(folder / "models" / "photo" / "report.json", {**report, "label": EVIL, "notes": [EVIL]})
     plan = Plan(("age-sex", "clinical", "photo"), folds=3, repeats=1, samples=40, shuffles=1, penalties=8)
     compare(Study.open(folder), plan)

@@ -10,7 +10,7 @@ import pytest
 
 from study.__main__ import main
 from study.comparison.choose import choose, name_of, use, why_not_chosen
-from study.comparison.fit import fit
+from study.comparison.fit import fit, fit_plan
 from study.comparison.measuring.measure import SHARE, TRUTHS
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, Judged
@@ -22,8 +22,6 @@ from study.scoring.direction import health_direction
 from study.scoring.score import risk_of
 from study.scoring.status import model_standing
 from survival.errors import FitCancelled
-from survival.models.cox_model import CoxModel
-from survival.models.fitted import AppliedModel
 from tests.study.conftest import make_cohort, scorer_of
 
 pytestmark = pytest.mark.slow
@@ -41,7 +39,7 @@ PLAN = Plan(
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Comparison, np.ndarray]:
     study, gradient = make_cohort(tmp_path_factory.mktemp("choose") / "cohort", n=120, shape=(2, 4))
-    fit(study, model=CoxModel("ridge", folds=3, n_alphas=8))
+    fit(study, plan=fit_plan(folds=3, repeats=1, penalties=8, samples=200))
     return study, compare(study, PLAN), gradient
 
 
@@ -52,7 +50,7 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     study = Study.open(study.path)
     assert study.chosen_model == name == "photo-cox-ridge"
     model = study.model(name)
-    assert isinstance(model, AppliedModel)
+    assert model.path_ is not None
     codes, table = study.fitted(name)
     assert len(table) == len(result.patients)
     np.testing.assert_array_equal(model.oof_log_hr_, result.scores.scores["photo / cox-ridge"].log_risk[0])
@@ -78,7 +76,7 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     assert any("another one counts" in reason for reason in model_standing(changed, name).reasons)
     use(study, "photo")
     assert Study.open(study.path).chosen_model == "photo"
-    assert isinstance(study.model("photo"), CoxModel)
+    assert study.model("photo").label == "Photo (W+), ridge Cox"
 
 
 def test_a_model_without_one_direction_scores_but_gives_none(compared: tuple[Study, Comparison, np.ndarray]) -> None:

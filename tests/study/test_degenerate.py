@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from study.__main__ import main
-from study.comparison.fit import fit, report_text
+from study.comparison.fit import fit, fit_plan, report_text
 from study.comparison.plan import Plan
 from study.comparison.run import compare
 from study.disk.store import Study
@@ -21,7 +21,6 @@ from study.errors import StudyError
 from study.files import write_bytes
 from study.report.build import report_html
 from study.settings import Columns, Settings, settings_text
-from survival.models.cox_model import CoxModel
 from tests.study.conftest import patient_table, write_codes, write_study
 
 TABLES = Path(__file__).resolve().parents[1] / "data" / "tables"
@@ -187,7 +186,7 @@ def test_a_photo_model_is_fitted_compared_and_reported_or_refused(name: str, cod
     table = COHORTS[name]()
     study = coded(tmp_path / "s", table, CODES[codes](len(table)))
     for step in (
-        lambda: says(report_text(fit(study, model=CoxModel("ridge", folds=3, n_alphas=5)))),
+        lambda: says(report_text(fit(study, plan=fit_plan(folds=3, repeats=1, penalties=5, samples=200)))),
         lambda: compare(study, WITH_PHOTO),
     ):
         try:

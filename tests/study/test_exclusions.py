@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latent.checkpoints import Checkpoint
-from study.comparison.fit import fit, report_text
+from study.comparison.fit import fit, fit_plan, report_text
 from study.description.flow import flow
 from study.disk.exclusions import FILE_NAME, MAX_REASON, Exclusion, exclude, include, read_exclusions
 from study.disk.store import Study
@@ -21,7 +21,6 @@ from study.embedding.command import embed
 from study.errors import Findings, StudyError
 from study.files import read_limited, write_bytes, write_json
 from study.scoring.check import check, summary
-from survival.models.cox_model import CoxModel
 from tests.study.conftest import make_cohort, patient_table, write_codes, write_study
 
 IDS = [f"P{i:04d}" for i in range(1, 13)]
@@ -170,7 +169,7 @@ def test_the_fit_leaves_them_out_says_so_and_stays_with_its_patients(tmp_path: P
     study, _ = make_cohort(tmp_path / "cohort", n=90)
     exclude(study.path, ["P0001", "P0002"], "blurred")
     study = Study.open(study.path)
-    report = fit(study, model=CoxModel("ridge", folds=3, n_alphas=10))
+    report = fit(study, plan=fit_plan(folds=3, repeats=1, penalties=10, samples=200))
     assert (report["patients"], report["excluded"]) == (88, ["P0001", "P0002"])
     assert "or one of 2 excluded" in report_text(report)
     include(study.path, ["P0001"])

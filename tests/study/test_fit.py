@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,11 @@ import pandas as pd
 import pytest
 
 from latent.editing.directions import Direction
-from study.comparison.fit import fit, recovered_share, report_text
+from study.comparison.choose import choose
+from study.comparison.fit import fit, fit_plan, report_text
+from study.comparison.plan import Plan
+from study.comparison.record import read_comparison
+from study.comparison.run import Tell, compare
 from study.disk.models import OUT_OF_FOLD_FILE
 from study.disk.store import Study
 from study.errors import StudyError
@@ -20,10 +25,9 @@ from study.scoring.direction import edit_strip, health_direction, log_hr_steps
 from study.scoring.score import Scorer, risk_of
 from survival.errors import FitCancelled
 from survival.metrics.concordance import harrell_c
-from survival.models.cox_model import CoxModel
 from tests.study.conftest import make_cohort, scorer_of, write_codes
 
-MODEL = {"folds": 3, "n_alphas": 15}
+PLAN = fit_plan(folds=3, repeats=1, penalties=15, samples=200)
 Cohort = tuple[Study, np.ndarray]
 
 
@@ -31,7 +35,7 @@ Cohort = tuple[Study, np.ndarray]
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Read-only: shared by the tests of this file."""
     study, gradient = make_cohort(tmp_path_factory.mktemp("fitted") / "cohort")
-    fit(study, model=CoxModel("ridge", **MODEL))
+    fit(study, plan=PLAN)
     return Study.open(study.path), gradient
 
 
@@ -57,6 +61,7 @@ def test_truth_is_recovered(fitted: Cohort) -> None:
     assert truth["correlation_with_face"] > 0.8
     by_hand = (report["harrell"]["value"] - 0.5) / (truth["harrell_face"]["value"] - 0.5)
     assert truth["recovered_share"]["value"] == pytest.approx(by_hand)
+    assert report["harrell"]["value"] == study.model().oof_c_.value
 
 
 @pytest.mark.parametrize("kind", ["coefficients", "pattern"])
@@ -80,7 +85,7 @@ def test_pattern_is_covariance_times_gradient(own: Study) -> None:
     scaled = ws * np.linspace(0.2, 3.0, ws.shape[2], dtype=np.float32)
     write_codes(own, scaled)
     study = Study.open(own.path)
-    fit(study, model=CoxModel("ridge", **MODEL))
+    fit(study, plan=PLAN)
     study = Study.open(study.path)
     flat = scaled.reshape(len(scaled), -1)
     expected = np.cov(flat.T) @ study.model().log_hr_gradient().ravel()
@@ -111,7 +116,7 @@ def test_what_is_on_disk(fitted: Cohort) -> None:
 def test_only_patients_with_photo_and_code(own: Study) -> None:
     own.photo_path("P0005").unlink()
     opened = Study.open(own.path)
-    report = fit(opened, model=CoxModel("ridge", **MODEL))
+    report = fit(opened, plan=PLAN)
     assert (report["patients"], report["patients_in_table"]) == (239, 240)
     assert "1 left out" in report_text(report)
     assert "P0005" not in (opened.model_folder() / OUT_OF_FOLD_FILE).read_text()
@@ -122,23 +127,60 @@ def test_a_refused_or_stopped_fit_keeps_the_old_model(fitted: Cohort) -> None:
     folder = study.model_folder()
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     with pytest.raises(FitCancelled):
-        fit(study, model=CoxModel("ridge", **MODEL), cancelled=lambda: True)
+        fit(study, plan=PLAN, cancelled=lambda: True)
     table = study.patients.assign(event=False)
     hopeless = Study(study.path, study.settings, table, study.photos)
     with pytest.raises(StudyError, match="0 events"):
-        fit(hopeless, model=CoxModel("ridge", **MODEL))
+        fit(hopeless, plan=PLAN)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
-def test_recovered_share_of_the_truth_itself_is_one() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.standard_normal(150)
-    time, event = rng.exponential(np.exp(-truth)), rng.random(150) < 0.7
-    share = recovered_share(time, event, truth, truth, n=200)
-    assert (share.value, share.low, share.high) == (1, 1, 1)
-    noise = recovered_share(time, event, rng.standard_normal(150), truth, n=200)
-    assert noise.low < 0.2 < share.value
-    assert noise.high < 0.5
+def test_a_fit_is_a_comparison_of_one_candidate(own: Study) -> None:
+    """The same numbers as a comparison with other candidates, and as the model that is chosen from it."""
+    plan = Plan(("clinical", "photo"), folds=3, repeats=2, samples=40, shuffles=1, penalties=8)
+    result = compare(own, plan)
+    fit(own, plan=fit_plan(folds=3, repeats=2, samples=40, penalties=8))
+    report = own.report()
+    c = result.figure("photo / cox-ridge")
+    assert [report["harrell"][key] for key in ("value", "low", "high")] == [c.value, c.low, c.high]
+    chosen = own.report(choose(own, result, "photo / cox-ridge"))
+    differs = {key for key in report if repr(report[key]) != repr(chosen[key])}
+    assert differs == {"model", "comparison"}
+    model, other = own.model(), own.model("photo-cox-ridge")
+    np.testing.assert_array_equal(model.log_hr_gradient(), other.log_hr_gradient())
+    assert model.fold_cosine_ == other.fold_cosine_
+    read = read_comparison(own.path)  # as read from disk, with and without the finished folds
+    for keep in (True, False):
+        if not keep:
+            shutil.rmtree(own.path / "comparisons.parts")
+        assert own.report(choose(own, read, "photo / cox-ridge"))["fold_cosine"] == report["fold_cosine"]
+
+
+def test_a_stopped_fit_resumes(own: Study) -> None:
+    shutil.rmtree(own.path / "comparisons.parts")
+    seen: list[int] = []
+    tell = Tell(lambda _: None, lambda done, *_: seen.append(done))
+    with pytest.raises(FitCancelled, match="finished folds are kept"):
+        fit(own, plan=PLAN, tell=tell, cancelled=lambda: len(seen) > 1)
+    done = len(list((own.path / "comparisons.parts").glob("*.npz")))
+    assert 0 < done < 3
+    seen.clear()
+    fit(own, plan=PLAN, tell=tell)
+    assert seen[0] == done
+
+
+@pytest.mark.parametrize(("name", "command"), [("photo", "fit cohort"), ("mine", "choose cohort 'photo / svm'")])
+def test_a_model_of_an_older_version_names_the_command_that_makes_it_again(own: Study, name: str, command: str) -> None:
+    folder = own.model_folder(name)
+    if not folder.exists():
+        shutil.copytree(own.model_folder(), folder)
+        report = json.loads((folder / "report.json").read_text()) | {"candidate": "photo / svm"}
+        (folder / "report.json").write_text(json.dumps(report))
+    document = json.loads((folder / "model.json").read_text()) | {"kind": "cox-1"}
+    (folder / "model.json").write_text(json.dumps(document))
+    with pytest.raises(StudyError, match=re.escape(f"Run `python -m study {command}`.")) as error:
+        own.model(name)
+    assert "not written by this version" in str(error.value)
 
 
 def test_risks_agree_with_the_model(fitted: Cohort) -> None:
@@ -169,7 +211,7 @@ def test_edit_strip(own: Study, make_checkpoint: Callable, monkeypatch: pytest.M
     study = Study.open(study.path)
     with pytest.raises(StudyError, match="fitted on other codes"):
         study.model()
-    fit(study, model=CoxModel("ridge", **MODEL))
+    fit(study, plan=PLAN)
     study = Study.open(study.path)
     ws = np.array(study.latents().ws[0])
     steps = log_hr_steps(np.log(4), 5)

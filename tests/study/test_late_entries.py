@@ -12,10 +12,11 @@ import pytest
 
 from study.__main__ import main
 from study.comparison.choose import choose
-from study.comparison.fit import LATE_FIT, fit, report_text
+from study.comparison.fit import fit, fit_plan, report_text
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import compare
+from study.comparison.saved_model import DELAYED_ENTRY
 from study.comparison.standing import stale_reasons
 from study.description.clinical import LATE_ENTRY, clinical_cox
 from study.description.inversion_error import error_and_survival
@@ -25,7 +26,6 @@ from study.files import csv_text, write_text
 from study.report.build import report_html
 from study.settings import Columns, Settings, settings_text
 from survival.metrics.concordance import harrell_c
-from survival.models.cox_model import CoxModel
 from tests.study.conftest import make_cohort
 
 pytestmark = pytest.mark.slow  # its fixtures take seconds
@@ -53,7 +53,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     write_text(made.path / "study.toml", settings_text(settings))
     late = Study.open(made.path)
     assert late.left_truncated
-    fit(late, model=CoxModel("ridge", folds=3, n_alphas=8))
+    fit(late, plan=fit_plan(folds=3, repeats=1, penalties=8, samples=200))
     return late
 
 
@@ -70,9 +70,9 @@ def test_fit_counts_everyone_from_entry_on_and_says_so(study: Study) -> None:
     assert report["harrell"]["value"] == pytest.approx(c, abs=1e-12)
     assert report["harrell"]["value"] != pytest.approx(harrell_c(table["time"], table["event"], scores["log_hr"]))
     assert report["uno"] is None
-    assert LATE_FIT in report["notes"]
+    assert DELAYED_ENTRY in report["notes"]
     said = report_text(report)
-    assert LATE_FIT in said
+    assert DELAYED_ENTRY in said
     assert "Uno C (to" not in said
     assert report["truth"]["recovered_share"]["value"] > 0.6
 
@@ -135,7 +135,7 @@ def test_a_chosen_model_keeps_entries(study: Study, result: Comparison) -> None:
 def test_the_report_names_the_figures_that_count_from_entry_on(study: Study, result: Comparison) -> None:
     said = html.unescape(re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", report_html(study).decode(), flags=re.DOTALL))
     assert said.count(LATE_ENTRY) >= 2, "beside the figures and among the methods"
-    assert LATE_FIT in said
+    assert DELAYED_ENTRY in said
     for absent in ("Table 4.", "Decision curves", "Along time", "inverse weights of the chance to stay uncensored"):
         assert absent not in said
     assert "Table 3." in said

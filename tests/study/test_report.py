@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from study.__main__ import main
-from study.comparison.fit import fit
+from study.comparison.fit import fit, fit_plan
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison
 from study.comparison.run import compare
@@ -29,7 +29,6 @@ from study.report.facts import gather
 from study.report.page import Html, figure, page, paragraph, tag, text
 from study.report.sections.tripod import AUTHORS, ITEMS
 from study.settings import settings_text
-from survival.models.cox_model import CoxModel
 from survival.plots.labels import plain_label
 from tests.study.conftest import make_cohort, patient_table, write_study
 
@@ -45,7 +44,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     study = make_cohort(tmp_path_factory.mktemp("report") / "cohort", n=140, shape=(3, 4))[0]
     exclude(study.path, ["P0003", "P0004"], "Same person as P0005")
     study = Study.open(study.path)
-    fit(study, model=CoxModel("ridge", n_alphas=8, folds=3))
+    fit(study, plan=fit_plan(folds=3, repeats=1, penalties=8, samples=200))
     return study
 
 

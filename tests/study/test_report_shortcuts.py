@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from study.comparison import features
-from study.comparison.fit import fit
+from study.comparison.fit import fit, fit_plan
 from study.comparison.measuring.shortcuts import BACKDROP, FACE
 from study.comparison.plan import Plan
 from study.comparison.run import compare
@@ -18,7 +18,6 @@ from study.disk.store import Study
 from study.report.facts import Facts, gather
 from study.report.sections.robustness import robustness
 from study.robustness.record import Condition, Figure, Robustness, model_digest
-from survival.models.cox_model import CoxModel
 from tests.study.conftest import patient_table, write_codes, write_study
 from tests.study.test_shortcuts import made
 
@@ -43,7 +42,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     folder = write_study(tmp_path_factory.mktemp("shortcuts") / "told", table, photos=100, aligned=True)
     study = Study.open(folder)
     write_codes(study, rng.normal(size=(100, 2, 3)) + hazard[:, None, None])
-    fit(study, model=CoxModel("ridge", n_alphas=6, folds=3))
+    fit(study, plan=fit_plan(folds=3, repeats=1, penalties=6, samples=200))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "aligned_photos", lambda *_: photos)
         compare(study, Plan(("photo",), folds=2, repeats=1, samples=40, shuffles=0, penalties=6, shortcuts=True))

@@ -11,7 +11,7 @@ import pytest
 
 import study.scoring.direction as direction_module
 from latent.checkpoints import Checkpoint
-from study.comparison.fit import fit
+from study.comparison.fit import fit, fit_plan
 from study.disk.exclusions import exclude
 from study.disk.store import Study
 from study.errors import StudyError
@@ -19,7 +19,6 @@ from study.files import write_json
 from study.photos.prepare import prepare
 from study.scoring.direction import edit_strip, health_direction, log_hr_steps
 from study.scoring.score import Scorer
-from survival.models.cox_model import CoxModel
 from tests.ui.tiny import write_study
 
 Made = tuple[Study, Checkpoint]
@@ -40,7 +39,7 @@ def own(made: Made, tmp_path: Path) -> Made:
 def refit(study: Study) -> None:
     """Another model in the place of the study's: fitted without some of its patients."""
     exclude(study.path, [f"P{i:04d}" for i in range(1, 16)], "for the test")
-    fit(Study.open(study.path), model=CoxModel("ridge", folds=3, n_alphas=6))
+    fit(Study.open(study.path), plan=fit_plan(folds=3, repeats=1, penalties=6, samples=200))
 
 
 def test_the_stamp_belongs_to_study_model_and_checkpoint(own: Made) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from sksurv import datasets
 
+from survival.metrics.concordance import uno_resampled
+
 COHORTS = {
     "veteran": datasets.load_veterans_lung_cancer,
     "gbsg2": datasets.load_gbsg2,
@@ -54,6 +56,12 @@ def standardised(features: pd.DataFrame) -> np.ndarray:
     """Columns with mean 0 and population standard deviation 1, as glmnet scales them."""
     x = features.to_numpy()
     return (x - x.mean(axis=0)) / x.std(axis=0)
+
+
+def uno_c(time: Any, event: Any, risk: Any, tau: float | None = None) -> float:
+    """Uno's C of the patients as they are."""
+    t, e, r = (np.asarray(values) for values in (time, event, risk))
+    return uno_resampled(t, e.astype(bool), r, tau, np.ones((len(t), 1))).value
 
 
 def made_up(n: int = 240, shape: tuple[int, ...] = (4, 40), seed: int = 0, strength: float = 1.2) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from survival.models.cox_model import CoxModel
+from survival.comparison.fit import fit_model
+from survival.models.fitted import FittedModel
 from tests.survival.cohorts import made_up
 
 
@@ -14,5 +15,7 @@ def small_study() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def fitted(small_study: dict[str, Any]) -> CoxModel:
-    return CoxModel("ridge", n_alphas=30).fit(small_study["X"], small_study["time"], small_study["event"])
+def fitted(small_study: dict[str, Any]) -> FittedModel:
+    """Read-only."""
+    data = (small_study["X"], small_study["time"], small_study["event"])
+    return fit_model("cox-ridge", *data, settings={"n_alphas": 30}, repeats=1)

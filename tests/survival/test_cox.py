@@ -1,14 +1,19 @@
 import numpy as np
-import pandas as pd
 import pytest
 from sksurv.linear_model.coxph import BreslowEstimator
 
+from survival.comparison.fit import fit_model
 from survival.errors import FitCancelled, SurvivalError
 from survival.metrics.concordance import harrell_c
-from survival.models.cox_model import CoxModel, uno_horizon
-from survival.models.penalty import PathSettings, Ticker, choose_penalty, paths_needed
+from survival.models import make_model
+from survival.models.penalty import PATH_COLUMNS, PathSettings, choose_penalty
 from survival.outcome import patient_folds
 from tests.survival.cohorts import load_cohort, made_up
+
+
+def fit(x, time, event, folds=5, **settings):
+    """Ridge Cox on one set of folds."""
+    return fit_model("cox-ridge", x, time, event, settings={"folds": folds, **settings}, folds=folds, repeats=1)
 
 
 def cosine(a, b):
@@ -38,9 +43,8 @@ def test_the_direction_and_the_hazard_are_recovered(small_study, fitted):
 
 def test_the_bare_gradient_is_recovered_where_noise_directions_are_left_out(small_study):
     """The same study with as many components as it has factors: cosine 0.88 measured."""
-    model = CoxModel("ridge", n_alphas=30, n_components=12)
-    model.fit(small_study["X"], small_study["time"], small_study["event"])
-    assert model.n_components_ == 12
+    model = fit(small_study["X"], small_study["time"], small_study["event"], n_alphas=30, n_components=12)
+    assert model.path_.components == 12
     assert cosine(model.log_hr_gradient(), small_study["truth"]) > 0.85
 
 
@@ -60,11 +64,11 @@ def test_out_of_fold_scores_have_not_seen_their_own_outcomes(small_study, fitted
     fold = fitted.cohort_["fold"].to_numpy()
     held_out = fold == 2
     time, event = small_study["time"].copy(), small_study["event"].copy()
-    # swapped among themselves with the events in place, so that the folds are dealt as before
+    # swapped among themselves with the events in place, so that the same folds are drawn
     for kind in (True, False):
         rows = np.flatnonzero(held_out & (event == kind))
         time[rows] = time[rows[::-1]]
-    again = CoxModel("ridge", n_alphas=30).fit(small_study["X"], time, event)
+    again = fit(small_study["X"], time, event, n_alphas=30)
     np.testing.assert_array_equal(again.cohort_["fold"], fold)
     np.testing.assert_array_equal(again.oof_log_hr_[held_out], fitted.oof_log_hr_[held_out])
     np.testing.assert_array_equal(again.cohort_["quartile"][held_out], fitted.cohort_["quartile"][held_out])
@@ -77,7 +81,7 @@ def test_shuffled_outcomes_give_a_concordance_about_one_half():
     values = []
     for _ in range(6):
         order = rng.permutation(150)
-        model = CoxModel("ridge", n_alphas=12, folds=3).fit(study["X"], study["time"][order], study["event"][order])
+        model = fit(study["X"], study["time"][order], study["event"][order], n_alphas=12, folds=3)
         values.append(model.oof_c_.value)
     assert abs(np.mean(values) - 0.5) < 0.05
 
@@ -95,14 +99,16 @@ def test_survival_of_new_codes(small_study, fitted):
     np.testing.assert_array_equal(values[:, 0], survival[:, np.flatnonzero(times <= 12)[-1]])
 
 
-def test_baseline_is_breslows_on_out_of_fold_scores(small_study, fitted):
-    theirs = BreslowEstimator().fit(fitted.oof_log_hr_, small_study["event"], small_study["time"])
-    ours = fitted.baseline
+def test_baseline_is_breslows_on_inner_out_of_fold_scores(small_study):
+    model = make_model("cox-ridge", n_alphas=30).fit(small_study["X"], small_study["time"], small_study["event"])
+    scores = model.out_of_fold_
+    theirs = BreslowEstimator().fit(scores, small_study["event"], small_study["time"])
+    ours = model.baseline
     chf = theirs.cum_baseline_hazard_
     np.testing.assert_allclose(ours.cumulative_hazard, [chf(t) for t in ours.times], rtol=1e-9)
     # so on average as many events are predicted as were seen
     steps = np.concatenate([[0], ours.cumulative_hazard])[np.searchsorted(ours.times, small_study["time"], "right")]
-    assert (np.exp(fitted.oof_log_hr_) * steps).sum() == pytest.approx(small_study["event"].sum())
+    assert (np.exp(scores) * steps).sum() == pytest.approx(small_study["event"].sum())
 
 
 def test_survival_stays_sensible_at_absurd_risks(fitted):
@@ -128,32 +134,14 @@ def test_percentile_and_quartile_against_out_of_fold_scores(fitted):
     assert sizes.min() > 30  # cut-points come from other patients, so groups are only about equal
 
 
-def test_several_photos_a_patient():
-    study = made_up(n=120, shape=(50,))
-    rng = np.random.default_rng(1)
-    rows = rng.permutation(np.r_[np.arange(120), np.arange(40)])
-    x = study["X"][rows] + 0.02 * rng.normal(size=(160, 50)).astype(np.float32)
-    ids = np.array([f"p{i}" for i in rows])
-    model = CoxModel("ridge", n_alphas=15, folds=3).fit(x, study["time"][rows], study["event"][rows], groups=ids)
-    assert model.oof_log_hr_.shape == (160,)
-    assert (model.n_patients_, model.oof_c_.n, len(model.cohort_)) == (120, 120, 120)
-    # the patient's score is the mean of its photos' scores, all from one fold
-    mean = pd.Series(model.oof_log_hr_).groupby(ids).mean()
-    np.testing.assert_allclose(mean[model.cohort_["patient"]], model.cohort_["log_hr"], atol=1e-5)
-    copies = CoxModel("ridge", n_alphas=15, folds=3).fit(
-        np.repeat(study["X"], 2, axis=0), np.repeat(study["time"], 2), np.repeat(study["event"], 2), np.arange(240) // 2
-    )
-    once = CoxModel("ridge", n_alphas=15, folds=3).fit(study["X"], study["time"], study["event"])
-    np.testing.assert_allclose(copies.log_hr_gradient(), once.log_hr_gradient(), rtol=1e-4, atol=1e-7)
-
-
 @pytest.mark.parametrize("settings", [{"penalty": "lasso"}, {"penalty": "elastic-net", "choose_by": "harrell"}])
 def test_other_penalties_on_real_data(settings):
     features, time, event = load_cohort("gbsg2")
-    model = CoxModel(**settings, n_alphas=20, folds=4).fit(features.to_numpy(), time, event)
-    assert 0.64 < model.oof_c_.value < 0.71  # R's coxph has 0.69 on its own training data
-    assert len(model.alphas_) == len(model.path_) <= 20
-    assert model.alpha_ in model.alphas_
+    model = fit(features.to_numpy(), time, event, **settings, n_alphas=20, folds=4)
+    assert 0.64 < model.oof_c_.value < 0.71  # R's coxph has 0.69 on its training data
+    assert list(model.path_.table.columns) == list(PATH_COLUMNS)
+    assert len(model.path_.table) <= 20
+    assert model.path_.alpha in model.path_.table["alpha"].to_numpy()
 
 
 def test_one_standard_error_rule_penalises_more(small_study):
@@ -161,44 +149,54 @@ def test_one_standard_error_rule_penalises_more(small_study):
     fold = patient_folds(small_study["event"], 5, np.random.default_rng(0))
     chosen = []
     for rule in ("best", "1se"):
-        settings = PathSettings(1e-3, None, 0.99, 20, 1e-5, "partial-likelihood", rule, 5)
-        chosen.append(choose_penalty(flat, small_study["time"], small_study["event"], fold, settings, Ticker(6)))
+        settings = PathSettings(1e-3, None, 0.99, 20, 1e-5, "partial-likelihood", rule)
+        chosen.append(choose_penalty(flat, small_study["time"], small_study["event"], fold, settings).search)
     best, cautious = chosen
     assert cautious.alpha > best.alpha
-    assert best.best == np.argmax(best.score)
-    assert cautious.score[cautious.best] >= best.score[best.best] - best.score_se[best.best]
+    score = best.table["score"]
+    assert best.best == np.argmax(score)
+    assert cautious.table["score"][cautious.best] >= score[best.best] - best.table["score_se"][best.best]
 
 
-def test_features_that_tell_nothing_are_called_so():
+def test_features_that_predict_nothing_give_the_null_model():
     rng = np.random.default_rng(3)
     time, event = rng.exponential(size=100), rng.uniform(size=100) < 0.7
-    model = CoxModel("lasso", n_alphas=8, folds=3).fit(rng.normal(size=(100, 30)), time, event)
-    assert "tell nothing" in model.notes_[0]
+    model = fit(rng.normal(size=(100, 30)), time, event, penalty="lasso", n_alphas=8, folds=3)
+    assert "No penalty predicts better" in model.notes_[0]
     assert not model.log_hr_gradient().any()
     assert (model.predict(rng.normal(size=(5, 30))) == 0).all()
     assert model.percentile(0.0) == pytest.approx(50, abs=35)
 
 
 def test_progress_and_cancel(small_study):
-    seen = []
-    model = CoxModel("ridge", n_alphas=8, folds=3)
-    model.fit(small_study["X"], small_study["time"], small_study["event"], on_progress=lambda f, m: seen.append((f, m)))
-    fractions = [f for f, _ in seen]
-    assert len(seen) == paths_needed(3)
-    assert fractions == sorted(fractions)
-    assert fractions[-1] == 1
-    assert {m for _, m in seen} == {f"Outer fold {k} of 3" for k in (1, 2, 3)} | {"Fitting the final model"}
-    before = model.log_hr_gradient()
+    data, seen = (small_study["X"], small_study["time"], small_study["event"]), []
+    settings = {"n_alphas": 8, "folds": 3}
+    fit_model("cox-ridge", *data, settings=settings, folds=3, repeats=2, on_progress=lambda *p: seen.append(p[:2]))
+    assert seen == [(done, 6) for done in range(7)]
     with pytest.raises(FitCancelled):
-        model.fit(small_study["X"] * 2, small_study["time"], small_study["event"], cancelled=lambda: True)
-    np.testing.assert_array_equal(model.log_hr_gradient(), before)
+        fit_model("cox-ridge", *data, settings=settings, folds=3, cancelled=lambda: True)
+
+
+def test_figures_are_means_over_the_repeats_and_scores_are_of_the_first(small_study):
+    x, time, event = small_study["X"], small_study["time"], small_study["event"]
+    settings = {"n_alphas": 8, "folds": 3}
+    both, first = (
+        fit_model("cox-ridge", x, time, event, settings=settings, folds=3, repeats=r, samples=30) for r in (2, 1)
+    )
+    np.testing.assert_array_equal(both.oof_log_hr_, first.oof_log_hr_)
+    assert both.calibration_slope_ == first.calibration_slope_
+    assert both.fold_cosine_ == first.fold_cosine_
+    assert first.oof_c_.value == harrell_c(time, event, first.oof_log_hr_)
+    assert both.oof_c_.value != first.oof_c_.value
+    assert both.oof_c_.value == pytest.approx(first.oof_c_.value, abs=0.03)
 
 
 def test_two_runs_give_the_same_numbers(small_study, fitted):
-    again = CoxModel("ridge", n_alphas=30).fit(small_study["X"], small_study["time"], small_study["event"])
+    again = fit(small_study["X"], small_study["time"], small_study["event"], n_alphas=30)
     np.testing.assert_array_equal(again.oof_log_hr_, fitted.oof_log_hr_)
     assert again.oof_c_ == fitted.oof_c_
-    assert again.alpha_ == fitted.alpha_
+    assert again.path_.alpha == fitted.path_.alpha
+    assert again.fold_cosine_ == fitted.fold_cosine_
 
 
 @pytest.mark.parametrize(
@@ -215,31 +213,25 @@ def test_two_runs_give_the_same_numbers(small_study, fitted):
 )
 def test_settings_that_make_no_sense(settings, sentence):
     with pytest.raises(SurvivalError, match=sentence):
-        CoxModel(**settings)
+        make_model("cox-ridge", **settings)
 
 
 def test_data_that_cannot_carry_a_model(small_study):
     x, time, event = small_study["X"], small_study["time"], small_study["event"]
     few = event & (np.cumsum(event) <= 12)
     with pytest.raises(SurvivalError, match="only 12 events"):
-        CoxModel().fit(x, time, few)
+        fit(x, time, few)
     with pytest.raises(SurvivalError, match="239 rows of features but 240 outcomes"):
-        CoxModel().fit(x[:-1], time, event)
+        fit(x[:-1], time, event)
     with pytest.raises(SurvivalError, match="nothing to learn"):
-        CoxModel(n_alphas=5).fit(np.ones_like(x), time, event)
+        fit(np.ones_like(x), time, event, n_alphas=5)
     broken = x.copy()
     broken[7, 0, 0] = np.inf
-    with pytest.raises(SurvivalError, match="Row 8"):
-        CoxModel().fit(broken, time, event)
+    with pytest.raises(SurvivalError, match="not finite"):
+        fit(broken, time, event)
 
 
 def test_codes_of_another_shape_are_refused(fitted):
     for shape in ((3, 4, 41), (3, 40, 4), (160,), (2, 160)):
         with pytest.raises(SurvivalError, match="shape"):
             fitted.predict(np.zeros(shape))
-    with pytest.raises(SurvivalError, match="not been fitted"):
-        CoxModel().predict(np.zeros((1, 3)))
-
-
-def test_uno_horizon_leaves_a_tenth():
-    assert uno_horizon(np.arange(1.0, 101)) in (90.0, 91.0)

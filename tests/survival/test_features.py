@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from survival.errors import SurvivalError
-from survival.features.reduction import fit_reduction, flatten, mean_by_patient
+from survival.features.reduction import fit_reduction, flatten
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -18,11 +18,11 @@ def test_scores_and_gradient_give_the_same_linear_predictor(dtype, rows, width, 
     new = x[:7] + rng.normal(size=(7, width)).astype(dtype)
     reduction = fit_reduction(x, **limits)
     coef = rng.normal(size=(reduction.scores.shape[1], 2))
-    gradient = reduction.carry_back(coef)
+    gradient = reduction.to_features(coef)
     for rows_, scores in ((x, reduction.scores), (new, reduction.transform(new))):
         lp, raw = scores @ coef, (rows_.astype(float) - reduction.mean) @ gradient
         np.testing.assert_allclose(raw, lp, atol=1e-6 * np.abs(lp).max())
-    np.testing.assert_allclose(reduction.carry_back(coef[:, 0]), gradient[:, 0], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(reduction.to_features(coef[:, 0]), gradient[:, 0], rtol=1e-9, atol=1e-9)
 
 
 def test_scores_are_principal_components():
@@ -53,8 +53,8 @@ def test_gradient_obeys_the_sum_law(seed, rows, width):
     rng = np.random.default_rng(seed)
     reduction = fit_reduction(rng.normal(size=(rows, width)))
     a, b = rng.normal(size=(2, reduction.scores.shape[1]))
-    both = reduction.carry_back(a) + reduction.carry_back(b)
-    np.testing.assert_allclose(reduction.carry_back(a + b), both, atol=1e-9 * (1 + np.abs(both).max()))
+    both = reduction.to_features(a) + reduction.to_features(b)
+    np.testing.assert_allclose(reduction.to_features(a + b), both, atol=1e-9 * (1 + np.abs(both).max()))
 
 
 def test_constant_features_play_no_part():
@@ -62,7 +62,7 @@ def test_constant_features_play_no_part():
     x[:, 5] = 3.7
     x[:, 6] = 1e4 + np.float32(1e-3) * np.random.default_rng(5).normal(size=30).astype(np.float32)  # float32 noise
     reduction = fit_reduction(x)
-    gradient = reduction.carry_back(np.ones(reduction.scores.shape[1]))
+    gradient = reduction.to_features(np.ones(reduction.scores.shape[1]))
     assert (gradient[[5, 6]] == 0).all()
     assert np.count_nonzero(gradient) == 78
     assert np.isfinite(reduction.transform(x + 1)).all()
@@ -86,10 +86,3 @@ def test_flatten_names_the_row_of_a_missing_value():
 def test_flatten_refuses(bad):
     with pytest.raises(SurvivalError):
         flatten(bad)
-
-
-def test_mean_by_patient():
-    x = np.array([[1.0, 2.0], [3.0, 4.0], [10.0, 10.0]], dtype=np.float32)
-    means = mean_by_patient(x, np.array([1, 1, 0]), 2)
-    assert means.dtype == np.float32
-    np.testing.assert_array_equal(means, [[10.0, 10.0], [2.0, 3.0]])

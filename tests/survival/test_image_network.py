@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from survival.comparison.crossval import Candidate, cross_validate, deal_folds
+from survival.comparison.crossval import Candidate, cross_validate, draw_folds
 from survival.cox_regression.likelihood import log_likelihood
 from survival.errors import FitCancelled, SurvivalError
 from survival.metrics.concordance import harrell_c
@@ -111,7 +111,7 @@ def test_a_stop_ends_a_fit_between_two_batches(fitted: Any) -> None:
 
 def test_it_runs_as_a_job_of_a_comparison_and_is_kept(tmp_path: Any) -> None:
     photos, time, event, _ = discs(60)
-    fold = deal_folds(check_outcome(time, event), 2, 1)
+    fold = draw_folds(check_outcome(time, event), 2, 1)
     asked = [Candidate("image / cnn", "cnn", ("image",), {**QUICK, "epochs": 4, "missing": "refuse"})]
     at = np.array([1.0, 5.0])
     one = cross_validate(asked, {"image": photos}, time, event, at, fold, cache=tmp_path)
@@ -147,9 +147,9 @@ def test_augmentation_moves_and_colours_but_makes_nothing_up() -> None:
 def test_the_loss_of_a_batch_is_the_exact_partial_likelihood_of_its_patients() -> None:
     rng = np.random.default_rng(2)
     time, event, lp = rng.integers(1, 6, 30).astype(float), rng.random(30) < 0.7, rng.normal(size=30)
-    from survival.models.deep.loss import falling
+    from survival.models.deep.loss import risk_order
 
-    places, end = falling(time, np.arange(30))
+    places, end = risk_order(time, np.arange(30))
     own = torch.tensor(lp[places]), torch.tensor(event[places], dtype=torch.float64), torch.tensor(end)
     expected = -log_likelihood(time, event, lp[:, None])[0] / event.sum()
     assert float(cox_loss(*own)) == pytest.approx(expected, rel=1e-12)

@@ -8,10 +8,18 @@ from sksurv.metrics import concordance_index_censored, concordance_index_ipcw
 from sksurv.util import Surv
 
 from survival.errors import SurvivalError
-from survival.metrics.concordance import bootstrap_ci, bootstrap_weights, concordance_ci, harrell_c, uno_c
+from survival.metrics.bootstrap import bootstrap_ci, resampled, sample_weights
+from survival.metrics.concordance import harrell_c, harrell_resampled, recovered_share, uno_resampled
 from survival.metrics.pairs import harrell_columns, weighted_pairs
-from tests.survival.cohorts import load_cohort
+from tests.survival.cohorts import load_cohort, uno_c
 from tests.work import calls, peak_bytes
+
+
+def interval(time, event, risk, metric="harrell", tau=None, n=1000, seed=0):
+    """C with its bootstrap interval."""
+    weight = sample_weights(len(time), n, seed)
+    c = harrell_resampled(time, event, risk, weight) if metric == "harrell" else None
+    return (c or uno_resampled(time, event, risk, tau, weight)).estimate()
 
 
 def draw(seed: int, n: int, time_decimals: int, risk_decimals: int):
@@ -66,9 +74,9 @@ def test_both_ways_of_counting_agree():
 def test_a_weight_is_a_repeated_patient(metric):
     """The weighted count equals the statistic of the resampled rows, G included."""
     time, event, risk = draw(3, 50, 0, 1)
-    weight = bootstrap_weights(50, 20, seed=5)
+    weight = sample_weights(50, 20, seed=5)[:, 1:]
     assert (weight.sum(axis=0) == 50).all()
-    estimate = concordance_ci(time, event, risk, metric=metric, tau=25, n=20, seed=5)
+    estimate = interval(time, event, risk, metric, 25, 20, 5)
     statistic = harrell_c if metric == "harrell" else (lambda *rows: uno_c(*rows, tau=25))
     repeated = []
     for column in weight.T:
@@ -89,34 +97,16 @@ def test_interval_covers_the_truth_and_shrinks_with_n():
         return np.minimum(time, censored), time <= censored, lp
 
     truth = harrell_c(*sample(8000, 0))
-    intervals = [concordance_ci(*sample(100, seed), n=200) for seed in range(1, 41)]
+    intervals = [interval(*sample(100, seed), n=200) for seed in range(1, 41)]
     covered = sum(i.low <= truth <= i.high for i in intervals)
     assert 34 <= covered <= 40
-    wide, narrow = intervals[0], concordance_ci(*sample(1000, 1), n=200)
+    wide, narrow = intervals[0], interval(*sample(1000, 1), n=200)
     assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
-
-
-def test_generic_bootstrap_keeps_patients_together():
-    patients = np.array(["a", "a", "b", "c", "c", "c"])
-    seen = []
-
-    def statistic(rows):
-        seen.append(rows)
-        return float(len(rows))
-
-    estimate = bootstrap_ci(statistic, patients, n=50, seed=1)
-    assert estimate.n == 3
-    assert estimate.value == 6
-    for rows in seen:
-        for name in "abc":
-            of_patient = np.flatnonzero(patients == name)
-            counts = np.bincount(rows, minlength=6)[of_patient]
-            assert len(set(counts)) == 1
 
 
 def test_fast_interval_agrees_with_the_generic_one():
     time, event, risk = draw(8, 100, 1, 3)
-    fast = concordance_ci(time, event, risk, n=1000, seed=1)
+    fast = interval(time, event, risk, seed=1)
     slow = bootstrap_ci(lambda rows: harrell_c(time[rows], event[rows], risk[rows]), 100, n=250, seed=2)
     assert fast.value == slow.value
     assert fast.low == pytest.approx(slow.low, abs=0.02)
@@ -127,9 +117,9 @@ def test_fast_interval_agrees_with_the_generic_one():
 def test_bootstrap_samples_are_counted_together(metric, tau):
     """41 calls a sample of 600 patients, where one sample after the other takes more than 8,000."""
     time, event, risk = draw(0, 600, 3, 6)
-    interval = partial(concordance_ci, time, event, risk, metric=metric, tau=tau, n=1000)
-    assert calls(interval) < 100 * 1000
-    assert peak_bytes(interval) < 100_000_000
+    counted = partial(interval, time, event, risk, metric, tau)
+    assert calls(counted) < 100 * 1000
+    assert peak_bytes(counted) < 100_000_000
 
 
 @pytest.mark.parametrize(
@@ -145,15 +135,30 @@ def test_bootstrap_samples_are_counted_together(metric, tau):
 def test_without_a_comparable_pair_there_is_a_sentence(time, event, risk):
     with pytest.raises(SurvivalError):
         harrell_c(time, event, risk)
-    with pytest.raises(SurvivalError):
-        uno_c(time, event, risk)
 
 
-def test_an_interval_that_rests_on_nothing_is_refused():
-    with pytest.raises(SurvivalError, match="too few events"):
-        concordance_ci([1.0, 2, 3], [1, 0, 0], [3, 2, 1], n=100)
-    with pytest.raises(SurvivalError, match="no concordance called"):
-        concordance_ci([1.0, 2, 3], [1, 0, 0], [3, 2, 1], metric="gini")
+def test_an_interval_that_rests_on_nothing_is_not_given():
+    time, event, risk = np.array([1.0, 2, 3]), np.array([True, False, False]), np.array([3.0, 2, 1])
+    e = interval(time, event, risk, n=100)
+    assert e.value == 1
+    assert np.isnan([e.low, e.high]).all()
+    assert not e.known
+    assert np.isnan(uno_c([1, 2], [0, 0], [1, 2]))
+
+
+def test_recovered_share_of_the_truth_itself_is_one():
+    rng = np.random.default_rng(0)
+    truth = rng.standard_normal(150)
+    time, event = rng.exponential(np.exp(-truth)), rng.random(150) < 0.7
+    weight = sample_weights(150, 200)
+    c_true = harrell_resampled(time, event, truth, weight)
+    share = recovered_share(c_true, c_true).estimate()
+    assert (share.value, share.low, share.high) == (1, 1, 1)
+    noise = recovered_share(harrell_resampled(time, event, rng.standard_normal(150), weight), c_true).estimate()
+    assert noise.low < 0.2 < share.value
+    assert noise.high < 0.5
+    half = resampled(np.full(201, 0.5), 150)
+    assert not recovered_share(c_true, half).estimate().known
 
 
 def test_weighted_pairs_by_hand():

@@ -1,42 +1,28 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from survival.errors import SurvivalError
 from survival.outcome import check_outcome, patient_folds, require_events
 
 
-def test_rows_become_patients():
-    outcome = check_outcome([5, 5, 2, 9], [1, 1, 0, 1], ["b", "b", "a", "c"])
-    assert outcome.names == ("b", "a", "c")
-    np.testing.assert_array_equal(outcome.time, [5, 2, 9])
-    np.testing.assert_array_equal(outcome.event, [True, False, True])
-    np.testing.assert_array_equal(outcome.patient, [0, 0, 1, 2])
-    assert not outcome.rows_are_patients
-    assert check_outcome(pd.Series([1, 2]), pd.Series([True, False])).rows_are_patients
-
-
 @pytest.mark.parametrize(
-    ("time", "event", "groups", "sentence"),
+    ("time", "event", "sentence"),
     [
-        ([1, 0], [1, 1], None, "Row 2: the time is not above 0"),
-        ([1, -3, -4], [1, 1, 1], None, r"Row 2 \(and 1 more rows\): the time is not above 0"),
-        ([np.nan, 1], [1, 1], None, "Row 1: the time is missing"),
-        ([1, np.inf], [1, 1], None, "Row 2: the time is missing or not finite"),
-        ([1, 2], [1, 2], None, "Row 2: the event is neither 0 nor 1"),
-        ([1, 2], [1, None], None, "Row 2: the event is missing"),
-        ([1, "soon"], [1, 1], None, "not a number"),
-        ([1, 2], [1], None, "2 times but 1 events"),
-        ([], [], None, "no patients"),
-        ([[1, 2]], [1, 2], None, "one number a row"),
-        ([1, 2], [1, 1], ["a", None], "Row 2: the patient id is missing"),
-        ([1, 2], [1, 1], ["a"], "one id a row"),
-        ([1, 2, 3], [1, 1, 0], ["a", "b", "a"], "Row 3: patient a has another time or event than in row 1"),
+        ([1, 0], [1, 1], "Row 2: the time is not above 0"),
+        ([1, -3, -4], [1, 1, 1], r"Row 2 \(and 1 more rows\): the time is not above 0"),
+        ([np.nan, 1], [1, 1], "Row 1: the time is missing"),
+        ([1, np.inf], [1, 1], "Row 2: the time is missing or not finite"),
+        ([1, 2], [1, 2], "Row 2: the event is neither 0 nor 1"),
+        ([1, 2], [1, None], "Row 2: the event is missing"),
+        ([1, "soon"], [1, 1], "not a number"),
+        ([1, 2], [1], "2 times but 1 events"),
+        ([], [], "no patients"),
+        ([[1, 2]], [1, 2], "one number a row"),
     ],
 )
-def test_impossible_outcomes_get_a_sentence(time, event, groups, sentence):
+def test_impossible_outcomes_get_a_sentence(time, event, sentence):
     with pytest.raises(SurvivalError, match=sentence):
-        check_outcome(time, event, groups)
+        check_outcome(time, event)
 
 
 def test_folds_share_events_and_patients_evenly():

@@ -9,8 +9,8 @@ from survival.cox_regression.schoenfeld import scaled_residuals, smooth_residual
 from survival.curves import kaplan_meier, logrank, quartile_curves
 from survival.metrics.bootstrap import sample_weights
 from survival.metrics.calibration import calibration
-from survival.metrics.concordance import Estimate
 from survival.metrics.decision import decision_curve
+from survival.metrics.estimate import Estimate
 from survival.plots import (
     Palette,
     auc_figure,

@@ -7,10 +7,9 @@ from survival.cox_regression.likelihood import breslow_hazard, log_likelihood
 from survival.cox_regression.path import fit_path, penalty_grid
 from survival.curves import kaplan_meier, logrank
 from survival.metrics.calibration import calibration_slope
-from survival.metrics.concordance import harrell_c, uno_c
-from tests.survival.cohorts import COHORTS, load_cohort, reference, standardised
-
-Z95 = 1.959963984540054
+from survival.metrics.concordance import harrell_c
+from survival.tails import Z95
+from tests.survival.cohorts import COHORTS, load_cohort, reference, standardised, uno_c
 
 
 def values(numbers: list) -> np.ndarray:

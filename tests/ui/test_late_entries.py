@@ -14,14 +14,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from jobs.queue import Queue
-from study.comparison.fit import LATE_FIT, fit
+from study.comparison.fit import fit, fit_plan
 from study.comparison.plan import Plan
 from study.comparison.run import compare
+from study.comparison.saved_model import DELAYED_ENTRY
 from study.description.clinical import LATE_ENTRY
 from study.disk.store import Study
 from study.files import csv_text, write_text
 from study.settings import settings_text
-from survival.models.cox_model import CoxModel
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
 
@@ -56,7 +56,7 @@ def late(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Path:
     entry = replace(settings.columns, entry="enrolled")
     write_text(root / "demo" / "study.toml", settings_text(replace(settings, columns=entry)))
     study = Study.open(root / "demo")
-    fit(study, model=CoxModel("ridge", folds=3, n_alphas=8))
+    fit(study, plan=fit_plan(folds=3, repeats=1, penalties=8, samples=200))
     compare(study, PLAN)
     return root
 
@@ -72,7 +72,7 @@ def test_home_names_what_the_models_figures_count(app: AppTest) -> None:
     app.switch_page("pages/home.py").run()
     assert not app.exception
     said = html.unescape(words(app))
-    assert LATE_FIT in said
+    assert DELAYED_ENTRY in said
     assert "Uno's C to" not in said
 
 

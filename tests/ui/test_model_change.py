@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from study.comparison.fit import fit
+from study.comparison.fit import fit, fit_plan
 from study.disk.exclusions import exclude
 from study.disk.store import Study
 from study.files import write_json
-from survival.models.cox_model import CoxModel
 from tests.ui import tiny
 from tests.ui.conftest import Places
 from tests.ui.test_pages import finish, scrubbers, words
@@ -29,7 +28,7 @@ def studies(places: Places, tmp_path: Path) -> Path:
     """A copy of the studies that a test may change, with a second model that nobody has chosen yet."""
     shutil.copytree(places.studies, tmp_path / "studies")
     study = Study.open(tmp_path / "studies" / "demo")
-    fit(study, name="second", model=CoxModel("ridge", folds=4, n_alphas=5))
+    fit(study, name="second", plan=fit_plan(folds=4, repeats=1, penalties=5, samples=200))
     return tmp_path / "studies"
 
 

@@ -17,14 +17,13 @@ from latent.space import sample_ws
 from latent.stylegan2 import Generator
 from latent.training.adversarial.settings import automatic
 from latent.training.run_folder import RunFolder
-from study.comparison.fit import fit
+from study.comparison.fit import fit, fit_plan
 from study.disk.latents import INDEX_COLUMNS, Embedding, write_latents
 from study.disk.store import Study
 from study.embedding.record import study_preset
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.settings import Settings, settings_text
 from study.simulation.simulate import encode_jpeg
-from survival.models.cox_model import CoxModel
 
 
 def write_checkpoint(path: Path, resolution: int = 32, w_dim: int = 32, seed: int = 0) -> Checkpoint:
@@ -109,7 +108,7 @@ def write_study(path: Path, checkpoint: Checkpoint, patients: int = 60, seed: in
         settings={**study_preset(study).as_dict(), "perceptual_name": "tiny"},
     )
     write_latents(path, ws.astype(np.float32), pd.DataFrame(rows), record)
-    fit(study, model=CoxModel("ridge", folds=3, n_alphas=12))
+    fit(study, plan=fit_plan(folds=3, repeats=1, penalties=12, samples=200))
     return Study.open(path)
 
 

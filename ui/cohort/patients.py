@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from study.description.table_one import FollowUp
     from survival.curves import Curve
-    from survival.metrics.concordance import Estimate
+    from survival.metrics.estimate import Estimate
 
 READING = (
     "the share of patients still free of the event at each time, with its 95 % band; ticks are patients whose "

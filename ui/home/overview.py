@@ -102,11 +102,9 @@ def performance(cohort: Cohort) -> None:
         ]
         figure_row("ceiling", ceiling_row, columns=3)
     page.cautions(cohort)
-    what = report.get("label") or f"{report['penalty']} Cox on the W+ codes"
     page.note(
         f"All figures are out-of-fold over {report['patients']:,} patients with {report['events']:,} events: "
-        f"{report['folds']}-fold nested cross-validation by patient, {what}; one deal of the folds, so a comparison on "
-        "the page Survival model, which averages several, differs a little. "
+        f"{report['label']}, {report['repeats']} × {report['folds']}-fold nested cross-validation by patient. "
         f"Intervals are 95 % bootstrap intervals over patients. Score spread over the cohort: standard deviation "
         f"{np.std(cohort.model.oof_log_hr_):.2f} in log-HR."
     )

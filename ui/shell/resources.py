@@ -30,11 +30,11 @@ from ui.shell.stamps import stamp
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
-    from study.disk.models import StudyModel
     from study.disk.store import Study
     from study.errors import Findings
     from study.scoring.score import Scorer
     from survival.curves import Curve
+    from survival.models.fitted import FittedModel
 
 ROOT = Path(__file__).resolve().parents[2]
 USUAL_CHECKPOINT = "portraits"  # where a study names none
@@ -214,7 +214,7 @@ class Cohort:
         return self.scorer.study
 
     @property
-    def model(self) -> StudyModel:
+    def model(self) -> FittedModel:
         return self.scorer.model
 
     @property

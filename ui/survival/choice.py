@@ -89,10 +89,9 @@ def _now(found: Opened) -> str:
         report = found.study.report(found.study.chosen_model)
     except session.SENTENCES as error:
         return str(error)
-    label = report.get("label") or f"Photo (W+), {report.get('penalty', '')} Cox, as fitted on the Cohort page"
     c = report["harrell"]
     return (
-        f"{label}: Harrell's C {c['value']:.3f} (95 % CI {c['low']:.3f} to {c['high']:.3f}) out of fold over "
+        f"{report['label']}: Harrell's C {c['value']:.3f} (95 % CI {c['low']:.3f} to {c['high']:.3f}) out of fold over "
         f"{report['patients']:,} patients. It scores faces on the Portrait page and gives the health direction."
     )
 

@@ -12,7 +12,7 @@ from ui.cohort.opened import Opened
 
 if TYPE_CHECKING:
     from study.comparison.record import Comparison, Judged
-    from survival.metrics.concordance import Estimate
+    from survival.metrics.estimate import Estimate
 
 
 def names(found: Opened) -> list[str]:
@@ -83,7 +83,7 @@ class Calibrated:
 
 def calibration(result: Comparison, name: str, horizon: float) -> Calibrated:
     """What was measured of one model's calibration at a horizon."""
-    from survival.metrics.concordance import Estimate
+    from survival.metrics.estimate import Estimate
 
     figures = {
         str(row["measure"]): Estimate(float(row["value"]), float(row["low"]), float(row["high"]), len(result.patients))

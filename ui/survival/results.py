@@ -21,7 +21,7 @@ from ui.survival import opened as files
 
 if TYPE_CHECKING:
     from study.comparison.record import Comparison, Judged
-    from survival.metrics.concordance import Estimate
+    from survival.metrics.estimate import Estimate
 
 HARRELL, UNO, SCALED, SLOPE = "Harrell C", "Uno C", "scaled IBS", COX_SLOPE
 MEASURES = {

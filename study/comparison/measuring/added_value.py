@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from study.comparison.plan import PENALISED
 from study.comparison.record import Comparison, Judged
 from survival.events_per_parameter import enough_events, too_few_words
-from survival.metrics.concordance import Estimate
+from survival.metrics.estimate import Estimate
 
 ADDS = "the photo adds to what the clinical columns tell"
 TAKES_AWAY = "the photo takes away from it"

@@ -72,9 +72,8 @@ def _path(judged: Judged, own: Features, scored: Scored, cancelled: Cancelled) -
     )
     assert isinstance(model, PenalisedCox)
     effective = model.effective_parameters(own, scored.time, scored.event)
-    columns = [model.path_[name] for name in ("alphas", "score", "score_se", "concordance", "deviance_ratio")]
-    chosen = np.isclose(model.path_["alphas"], model.alpha_)
-    return [tuple(row) for row in zip(*columns, effective, chosen, strict=True)]
+    table = model.path_.table.assign(effective=effective, chosen=np.arange(len(effective)) == model.path_.best)
+    return list(table.itertuples(index=False, name=None))
 
 
 def _plain(judged: Judged, own: Features, scored: Scored) -> CoxFit:

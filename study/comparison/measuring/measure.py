@@ -6,6 +6,7 @@ Nothing here fits a candidate again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from itertools import combinations, permutations
 from typing import Any
 
@@ -26,10 +27,10 @@ from survival.comparison.over_time import auc_over_time, brier_over_time, decisi
 from survival.curves import QUARTILE_NAMES
 from survival.errors import SurvivalError
 from survival.horizons import FROM_START, Horizons, carried_horizons
-from survival.metrics.bootstrap import Resampled, resampled, sample_weights
+from survival.metrics.bootstrap import Resampled, mean_of, sample_weights
 from survival.metrics.calibration import COX_SLOPE
+from survival.metrics.concordance import harrell_resampled, recovered_share
 from survival.metrics.hazard_ratios import PER_SD, hazard_ratios
-from survival.metrics.pairs import harrell_pairs
 
 NOT_EVERY_SITE = "not every site with a baseline hazard of its own is followed that long"
 CURVE_SAMPLES = 200
@@ -110,11 +111,7 @@ def figure_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
 
 
 def _limits(figure: Resampled) -> tuple[float, float, float]:
-    try:
-        e = figure.estimate()
-    except SurvivalError:
-        return figure.value, float("nan"), float("nan")
-    return e.value, e.low, e.high
+    return astuple(figure.estimate())[:3]
 
 
 def added_table(scored: Scored, models: Sequence[Judged]) -> pd.DataFrame:
@@ -224,11 +221,6 @@ def _counts(scores: Any, label: str, scored: Scored) -> tuple[int, int]:
     return int(rows.sum()), int(scored.event[rows].sum())
 
 
-def _c(scored: Scored, risk: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    concordant, comparable = harrell_pairs(scored.time, scored.event, risk, weight, scored.entry)
-    return np.divide(concordant, comparable, out=np.full(len(concordant), np.nan), where=comparable > 0)
-
-
 def truth_table(
     study: Study, scored: Scored, models: Sequence[Judged], patients: pd.DataFrame, plan: Plan
 ) -> pd.DataFrame:
@@ -238,20 +230,32 @@ def truth_table(
     truth = study.truth.set_index("patient_id").loc[patients["patient_id"]]
     weight = sample_weights(len(patients), plan.samples, plan.seed)
     rows: list[tuple[Any, ...]] = []
-    ceiling: np.ndarray | None = None
+    ceiling: Resampled | None = None
+
+    def harrell(risk: np.ndarray) -> Resampled:
+        return harrell_resampled(scored.time, scored.event, risk, weight, scored.entry)
+
     for column, measure in TRUTHS.items():
         if column in truth:
-            values = _c(scored, truth[column].to_numpy(np.float64), weight)
-            ceiling = values if column == "face_log_hazard" else ceiling
-            rows.append(("", measure, *_limits(resampled(values, len(patients)))))
+            c = harrell(truth[column].to_numpy(np.float64))
+            ceiling = c if column == "face_log_hazard" else ceiling
+            rows.append(("", measure, *_limits(c)))
     for judged in models:
         if ceiling is None or judged.name not in scored.scores or set(judged.blocks) - {STRATA} != {PHOTO}:
             continue
-        each = [_c(scored, risk, weight) for risk in scored.scores[judged.name].log_risk]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = (np.mean(each, axis=0) - 0.5) / (ceiling - 0.5)
-        rows.append((judged.name, SHARE, *_limits(resampled(share, len(patients)))))
+        c = mean_of([harrell(risk) for risk in scored.scores[judged.name].log_risk])
+        rows.append((judged.name, SHARE, *_limits(recovered_share(c, ceiling))))
     return table_of("truth", rows)
+
+
+def face_hazard(study: Study, patients: pd.Series) -> np.ndarray | None:
+    """(m,) true log-hazard of the patients' faces, None for a study that is not simulated. Raises StudyError where
+    truth.csv lacks it."""
+    if study.truth is None:
+        return None
+    if "face_log_hazard" not in study.truth:
+        raise StudyError("truth.csv has no column face_log_hazard.", ("simulate", study.name))
+    return study.truth.set_index("patient_id").loc[patients, "face_log_hazard"].to_numpy(np.float64)
 
 
 def models_of(candidates: Sequence[Judged]) -> list[Judged]:

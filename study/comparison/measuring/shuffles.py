@@ -18,7 +18,7 @@ import pandas as pd
 from study.comparison.plan import Plan
 from study.comparison.record import Judged
 from study.comparison.tables import table_of
-from survival.comparison.crossval import Candidate, cross_validate, deal_folds
+from survival.comparison.crossval import Candidate, cross_validate, draw_folds
 from survival.comparison.crossval import Comparison as Scored
 from survival.comparison.evaluate import HARRELL, evaluate
 from survival.features.encoding import Features
@@ -64,7 +64,7 @@ def shuffled_control(
     for s in range(plan.shuffles):
         order = np.random.default_rng([plan.seed, s, 1]).permutation(len(true.time))
         t, e = true.time[order], true.event[order]
-        fold = deal_folds(check_outcome(t, e), plan.folds, 1, plan.seed + 1 + s)
+        fold = draw_folds(check_outcome(t, e), plan.folds, 1, plan.seed + 1 + s)
         last = min(float(t[fold[0] != k].max()) for k in range(plan.folds))
 
         def told(done: int, total: int, left: float | None, before: int = s * plan.folds) -> None:

@@ -16,7 +16,7 @@ from survival.cox_regression.schoenfeld import smooth_residuals
 from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
 from survival.errors import SurvivalError
 from survival.metrics.calibration import SLOPE_NAME
-from survival.metrics.concordance import Estimate
+from survival.metrics.estimate import Estimate
 from survival.plots import (
     calibration_figure,
     calibration_words,
@@ -198,18 +198,19 @@ def _fitted(facts: Facts) -> list[Html]:
         if key in truth:
             figures.append((label, interval(truth[key])))
     shown = [judged.name for judged in facts.featured]
-    from_comparison = bool(facts.chosen_from[1])
+    from_comparison = bool(facts.chosen_from[0])
     parts = [
         paragraph(
             f"{facts.fitted_label}. This model scores new photos and gives the health direction. Its figures are from "
-            + ("the comparison that it was chosen from." if from_comparison else "its own nested cross-validation.")
+            + ("the comparison that it was chosen from." if from_comparison else "its nested cross-validation.")
         ),
         table(("Out of fold", "Value (95 % CI)"), figures),
     ]
-    if facts.chosen_from[1] not in shown:
+    if not from_comparison or facts.chosen_from[1] not in shown:
         quartile = rows["quartile"].to_numpy()
         late = rows["entry"].to_numpy() if "entry" in rows else None
         parts.append(_quartiles(facts, rows["time"].to_numpy(), rows["event"].to_numpy(bool), quartile, late))
-    if not from_comparison and not any(judged.features == "photo" for judged in facts.featured):
-        parts.append(_path_figure(model.path_, float(model.alpha_)))
+    shown_above = from_comparison or any(judged.features == "photo" for judged in facts.featured)
+    if model.path_ is not None and not shown_above:
+        parts.append(_path_figure(model.path_.table, model.path_.alpha))
     return parts

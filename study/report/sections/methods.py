@@ -149,19 +149,23 @@ def _at_times(c: Comparison, unit: str) -> list[str]:
 
 def _fitted(facts: Facts) -> list[str]:
     model, report = facts.fitted, facts.fitted_report or {}
+    assert model is not None
     who = f"{count(model.n_patients_, 'patient')} with {model.n_events_:,} events"
     comparison, candidate = facts.chosen_from
-    if candidate:
-        said = [
-            f"{facts.fitted_label}: candidate “{candidate}” of the comparison “{comparison}”, fitted to all {who}; its "
-            "figures are those of the comparison."
+    if comparison:
+        sentences = [
+            f"{model.label}: candidate “{candidate}” of the comparison “{comparison}”, fitted to all {who}; its "
+            "performance is that of the comparison."
         ]
     else:
-        said = [
-            f"{model.penalty.capitalize()} Cox regression on {count(model.n_components_, 'principal component')} of "
-            f"the scaled codes of {who}, penalty {model.alpha_:.3g}, chosen by {model.folds}-fold cross-validated "
-            f"partial likelihood; seed {model.seed}.",
-            "It was fitted to all of them; its own figures are from a nested cross-validation of the same procedure. "
-            "Its baseline hazard is Breslow's on the out-of-fold scores.",
+        sentences = [
+            f"{model.label}, fitted to all {who}; its performance is from {report['repeats']} × {report['folds']}-fold "
+            f"nested cross-validation of the same procedure; seed {report['seed']}."
         ]
-    return [*said, *[facts.without_ids(str(note)) for note in report.get("notes", [])]]
+    if model.path_ is not None:
+        sentences.append(
+            f"It rests on {count(model.path_.components, 'principal component')} of the scaled codes, with penalty "
+            f"{model.path_.alpha:.3g}, chosen by cross-validation. Its baseline hazard is Breslow's on the "
+            "out-of-fold scores of that cross-validation."
+        )
+    return [*sentences, *[facts.without_ids(str(note)) for note in report.get("notes", [])]]

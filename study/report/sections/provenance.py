@@ -38,14 +38,16 @@ def _commands(facts: Facts) -> list[str]:
     if facts.study.has_latents:
         lines.append(f"python -m study embed {name}")
     comparison, candidate = facts.chosen_from
-    if facts.fitted is not None and not candidate:
-        m = facts.fitted
+    if facts.fitted_report is not None and not comparison:
+        r = facts.fitted_report
+        penalty = candidate.rpartition("cox-")[2]
         lines.append(
-            f"python -m study fit {name} --name {facts.model} --penalty {m.penalty} --folds {m.folds} --seed {m.seed}"
+            f"python -m study fit {name} --name {facts.model} --penalty {penalty} --folds {r['folds']} "
+            f"--repeats {r['repeats']} --seed {r['seed']}"
         )
     if c is not None:
         lines.append(_compare(c, name))
-    if candidate:
+    if comparison:
         lines.append(f'python -m study choose {name} "{candidate}" --comparison {comparison}')
     lines.append(f"python -m study report {name}" + (f" --comparison {c.name}" if c is not None else ""))
     return lines

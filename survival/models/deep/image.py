@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from survival.cox_regression.baseline import Baseline, fit_baseline
-from survival.errors import SurvivalError
+from survival.errors import Cancelled, SurvivalError, stop_if
 from survival.features.encoding import as_features
-from survival.models.base import Cancelled, SurvivalModel, check_rows, checked_entry, inner_folds, stop_if
-from survival.models.deep.loss import copy_of, cox_loss, device_name, falling
+from survival.models.base import SurvivalModel, check_rows, checked_entry, inner_folds
+from survival.models.deep.loss import copy_of, cox_loss, device_name, risk_order
 from survival.models.deep.members import fit_members, mean_score
 
 GROUPS = 8  # of the normalisation
@@ -157,7 +157,7 @@ class ImageCox(SurvivalModel):
                     stop_if(cancelled)
                     if not event[places].any():
                         continue  # nobody's risk set is asked about
-                    places, end = falling(time, places)
+                    places, end = risk_order(time, places)
                     x = augmented(self._tensor(photos[places]), draws, self.shift, self.jitter, self.mirror)
                     optimiser.zero_grad(set_to_none=True)
                     log_hr = network(self._scaled(x))[:, 0]
@@ -177,7 +177,7 @@ class ImageCox(SurvivalModel):
         """Mean negative partial log-likelihood of some patients among themselves; 0 without an event."""
         if not event[rows].any():
             return 0.0
-        places, end = falling(time, rows)
+        places, end = risk_order(time, rows)
         log_hr = torch.as_tensor(self._apply(network, photos[places]))
         told = torch.as_tensor(event[places], dtype=torch.float64)
         return float(cox_loss(log_hr, told, torch.as_tensor(end)))

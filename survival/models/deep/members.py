@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from survival.models.deep.loss import scale_of
+from survival.models.scaled import NO_RANKING, scale_factor
 
-USELESS = "Out of fold the scores do not tell who dies earlier: no risk is predicted."
 Score = Callable[[nn.Sequential], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Members:
     """networks: one a fold. epochs: at which each was best. centre: mean of the members' training medians. slope: from
-    scores to log hazard ratios, 0 where they tell nothing. out_of_fold: (n,) each patient's log hazard ratio by the
+    scores to log hazard ratios, 0 where they rank nobody. out_of_fold: (n,) each patient's log hazard ratio by the
     member that was stopped by it.
     """
 
@@ -29,7 +28,7 @@ class Members:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (USELESS,) if self.slope == 0 else ()
+        return (NO_RANKING,) if self.slope == 0 else ()
 
 
 def fit_members(
@@ -51,7 +50,7 @@ def fit_members(
         out_of_fold[~inside] = scores[~inside] - centres[-1]
         networks.append(network)
         epochs.append(epoch)
-    slope = scale_of(time, event, out_of_fold)
+    slope = scale_factor(time, event, out_of_fold)
     return Members(networks, tuple(epochs), float(np.mean(centres)), slope, slope * out_of_fold)
 
 

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from survival.cox_regression.baseline import Baseline
-from survival.errors import SurvivalError
+from survival.errors import Cancelled, SurvivalError, stop_if
 from survival.features.encoding import Compression, encoding_from
 from survival.features.reduction import Reduction
-from survival.models.base import Cancelled, CompressedModel, HazardModel, inner_folds, stop_if
-from survival.models.deep.loss import copy_of, cox_loss, device_name, falling
+from survival.models.base import CompressedModel, HazardModel, inner_folds
+from survival.models.deep.loss import copy_of, cox_loss, device_name, risk_order
 from survival.models.deep.members import fit_members, mean_score
-from survival.models.linear import baseline_from
+from survival.models.hazard import Hazard, Parts, baseline_from, baseline_parts
 
 
 class DeepSurv(CompressedModel, HazardModel):
@@ -124,7 +123,7 @@ class DeepSurv(CompressedModel, HazardModel):
     def _batch(
         self, scores: np.ndarray, time: np.ndarray, event: np.ndarray, rows: np.ndarray
     ) -> tuple[Tensor, Tensor, Tensor]:
-        places, end = falling(time, np.flatnonzero(rows))
+        places, end = risk_order(time, np.flatnonzero(rows))
         return (
             torch.as_tensor(scores[places], dtype=torch.float32, device=self._device),
             torch.as_tensor(event[places], dtype=torch.float32, device=self._device),
@@ -147,56 +146,48 @@ class DeepSurv(CompressedModel, HazardModel):
 
     def gradient_at(self, X: Any) -> dict[str, np.ndarray]:
         """Mean gradient over rows of X; None: at the training patients' mean."""
-        encoding = self._fitted()
+        encoding = self.encoding
         flat = self._middle if X is None else encoding.transform(X)
         x = torch.as_tensor(self._compression.transform(flat), dtype=torch.float32, device=self._device)
         x.requires_grad_(True)
         total = torch.stack([network(x)[:, 0] for network in self._networks]).mean(dim=0)
         (gradient,) = torch.autograd.grad(total.sum(), x)
         mean = gradient.mean(dim=0).double().cpu().numpy()
-        return encoding.carry_back(self.slope_ * self._compression.carry_back(mean))
+        return encoding.by_block(self.slope_ * self._compression.to_features(mean))
 
-    @property
-    def blocks(self) -> tuple[str, ...]:
-        """Names of the blocks it looks at."""
-        return tuple(self._fitted().shapes)
+    def hazard(self) -> Hazard:
+        return self
 
-    @property
-    def baseline(self) -> Baseline:
-        return self._baseline_fitted()
-
-    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """(values for JSON, arrays for npz) of the fitted model; the training patients are not in it."""
-        meta = {
-            "encoding": self._fitted().as_dict(),
+    def to_parts(self) -> Parts:
+        """Of the fitted model; the training patients are not in it."""
+        values, arrays = baseline_parts(self.baseline)
+        values |= {
+            "encoding": self.encoding.as_dict(),
             "hidden": list(self.hidden),
             "members": self.members,
             "slope": self.slope_,
             "centre": self._centre,
-            "last_time": self._baseline.last_time,
         }
-        arrays: dict[str, np.ndarray] = {
-            "middle": self._middle[0],
-            "baseline_times": self._baseline.times,
-            "baseline_hazard": self._baseline.cumulative_hazard,
-        }
+        arrays["middle"] = self._middle[0]
         for i, (_, reduction) in enumerate(self._compression.parts):
             known = np.isfinite(reduction.scale)
             arrays[f"mean_{i}"], arrays[f"scale_{i}"] = reduction.mean, np.where(known, reduction.scale, 0.0)
-            basis = reduction.carry_back(np.eye(reduction.scores.shape[1]))
+            basis = reduction.to_features(np.eye(reduction.scores.shape[1]))
             arrays[f"basis_{i}"] = np.where(known[:, None], basis * arrays[f"scale_{i}"][:, None], 0.0)
         for m, network in enumerate(self._networks):
             for name, value in network.state_dict().items():
                 arrays[f"network_{m}.{name}"] = value.cpu().numpy().astype(np.float32)
-        return meta, arrays
+        return values, arrays
 
     @classmethod
-    def from_parts(cls, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> DeepSurv:
+    def from_parts(cls, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> DeepSurv:
         """From to_parts. Raises KeyError, TypeError, ValueError or RuntimeError where the parts do not fit."""
-        model = cls(hidden=tuple(int(width) for width in meta["hidden"]), members=int(meta["members"]), device="cpu")
-        model._device, model._encoding = "cpu", encoding_from(meta["encoding"])
-        parts, width = [], 0
-        for i, part in enumerate(model._encoding.slices.values()):
+        model = cls(
+            hidden=tuple(int(width) for width in values["hidden"]), members=int(values["members"]), device="cpu"
+        )
+        model._device, encoding = "cpu", encoding_from(values["encoding"])
+        model._encoding, parts, width = encoding, [], 0
+        for i, part in enumerate(encoding.slices.values()):
             mean, scale, basis = (arrays[f"{name}_{i}"] for name in ("mean", "scale", "basis"))
             p, k = part.stop - part.start, basis.shape[1]
             if mean.shape != (p,) or scale.shape != (p,) or basis.shape != (p, k):
@@ -207,9 +198,9 @@ class DeepSurv(CompressedModel, HazardModel):
             width += k
         model._compression = Compression(tuple(parts))
         model._networks = [model._restored(m, width, arrays) for m in range(model.members)]
-        model.slope_, model._centre = float(meta["slope"]), float(meta["centre"])
-        model._middle = arrays["middle"].reshape(1, len(model._encoding.names))
-        model._baseline = baseline_from(meta, arrays)
+        model.slope_, model._centre = float(values["slope"]), float(values["centre"])
+        model._middle = arrays["middle"].reshape(1, len(encoding.names))
+        model._baseline = baseline_from(values, arrays)
         return model
 
     def _restored(self, member: int, width: int, arrays: dict[str, np.ndarray]) -> nn.Sequential:

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from survival.errors import SurvivalError
-from survival.metrics.concordance import Estimate
+from survival.metrics.estimate import Estimate
 from survival.models import make_model
-from survival.models.fitted import AppliedModel, applicable, why_not_saved
-from survival.models.linear import LinearHazard
-from survival.models.registry import MODELS
+from survival.models.fitted import FittedModel
+from survival.models.hazard import LinearHazard
+from survival.models.registry import MODELS, why_not_saved
 from tests.survival.cohorts import made_up
 
 QUICK = {"n_alphas": 8, "folds": 3}
@@ -43,7 +43,7 @@ def study() -> dict[str, object]:
     return {"X": {"photo": made["X"], "clinical": clinical}, "time": made["time"], "event": made["event"]}
 
 
-def in_use(model: object, study: dict[str, object]) -> AppliedModel:
+def in_use(model: object, study: dict[str, object]) -> FittedModel:
     n = len(study["time"])  # type: ignore[arg-type]
     rng = np.random.default_rng(1)
     cohort = pd.DataFrame(
@@ -58,7 +58,8 @@ def in_use(model: object, study: dict[str, object]) -> AppliedModel:
     )
     known = Estimate(0.7, 0.6, 0.8, n)
     estimates = {"oof_c_": known, "oof_uno_": known, "calibration_slope_": Estimate(1.0, np.nan, np.nan, n)}
-    return AppliedModel(applicable(model), "A model", cohort, estimates, 30.0, float("nan"), ("A note.",))  # type: ignore[arg-type]
+    hazard, path = model.hazard(), model.path_  # type: ignore[attr-defined]
+    return FittedModel(hazard, "A model", cohort, estimates, 30.0, float("nan"), path, ("A note.",))
 
 
 @pytest.mark.slow
@@ -69,7 +70,7 @@ def test_what_is_read_predicts_what_was_fitted(name: str, study: dict[str, objec
     fitted = make_model(name, **settings).fit(own, study["time"], study["event"])
     in_use(fitted, study).save(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"model.json", "model.npz"}
-    read = AppliedModel.load(tmp_path)
+    read = FittedModel.load(tmp_path)
     assert read.blocks == blocks
     np.testing.assert_allclose(read.predict(own), fitted.predict(own), atol=1e-5 if name == "deepsurv" else 1e-9)
     times = np.array([5.0, 20.0])
@@ -92,42 +93,41 @@ def test_a_linear_model_moves_by_its_gradient_everywhere(study: dict[str, object
     moved = model.predict(photo + step) - model.predict(photo)
     np.testing.assert_allclose(moved, np.sum(model.log_hr_gradient() * step), atol=1e-4)
     np.testing.assert_allclose(model.predict(photo[0]), model.predict(photo)[:1])
-    with pytest.raises(SurvivalError, match="does not look at clinical"):
+    with pytest.raises(SurvivalError, match="does not use clinical"):
         model.log_hr_gradient("clinical")
 
 
 def test_what_cannot_be_saved_says_why(study: dict[str, object]) -> None:
-    assert {name for name in MODELS if why_not_saved(name)} == {"forest", "boosting", "cnn", "kaplan-meier", "shuffled"}
+    assert {name for name in MODELS if why_not_saved(name)} == {"forest", "boosting", "cnn", "kaplan-meier"}
     assert "stratified" in why_not_saved("cox", {"strata": "site"}).lower()
     assert "forest" in why_not_saved("late-fusion", {"members": {"a": {"model": "forest"}}})
     assert "network" in why_not_saved("late-fusion", {"members": {"a": {"model": "deepsurv"}}})
     own = {"clinical": study["X"]["clinical"]}  # type: ignore[index]
     for name, settings in (("forest", {"n_trees": 5}), ("cox", {"strata": "site"})):
         model = make_model(name, missing="indicator", **settings).fit(own, study["time"], study["event"])
-        with pytest.raises(SurvivalError):
-            applicable(model)
-    linear = applicable(make_model("cox", missing="indicator").fit(own, study["time"], study["event"]))
-    assert isinstance(linear, LinearHazard)
-    with pytest.raises(SurvivalError, match="not fitted again"):
-        linear.fit(own, study["time"], study["event"])
+        with pytest.raises(SurvivalError, match="cannot be saved"):
+            model.hazard()
+    assert isinstance(
+        make_model("cox", missing="indicator").fit(own, study["time"], study["event"]).hazard(), LinearHazard
+    )
 
 
-@pytest.mark.parametrize("what", ["base", "gradient", "levels", "patients", "estimate"])
+@pytest.mark.parametrize("what", ["kind", "gradient", "levels", "patients", "estimate"])
 def test_damaged_files_get_a_sentence(study: dict[str, object], tmp_path: Path, what: str) -> None:
     own = {"clinical": study["X"]["clinical"]}  # type: ignore[index]
     in_use(make_model("cox", missing="indicator").fit(own, study["time"], study["event"]), study).save(tmp_path)
     document = json.loads((tmp_path / "model.json").read_text())
     meta = document["meta"]
-    if what == "base":
-        meta["base"] = "os.system"
+    if what == "kind":
+        meta["hazard"]["kind"] = "os.system"
     elif what == "gradient":
-        meta["model"]["encoding"]["columns"]["clinical"].pop()
+        meta["hazard"]["encoding"]["columns"]["clinical"].pop()
     elif what == "levels":
-        meta["model"]["encoding"]["columns"]["clinical"][0]["fill"] = "x"
+        meta["hazard"]["encoding"]["columns"]["clinical"][0]["fill"] = "x"
     elif what == "patients":
         meta["patients"] = meta["patients"][1:]
     else:
         del meta["estimates"]["oof_c_"]
     (tmp_path / "model.json").write_text(json.dumps(document))
-    with pytest.raises(SurvivalError, match="choose it again"):
-        AppliedModel.load(tmp_path)
+    with pytest.raises(SurvivalError, match="does not describe a model"):
+        FittedModel.load(tmp_path)

@@ -1,0 +1,137 @@
+"""From a cross-validated candidate to models/NAME/: the fit to all patients, its scores and its report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.comparison.features import PHOTO, Cohort
+from study.comparison.measuring.measure import SHARE, TRUTHS, face_hazard, truth_table
+from study.comparison.plan import Plan
+from study.comparison.record import Judged
+from study.description.clinical import late_notes
+from study.description.inversion_error import error_and_survival
+from study.disk.models import OUT_OF_FOLD_FILE, REPORT_FILE
+from study.disk.places import COMPARISON_PARTS as PARTS
+from study.disk.store import Study
+from study.files import csv_text, replacing_folder, write_json, write_text
+from survival.comparison.crossval import Candidate
+from survival.comparison.crossval import Comparison as Scored
+from survival.comparison.fit import fit_to_all
+from survival.errors import Cancelled
+from survival.metrics.estimate import Estimate
+
+DELAYED_ENTRY = (
+    "Patients came under observation after time 0 (delayed entry, left truncation): each counts from then on in the "
+    "fit, its baseline hazard, Harrell's C and the calibration slope; Uno's C needs everyone followed from time 0 and "
+    "is not given."
+)
+
+
+def save_model(
+    study: Study,
+    name: str,
+    plan: Plan,
+    cohort: Cohort,
+    judged: Judged,
+    scored: Scored,
+    versions: dict[str, str],
+    comparison: str = "",
+    cancelled: Cancelled = None,
+) -> dict[str, Any]:
+    """Fit the candidate to all patients and write models/NAME/ in one step; returns the report.
+
+    On disk: model.json + model.npz, report.json, out_of_fold.csv (patient_id, log_hr, fold, quartile). comparison: name
+    of the one that it was chosen from, "" for a model of `fit`. Raises SurvivalError.
+    """
+    candidate = Candidate(judged.name, judged.model, judged.blocks, judged.settings)
+    model = fit_to_all(
+        candidate,
+        {PHOTO: np.asarray(cohort.blocks[PHOTO])},
+        scored,
+        cohort.patients["patient_id"].tolist(),
+        label=judged.label,
+        samples=plan.samples,
+        seed=plan.seed,
+        cache=study.path / PARTS,
+        cancelled=cancelled,
+    )
+    table = study.patients[study.patients["patient_id"].isin(cohort.patients["patient_id"])].reset_index(drop=True)
+    report = {
+        "model": name,
+        "label": judged.label,
+        "comparison": comparison,
+        "candidate": judged.name,
+        **_provenance(study, table),
+        "alpha": None if model.path_ is None else model.path_.alpha,
+        "components": None if model.path_ is None else model.path_.components,
+        "folds": plan.folds,
+        "repeats": plan.repeats,
+        "seed": plan.seed,
+        "harrell": _plain(model.oof_c_),
+        "uno": None if np.isnan(model.oof_uno_.value) else _plain(model.oof_uno_),
+        "uno_tau": model.uno_tau_,
+        "calibration_slope": _plain(model.calibration_slope_),
+        "fold_cosine": None if np.isnan(model.fold_cosine_) else model.fold_cosine_,
+        "truth": _truth(study, plan, cohort, judged, scored),
+        "notes": [
+            *model.notes_,
+            *late_notes(study, table, DELAYED_ENTRY),
+            *filter(None, [study.competing_note]),
+        ],
+        "versions": versions,
+    }
+    scores = model.cohort_[["patient", "log_hr", "fold", "quartile"]].rename(columns={"patient": "patient_id"})
+    with replacing_folder(study.model_folder(name)) as new:
+        model.save(new)
+        write_json(new / REPORT_FILE, report)
+        write_text(new / OUT_OF_FOLD_FILE, csv_text(scores, float_format="%.6f"))
+    return report
+
+
+def _provenance(study: Study, table: pd.DataFrame) -> dict[str, Any]:
+    """Where a model's patients, the rows of `table`, and their codes come from."""
+    embedding = study.embedding
+    return {
+        "study": study.name,
+        "simulated": study.simulated,
+        "checkpoint": embedding.checkpoint,
+        "checkpoint_sha256": embedding.checkpoint_sha256,
+        "preset": embedding.preset,
+        "perceptual_name": embedding.settings.get("perceptual_name", ""),
+        "encoder_sha256": embedding.settings.get("encoder_sha256", ""),
+        "latents_sha256": embedding.latents_sha256,
+        "patients": len(table),
+        "patients_in_table": len(study.patients),
+        "photo_rule": study.settings.photo_rule,
+        "excluded": sorted(study.excluded.keys() & set(study.patients["patient_id"])),
+        "events": int(table["event"].sum()),
+        "time_unit": study.time_unit,
+        "horizons": list(study.horizons),
+        "inversion_and_survival": error_and_survival(study, table).as_dict(),
+    }
+
+
+def _truth(study: Study, plan: Plan, cohort: Cohort, judged: Judged, scored: Scored) -> dict[str, Any]:
+    """Of a simulated study: C of the true hazard of the face, the share of it that was recovered, and the correlation
+    of the scores (first repeat) with it. {} for other studies."""
+    face = face_hazard(study, cohort.patients["patient_id"])
+    if face is None:
+        return {}
+    rows = {
+        row["measure"]: row for row in truth_table(study, scored, [judged], cohort.patients, plan).to_dict("records")
+    }
+    ceiling, share = (
+        Estimate(float(row["value"]), float(row["low"]), float(row["high"]), len(face))
+        for row in (rows[TRUTHS["face_log_hazard"]], rows[SHARE])
+    )
+    score = scored.scores[judged.name].log_risk[0]
+    correlation = float(np.corrcoef(score, face)[0, 1]) if score.std() > 0 else 0.0
+    return {"harrell_face": _plain(ceiling), "recovered_share": _plain(share), "correlation_with_face": correlation}
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    return {key: None if pd.isna(value) else value for key, value in asdict(estimate).items()}
