@@ -3,6 +3,8 @@
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
+from ui.shell import early
 from ui.shell.headers import OwnOriginOnly
 
+early.begin()
 app = App("app.py", middleware=[Middleware(OwnOriginOnly)])

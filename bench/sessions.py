@@ -38,6 +38,7 @@ POLL_SECONDS = 0.25
 STUCK_SECONDS, WORDS = 180.0, 1500  # without a result; characters of a page that are quoted
 LEFT_SECONDS = 20.0  # beyond the server's own time until a closed session is forgotten
 OUTCOME, PROGRESS = ".st-key-outcome", ".st-key-progress"
+WITHHELD = "No score for this picture"  # a result, too: the face lies too far from the cohort's
 WAITING = re.compile(r"(\d+) before you(?:.*?about (?:(\d+) min )?(?:(\d+) s )?to wait)?", re.S)
 
 
@@ -134,7 +135,7 @@ def begin(session: Session) -> None:
 def look(session: Session) -> bool:
     """Read what the page says now; whether it has its result."""
     page = session.page
-    if page.locator(OUTCOME).count() and page.locator(f"{OUTCOME} [data-testid=stMetric]").count():
+    if page.locator(f"{OUTCOME} [data-testid=stMetric]").count() or page.get_by_text(WITHHELD).count():
         session.done = time.perf_counter()
         session.figures = figures(session)
         return True

@@ -1,0 +1,28 @@
+"""What the first page needs, imported while the browser still loads its scripts: `begin` is called before the server
+listens."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+
+from common import threads
+
+FIRST = ("torch", "pandas", "study.scoring.score", "latent.editing.render")
+LABEL = "The app's page"
+
+
+def begin() -> None:
+    """Put this server on record as the holder of one thread, before anything imports torch, and import in the
+    background. The page stays alive while other processes of the project use the other cores."""
+    threads.announce(LABEL, 1)
+    threading.Thread(target=_import, name="first imports", daemon=True).start()
+
+
+def _import() -> None:
+    try:
+        for name in FIRST:
+            importlib.import_module(name)
+    except Exception:
+        logging.getLogger(__name__).exception("Importing ahead failed")  # the page that needs it says so in a sentence
