@@ -20,10 +20,10 @@ from torch.overrides import TorchFunctionMode
 
 from bench.parts.common import print_table
 from common.command import Parser
-from latent.training.adversarial.distributed import Group
 from latent.training.adversarial.networks import build, layout
 from latent.training.adversarial.settings import Settings, automatic
 from latent.training.adversarial.trainer import Trainer
+from latent.training.distributed import Group
 
 BASELINE_STEPS = 4
 AGREEMENT = 0.05  # relative, of the first step's losses: bf16 against float32

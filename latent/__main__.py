@@ -10,14 +10,11 @@ from latent.errors import LatentError
 VERBS = {
     "import": ("latent.importing.cli", "turn an NVIDIA .pkl or a rosinality, e4e or pSp .pt into a checkpoint"),
     "dataset": ("latent.datasets.build", "align folders and zip files of photos into a training set"),
-    "warmstart": (
-        "latent.training.reconstruction.cli",
-        "train or fine-tune a generator by reconstructions and a projected critic",
-    ),
     "finetune": (
-        "latent.training.adversarial.cli",
-        "train a generator against a discriminator, from a checkpoint or from scratch",
+        "latent.training.finetune",
+        "train a generator, from a checkpoint or from scratch: against a discriminator, or by reconstructions",
     ),
+    "warmstart": ("latent.training.warmstart", "former name of finetune --method reconstruction"),
     "train-encoder": ("latent.training.train_encoder", "train the encoder of a checkpoint"),
     "evaluate": ("latent.evaluation.evaluate", "measure how close a checkpoint's samples are to portraits"),
 }

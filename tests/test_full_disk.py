@@ -24,8 +24,8 @@ from latent.datasets.build import load
 from study.disk.store import Study
 from study.files import csv_text, write_text
 from study.settings import Settings, settings_text
-from tests.latent.test_import import small_networks
-from tests.latent.weight_files import nvidia_bytes, nvidia_table
+from tests.latent.importing.test_reader import small_networks
+from tests.latent.importing.weight_files import nvidia_bytes, nvidia_table
 from tests.study.conftest import patient_table
 from tests.ui import tiny
 

@@ -31,11 +31,6 @@ STORAGE_NAMES = {
 
 CIRCLES = {
     (
-        "latent.training.reconstruction.adversary",
-        "latent.training.reconstruction.opponent",
-        "latent.training.reconstruction.trainer",
-    ),
-    (
         "ui.background.panel",
         "ui.background.study_jobs",
         "ui.cohort.jobs",

@@ -1,7 +1,7 @@
-"""Phase 3 of a warm start: a mapping network whose codes are distributed as an encoder's. No picture is computed.
+"""A mapping network, fitted in closed form, whose codes are distributed as an encoder's. No picture is computed.
 
 1. *Origin.* All codes move by one vector, so that hardly any coordinate is negative; the affine layers of the synthesis
-   network take it back exactly. The leaky ReLU that ends a mapping network is the identity then.
+   network undo it exactly. The leaky ReLU that ends a mapping network is the identity then.
 2. *Gaussian.* The mapping's two layers are set so that z ~ N(0, I) becomes a code with the mean and, along the leading
    axes, the covariance of the encoder's: the first layer is [R; -R] with R orthogonal, and
    lrelu(x) - lrelu(-x) = (1 + slope) x makes any linear map of z possible behind it.
@@ -28,7 +28,7 @@ def origin_for(w: Tensor) -> Tensor:
 
 @torch.no_grad()
 def shift_codes(generator: Generator, encoder: WPlusEncoder, shift: Tensor) -> None:
-    """Move W by `shift` (w_dim,) in place: the encoder answers moved codes, the synthesis network draws the same."""
+    """Move W by `shift` (w_dim,) in place: the encoder gives moved codes, the synthesis network the same pictures."""
     for module in generator.synthesis.modules():
         if isinstance(module, (SynthesisLayer, ToRGBLayer)):
             affine = module.affine
@@ -43,20 +43,14 @@ def _axes(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean, vectors.T.flip(0).to(w), values.flip(0).clamp_min(0).to(w)
 
 
-def can_be_fitted(mapping: MappingNetwork) -> bool:
-    """Two layers, the hidden one at least twice as wide as z."""
-    hidden = mapping.get_submodule("fc0").get_parameter("weight").shape[0]
-    return mapping.num_layers == 2 and hidden >= 2 * mapping.z_dim
-
-
 def fit_mapping(mapping: MappingNetwork, w: Tensor, seed: int = 0) -> None:
     """Set `mapping` so that its codes have mean and leading covariance of w (N, w_dim). Raises LatentError for one that
-    has not two layers, or a hidden layer narrower than twice z."""
-    if not can_be_fitted(mapping):
-        raise LatentError("A mapping network is fitted with two layers, the hidden one at least twice as wide as z.")
+    does not have two layers, the hidden one at least twice as wide as z."""
     first, last = mapping.get_submodule("fc0"), mapping.get_submodule("fc1")
     assert isinstance(first, FullyConnectedLayer)
     assert isinstance(last, FullyConnectedLayer)
+    if mapping.num_layers != 2 or len(first.weight) < 2 * mapping.z_dim:
+        raise LatentError("A mapping network is fitted with two layers, the hidden one at least twice as wide as z.")
     mean, axes, variances = _axes(w)
     k = mapping.z_dim
     rng = torch.Generator().manual_seed(seed)

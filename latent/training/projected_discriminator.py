@@ -1,10 +1,10 @@
-"""A critic on frozen features, after Projected GANs (Sauer et al. 2021, section 3): it asks for what real pictures have
-at four scales of a network that knows pictures already, so a generator learns from far fewer images.
+"""A discriminator on frozen features, after Projected GANs (Sauer et al. 2021, arXiv:2111.01007, section 3).
 
-The features are mixed across channels and scales by random kernels that are never trained (sections 3.2, 3.3); one
-small head a scale tells real from made, with the hinge loss and spectral normalisation. What both sides see is moved,
-recoloured and cut into at random first (Zhao et al. 2020), differentiably, so that few portraits are not learned by
-heart.
+It compares real and generated images at four scales of a network that was trained on other images, so a generator
+learns from far fewer of them. The features are mixed across channels and scales by random kernels that are never
+trained (sections 3.2, 3.3); one small head a scale tells real from generated, with the hinge loss and spectral
+normalisation. Its input is moved, recoloured and cut into at random first (Zhao et al. 2020, arXiv:2006.10738),
+differentiably, so that few portraits are not memorised.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 from latent.features.efficientnet import CHANNELS, frozen_features
 
 WIDTH = 64  # channels after mixing
-SMALLEST = 3  # cells: a map smaller than this has no places left to judge
+CALIBRATION = 64  # real images that set the scale of the features
+SMALLEST = 3  # cells a side of a map that gets a head
 GAIN = 4.0  # spectrally normalised slopes are at most one: without it the hinge would be out of reach
 
 
 def augment(images: Tensor, rng: torch.Generator | None = None) -> Tensor:
-    """Colour, translation by up to an eighth and a cut-out square of half the side, drawn for each picture (N, 3, R,
-    R); differentiable in the pictures."""
+    """Colour, translation by up to an eighth and a cut-out square of half the side, drawn for each image (N, 3, R, R);
+    differentiable in the images."""
     n, _, size, _ = images.shape
     device = images.device
 
@@ -55,7 +56,7 @@ def _kaiming(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
 
 
 class Projection(nn.Module):
-    """Frozen features -> maps of WIDTH channels, each with what the coarser ones saw. Nothing in it is trained."""
+    """Frozen features -> maps of WIDTH channels, the coarser scales mixed into each. Nothing in it is trained."""
 
     def __init__(self, scales: int) -> None:
         super().__init__()
@@ -66,22 +67,20 @@ class Projection(nn.Module):
             self.register_buffer(f"spread{index}", torch.ones(1, count, 1, 1))
 
     def spread(self, index: int) -> Tensor:
-        """(1, c, 1, 1): standard deviation of each feature of scale `index` on real pictures."""
-        found = self.get_buffer(f"spread{index}")
-        assert isinstance(found, Tensor)
-        return found
+        """(1, c, 1, 1): standard deviation of each feature of scale `index` on real images."""
+        return self.get_buffer(f"spread{index}")
 
     @torch.no_grad()
-    def calibrate(self, taps: list[Tensor]) -> None:
-        """Bring the maps of real pictures to a spread of one, so that no scale drowns the others."""
-        for index, tap in enumerate(taps):
-            self.spread(index).copy_(tap.std((0, 2, 3), keepdim=True).clamp_min(1e-3))
+    def calibrate(self, features: list[Tensor]) -> None:
+        """Bring the features of real images to a standard deviation of one, so that no scale drowns the others."""
+        for index, feature in enumerate(features):
+            self.spread(index).copy_(feature.std((0, 2, 3), keepdim=True).clamp_min(1e-3))
 
-    def forward(self, taps: list[Tensor]) -> list[Tensor]:
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
         out: list[Tensor] = []
         above: Tensor | None = None
         for index in reversed(range(len(self.channels))):
-            x = self.channels[index](taps[index] / self.spread(index))
+            x = self.channels[index](features[index] / self.spread(index))
             if above is not None:
                 x = (x + F.interpolate(above, size=x.shape[-2:], mode="bilinear", align_corners=False)) / 2**0.5
             above = self.scales[index](x) / 2**0.5  # a Kaiming kernel without its rectifier doubles the variance
@@ -106,8 +105,8 @@ class _Head(nn.Module):
         return self.layers(x) * GAIN
 
 
-class ProjectedCritic(nn.Module):
-    """Pictures (N, 3, R, R) in [-1, 1], R at least 32 -> logits (N, 1, r, r) of each scale."""
+class ProjectedDiscriminator(nn.Module):
+    """Images (N, 3, R, R) in [-1, 1], R at least 16 -> logits (N, 1, r, r) of each scale."""
 
     def __init__(self, resolution: int, device: torch.device | str) -> None:
         super().__init__()
@@ -116,24 +115,33 @@ class ProjectedCritic(nn.Module):
         self.projection = Projection(len(sizes))
         self.heads = nn.ModuleList(_Head(size) for size in sizes)
 
-    def taps(self, images: Tensor) -> list[Tensor]:
-        """Frozen features of the scales that are judged."""
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Frozen features of the scales that have a head."""
         return self.frozen[0](images)[: len(self.heads)]
 
-    def judge(self, taps: list[Tensor]) -> list[Tensor]:
+    def logits(self, features: list[Tensor]) -> list[Tensor]:
         """Logits from frozen features."""
-        return [head(x) for head, x in zip(self.heads, self.projection(taps), strict=True)]
+        return [head(x) for head, x in zip(self.heads, self.projection(features), strict=True)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return self.judge(self.taps(images))
+        return self.logits(self.features(images))
 
 
-def critic_loss(on_real: list[Tensor], on_fake: list[Tensor]) -> Tensor:
+def fresh_discriminator(images: Tensor, seed: int) -> ProjectedDiscriminator:
+    """A new discriminator on the device of some real images (n, 3, R, R), its features brought to a standard deviation
+    of one on them. Raises LatentError where the frozen features are not installed."""
+    torch.manual_seed(seed)
+    discriminator = ProjectedDiscriminator(images.shape[-1], images.device).to(images.device)
+    discriminator.projection.calibrate(discriminator.features(images))
+    return discriminator
+
+
+def discriminator_loss(on_real: list[Tensor], on_fake: list[Tensor]) -> Tensor:
     """Hinge loss (Lim and Ye 2017), every scale alike."""
     parts = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(on_real, on_fake, strict=True)]
     return torch.stack(parts).mean()
 
 
 def generator_loss(on_fake: list[Tensor]) -> Tensor:
-    """(N,): what a generator lowers for each picture."""
+    """(N,): the generator's loss for each image."""
     return -torch.stack([f.mean((1, 2, 3)) for f in on_fake]).mean(0)

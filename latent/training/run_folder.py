@@ -23,10 +23,12 @@ from latent.errors import FinetuneError
 
 STATE, PREVIOUS, STATUS, SETTINGS, LOG = "state.pt", "state.previous.pt", "status.json", "settings.json", "log.jsonl"
 STATES = ("running", "stopped", "failed", "done", "killed")
+ADVERSARIAL, RECONSTRUCTION = METHODS = ("adversarial", "reconstruction")
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 
 
 def open_for_writing(path: Path) -> IO[bytes]:
-    """The one place where files of a run are opened."""
+    """The one place where files of a run are opened for writing."""
     return path.open("wb")
 
 
@@ -46,8 +48,8 @@ def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     except (OSError, RuntimeError) as error:  # torch.save reports a failed write as either
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise FinetuneError(
-            f"{path} could not be written ({reason}): make room and start the same command again; it goes on from the "
-            "last state, which is complete."
+            f"{path} could not be written ({reason}): make room and start the same command again; it resumes from "
+            "the last state, which is complete."
         ) from error
 
 
@@ -56,12 +58,32 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
     write_whole(path, lambda file: file.write(text.encode()))
 
 
+def method_of(settings: Mapping[str, Any]) -> str:
+    """Which of METHODS a settings.json is of, those of earlier versions included."""
+    if settings.get("method") in METHODS:
+        return str(settings["method"])
+    return RECONSTRUCTION if settings.get("command") == "warmstart" else ADVERSARIAL
+
+
+def read_settings(path: Path, method: str) -> dict[str, Any]:
+    """settings.json of a run of this method. Raises FinetuneError for one that cannot be resumed."""
+    record = read_json(path)
+    if record.get("method") not in METHODS:
+        raise FinetuneError(
+            f"The run in {path.parent} was begun by an earlier version, which can finish it; this one cannot: start in "
+            "a new --run."
+        )
+    if record["method"] != method:
+        raise FinetuneError(f"The run in {path.parent} is one of --method {record['method']}: choose another --run.")
+    return record
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises FinetuneError where there is none."""
     try:
         record = json_value(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise FinetuneError(f"{path} is not readable ({error}): start in a new --run.") from error
+        raise FinetuneError(f"{path} cannot be read ({error}): start in a new --run.") from error
     if not isinstance(record, dict):
         raise FinetuneError(f"{path} is not a table of settings: start in a new --run.")
     return record
@@ -84,7 +106,10 @@ def read_status(run: Path) -> dict[str, Any]:
     """
     status = read_json(run / STATUS)
     if status.get("state") == "running" and not (type(status.get("pid")) is int and alive(status["pid"])):
-        status |= {"state": "killed", "message": "The process ended without a word; the same command goes on."}
+        status |= {
+            "state": "killed",
+            "message": "The process ended without a message; the same command resumes the run.",
+        }
     return status
 
 
@@ -148,23 +173,23 @@ class RunFolder:
 
     def load_state(self, device: torch.device) -> dict[str, Any] | None:
         """The newest readable state, None for a new run. Raises FinetuneError where there are only damaged ones."""
-        found = [self.path / name for name in (STATE, PREVIOUS) if (self.path / name).exists()]
-        for path in found:
+        present = [self.path / name for name in (STATE, PREVIOUS) if (self.path / name).exists()]
+        for path in present:
             try:
                 state = torch.load(path, map_location=device, weights_only=True)
             except Exception:  # whatever a damaged file raises, the one before it may be whole
                 continue
             if isinstance(state, dict) and "images" in state:
                 return state
-        if found:
+        if present:
             raise FinetuneError(f"No state in {self.path} is readable: start in a new --run from its checkpoint/.")
         return None
 
     def start_log(self, images: int, last: str | None) -> None:
         """Bring log.jsonl to where the state is: lines after it go (their images are computed again), and the state's
         own line is added if the process ended before it was written."""
-        kept = [line for line in self.log() if line["images"] < images]
-        text = "".join(json.dumps(line) + "\n" for line in kept) + (last + "\n" if last else "")
+        before = [line for line in self.log() if line["images"] < images]
+        text = "".join(json.dumps(line) + "\n" for line in before) + (last + "\n" if last else "")
         write_whole(self.path / LOG, lambda file: file.write(text.encode()))
 
     def log(self) -> list[dict[str, Any]]:
@@ -173,13 +198,13 @@ class RunFolder:
             lines = (self.path / LOG).read_text("utf-8").splitlines()
         except FileNotFoundError:
             return []
-        found = []
+        records = []
         for line in lines:
             try:
-                found.append(json_value(line))
+                records.append(json_value(line))
             except ValueError:
                 break
-        return found
+        return records
 
     def add_to_log(self, line: str) -> None:
         """Raises FinetuneError where the disk is full."""
@@ -207,6 +232,9 @@ class RunFolder:
         """samples/NNNNNNNN.jpg: uint8 (n, R, R, 3) as a square grid, named by the images seen."""
         side = int(len(images) ** 0.5)
         rows = [np.concatenate(list(images[k * side : (k + 1) * side]), axis=1) for k in range(side)]
-        grid = np.ascontiguousarray(np.concatenate(rows)[..., ::-1])
-        data = cv2.imencode(".jpg", grid, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-        write_whole(self.path / "samples" / f"{seen:08d}.jpg", lambda file: file.write(data))
+        self.save_picture("samples", np.concatenate(rows), seen)
+
+    def save_picture(self, kind: str, picture: np.ndarray, seen: int) -> None:
+        """KIND/NNNNNNNN.jpg: uint8 (H, W, 3), named by the images seen."""
+        data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), JPEG)[1].tobytes()
+        write_whole(self.path / kind / f"{seen:08d}.jpg", lambda file: file.write(data))

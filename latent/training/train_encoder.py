@@ -24,7 +24,7 @@ from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.datasets.build import TRAIN, load, read_table
 from latent.encoders.wplus import WPlusEncoder
 from latent.errors import LatentError
-from latent.training.reconstruction.losses import centre_weight, regression_loss
+from latent.training.losses import centre_weight, reconstruction_loss
 from latent.training.run_folder import write_whole
 
 TICK_SECONDS = 60.0
@@ -91,7 +91,7 @@ class Trainer:
             x = torch.cat([x, self._real(self.batch - known)])
         predicted = self.encoder(x)
         fake = self.checkpoint.generator.synthesis(predicted, noise_mode="const")
-        losses = regression_loss(fake, x, self.weight, 0.5)
+        losses = reconstruction_loss(fake, x, self.weight, 0.5)
         code = ((predicted[:known] - ws) / self.scale).square().mean()
         offset = (predicted - self.mean) / self.scale
         losses |= {

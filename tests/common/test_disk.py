@@ -168,10 +168,10 @@ def test_an_evaluation_that_cannot_be_is_refused_at_once(
     assert words in refusal(latent.main, ["evaluate", tiny_checkpoint, *options], capsys)
 
 
-@pytest.mark.parametrize("verb", ["finetune", "warmstart"])
-def test_a_run_that_cannot_be_leaves_no_folder(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("method", ["adversarial", "reconstruction"])
+def test_a_run_that_cannot_be_leaves_no_folder(method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "taken").mkdir()
     for out, data, words in (("taken", "nowhere", "exists already"), ("new", "nowhere", "not a training set")):
-        given = [verb, tmp_path / data, "--run", tmp_path / "run", "--out", tmp_path / out]
+        given = ["finetune", tmp_path / data, "--method", method, "--run", tmp_path / "run", "--out", tmp_path / out]
         assert words in refusal(latent.main, given, capsys)
         assert not (tmp_path / "run").exists()

@@ -124,26 +124,28 @@ def test_codes_can_be_fitted_where_the_start_allows_it(shop: Shop) -> None:
     config = json.loads(path.read_text())
     config["generator"]["z_dim"] = config["generator"]["w_dim"] // 2
     config["encoder"] = {"kind": "ours"}
+    config["files"]["encoder.safetensors"] = config["files"]["generator.safetensors"]
     path.write_text(json.dumps(config))
     app.run()
+    app.radio(key="finetune-method").set_value("adversarial").run()
     app.checkbox(key="finetune-mapping").check().run()
     app.button(key="finetune-begin").click().run()
     assert "--fit-mapping" in shop.queue.jobs()[0][0].command
 
 
 @pytest.mark.usefixtures("idle")
-def test_another_opponent_takes_its_own_settings_along(shop: Shop) -> None:
+def test_another_discriminator_has_its_own_settings(shop: Shop) -> None:
     tiny.write_set(shop.runs / "sets" / "noise")
     app = shop.open()
-    app.selectbox(key="finetune-critic").select("projected").run()
+    app.selectbox(key="finetune-discriminator").select("projected").run()
     labels = [box.label for box in (*app.selectbox, *app.number_input)]
     assert "Augmentation" not in labels
     assert "R1 weight (gamma)" not in labels
-    assert "the judges begin anew" in words(app)
+    assert "the projected discriminator is new" in words(app)
     app.button(key="finetune-begin").click().run()
     assert not app.exception
     [job] = shop.queue.jobs()[0]
-    assert job.command[-2:] == ("--critic", "projected")
+    assert job.command[-2:] == ("--discriminator", "projected")
 
 
 @pytest.mark.usefixtures("idle")
@@ -306,16 +308,16 @@ def test_a_finished_run_is_measured_on_request(shop: Shop) -> None:
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_start_with_an_encoder_goes_on_with_reconstructions(shop: Shop) -> None:
+def test_a_start_with_an_encoder_is_fine_tuned_with_reconstructions(shop: Shop) -> None:
     tiny.write_set(shop.runs / "sets" / "noise")
     tiny.give_encoder(shop.checkpoints / "portraits")
     app = shop.open()
     assert not app.exception
-    assert app.radio(key="finetune-method").value == "warmstart"
+    assert app.radio(key="finetune-method").value == "reconstruction"
     assert "the result has an encoder" in words(app)
     labels = {box.label for box in (*app.selectbox, *app.number_input, *app.checkbox)}
     assert {"Batch", "Precision", "Seed", "Length (thousand images)"} <= labels
-    assert not {"Augmentation", "R1 weight (gamma)", "Mirror the photos", "Opponent", "Learning rate"} & labels
+    assert not {"Augmentation", "R1 weight (gamma)", "Mirror the photos", "Discriminator", "Learning rate"} & labels
     app.number_input(key="finetune-warm-kimg").set_value(2.5)
     app.selectbox(key="finetune-warm-batch").select(8).run()
     app.button(key="finetune-begin").click().run()
@@ -324,21 +326,21 @@ def test_a_start_with_an_encoder_goes_on_with_reconstructions(shop: Shop) -> Non
     run = str(shop.runs / "finetune" / "portraits-noise")
     start, out = str(shop.checkpoints / "portraits"), str(shop.checkpoints / "portraits-noise")
     assert job.command == (
-        *("latent", "warmstart", str(shop.runs / "sets" / "noise"), "--run", run, "--start", start, "--out", out),
-        *("--adversary-kimg", "2.5", "--batch", "8"),
+        *("latent", "finetune", str(shop.runs / "sets" / "noise"), "--method", "reconstruction", "--run", run),
+        *("--start", start, "--out", out, "--projected-kimg", "2.5", "--batch", "8"),
     )
     assert app.text_input(key="finetune-name-portraits-noise-2").value == "portraits-noise-2", "names are not reused"
-    app.radio(key="finetune-method").set_value("finetune").run()
+    app.radio(key="finetune-method").set_value("adversarial").run()
     assert not app.exception
     assert "Augmentation" in [box.label for box in app.selectbox]
     app.button(key="finetune-begin").click().run()
-    assert [job.command[1] for job in shop.queue.jobs()[0]] == ["warmstart", "finetune"]
+    assert [job.command[1] for job in shop.queue.jobs()[0]] == ["finetune", "finetune"]
 
 
 def test_without_an_encoder_the_start_has_one_way_and_says_why(shop: Shop) -> None:
     app = shop.open()
     assert "finetune-method" not in [box.key for box in app.radio]
-    assert "needs a start with an encoder of ours" in words(app)
+    assert "needs a start with an encoder that was trained here" in words(app)
 
 
 @pytest.mark.slow
@@ -360,7 +362,7 @@ def test_reconstructions_from_faces_to_a_checkpoint_with_an_encoder(shop: Shop) 
     assert figures["Images seen"] == "1,120", "112 with reconstructions, 1,008 of the discriminator"
     assert "Face distance" in figures
     assert "Augmentation p" not in figures
-    assert len(app.get("plotly_chart")) == 3, "likeness, judges, speed"
+    assert len(app.get("plotly_chart")) == 3, "likeness, losses, speed"
     assert app.select_slider(key="finetune-sample-portraits-noise").value == 1.12
     assert "what is drawn of one code for all layers" in words(app)
     assert app.button(key="finetune-evaluate").label == "Measure it against the portraits"

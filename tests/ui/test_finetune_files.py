@@ -64,11 +64,19 @@ def test_a_run_is_read_as_it_is(root: Path) -> None:
     assert run.series("loss_g") == ([0.2, 0.4, 0.6, 0.8], [0.7] * 4)
     assert [kimg for kimg, _ in run.samples] == [0.2, 0.4, 0.6, 0.8]
     assert run.newest("frechet") is None
-    assert files.measured_speed(32, "finetune") == (10.0, "a")
-    assert files.measured_speed(64, "finetune") is None
-    assert files.measured_speed(32, "warmstart") is None, "the other way has a pace of its own"
-    assert (run.method, run.reconstructions) == ("finetune", None)
+    assert files.measured_speed(32, "adversarial") == (10.0, "a")
+    assert files.measured_speed(64, "adversarial") is None
+    assert files.measured_speed(32, "reconstruction") is None, "the other method has its own speed"
+    assert (run.method, run.reconstructions) == ("adversarial", None)
     assert files.read_run("none").status == {}
+
+
+def test_a_run_of_an_earlier_version_is_shown_under_today_s_names(root: Path) -> None:
+    folder = tiny.write_run(root / "finetune" / "a")
+    (folder / "settings.json").write_text('{"command": "warmstart", "settings": {"resolution": 32}}')
+    (folder / "log.jsonl").write_text('{"kimg": 0.2, "criticism": 1.5, "critic_loss": 2.5, "images_per_s": 3.0}\n')
+    run = files.read_run("a")
+    assert (run.method, run.newest("loss_g"), run.newest("loss_projected")) == ("reconstruction", 1.5, 2.5)
 
 
 def test_a_failure_is_told_in_the_words_of_whoever_failed(root: Path) -> None:

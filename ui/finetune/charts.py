@@ -33,9 +33,9 @@ def likeness(run: Run) -> go.Figure:
     return _lines(run, names, "Distance to the photo")
 
 
-def judges(run: Run) -> go.Figure:
-    """Losses of the generator before its judges and of the judges; then of the discriminator that is kept."""
-    names = (("criticism", "generator before judges"), ("critic_loss", "judges"), ("d_loss", "discriminator"))
+def projected_losses(run: Run) -> go.Figure:
+    """Losses of generator and projected discriminator; then of the discriminator that is kept."""
+    names = (("loss_g", "generator"), ("loss_projected", "projected discriminator"), ("loss_d", "discriminator"))
     return _lines(run, names, "Loss")
 
 

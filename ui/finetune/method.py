@@ -1,4 +1,4 @@
-"""How a checkpoint goes on learning: by reconstructions and small judges, or against a discriminator alone."""
+"""How a checkpoint is fine-tuned: by reconstructions, or against a discriminator alone."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from latent.errors import LatentError
 from ui.elements import page
 from ui.elements.escaping import labelled
 from ui.finetune import runs as files
-from ui.finetune.runs import RECONSTRUCTIONS, Start, TrainingSet
+from ui.finetune.runs import ADVERSARIAL, RECONSTRUCTION, Start, TrainingSet
 from ui.shell import resources
 
-ADVERSARIAL = "finetune"
-LABELS = {RECONSTRUCTIONS: "With reconstructions", ADVERSARIAL: "Adversarial (StyleGAN2, ADA)"}
+LABELS = {RECONSTRUCTION: "With reconstructions", ADVERSARIAL: "Adversarial (StyleGAN2, ADA)"}
 BATCHES = (4, 8, 16, 32, 64, 128)
 PRECISIONS = ("auto", "fp32", "bf16")
 EXPLAINED = {
-    RECONSTRUCTIONS: "The start's encoder reads the photos, and pictures are held to them while small judges on frozen "
-    "features sharpen what is drawn: this works with few photos and without a graphics card, and the result has an "
+    RECONSTRUCTION: "The start's encoder reads the photos, and pictures are held to them while a projected "
+    "discriminator sharpens the details: this works with few photos and without a graphics card, and the result has an "
     "encoder.",
     ADVERSARIAL: "As published: generator against discriminator, with adaptive augmentation. It wants many photos and "
     "a graphics card, and the result has no encoder.",
 }
 NOT_HERE = (
-    " The other way, with reconstructions, needs a start with an encoder of ours and a mapping network of two layers."
+    " The other method, with reconstructions, needs a start with an encoder that was trained here and a mapping "
+    "network of two layers."
 )
 LENGTH_HELP = (
     "Photos shown while pictures are held to them, repeats included, in thousands. A discriminator is trained after it "
-    "on a sixth as many, at least 1 thousand. You can stop at any time and go on; the result is written at the end."
+    "on a sixth as many, at least 1 thousand. You can stop at any time and resume; the result is written at the end."
 )
 HELP = {
     "batch": "Photos a step. More is steadier and slower; memory bounds it.",
@@ -39,7 +39,7 @@ HELP = {
 
 
 def choose(start: Start) -> str:
-    """The method: RECONSTRUCTIONS where the start allows it, unless the person chooses otherwise."""
+    """The method: RECONSTRUCTION where the start allows it, unless the person chooses otherwise."""
     if not start.reconstructs:
         page.note(EXPLAINED[ADVERSARIAL] + NOT_HERE)
         return ADVERSARIAL
@@ -55,18 +55,18 @@ def choose(start: Start) -> str:
     return method
 
 
-def usual_kimg() -> float:
+def default_kimg() -> float:
     """Proposed length of phase 2 in thousand images on this machine."""
     import torch
 
-    from latent.training.reconstruction.plan import FINETUNE_CPU_KIMG, SCRATCH_KIMG
+    from latent.training.reconstruction.run import FINETUNE_CPU_KIMG, SCRATCH_KIMG
 
-    return SCRATCH_KIMG["adversary"] if torch.cuda.is_available() else FINETUNE_CPU_KIMG
+    return SCRATCH_KIMG["projected"] if torch.cuda.is_available() else FINETUNE_CPU_KIMG
 
 
 def whole_length(kimg: float) -> float:
     """Thousand images of the whole run."""
-    from latent.training.reconstruction.plan import discriminator_kimg
+    from latent.training.reconstruction.run import discriminator_kimg
 
     return kimg + discriminator_kimg(kimg)
 
@@ -75,18 +75,18 @@ def settings() -> dict[str, Any]:
     """Settings of a run with reconstructions that differ from what the command would choose."""
     from latent.training.reconstruction.settings import Settings
 
-    usual = Settings()
+    default = Settings()
     first, second, third = st.columns(3, gap="large")
     batch = first.selectbox(
-        "Batch", BATCHES, index=BATCHES.index(usual.batch), key="finetune-warm-batch", help=HELP["batch"]
+        "Batch", BATCHES, index=BATCHES.index(default.batch), key="finetune-warm-batch", help=HELP["batch"]
     )
     precision = second.selectbox("Precision", PRECISIONS, key="finetune-warm-precision", help=HELP["precision"])
     seed = third.number_input(
-        "Seed", 0, 2**31 - 1, usual.seed, step=1, format="%d", key="finetune-warm-seed", help=HELP["seed"]
+        "Seed", 0, 2**31 - 1, default.seed, step=1, format="%d", key="finetune-warm-seed", help=HELP["seed"]
     )
     chosen = {"batch": batch, "precision": precision, "seed": int(seed)}
-    told = {"batch": usual.batch, "precision": "auto", "seed": usual.seed}
-    return {name: value for name, value in chosen.items() if value != told[name]}
+    proposed = {"batch": default.batch, "precision": "auto", "seed": default.seed}
+    return {name: value for name, value in chosen.items() if value != proposed[name]}
 
 
 def problem(given: dict[str, Any]) -> str:
@@ -103,8 +103,8 @@ def problem(given: dict[str, Any]) -> str:
 def command(start: Start, chosen: TrainingSet, name: str, kimg: float, given: dict[str, Any]) -> list[str]:
     """`python -m` of these words makes a run with reconstructions."""
     run, out = files.finetune_root() / name, resources.checkpoints_root() / name
-    words = ["latent", RECONSTRUCTIONS, files.shown(chosen.folder), "--run", files.shown(run)]
-    words += ["--start", files.shown(start.folder), "--out", files.shown(out), "--adversary-kimg", f"{kimg:.8g}"]
+    words = ["latent", "finetune", files.shown(chosen.folder), "--method", RECONSTRUCTION, "--run", files.shown(run)]
+    words += ["--start", files.shown(start.folder), "--out", files.shown(out), "--projected-kimg", f"{kimg:.8g}"]
     for key, value in given.items():
         words += [f"--{key.replace('_', '-')}", str(value)]
     return words

@@ -14,7 +14,7 @@ from ui.elements.escaping import trusted
 from ui.elements.text import duration
 from ui.finetune import method
 from ui.finetune import runs as files
-from ui.finetune.runs import RECONSTRUCTIONS, Start, TrainingSet
+from ui.finetune.runs import RECONSTRUCTION, Start, TrainingSet
 from ui.shell import resources, session
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ GRACE = 300.0  # s; a stop waits for the step at hand, then writes the state and
 FEWEST = 8  # photos
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 AUGMENTATIONS = {"ada": "Adaptive", "fixed": "Fixed strength", "none": "None"}
-CRITICS = {"stylegan2": "StyleGAN2's discriminator", "projected": "Frozen features"}
+DISCRIMINATORS = {"stylegan2": "StyleGAN2's", "projected": "Projected"}
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DISTANCE_SAMPLES = 200
 HELP = {
-    "critic": "Who tells real from drawn. StyleGAN2's discriminator learns from the start checkpoint on, as published. "
-    "Small judges on the frozen features of a network that knows pictures need far fewer images, have an augmentation "
-    "of their own, and are not kept in the checkpoint.",
+    "discriminator": "StyleGAN2's discriminator continues from the start checkpoint, as published. "
+    "A projected discriminator, on the frozen features of a network trained on other images, needs far fewer photos, "
+    "has its own augmentation, and is not kept in the checkpoint.",
     "batch": "Photos a step. More is steadier and slower; memory bounds it.",
     "gamma": "Weight of R1, which keeps the discriminator smooth. Higher is calmer, too high blurs. By default "
     "0.0002 × side² / batch.",
@@ -47,7 +47,7 @@ HELP = {
     "sets.",
     "precision": "Numbers of the convolutions; automatic takes bf16 where the hardware multiplies it.",
     "seed": "Of every random draw: the same seed, settings and set give the same run.",
-    "tick_kimg": "Thousand images between two reports: samples, a log line, a state to go on from.",
+    "tick_kimg": "Thousand images between two reports: samples, a log line, a state to resume from.",
     "frechet": f"At each report, Frechet distance of {DISTANCE_SAMPLES} samples to the training faces on face "
     "descriptors. It costs some seconds each time.",
 }
@@ -84,9 +84,9 @@ def plan(chosen: TrainingSet | None) -> None:
         kimg, result = _length_and_name(start, chosen, how, float(defaults.kimg))
     with st.expander("Settings", icon=":material/tune:"):
         page.note("What is shown is chosen for this resolution and machine. Leave it unless you know why not.")
-        given = method.settings() if how == RECONSTRUCTIONS else _settings(defaults, start.fittable)
+        given = method.settings() if how == RECONSTRUCTION else _settings(defaults, start.fittable)
     problem = _problem(start, chosen, result, how, {**given, "kimg": kimg})
-    _facts(start, chosen, kimg, how, given.get("critic") == "projected")
+    _facts(start, chosen, kimg, how, given.get("discriminator") == "projected")
     busy = any(job.active for job in resources.queue().jobs()[0])
     # Not a callback: its arguments would be those of the last run, without a number typed just before the click.
     if (
@@ -102,7 +102,7 @@ def plan(chosen: TrainingSet | None) -> None:
     ):
         words = (
             method.command(start, chosen, result, kimg, given)
-            if how == RECONSTRUCTIONS
+            if how == RECONSTRUCTION
             else command(start, chosen, result, {"kimg": kimg, **given})
         )
         _begin(result, words)
@@ -127,8 +127,8 @@ def _automatic(given: dict[str, Any], resolution: int) -> Settings:
 def _length_and_name(start: Start, chosen: TrainingSet | None, how: str, usual: float) -> tuple[float, str]:
     left, right = st.columns(2, gap="medium")
     key, told = "finetune-kimg", LENGTH_HELP
-    if how == RECONSTRUCTIONS:
-        key, told, usual = "finetune-warm-kimg", method.LENGTH_HELP, method.usual_kimg()
+    if how == RECONSTRUCTION:
+        key, told, usual = "finetune-warm-kimg", method.LENGTH_HELP, method.default_kimg()
     kimg = left.number_input("Length (thousand images)", 0.1, 1e6, usual, step=1.0, format="%g", key=key, help=told)
     proposed = _free(f"{start.name}-{chosen.name}"[:60]) if chosen else ""
     name = right.text_input(
@@ -166,20 +166,24 @@ def _settings(usual: Settings, fittable: bool) -> dict[str, Any]:
             "Batch", BATCHES, index=BATCHES.index(usual.batch), key=f"finetune-batch-{side}", help=HELP["batch"]
         )
     with second:
-        critic = st.selectbox(
-            "Opponent", list(CRITICS), format_func=CRITICS.__getitem__, key="finetune-critic", help=HELP["critic"]
+        discriminator = st.selectbox(
+            "Discriminator",
+            list(DISCRIMINATORS),
+            format_func=DISCRIMINATORS.__getitem__,
+            key="finetune-discriminator",
+            help=HELP["discriminator"],
         )
     asked: dict[str, Any] = {} if batch == published else {"batch": batch}
-    asked |= {} if critic == usual.critic else {"critic": critic}
+    asked |= {} if discriminator == usual.discriminator else {"discriminator": discriminator}
     usual = _automatic(asked, side) if asked else usual
     with first:
         chosen["learning_rate"] = _number("Learning rate", "learning_rate", usual, 1e-6, 0.1, 0.0005, "%.4g")
-        if critic == "stylegan2":
+        if discriminator == "stylegan2":
             chosen["gamma"] = _number("R1 weight (gamma)", "gamma", usual, 0.0, 1000.0, 0.01, "%.4g")
             frozen = _number("Frozen layers of the discriminator", "freeze_d", usual, 0, _layers(side), 1)
             chosen["freeze_d"] = int(frozen)
     with second:
-        chosen |= _augmentation(usual) if critic == "stylegan2" else {}
+        chosen |= _augmentation(usual) if discriminator == "stylegan2" else {}
         chosen["mirror"] = st.checkbox("Mirror the photos", usual.mirror, key="finetune-mirror", help=HELP["mirror"])
         if fittable:
             chosen["fit_mapping"] = st.checkbox(
@@ -242,8 +246,8 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, give
     if not files.NAME.fullmatch(name):
         return "The name takes letters, digits, dots, dashes and underscores, beginning with a letter or digit."
     if _taken(name):
-        return f"{name} is taken, by a checkpoint or by a run: choose another name, or go on with that run below."
-    if how == RECONSTRUCTIONS:
+        return f"{name} is taken, by a checkpoint or by a run: choose another name, or resume that run below."
+    if how == RECONSTRUCTION:
         return method.problem(given)
     try:
         _automatic(given, start.resolution)
@@ -253,13 +257,13 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, give
 
 
 def _facts(start: Start, chosen: TrainingSet | None, kimg: float, how: str, projected: bool) -> None:
-    length = method.whole_length(kimg) if how == RECONSTRUCTIONS else kimg
-    if how == RECONSTRUCTIONS:
-        beginning = "generator and encoder go on from where they are; the judges begin anew"
+    length = method.whole_length(kimg) if how == RECONSTRUCTION else kimg
+    if how == RECONSTRUCTION:
+        beginning = "generator and encoder continue from the start; the projected discriminator is new"
     elif projected:
-        beginning = "the generator goes on from where it is; the judges begin anew, and no discriminator is kept"
+        beginning = "the generator continues from the start; the projected discriminator is new and not kept"
     elif start.discriminator:
-        beginning = "generator and discriminator go on from where they are"
+        beginning = "generator and discriminator continue from the start"
     else:
         beginning = "it has no discriminator, so that one starts from random weights: expect a rougher beginning"
     rows: list[tuple[str, str] | tuple[str, str, str]] = [

@@ -76,9 +76,9 @@ def show(run: Run, job: Job | None) -> None:
         with left:
             _samples(run)
         with right:
-            if run.method == files.RECONSTRUCTIONS:
+            if run.method == files.RECONSTRUCTION:
                 _chart("Likeness", charts.likeness(run), "How far pictures are from their photos", run)
-                _chart("Judges", charts.judges(run), "Losses of the generator and of its judges", run)
+                _chart("Losses", charts.projected_losses(run), "Losses of generator and discriminators", run)
             else:
                 _chart("Losses", charts.losses(run), "Losses of generator and discriminator", run)
                 settings = run.settings.get("settings") or {}
@@ -86,7 +86,7 @@ def show(run: Run, job: Job | None) -> None:
                 _chart("Augmentation", charts.augmentation(run, target), "Augmentation strength and real sign", run)
         left, right = st.columns(2, gap="large")
         with left:
-            if run.method == files.RECONSTRUCTIONS:
+            if run.method == files.RECONSTRUCTION:
                 _reconstructions(run)
             else:
                 _chart("Gradients", charts.gradients(run), "Lengths of the gradients", run)
@@ -108,7 +108,7 @@ def _numbers(run: Run) -> None:
     status = run.status
     seen, total = status.get("images"), status.get("images_total")
     left, speed = status.get("seconds_left"), run.newest("images_per_s")
-    own = run.method == files.RECONSTRUCTIONS
+    own = run.method == files.RECONSTRUCTION
     last = run.newest("identity" if own else "ada_p")
     shown = "–" if last is None else number(last, 2)
     going = status.get("state") == "running"

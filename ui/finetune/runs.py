@@ -1,8 +1,7 @@
 """What the Fine-tune page reads from disk: training sets, start checkpoints, runs. Nothing of Streamlit.
 
-`runs/sets/NAME` is a training set of `python -m latent dataset`, `runs/finetune/NAME` the run, of `finetune` or of
-`warmstart`, that makes the checkpoint NAME. Both may also come from the command line; the page shows whatever lies
-there.
+`runs/sets/NAME` is a training set of `python -m latent dataset`, `runs/finetune/NAME` the run of `python -m latent
+finetune` that makes the checkpoint NAME. Both may also come from the command line; the page shows all of them.
 """
 
 from __future__ import annotations
@@ -26,8 +25,9 @@ from latent.errors import LatentError
 from ui.shell import resources
 
 MAX_JSON_BYTES = 4 << 20
-RECONSTRUCTIONS = "warmstart"  # the command that fine-tunes with reconstructions
-TRAINING = ("finetune", RECONSTRUCTIONS)
+ADVERSARIAL, RECONSTRUCTION = "adversarial", "reconstruction"  # methods of training
+TRAINING = ("finetune", "warmstart")  # commands that train; the second is the first's former name
+FORMER_NAMES = {"criticism": "loss_g", "critic_loss": "loss_projected", "d_loss": "loss_d", "d_sign": "real_sign"}
 COUNTS = ("size", "photos", "kept", "refused")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 COUNTED = re.compile(r"(\d+) of (\d+) \w+")
@@ -150,9 +150,10 @@ def start_from(name: str) -> Start:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of `python -m latent finetune` or `warmstart`, as its folder tells.
+    """A run of `python -m latent finetune`, as its folder tells.
 
-    status: status.json with state "killed" for a process that is gone, {} before there is one. lines: log.jsonl.
+    method: how it trains. status: status.json with state "killed" for a process that is gone, {} before there is one.
+    lines: log.jsonl.
     samples: (thousand images, JPEG), the oldest first. settings: settings.json, {} before there is one.
     reconstructions: the newest sheet of photos above what is drawn of their codes, None where there is none.
     """
@@ -164,11 +165,7 @@ class Run:
     samples: list[tuple[float, Path]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     reconstructions: Path | None = None
-
-    @property
-    def method(self) -> str:
-        """The command that made it."""
-        return RECONSTRUCTIONS if self.settings.get("command") == RECONSTRUCTIONS else "finetune"
+    method: str = ADVERSARIAL
 
     def series(self, name: str) -> tuple[list[float], list[float]]:
         """Thousand images, and one measured number at each tick that has it."""
@@ -189,18 +186,22 @@ def run_names() -> list[str]:
 
 def read_run(name: str) -> Run:
     """A run as it is now; what is missing or damaged in its folder is left empty."""
-    from latent.training.run_folder import RunFolder, read_status
+    from latent.training.run_folder import RunFolder, method_of, read_status
 
     folder = finetune_root() / name
     try:
         status = read_status(folder)
     except LatentError:
         status = {}
-    lines = [line for line in RunFolder(folder).log() if isinstance(line, dict) and is_number(line.get("kimg"))]
+    lines = [
+        {FORMER_NAMES.get(name, name): value for name, value in line.items()}
+        for line in RunFolder(folder).log()
+        if isinstance(line, dict) and is_number(line.get("kimg"))
+    ]
     samples = [(int(p.stem) / 1000, p) for p in _pictures(folder / "samples")]
     sheets = _pictures(folder / "reconstructions")
     settings = read_object(folder / "settings.json") or {}
-    return Run(name, folder, status, lines, samples, settings, sheets[-1] if sheets else None)
+    return Run(name, folder, status, lines, samples, settings, sheets[-1] if sheets else None, method_of(settings))
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -236,7 +237,7 @@ def option(command: Sequence[str], flag: str) -> str | None:
 
 
 def verb(job: Job) -> str:
-    """finetune, warmstart, dataset, evaluate, ..."""
+    """finetune, dataset, evaluate, ..."""
     return job.command[1]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latent.checkpoint_config import can_fit_mapping
 from latent.checkpoints import Checkpoint
 from latent.encoders.wplus import WPlusEncoder
 from latent.errors import FinetuneError
@@ -17,7 +18,7 @@ from latent.images import to_tensor
 from latent.stylegan2 import Discriminator, Generator
 from latent.stylegan2.building import check_discriminator_kwargs, check_generator_kwargs
 from latent.training.adversarial.settings import Settings
-from latent.training.mapping_fit import can_be_fitted, fit_mapping
+from latent.training.mapping_fit import fit_mapping
 
 SCRATCH_DIM = 512  # of z and w
 CODED_AT_ONCE = 64  # images
@@ -77,12 +78,12 @@ def build(plan: Layout, seed: int) -> tuple[Generator, Discriminator]:
 
 def copy_fitting(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
     """Copy every tensor whose name and shape the network has; (names copied, names of the network left fresh)."""
-    own = network.state_dict()
-    fits = [name for name, tensor in own.items() if name in tensors and tensors[name].shape == tensor.shape]
+    state = network.state_dict()
+    fits = [name for name, tensor in state.items() if name in tensors and tensors[name].shape == tensor.shape]
     with torch.no_grad():
         for name in fits:
-            own[name].copy_(tensors[name])
-    return fits, [name for name in own if name not in fits]
+            state[name].copy_(tensors[name])
+    return fits, [name for name in state if name not in fits]
 
 
 def fill_from(start: Checkpoint, generator: Generator, discriminator: Discriminator) -> dict[str, Any]:
@@ -101,21 +102,21 @@ def fill_from(start: Checkpoint, generator: Generator, discriminator: Discrimina
 
 def check_mapping_fit(start: Checkpoint | None) -> WPlusEncoder:
     """The start's encoder. Raises FinetuneError where its mapping network cannot be fitted to codes."""
-    encoder = None if start is None else start.encoder
-    if start is None or not isinstance(encoder, WPlusEncoder) or not can_be_fitted(start.generator.mapping):
+    if start is None or not can_fit_mapping(start.config):
         raise FinetuneError(
-            "--fit-mapping needs a start with a mapping network of two layers (the hidden one wide) and an encoder of "
-            "our kind, as the checkpoints have that come with this software."
+            "--fit-mapping needs a start with a mapping network of two layers (the hidden one wide) and an encoder "
+            "that was trained here, as the checkpoints have that come with this software."
         )
-    return encoder
+    assert isinstance(start.encoder, WPlusEncoder)
+    return start.encoder
 
 
 @torch.no_grad()
 def fit_to_images(generator: Generator, encoder: WPlusEncoder, images: np.ndarray) -> None:
-    """Give the mapping network mean and leading covariance of the codes that the start's encoder finds in the new
-    images (N, R, R, 3) uint8, R the encoder's: free samples are like them before the first step.
+    """Give the mapping network mean and leading covariance of the codes that the start's encoder gives the new
+    images (N, R, R, 3) uint8, R the encoder's: samples are like them before the first step.
 
-    Raises FinetuneError where codes are negative, which the rectifier that ends a mapping network would bend.
+    Raises FinetuneError where codes are negative, which the rectifier that ends a mapping network would distort.
     """
     parts = (images[first : first + CODED_AT_ONCE] for first in range(0, len(images), CODED_AT_ONCE))
     codes = torch.cat([encoder(to_tensor(np.asarray(part), "cpu")).mean(1) for part in parts])
@@ -124,7 +125,7 @@ def fit_to_images(generator: Generator, encoder: WPlusEncoder, images: np.ndarra
     fit_mapping(generator.mapping, codes)
 
 
-def in_words(name: str, report: Mapping[str, Any]) -> list[str]:
+def copy_sentences(name: str, report: Mapping[str, Any]) -> list[str]:
     """The report of `fill_from` in one line for each network."""
     lines = []
     for network in ("generator", "discriminator"):
@@ -156,5 +157,5 @@ def freeze(discriminator: Discriminator, count: int) -> list[nn.Parameter]:
     layers = discriminator_layers(discriminator)
     if count > len(layers):
         raise FinetuneError(f"--freeze-d {count} is more than the {len(layers)} layers that can be frozen.")
-    kept = {parameter for layer in layers[:count] for parameter in layer.parameters()}
-    return [parameter for parameter in discriminator.parameters() if parameter not in kept]
+    frozen = {parameter for layer in layers[:count] for parameter in layer.parameters()}
+    return [parameter for parameter in discriminator.parameters() if parameter not in frozen]

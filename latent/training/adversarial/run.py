@@ -1,37 +1,69 @@
-"""From flags and folders to a loop that is ready to go: settings.json, data, networks, state."""
+"""From flags and folders to a loop that is ready to run: settings.json, data, networks, state."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
+import argparse
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from common.disk import why_not_writable
-from latent.checkpoint_config import read_config
-from latent.checkpoints import Checkpoint, load_checkpoint
+from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.datasets.build import load
 from latent.errors import FinetuneError
-from latent.evaluation.features import BATCH, face_descriptors
-from latent.evaluation.metrics import Moments, frechet
-from latent.images import to_tensor, to_uint8
+from latent.images import to_tensor
 from latent.stylegan2 import Discriminator
+from latent.stylegan2.augment.settings import PRESETS
 from latent.training.adversarial import networks
-from latent.training.adversarial.distributed import Group
-from latent.training.adversarial.loop import Loop
-from latent.training.adversarial.settings import Settings, automatic, check_hardware, going_on
-from latent.training.adversarial.streams import Streams
+from latent.training.adversarial.settings import (
+    AUGMENTATIONS,
+    DISCRIMINATORS,
+    Settings,
+    automatic,
+    check_hardware,
+    resumed,
+)
 from latent.training.adversarial.trainer import Trainer
-from latent.training.projected_discriminator import ProjectedCritic
-from latent.training.run_folder import SETTINGS, RunFolder, read_json, write_json
+from latent.training.distributed import Group
+from latent.training.inputs import check_enough, data_facts
+from latent.training.loop import Loop, descriptor_distance
+from latent.training.projected_discriminator import CALIBRATION, ProjectedDiscriminator, fresh_discriminator
+from latent.training.run_folder import ADVERSARIAL, SETTINGS, RunFolder, read_settings, write_json
+from latent.training.streams import Streams
 
-FEWEST_IMAGES = 8
-CALIBRATION = 64  # images that set the scale of a projected critic's features
 BOTH = ("generator", "discriminator")
+
+
+def add_flags(parser: argparse._ArgumentGroup) -> None:
+    """Flags of this method alone."""
+    add = parser.add_argument
+    add("--kimg", type=float, help="length of the run in thousand images (16 on a CPU, else 1000)")
+    add("--micro-batch", type=int, help="images a forward pass; less memory, same batch")
+    add("--gamma", type=float, help="weight of R1; 0: none")
+    rampup = "half-life as a share of the images seen, at most (0.05 from scratch; 0: no limit)"
+    add("--ema-rampup", type=float, help=rampup)
+    add("--g-rate", type=float, help="the generator's learning rate as a share of --learning-rate (1)")
+    add("--g-rampup-kimg", type=float, help="thousand images over which the generator's learning rate rises")
+    add("--mbstd", type=int, help="group of the minibatch standard deviation; 0: none")
+    add("--r1-every", type=int, help="steps between R1 passes (16)")
+    add("--pl-every", type=int, help="steps between path-length passes (4)")
+    add("--pl-weight", type=float, help="weight of path-length regularisation (2); 0: none")
+    add("--mixing", type=float, help="share of style-mixed samples (0.9)")
+    add("--mirror", action="store_const", const=True, help="mirror half of the real images")
+    fit = "first give the mapping network the distribution of the data's codes, read by the start's encoder"
+    add("--fit-mapping", action="store_const", const=True, help=fit)
+    add("--freeze-d", type=int, help="convolutions of the discriminator that are not trained, from the image side")
+    kinds = "StyleGAN2's (default), or a projected one on frozen features, which needs far fewer images"
+    add("--discriminator", choices=DISCRIMINATORS, help=kinds)
+    add("--critic", dest="discriminator", choices=DISCRIMINATORS, help=argparse.SUPPRESS)  # its name before
+    add("--augment", choices=AUGMENTATIONS, help="adaptive (default), of fixed strength, or none")
+    add("--augpipe", choices=sorted(PRESETS), help="what the augmentation may do (bgc)")
+    add("--target", type=float, help="E[sign D(real)] that adaptive augmentation holds (0.6)")
+    add("--ada-kimg", type=float, help="thousand images in which the strength may go from 0 to 1")
+    add("--p", type=float, help="strength of fixed augmentation, or where adaptive starts (0)")
+    add("--checkpoint-ticks", type=int, help="ticks between checkpoints in the run folder (4)")
 
 
 @dataclass(frozen=True)
@@ -45,53 +77,23 @@ class Plan:
     data: dict[str, Any]
 
     def write(self, path: Path) -> None:
-        write_json(path, asdict(self))
+        write_json(path, {"method": ADVERSARIAL, **asdict(self)})
 
     @classmethod
     def read(cls, path: Path) -> Plan:
         """Raises FinetuneError where the file is not one of `write`."""
-        record = read_json(path)
+        record = read_settings(path, ADVERSARIAL)
         try:
-            plan = networks.Layout(**record["layout"])
-            return cls(going_on(record["settings"], {}), plan, record["start"], record["data"])
+            layout = networks.Layout(**record["layout"])
+            return cls(resumed(record["settings"], {}), layout, record["start"], record["data"])
         except (KeyError, TypeError) as error:
             raise FinetuneError(f"{path} is damaged ({error}): start in a new --run.") from error
-
-
-def check_out(out: Path | None, folder: RunFolder) -> None:
-    """Raises FinetuneError where the checkpoint to write exists and is not this run's own from before, or where run or
-    checkpoint could not be written."""
-    for path in (folder.path / SETTINGS, out):
-        if path is not None and (why := why_not_writable(path)):
-            raise FinetuneError(f"{path} could not be written: {why}.")
-    if out is None or not out.exists():
-        return
-    own = str(folder.path.resolve())
-    if not (out / "config.json").is_file() or read_json(out / "config.json").get("run") != own:
-        raise FinetuneError(f"{out} exists already: choose another --out, or delete it.")
-
-
-def check_inputs(data: Path, start: Path | None) -> None:
-    """Raises LatentError where there is no training set or no checkpoint to start from: before a run folder is made."""
-    data_facts(data)
-    if start is not None:
-        read_config(start)
-
-
-def data_facts(folder: Path) -> dict[str, Any]:
-    """Name, number and size of the images, and a digest of their table. Raises FinetuneError where there is no set."""
-    try:
-        shape = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False).shape
-        digest = hashlib.sha256((folder / "table.parquet").read_bytes()).hexdigest()
-    except (OSError, ValueError) as error:
-        raise FinetuneError(f"{folder} is not a training set: make one with `python -m latent dataset`.") from error
-    return {"name": folder.resolve().name, "shape": list(shape), "table_sha256": digest}
 
 
 def open_plan(
     given: Mapping[str, Any], data: Path, start: Path | None, device: str, processes: int, folder: RunFolder
 ) -> tuple[Plan, list[str]]:
-    """The plan of a new run, or that of the run in the folder with what may change; and words for the person.
+    """The plan of a new run, or that of the run in the folder with what may change; and sentences for the person.
 
     Raises FinetuneError or CheckpointError with what does not fit.
     """
@@ -102,9 +104,9 @@ def open_plan(
             raise FinetuneError(f"The run in {folder.path} was started on other images: choose another --run.")
         if start is not None and (before.start is None or digests(_source(start)) != before.start["digests"]):
             raise FinetuneError(f"The run in {folder.path} was started from another checkpoint: choose another --run.")
-        settings = going_on(asdict(before.settings), given)
+        settings = resumed(asdict(before.settings), given)
         check_hardware(settings, device, processes)
-        return Plan(settings, before.layout, before.start, facts), [f"Going on with the run in {folder.path}."]
+        return Plan(settings, before.layout, before.start, facts), [f"Resuming the run in {folder.path}."]
     source = None if start is None else _source(start, bool(given.get("fit_mapping")))
     resolution = given.get("resolution") or (source.resolution if source else int(facts["shape"][1]))
     settings = automatic(given, resolution, device, processes, source is not None)
@@ -116,11 +118,11 @@ def open_plan(
     record: dict[str, Any] | None = None
     if source is not None and start is not None:
         copied = networks.fill_from(source, *networks.build(plan, 0))
-        used = networks.in_words(source.name, copied)
-        words += used[:1] if settings.critic == "projected" else used
+        sentences = networks.copy_sentences(source.name, copied)
+        words += sentences[:1] if settings.discriminator == "projected" else sentences
         words += ["mapping network: fitted to the codes of the training images"] if settings.fit_mapping else []
-        kept: dict[str, Any] = {name: source.config[name] for name in ("source", "licence") if name in source.config}
-        record = {"path": str(start.resolve()), "name": source.name, "digests": digests(source), **kept, **copied}
+        origin: dict[str, Any] = {name: source.config[name] for name in ("source", "licence") if name in source.config}
+        record = {"path": str(start.resolve()), "name": source.name, "digests": digests(source), **origin, **copied}
         record["half_precision"] = bool(source.config.get("half_precision", False))
     return Plan(settings, plan, record, facts), words
 
@@ -138,39 +140,38 @@ def digests(checkpoint: Checkpoint) -> dict[str, str]:
 
 def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     """Networks, trainer and loop of a plan, at the newest state of the folder. Raises LatentError."""
-    s = plan.settings
+    s, streams = plan.settings, Streams(plan.settings.seed)
     images, _ = load(data, s.resolution)  # without the people that the set holds out
-    if len(images) < FEWEST_IMAGES:
-        raise FinetuneError(f"{data} has {len(images)} images to train on; at least {FEWEST_IMAGES} are needed.")
-    opponent: Discriminator | ProjectedCritic
-    generator, discriminator = networks.build(plan.layout, Streams(s.seed).number("weights"))
+    check_enough(data, len(images))
+    generator, from_layout = networks.build(plan.layout, streams.number("weights"))
     state = folder.load_state(group.device)
     if state is None and plan.start is not None:
         source = _unchanged(plan.start, s.fit_mapping)
-        networks.fill_from(source, generator, discriminator)
+        networks.fill_from(source, generator, from_layout)
         if s.fit_mapping:
-            seen = load(data, source.resolution)[0]
-            networks.fit_to_images(generator, networks.check_mapping_fit(source), seen)
-    opponent = discriminator
-    if s.critic == "projected":
-        opponent = projected_critic(s.resolution, images, group.device, Streams(s.seed).number("critic"))
-    trainer = Trainer(s, generator, opponent, images, group)
-    measure = descriptor_distance(trainer, images) if s.frechet and group.first else None
-    loop = Loop(trainer, folder, provenance(plan, folder), measure)
+            networks.fit_to_images(generator, networks.check_mapping_fit(source), load(data, source.resolution)[0])
+    discriminator: Discriminator | ProjectedDiscriminator = from_layout
+    if s.discriminator == "projected":
+        first = to_tensor(np.asarray(images[:CALIBRATION]), group.device)
+        discriminator = fresh_discriminator(first, streams.number("projected discriminator"))
+    trainer = Trainer(s, generator, discriminator, images, group)
+    measure = None
+    if s.frechet and group.first:
+        measure = descriptor_distance(
+            trainer, len(images), lambda rows: images[rows.numpy()], s.frechet, s.seed, group.device
+        )
+    origin = provenance(plan, folder)
+
+    def save(path: Path) -> None:
+        """The averaged generator and the discriminator; a projected one is not part of a checkpoint."""
+        config = origin | {"training": origin["training"] | {"images_seen": trainer.images}}
+        save_checkpoint(path, trainer.g_ema, trainer.d if isinstance(trainer.d, Discriminator) else None, None, config)
+
+    tick_images = max(s.batch, round(s.tick_kimg * 1000))
+    loop = Loop(trainer, folder, group, save, s.resolution, tick_images, s.checkpoint_ticks, measure)
     if state is not None:
         loop.restore(state)
     return loop
-
-
-def projected_critic(resolution: int, images: np.ndarray, device: torch.device, seed: int) -> ProjectedCritic:
-    """A fresh critic whose scales are brought to a spread of one on the first images (N, R, R, 3) uint8.
-
-    Raises LatentError where the frozen features are not installed.
-    """
-    torch.manual_seed(seed)
-    critic = ProjectedCritic(resolution, device).to(device)
-    critic.projection.calibrate(critic.taps(to_tensor(np.asarray(images[:CALIBRATION]), device)))
-    return critic
 
 
 def _unchanged(start: Mapping[str, Any], encoder: bool) -> Checkpoint:
@@ -193,25 +194,3 @@ def provenance(plan: Plan, folder: RunFolder) -> dict[str, Any]:
         "run": str(folder.path.resolve()),
         "training": training,
     }
-
-
-def descriptor_distance(trainer: Trainer, images: np.ndarray) -> Callable[[], float]:
-    """The averaged generator's Frechet distance to the training images on face descriptors, for equal numbers of
-    each; always the same images and latents, so that ticks can be compared."""
-    n = min(trainer.settings.frechet, len(images))
-    rows = torch.randperm(len(images), generator=trainer.streams.generator("frechet images"))[:n].sort().values.numpy()
-    z = torch.randn(n, trainer.g.z_dim, generator=trainer.streams.generator("frechet latents"))
-
-    @torch.no_grad()
-    def draw() -> np.ndarray:
-        parts = (trainer.g_ema(part.to(trainer.device), noise_mode="const") for part in z.split(BATCH))
-        return np.concatenate([to_uint8(part) for part in parts])
-
-    return distance_to(images[rows], draw, trainer.device)
-
-
-def distance_to(images: np.ndarray, draw: Callable[[], np.ndarray], device: torch.device) -> Callable[[], float]:
-    """What measures the Frechet distance of what `draw` returns to images on face descriptors; both (n, R, R, 3)
-    uint8."""
-    reference = Moments.of(face_descriptors(images, device))
-    return lambda: frechet(reference, face_descriptors(draw(), device))

@@ -1,4 +1,4 @@
-"""What a run is made of: published heuristics for the hardware at hand, every one to be overridden by a flag.
+"""What a run is made of: published heuristics for the hardware at hand, each of which a flag overrides.
 
 The heuristics for GPUs are those of StyleGAN2-ADA's automatic configuration (Karras et al. 2020, appendix): batch by
 resolution and number of GPUs, R1 weight 0.0002 R^2 / batch, learning rate 0.0025 (0.002 from 1024 px), half-life of
@@ -19,10 +19,10 @@ from latent.stylegan2.augment.pipeline import SMALLEST
 
 AUGMENTATIONS = ("ada", "fixed", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-CRITICS = ("stylegan2", "projected")
+DISCRIMINATORS = ("stylegan2", "projected")
 PROJECTED_RATE = 1.5e-3
 SMALLEST_PROJECTED = 16
-# What may change when a run goes on: none of it changes the numbers that are already computed.
+# What may change when a run is resumed: none of it changes what has been computed.
 CHANGEABLE = frozenset({"kimg", "tick_kimg", "checkpoint_ticks", "frechet"})
 
 
@@ -42,7 +42,7 @@ class Settings:
     freeze_d: int  # convolutions of the discriminator that stay as they are, from the image side
     precision: str
     tick_kimg: float
-    critic: str = "stylegan2"  # "projected": on frozen features, with augmentation of its own, no R1, no path lengths
+    discriminator: str = "stylegan2"  # "projected": on frozen features, its own augmentation, no R1, no path lengths
     ema_rampup: float = 0.05  # half-life is at most this share of the images seen; 0 switches it off
     g_rate: float = 1.0  # the generator's learning rate as a share of learning_rate
     g_rampup_kimg: float = 0.0  # the generator's learning rate rises from 0 over these thousand images
@@ -80,7 +80,7 @@ def cpu_precision() -> str:
 def automatic(given: Mapping[str, Any], resolution: int, device: str, processes: int, from_start: bool) -> Settings:
     """Settings from the flags that were given (None: not given) and heuristics for the rest.
 
-    Raises FinetuneError with a sentence about the first value that makes no sense.
+    Raises FinetuneError with a sentence about the first value that is not valid.
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     on_cpu = device == "cpu"
@@ -89,7 +89,7 @@ def automatic(given: Mapping[str, Any], resolution: int, device: str, processes:
     micro = chosen.get("micro_batch", max(1, batch // processes))
     kimg = chosen.get("kimg", 16.0 if on_cpu else 1000.0)
     scale = 1 if resolution < 512 else 2
-    projected = chosen.get("critic") == "projected"
+    projected = chosen.get("discriminator") == "projected"
     # Nothing that shapes the weights depends on kimg: a run that is made longer is the longer run from its beginning.
     auto: dict[str, Any] = {
         "batch": batch,
@@ -99,7 +99,7 @@ def automatic(given: Mapping[str, Any], resolution: int, device: str, processes:
         "learning_rate": 0.002 if resolution >= 1024 else 0.0025,
         "ema_kimg": min(batch * 10 / 32, 1.0) if on_cpu and from_start else batch * 10 / 32,
         "ema_rampup": 0.0 if from_start else 0.05,
-        # A discriminator that does not know the new images yet sends a generator that does its work on a random walk.
+        # A discriminator that has not seen the new images yet sends a trained generator on a random walk.
         "g_rampup_kimg": 1.0 if from_start else 0.0,
         "mbstd": min(micro, 4),
         "ada_kimg": (25.0 if on_cpu else 100.0) if from_start else 500.0,
@@ -117,8 +117,8 @@ def automatic(given: Mapping[str, Any], resolution: int, device: str, processes:
     return Settings(**(auto | chosen | {"resolution": resolution, "precision": precision}))
 
 
-def going_on(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
-    """Settings of a run that goes on: the stored ones, with what may change taken from the flags.
+def resumed(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+    """Settings of a resumed run: the stored ones, with what may change taken from the flags.
 
     Raises FinetuneError where a flag asks for another run than the one in the folder, or the file is damaged.
     """
@@ -134,13 +134,13 @@ def going_on(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
         if name not in CHANGEABLE and value != old[name]:
             raise FinetuneError(
                 f"The run in this folder has --{name.replace('_', '-')} {old[name]}, not {value}: leave the flag out "
-                "to go on with it, or start in a new --run."
+                "to resume it, or start in a new --run."
             )
     return Settings(**(old | {name: value for name, value in chosen.items() if name in CHANGEABLE}))
 
 
 def check_hardware(settings: Settings, device: str, processes: int) -> None:
-    """Raises FinetuneError where this device or number of processes cannot carry the run."""
+    """Raises FinetuneError where the run does not fit this device or number of processes."""
     chunks = settings.batch // settings.micro_batch
     if chunks % processes:
         raise FinetuneError(
@@ -152,7 +152,7 @@ def check_hardware(settings: Settings, device: str, processes: int) -> None:
 
 
 def _check(s: Settings) -> None:
-    """Raises FinetuneError naming the first flag whose value makes no sense."""
+    """Raises FinetuneError naming the first flag whose value is not valid."""
     for name in ("batch", "micro_batch", "r1_every", "pl_every", "pl_shrink", "checkpoint_ticks"):
         _require(type(getattr(s, name)) is int and getattr(s, name) >= 1, name, "a whole number from 1", s)
     for name in ("kimg", "learning_rate", "ema_kimg", "ada_kimg", "tick_kimg", "g_rate"):
@@ -161,19 +161,19 @@ def _check(s: Settings) -> None:
         _require(0 <= getattr(s, name) < 1e9, name, "0 or above", s)
     for name in ("mixing", "p", "target", "pl_decay"):
         _require(0 <= getattr(s, name) <= 1, name, "between 0 and 1", s)
-    for name, legal in (("augment", AUGMENTATIONS), ("precision", PRECISIONS[1:]), ("critic", CRITICS)):
+    for name, legal in (("augment", AUGMENTATIONS), ("precision", PRECISIONS[1:]), ("discriminator", DISCRIMINATORS)):
         _require(getattr(s, name) in legal, name, "one of " + ", ".join(legal), s)
     _require(s.batch % s.micro_batch == 0, "micro_batch", f"a divisor of the batch, {s.batch}", s)
     _require(s.mbstd == 0 or s.micro_batch % s.mbstd == 0, "mbstd", f"a divisor of the micro-batch, {s.micro_batch}", s)
     _require(s.augment == "none" or s.resolution >= SMALLEST, "augment", f"none below {SMALLEST} px", s)
-    if s.critic == "projected":
-        _require(s.augment == "none", "augment", "none with --critic projected, which has its own", s)
-        _require(s.gamma == 0, "gamma", "0 with --critic projected", s)
-        _require(s.freeze_d == 0, "freeze_d", "0 with --critic projected, whose features are frozen", s)
-        _require(s.resolution >= SMALLEST_PROJECTED, "critic", f"stylegan2 below {SMALLEST_PROJECTED} px", s)
+    if s.discriminator == "projected":
+        _require(s.augment == "none", "augment", "none with --discriminator projected, which has its own", s)
+        _require(s.gamma == 0, "gamma", "0 with --discriminator projected", s)
+        _require(s.freeze_d == 0, "freeze_d", "0 with --discriminator projected, whose features are frozen", s)
+        _require(s.resolution >= SMALLEST_PROJECTED, "discriminator", f"stylegan2 below {SMALLEST_PROJECTED} px", s)
     _require(s.frechet == 0 or s.frechet >= 50, "frechet", "0 or at least 50 samples", s)
 
 
-def _require(fine: bool, name: str, wanted: str, settings: Settings) -> None:
-    if not fine:
+def _require(valid: bool, name: str, wanted: str, settings: Settings) -> None:
+    if not valid:
         raise FinetuneError(f"--{name.replace('_', '-')} must be {wanted}, not {getattr(settings, name)}.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,20 +19,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latent.images import to_tensor
+from latent.images import to_tensor, to_uint8
 from latent.stylegan2 import Discriminator, Generator
 from latent.stylegan2.augment.adaptive_strength import AdaptiveStrength
 from latent.stylegan2.ops import convolutions_in
-from latent.training.adversarial.distributed import Group
-from latent.training.adversarial.losses import path_lengths, r1_penalty
-from latent.training.adversarial.opponents import opponent_of
+from latent.training.adversarial.objectives import objective_of
 from latent.training.adversarial.scaling import LossScale
 from latent.training.adversarial.settings import Settings
-from latent.training.adversarial.streams import DataOrder, Streams
-from latent.training.projected_discriminator import ProjectedCritic
+from latent.training.distributed import Group
+from latent.training.losses import path_lengths, r1_penalty
+from latent.training.projected_discriminator import ProjectedDiscriminator
+from latent.training.streams import DataOrder, Streams
 
 MAPPING_RATE = 0.01  # learning rate of the mapping network's weights relative to the others', as published
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+DRAWN_AT_ONCE = 8  # samples
 Part = tuple[int, slice]  # number of a micro-batch in the step's batch, and its places there
 
 
@@ -55,7 +56,7 @@ class Trainer:
         self,
         settings: Settings,
         generator: Generator,
-        discriminator: Discriminator | ProjectedCritic,
+        discriminator: Discriminator | ProjectedDiscriminator,
         images: np.ndarray,
         group: Group,
     ) -> None:
@@ -64,8 +65,8 @@ class Trainer:
         self.g, self.d = generator.to(self.device).train(), discriminator.to(self.device).train()
         self.g.requires_grad_(True)
         self.g_ema = copy.deepcopy(self.g).eval().requires_grad_(False)
-        self.opponent = opponent_of(self.d, s)
-        self.d_parameters = self.opponent.parameters
+        self.objective = objective_of(self.d, s)
+        self.d_parameters = self.objective.parameters
         self.d.requires_grad_(False)
         mapping = dict(self.g.init_kwargs["mapping_kwargs"]).get("lr_multiplier", MAPPING_RATE)  # type: ignore[call-overload]
         groups: list[dict[str, Any]] = [
@@ -79,15 +80,17 @@ class Trainer:
         self.d_opt = optimiser([{"params": self.d_parameters}], s.learning_rate, s.r1_every if s.gamma else None)
         self.streams = Streams(s.seed)
         self.order = DataOrder(self.streams, len(images))
-        self.pipe = self.opponent.pipe
+        self.pipe = self.objective.pipe
         self.strength = AdaptiveStrength(s.target, s.ada_kimg, p=s.p)
         self.scale = LossScale(s.precision == "fp16")
         self.images = 0
         self.pl_mean: float | None = None
         parts = s.batch // s.micro_batch
-        own = range(group.rank * parts // group.size, (group.rank + 1) * parts // group.size)
-        self.parts: list[Part] = [(k, slice(k * s.micro_batch, (k + 1) * s.micro_batch)) for k in own]
+        of_this_process = range(group.rank * parts // group.size, (group.rank + 1) * parts // group.size)
+        self.parts: list[Part] = [(k, slice(k * s.micro_batch, (k + 1) * s.micro_batch)) for k in of_this_process]
         self.share = s.micro_batch / s.batch
+        self.total = math.ceil(s.kimg * 1000 / s.batch) * s.batch  # images of the whole run
+        self.stage = ""
 
     @property
     def index(self) -> int:
@@ -95,7 +98,7 @@ class Trainer:
         return self.images // self.settings.batch
 
     def step(self) -> dict[str, float]:
-        """One step; what it measured, the same on every process. Values that are no number are for the caller."""
+        """One step; what it measured, the same on every process, finite or not."""
         s, index = self.settings, self.index
         if self.pipe is not None:
             self.pipe.p.fill_(self.strength.p)
@@ -125,7 +128,7 @@ class Trainer:
         for number, places in self.parts:
             with self._lowered():
                 fake, ws = self._samples("generator", index, number, z[places], cuts[places])
-                loss = self.opponent.lowered_by_generator(self._judged(fake, "generator", index, number))
+                loss = self.objective.generator_loss(self._logits(fake, "generator", index, number))
             self._backward(loss)
             self._note("loss_g", loss)
             self._note("w", ws[:, 0].mean(0))
@@ -162,12 +165,12 @@ class Trainer:
             with self._lowered():
                 with torch.no_grad():
                     fake, _ = self._samples("discriminator", index, number, z[places], cuts[places])
-                on_fake = self._judged(fake, "fake", index, number)
-                on_real = self._judged(self._real(places), "real", index, number)
-                loss = self.opponent.lowered_by_itself(on_real, on_fake)
+                on_fake = self._logits(fake, "fake", index, number)
+                on_real = self._logits(self._real(places), "real", index, number)
+                loss = self.objective.discriminator_loss(on_real, on_fake)
             self._backward(loss)
             self._note("loss_d", loss)
-            self._signs[places] = self.opponent.verdicts(on_real).detach().sign()
+            self._signs[places] = self.objective.scores(on_real).detach().sign()
         self._update(self.d_opt, self.d_parameters, "gradient_d")
 
     def _r1_step(self, index: int) -> None:
@@ -175,7 +178,7 @@ class Trainer:
         s = self.settings
         for number, places in self.parts:
             real = self._real(places).requires_grad_()
-            penalty = r1_penalty(self._judged(real, "r1", index, number), real)
+            penalty = r1_penalty(self._logits(real, "r1", index, number), real)
             (penalty * (s.gamma / 2 * s.r1_every * self.share)).backward()
             self._note("r1", penalty)
         self._update(self.d_opt, self.d_parameters, "gradient_r1", scaled=False)
@@ -203,9 +206,9 @@ class Trainer:
             real = torch.where(flip[:, None, None, None], real.flip(3), real)
         return real
 
-    def _judged(self, images: Tensor, purpose: str, index: int, number: int) -> Any:
-        """The opponent's logits of augmented images."""
-        return self.opponent.judge(images, self.streams.number(f"{purpose} augment", index, number))
+    def _logits(self, images: Tensor, purpose: str, index: int, number: int) -> Any:
+        """The discriminator's logits of augmented images."""
+        return self.objective.logits(images, self.streams.number(f"{purpose} augment", index, number))
 
     @contextmanager
     def _trained_discriminator(self) -> Iterator[None]:
@@ -270,17 +273,24 @@ class Trainer:
             half_life = min(half_life, self.images * s.ema_rampup)
         beta = 0.5 ** (s.batch / half_life)
         torch._foreach_lerp_(list(self.g_ema.parameters()), list(self.g.parameters()), 1 - beta)
-        for kept, fresh in zip(self.g_ema.buffers(), self.g.buffers(), strict=True):
-            kept.copy_(fresh)
+        for averaged, trained in zip(self.g_ema.buffers(), self.g.buffers(), strict=True):
+            averaged.copy_(trained)
+
+    @torch.no_grad()
+    def draw(self, purpose: str, n: int) -> np.ndarray:
+        """Samples uint8 (n, R, R, 3) of the averaged generator without truncation; the latents follow from purpose."""
+        z = torch.randn(n, self.g.z_dim, generator=self.streams.generator(purpose))
+        parts = [self.g_ema(part.to(self.device), noise_mode="const") for part in z.split(DRAWN_AT_ONCE)]
+        return np.concatenate([to_uint8(part) for part in parts])
 
     @torch.no_grad()
     def finite(self) -> bool:
-        """Whether every weight is a number."""
+        """Whether every weight is a finite number."""
         tensors: list[Tensor] = [*self.g.parameters(), *self.d.parameters(), *self.g_ema.parameters()]
         return all(math.isfinite(float(norm)) for norm in torch._foreach_norm(tensors))
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values from which a run goes on bit for bit."""
+        """Tensors and plain values from which a run resumes bit for bit."""
         return {
             "networks": {"g": self.g.state_dict(), "d": self.d.state_dict(), "g_ema": self.g_ema.state_dict()},
             "optimisers": {"g": self.g_opt.state_dict(), "d": self.d_opt.state_dict()},
@@ -290,8 +300,8 @@ class Trainer:
             "pl_mean": self.pl_mean,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state()`. Raises KeyError, ValueError or RuntimeError where it is of other networks."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume from `state()`. Raises KeyError, ValueError or RuntimeError where it is of other networks."""
         for name, network in (("g", self.g), ("d", self.d), ("g_ema", self.g_ema)):
             network.load_state_dict(state["networks"][name])
         self.g_opt.load_state_dict(state["optimisers"]["g"])

@@ -1,4 +1,4 @@
-"""What a warm start is made of, and its networks."""
+"""What a run by reconstructions is made of, and its networks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from latent.encoders.wplus import MIN_RESOLUTION, WPlusEncoder
 from latent.errors import FinetuneError
 from latent.stylegan2 import Discriminator, Generator
 
-PHASES = ("autoencoding", "adversary", "mapping", "discriminator")
-TRAINED = ("autoencoding", "adversary", "discriminator")  # phases that see images
+AUTOENCODING, PROJECTED, MAPPING, DISCRIMINATOR = PHASES = ("autoencoding", "projected", "mapping", "discriminator")
+TRAINED = (AUTOENCODING, PROJECTED, DISCRIMINATOR)  # phases that see images
 PRECISIONS = ("fp32", "bf16")
 MBSTD = 4  # images that the discriminator compares with each other
 
@@ -25,10 +25,10 @@ class Settings:
     """Written to the checkpoint's config.
 
     learning_rate, encoder_rate: of phase 1. feature_from: images seen before the feature loss joins (there is no face
-    to compare sooner). adversary_rate, adversary_encoder_rate, critic_rate: of phase 2. pixel_weight, texture_weight,
-    identity_weight: of pyramid L1, the critic's frozen features and the face features of reconstructions in phase 2,
-    where the critic counts 1. free_share: of a batch of phase 2 that is free samples. discriminator_rate: of phase 4.
-    precision: 'fp32' or 'bf16' for generator and encoder.
+    to compare sooner). projected_rate, projected_encoder_rate, projected_discriminator_rate: of phase 2. pixel_weight,
+    texture_weight, identity_weight: of pyramid L1, the projected discriminator's frozen features and the face features
+    of reconstructions in phase 2, where the adversarial loss counts 1. free_share: of a batch of phase 2 that is free
+    samples. discriminator_rate: of phase 4. precision: 'fp32' or 'bf16' for generator and encoder.
     """
 
     resolution: int = 128
@@ -43,9 +43,9 @@ class Settings:
     feature_weight: float = 0.5
     feature_from: int = 8000
     readout_weight: float = 0.2
-    adversary_rate: float = 1.5e-3
-    adversary_encoder_rate: float = 1e-3
-    critic_rate: float = 1e-3
+    projected_rate: float = 1.5e-3
+    projected_encoder_rate: float = 1e-3
+    projected_discriminator_rate: float = 1e-3
     pixel_weight: float = 3.0
     texture_weight: float = 2.0
     identity_weight: float = 6.0
@@ -64,7 +64,7 @@ NAMES = tuple(field.name for field in fields(Settings))
 
 
 def check(s: Settings) -> None:
-    """Raises FinetuneError naming the first flag whose value makes no sense."""
+    """Raises FinetuneError naming the first flag whose value is not valid."""
     for name, value in asdict(s).items():
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
             _refuse(name, "a number from 0", value)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.latent.psp_files import TYPES, golden_input, golden_keys, golden_tensor
+from tests.latent.importing.psp_files import TYPES, golden_input, golden_keys, golden_tensor
 
 NUM_WS = 8  # of a 32 px generator
 

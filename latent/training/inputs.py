@@ -1,0 +1,52 @@
+"""What every run checks before it begins: its training set, its start, and where its results go."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.disk import why_not_writable
+from latent.checkpoint_config import read_config
+from latent.errors import FinetuneError
+from latent.training.run_folder import SETTINGS, RunFolder, read_json
+
+FEWEST_IMAGES = 8
+
+
+def check_out(out: Path | None, folder: RunFolder) -> None:
+    """Raises FinetuneError where the checkpoint to write exists and was not written by this run, or where run or
+    checkpoint could not be written."""
+    for path in (folder.path / SETTINGS, out):
+        if path is not None and (why := why_not_writable(path)):
+            raise FinetuneError(f"{path} could not be written: {why}.")
+    if out is None or not out.exists():
+        return
+    config = out / "config.json"
+    if not config.is_file() or read_json(config).get("run") != str(folder.path.resolve()):
+        raise FinetuneError(f"{out} exists already: choose another --out, or delete it.")
+
+
+def check_inputs(data: Path, start: Path | None) -> None:
+    """Raises LatentError where there is no training set or no checkpoint to start from: before a run folder is made."""
+    data_facts(data)
+    if start is not None:
+        read_config(start)
+
+
+def data_facts(folder: Path) -> dict[str, Any]:
+    """Name, number and size of the images, and a digest of their table. Raises FinetuneError where there is no set."""
+    try:
+        shape = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False).shape
+        digest = hashlib.sha256((folder / "table.parquet").read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        raise FinetuneError(f"{folder} is not a training set: make one with `python -m latent dataset`.") from error
+    return {"name": folder.resolve().name, "shape": list(shape), "table_sha256": digest}
+
+
+def check_enough(data: Path, images: int) -> None:
+    """Raises FinetuneError for a set with fewer than FEWEST_IMAGES images to train on."""
+    if images < FEWEST_IMAGES:
+        raise FinetuneError(f"{data} has {images} images to train on; at least {FEWEST_IMAGES} are needed.")

@@ -1,0 +1,172 @@
+"""What all phases work on: generator, discriminator, encoder and linear readout, the averages of two of them, the
+portraits, and the recent codes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latent.checkpoints import Checkpoint
+from latent.encoders.wplus import WPlusEncoder
+from latent.errors import LatentError
+from latent.training.losses import centre_weight
+from latent.training.mapping_fit import fit_mapping, origin_for, shift_codes
+from latent.training.reconstruction.code_cloud import CodeCloud
+from latent.training.reconstruction.data import Portraits
+from latent.training.reconstruction.growth import grow_encoder, grow_generator
+from latent.training.reconstruction.settings import Settings, build_networks
+
+CODED_AT_ONCE = 64  # portraits
+
+
+class Networks:
+    """generator, discriminator, encoder, readout are trained; average_generator, average_encoder follow them.
+
+    rng: on the device, for whatever a step draws; seeded anew before each. cloud: recent codes. weight: of pixels.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        data: Portraits,
+        device: torch.device,
+        generator_settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.settings, self.data, self.device = settings, data, device
+        self.generator, self.discriminator, self.encoder = build_networks(settings, generator_settings)
+        targets = data.targets.shape[1]
+        self.readout: nn.Module = nn.Linear(settings.w_dim, targets) if targets else nn.Identity()
+        for network in self._trained().values():
+            network.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average_generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.average_encoder = copy.deepcopy(self.encoder).eval().requires_grad_(False)
+        self.rng = torch.Generator(device)
+        self.cloud = CodeCloud()
+        self.weight = centre_weight(settings.resolution, device)
+
+    def _trained(self) -> dict[str, nn.Module]:
+        names = ("generator", "discriminator", "encoder", "readout")
+        return {name: getattr(self, name) for name in names}
+
+    def _averages(self) -> dict[str, nn.Module]:
+        return {"average_generator": self.average_generator, "average_encoder": self.average_encoder}
+
+    def cast(self) -> contextlib.AbstractContextManager[object]:
+        """Generator and encoder in the precision asked for."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
+
+    def codes(self, real: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes (B, num_ws, w_dim) of portraits, the second half one code for all layers; what they cost in addition to
+        their picture; the readout's squared error (of a variance of 1)."""
+        with self.cast():
+            ws = self.encoder(real)
+        ws = ws.float()
+        common, half = ws.mean(1, keepdim=True), len(real) // 2
+        self.cloud.add(common[:, 0])
+        error = ws.new_zeros(())
+        if targets.shape[1]:
+            error = (self.readout(common[:, 0] - self.encoder.w_avg) - targets).square().mean()
+        cost = 1e-3 * (ws - self.encoder.w_avg).square().mean() + 1e-2 * (ws - common).square().mean()
+        cost = cost + self.settings.readout_weight * error
+        return torch.cat([ws[:half], common[half:].expand_as(ws[half:])]), cost, error.detach()
+
+    @torch.no_grad()
+    def move_averages(self, images_seen: int) -> None:
+        """Move the averaged generator and encoder; their half-life grows with the run at first."""
+        half_life = min(self.settings.ema_kimg * 1000, images_seen * 0.05 + 1)
+        beta = 0.5 ** (self.settings.batch / half_life)
+        for average, trained in (
+            (self.average_generator, self.generator),
+            (self.average_encoder, self.encoder),
+        ):
+            torch._foreach_lerp_(list(average.parameters()), list(trained.parameters()), 1 - beta)
+            torch._foreach_copy_(list(average.buffers()), list(trained.buffers()))
+
+    @torch.no_grad()
+    def common_codes(self, rows: Tensor | None = None) -> Tensor:
+        """Common codes (n, w_dim) of these portraits, or of all, by the averaged encoder."""
+        if rows is None:
+            rows = torch.arange(len(self.data), device=self.data.images.device)
+        return torch.cat([self.average_encoder(self.data[part]).mean(1) for part in rows.split(CODED_AT_ONCE)])
+
+    @torch.no_grad()
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Take the networks of a checkpoint, grown to this resolution; the readout gets its least-squares solution.
+
+        Raises LatentError for one without a WPlusEncoder, a larger one, or one of other channels.
+        """
+        generator, encoder = checkpoint.generator, checkpoint.encoder
+        resolution = self.settings.resolution
+        if not isinstance(encoder, WPlusEncoder) or checkpoint.resolution > resolution:
+            raise LatentError(
+                f"{checkpoint.name} cannot start this run: it needs an encoder trained here and at most this size."
+            )
+        while generator.img_resolution < resolution:
+            try:
+                generator = grow_generator(generator)
+                encoder = grow_encoder(encoder, generator.num_ws)
+            except ValueError as error:
+                raise LatentError(f"{checkpoint.name} cannot be grown to {resolution} px: {error}.") from error
+        try:
+            for network, source in (
+                (self.generator, generator),
+                (self.average_generator, generator),
+                (self.encoder, encoder),
+                (self.average_encoder, encoder),
+            ):
+                network.load_state_dict(source.state_dict())
+            if checkpoint.discriminator is not None and _alike(self.discriminator, checkpoint.discriminator):
+                self.discriminator.load_state_dict(checkpoint.discriminator.state_dict())
+        except RuntimeError as error:
+            raise LatentError(f"{checkpoint.name} has other channels or codes than these settings.") from error
+        if isinstance(self.readout, nn.Linear):
+            codes = self.common_codes() - self.encoder.w_avg
+            gram = codes.T @ codes
+            gram += 1e-3 * gram.diagonal().mean() * torch.eye(len(gram), device=self.device)
+            self.readout.weight.copy_(torch.linalg.solve(gram, codes.T @ self.data.targets.to(self.device)).T)
+            self.readout.bias.zero_()
+        self.cloud.add(self.common_codes())
+
+    def fit_mapping(self) -> int:
+        """Phase 3: W gets its origin, and the mapping network mean and covariance of the training portraits' codes,
+        whose number is returned."""
+        shift = origin_for(self.common_codes())
+        shift_codes(self.generator, self.encoder, shift)
+        shift_codes(self.average_generator, self.average_encoder, shift)
+        w = self.common_codes()
+        fit_mapping(self.generator.mapping, w, self.settings.seed)
+        self.cloud = CodeCloud()  # the codes before lay elsewhere
+        self.cloud.add(w)
+        self.average_generator.mapping.load_state_dict(self.generator.mapping.state_dict())
+        return len(w)
+
+    @torch.no_grad()
+    def finite(self) -> bool:
+        """Whether every weight is a finite number."""
+        networks = [*self._trained().values(), *self._averages().values()]
+        tensors: list[Tensor] = [parameter for network in networks for parameter in network.parameters()]
+        return all(math.isfinite(float(norm)) for norm in torch._foreach_norm(tensors))
+
+    def state(self) -> dict[str, Any]:
+        """Weights and recent codes."""
+        networks = self._trained() | self._averages()
+        return {name: network.state_dict() for name, network in networks.items()} | {"cloud": self.cloud.codes}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume from `state()`. Raises KeyError or RuntimeError where it is of other networks."""
+        for name, network in (self._trained() | self._averages()).items():
+            network.load_state_dict(state[name])
+        self.cloud.codes = state["cloud"]
+
+
+def _alike(network: nn.Module, other: nn.Module) -> bool:
+    """Whether the weights of one have a place in the other."""
+    shapes = [{name: value.shape for name, value in each.state_dict().items()} for each in (network, other)]
+    return shapes[0] == shapes[1]
