@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from latent.inversion.invert import PRESETS
+from latent.inversion.settings import PRESETS
 from ui.background import panel
 from ui.elements import page, scroll
 from ui.elements.escaping import plain

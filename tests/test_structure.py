@@ -50,7 +50,7 @@ CIRCLES = {
 }
 PRIVATE = set[str]()
 STORAGE_ON_SCREEN = {"ui/shell/checkpoint_choice.py", "ui/cohort/new_study.py", "ui/shell/resources.py"}
-LONG_MODULES = {"latent/inversion/invert.py", "study/settings.py"}
+LONG_MODULES = {"study/settings.py"}
 FULL_FOLDERS = set[str]()
 
 Graph = dict[str, set[str]]

@@ -18,7 +18,8 @@ from faces.align import AlignedFace
 from faces.flags import Flag
 from faces.photo import Photo
 from latent.checkpoints import Checkpoint
-from latent.inversion.invert import Inversion, InversionSettings, Progress
+from latent.inversion.invert import Inversion, Progress
+from latent.inversion.settings import InversionSettings
 from study.disk.models import fingerprint
 from study.disk.store import Study
 from study.embedding.record import encoder_sha256, study_preset

@@ -21,7 +21,7 @@ from ui.shell.session import SENTENCES, Portrait
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
-    from latent.inversion.invert import InversionSettings
+    from latent.inversion.settings import InversionSettings
     from study.scoring.score import Score, Withheld
     from ui.background.task import Reporter
     from ui.shell.resources import Cohort
