@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 PAGES = ("Home", "Cohort", "Survival model", "Portrait", "Health direction", "Fine-tune")
 # Controls of a page (a key of Streamlit's) and what is pressed on each, in order; the last one ends where the page was.
 CONTROLS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    "Cohort": (("cohort-view", ("Table check", "Photos", "Codes", "Reconstructions", "New study", "Patients")),),
+    "Cohort": (
+        (
+            "cohort-view",
+            ("Table check", "Photos", "Face codes and model", "Codes", "Reconstructions", "New study", "Patients"),
+        ),
+    ),
     "Survival model": (
         (
             "survival-view",
@@ -120,7 +125,7 @@ class Tour:
         self._link("Portrait")
         upload = page.locator("input[type=file]")
         upload.wait_for(state="attached")
-        score = page.get_by_role("button", name="Find the code and score it")
+        score = page.locator(".st-key-score button")
         begin, before = time.perf_counter(), self.server.processor_seconds()
         upload.set_input_files(astronaut_file())  # type: ignore[arg-type]
         score.wait_for()

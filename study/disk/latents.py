@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from common.parsing import json_value
+from study.disk.places import INDEX
 from study.errors import StudyError
 from study.files import replacing, sha256_of
 
 LATENTS = "latents.npy"
-INDEX = "index.parquet"
 
 
 def to_embed(study: str, sentence: str) -> StudyError:

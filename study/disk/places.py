@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from study.settings import SAFE_NAME
+from common.parsing import json_value, toml_table
+from study.settings import FILE_NAME, MAX_BYTES, SAFE_NAME
 
 EMBEDDING_PARTS, QUALITY_PARTS = "embedding.parts", "quality.parts"
 COMPARISON_PARTS, ROBUSTNESS_PARTS, ALIGNED_PARTS = "comparisons.parts", "robustness.parts", "aligned"
@@ -15,6 +16,8 @@ MODELS, COMPARISONS, QUALITY, DESCRIPTORS = "models", "comparisons", "quality.pa
 ROBUSTNESS, ROBUSTNESS_TABLE, REPORT_PAGE = "robustness.json", "robustness.csv", "report.html"
 # What is made of a study: where it changes, table, photos, exclusions and codes are still the same.
 RESULTS = frozenset({MODELS, COMPARISONS, QUALITY, DESCRIPTORS, ROBUSTNESS, ROBUSTNESS_TABLE, REPORT_PAGE})
+INDEX, EMBEDDING = "index.parquet", "embedding.json"
+MAX_RECORD_BYTES = 2**20
 VARIABLE = "LATENT_HEALTH_STUDIES"
 ROOT_HELP = f"folder of the studies (default {VARIABLE}, where that is set, else studies)"
 
@@ -31,3 +34,37 @@ def resolve(path: Path | str) -> Path:
     if not folder.exists() and SAFE_NAME.fullmatch(str(path)) and (studies_root() / folder).is_dir():
         return studies_root() / folder
     return folder
+
+
+def study_names(root: Path) -> list[str]:
+    """Names of the studies in a folder of studies, sorted."""
+    return sorted(path.parent.name for path in root.glob(f"*/{FILE_NAME}") if not path.parent.name.startswith("."))
+
+
+def named_checkpoint(study: Path) -> str:
+    """Name of the checkpoint in a study's settings; "" where they name none or cannot be read."""
+    try:
+        with (study / FILE_NAME).open("rb") as file:
+            embedding = toml_table(file.read(MAX_BYTES)).get("embedding")
+    except (OSError, ValueError):
+        return ""
+    name = embedding.get("checkpoint") if isinstance(embedding, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def codes_time(study: Path) -> tuple[int, ...]:
+    """Changes with the record of a study's codes; () where there are no codes."""
+    files = [study / name for name in (INDEX, EMBEDDING)]
+    return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files) if files[0].is_file() else ()
+
+
+def recorded_checkpoint(study: Path) -> str:
+    """sha256 of the generator that a study's codes were made with, by their small record; "" where it does not say."""
+    try:
+        with (study / EMBEDDING).open("rb") as file:
+            data = file.read(MAX_RECORD_BYTES + 1)
+        record = json_value(data) if len(data) <= MAX_RECORD_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return ""
+    sha256 = record.get("checkpoint_sha256") if isinstance(record, dict) else None
+    return sha256 if isinstance(sha256, str) else ""

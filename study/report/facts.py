@@ -24,7 +24,7 @@ from study.disk.store import TRUTH_FILE, Study
 from study.files import sha256_of
 from study.photos.quality import read_quality
 from study.robustness.record import Robustness, has_robustness, read_robustness
-from study.scoring.status import model_standing
+from study.scoring.status import model_status
 from study.settings import FILE_NAME as SETTINGS
 from survival.horizons import Horizons, carried_horizons
 from survival.models.fitted import FittedModel
@@ -126,7 +126,7 @@ def gather(
     judged = _comparison(study, comparison)
     stale = list(stale_reasons(study, judged)) if judged is not None else []
     if report is not None:
-        stale += [f"Model {name}: {reason}" for reason in model_standing(study, name).reasons]
+        stale += [f"Model {name}: {reason}" for reason in model_status(study, name).reasons]
     tell("Inversion error and survival")
     return Facts(
         study=study,

@@ -36,7 +36,7 @@ from study.files import read_limited, sha256_of, write_bytes
 from study.photos.prepare import ALIGNED_SIZE, invert_faces, prepare, target_size
 from study.robustness.perturb import PERTURBATIONS, UNCHANGED, VERSION, Perturbation
 from study.robustness.record import COLUMNS, Condition, Figure, Robustness, model_digest, write_robustness
-from study.scoring.score import Scorer
+from study.scoring.scorer import Scorer
 from survival.errors import SurvivalError
 from survival.metrics.agreement import intraclass_ci
 from survival.metrics.bootstrap import bootstrap_ci

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from common.command import path_argument
+from common.text import count
 from study.disk.exclusions import FILE_NAME as EXCLUSIONS_FILE
 from study.disk.latents import INDEX
 from study.disk.models import MODELS
@@ -49,8 +50,7 @@ def summary(study: Study, findings: Findings) -> str:
     if study.excluded:
         lines.append(f"{len(study.excluded)} patients are excluded ({EXCLUSIONS_FILE}).")
     counts = findings.counts
-    told = (f"{counts[kind]} {kind}{'' if counts[kind] == 1 else 's'}" for kind in ("error", "warning", "note"))
-    lines.append(f"{', '.join(told)}.")
+    lines.append(", ".join(count(counts[kind], kind) for kind in ("error", "warning", "note")) + ".")
     return "\n".join(lines)
 
 

@@ -22,7 +22,8 @@ from study.embedding.command import BATCH
 from study.errors import StudyError
 from study.files import check_writable, csv_text, write_text
 from study.photos.prepare import prepare, target_size
-from study.scoring.score import Refused, Score, Scorer, Withheld
+from study.scoring.results import Refused, Score, Withheld
+from study.scoring.scorer import Scorer
 
 MAX_PHOTOS = 100_000
 
@@ -39,12 +40,14 @@ def photos_in(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise StudyError(f"There is no photo or folder {str(path)!r}.")
-    found = [p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file() and not p.name.startswith(".")]
-    if not found:
+    photos = [
+        p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file() and not p.name.startswith(".")
+    ]
+    if not photos:
         raise StudyError(f"There is no photo in {str(path)!r} ({', '.join(EXTENSIONS)}).")
-    if len(found) > MAX_PHOTOS:
+    if len(photos) > MAX_PHOTOS:
         raise StudyError(f"{str(path)!r} holds more than {MAX_PHOTOS} photos; score them in several folders.")
-    return sorted(found, key=lambda p: natural_key(p.name))
+    return sorted(photos, key=lambda p: natural_key(p.name))
 
 
 def score_files(
@@ -156,8 +159,8 @@ def run(args: Any) -> int:
         f"{len(results) - refused - withheld} of {len(results)} photos scored, {refused} refused{without}: {args.out}"
     )
     scores = [result for _, result in results if isinstance(result, Score)]
-    if scores and (told := study.competing_note):
-        print(told)
+    if scores and (note := study.competing_note):
+        print(note)
     for sentence in scores[0].risk.left_out if scores else ():
         print(f"Survival: {sentence}")
     if outside := sum(score.risk.extrapolated != 0 for score in scores):

@@ -1,4 +1,4 @@
-"""Where a study stands: whether its codes and its model are there, and whether they are still of what lies on disk."""
+"""Whether a study has codes and a model, and whether they still match what is on disk."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ State = Literal["none", "done", "stale"]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """state: "none" (nothing there), "done", "stale" (there, but of something else; `reasons` says of what).
+class Status:
+    """state: "none" (there are none), "done", "stale" (of something else; `reasons` says of what).
 
     done, total: photos with a usable code, photos of patients who are not excluded. begun: an earlier run was stopped
     and left blocks to take over. facts: how it was made.
@@ -34,21 +34,21 @@ class Standing:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def codes_standing(study: Study, checkpoint: Checkpoint) -> Standing:
+def codes_status(study: Study, checkpoint: Checkpoint) -> Status:
     """Whether the codes are those that `python -m study embed` would make now. checkpoint: the study's own.
 
-    Photos are told to have changed by their time of change: contents are hashed when codes are used.
+    Changed photos are recognised by their time of change: contents are hashed when codes are used.
     """
     photos = study.included_photos
     several = len(study.included_files) > len(photos)
     begun = any((study.path / PARTS).rglob("*.npz"))
     if not has_latents(study.path):
-        return Standing("none", (), 0, len(photos), begun)
+        return Status("none", (), 0, len(photos), begun)
     try:
         index, record = read_index(study.path)
         reasons = _differences(study_record(study, checkpoint), record)
     except (StudyError, LatentError) as error:
-        return Standing("stale", (str(error),), 0, len(photos), begun)
+        return Status("stale", (str(error),), 0, len(photos), begun)
     coded = set(index["patient_id"]) & photos.keys()
     embedded = (study.path / INDEX).stat().st_mtime
     times = [photos[patient].stat() for patient in coded]
@@ -63,7 +63,7 @@ def codes_standing(study: Study, checkpoint: Checkpoint) -> Standing:
     if waiting:
         reasons.append(f"{waiting} photos have no code yet.")
     facts = {"checkpoint": record.checkpoint, "preset": record.preset, **record.settings}
-    return Standing("stale" if reasons else "done", tuple(reasons), len(coded), len(photos), begun, facts)
+    return Status("stale" if reasons else "done", tuple(reasons), len(coded), len(photos), begun, facts)
 
 
 def _differences(now: Embedding, then: Embedding) -> list[str]:
@@ -82,26 +82,26 @@ def _differences(now: Embedding, then: Embedding) -> list[str]:
     return reasons or ["The settings of the search changed since."]
 
 
-def model_standing(study: Study, name: str = "photo") -> Standing:
+def model_status(study: Study, name: str = "photo") -> Status:
     """Whether the model is of the codes and exclusions as they are now."""
     try:
         report = study.report(name)
         _, record = read_index(study.path)
     except StudyError as error:
-        return Standing("none", (str(error),))
+        return Status("none", (str(error),))
     reasons = []
     if report.get("latents_sha256") != record.latents_sha256:
-        reasons.append("The codes were made anew since it was fitted.")
+        reasons.append("The photos were embedded again after it was fitted.")
     rule = study.settings.photo_rule
     if report.get("photo_rule", rule) != rule:
         reasons.append(f"Of several photos another one counts since (rule {rule} in study.toml).")
-    known = set(study.patients["patient_id"])
-    now, then = study.excluded.keys() & known, set(report.get("excluded", []))
+    patients = set(study.patients["patient_id"])
+    now, then = study.excluded.keys() & patients, set(report.get("excluded", []))
     if now - then:
         reasons.append(f"{len(now - then)} of its patients were excluded since.")
     if then - now:
         reasons.append(f"{len(then - now)} excluded patients were taken back since.")
     facts = {"harrell": report["harrell"]} if isinstance(report.get("harrell"), dict) else {}
-    return Standing(
-        "stale" if reasons else "done", tuple(reasons), int(report.get("patients", 0)), len(known), facts=facts
+    return Status(
+        "stale" if reasons else "done", tuple(reasons), int(report.get("patients", 0)), len(patients), facts=facts
     )

@@ -24,6 +24,7 @@ def face_survival(
     outcome: str = "Alive",
     extrapolated: bool = False,
     palette: Palette | None = None,
+    dashes: Sequence[str] = (),
     template: Any = None,
 ) -> go.Figure:
     """One face's survival curve over the cohort's quartile curves with their 95 % bands.
@@ -31,12 +32,19 @@ def face_survival(
     times, survival: (T,) the face's steps, nan cut off. quartiles: index 0 (lowest risk) to 3 -> Kaplan-Meier curve.
     horizons, at_horizons: times to mark, and the face's survival there (nan: beyond follow-up, not marked).
     outcome: what those without an event are, for the axis. extrapolated: the face's score lies outside the cohort's,
-    so its curve is dashed and named so.
+    so its curve is dashed and named so. dashes: of the quartile curves, the lowest first; (): all solid.
     """
     palette = palette or Palette()
     figure = go.Figure()
     for index, curve in quartiles.items():
-        add_curve(figure, curve, QUARTILE_NAMES[index], palette.groups[index], width=1.6)
+        add_curve(
+            figure,
+            curve,
+            QUARTILE_NAMES[index],
+            palette.groups[index],
+            width=1.6,
+            dash=dashes[index] if dashes else "solid",
+        )
     known = np.isfinite(survival)
     name = "This face, extrapolated" if extrapolated else "This face"
     figure.add_trace(
@@ -79,9 +87,13 @@ def risk_histogram(
     log_hr: float | None = None,
     percentile: float | None = None,
     palette: Palette | None = None,
+    mark: str = "",
     template: Any = None,
 ) -> go.Figure:
-    """The cohort's out-of-fold log hazard ratios (n,) as a histogram, with this face's place in it."""
+    """The cohort's out-of-fold log hazard ratios (n,) as a histogram, with this face's place in it.
+
+    mark: label of that place; "" for its hazard ratio and percentile.
+    """
     palette = palette or Palette()
     figure = go.Figure(
         go.Histogram(
@@ -96,6 +108,7 @@ def risk_histogram(
         text = f"This face: HR {np.exp(log_hr):.2f}"
         if percentile is not None:
             text += f", higher than {percent(percentile / 100)} of patients"
+        text = mark or text
         right = log_hr > float(np.median(cohort_log_hr))
         figure.add_vline(x=log_hr, line={"width": 3, "color": palette.face})
         figure.add_annotation(

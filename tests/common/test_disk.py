@@ -44,14 +44,14 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     import latent.datasets.build
     import latent.inversion.invert
     import latent.training.train_encoder
-    import study.scoring.score
+    import study.scoring.scorer
 
     def work(*_: Any, **__: Any) -> None:
         raise AssertionError("work was begun")
 
     monkeypatch.setattr(latent.datasets.build, "align_photos", work)
     monkeypatch.setattr(latent.training.train_encoder, "Trainer", work)
-    monkeypatch.setattr(study.scoring.score.Scorer, "open", work)
+    monkeypatch.setattr(study.scoring.scorer.Scorer, "open", work)
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from study.comparison.run import compare
 from study.disk.exclusions import exclude, include
 from study.disk.store import Study
 from study.errors import StudyError
-from study.scoring.direction import health_direction
-from study.scoring.score import risk_of
-from study.scoring.status import model_standing
+from study.scoring.results import risk_of
+from study.scoring.status import model_status
 from survival.errors import FitCancelled
 from tests.study.conftest import make_cohort, scorer_of
 
@@ -57,7 +56,7 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     risks = risk_of(study, model, codes)
     np.testing.assert_allclose([r.log_hr for r in risks], model.predict(codes))
     assert 0 <= min(r.percentile for r in risks) <= max(r.percentile for r in risks) <= 100
-    direction = health_direction(scorer_of(study))
+    direction = scorer_of(study).direction()
     assert np.sum(direction.vector * model.log_hr_gradient()) == pytest.approx(1)
     cosine = np.sum(model.log_hr_gradient() * gradient) / np.linalg.norm(model.log_hr_gradient())
     assert cosine / np.linalg.norm(gradient) > 0.9
@@ -73,7 +72,7 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
         assert [own[k] for k in ("value", "low", "high")] == list(told.loc[row, ["value", "low", "high"]]), key
     assert report["truth"]["recovered_share"]["value"] > 0.7
     changed = replace(study, settings=replace(study.settings, photo_rule="last"))
-    assert any("another one counts" in reason for reason in model_standing(changed, name).reasons)
+    assert any("another one counts" in reason for reason in model_status(changed, name).reasons)
     use(study, "photo")
     assert Study.open(study.path).chosen_model == "photo"
     assert study.model("photo").label == "Photo (W+), ridge Cox"
@@ -85,9 +84,9 @@ def test_a_model_without_one_direction_scores_but_gives_none(compared: tuple[Stu
     codes, _ = study.fitted(study.chosen_model)
     assert len(risk_of(study, study.model(study.chosen_model), codes[:3])) == 3
     with pytest.raises(StudyError, match="no single direction"):
-        health_direction(scorer_of(study))
+        scorer_of(study).direction()
     use(study, "photo")
-    health_direction(scorer_of(study))
+    scorer_of(study).direction()
 
 
 def test_what_cannot_be_chosen_says_why(compared: tuple[Study, Comparison, np.ndarray]) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from latent.checkpoints import Checkpoint
+from latent.inversion.invert import InversionSettings
 from latent.inversion.pivotal_tuning import Pivotal, PivotalSettings, tune
-from latent.inversion.settings import InversionSettings
 from study.disk.store import Study
 from study.errors import StudyError
 from study.photos.prepare import prepare
-from study.scoring.direction import edit_strip, health_direction, log_hr_steps
-from study.scoring.score import Score, Scorer, risk_of
+from study.scoring.results import Score, risk_of
+from study.scoring.scorer import Scorer
+from study.scoring.strip import log_hr_steps
 from tests.ui.tiny import write_study
 
 Tuned = tuple[Study, Checkpoint, Score, Pivotal]
@@ -50,8 +51,8 @@ def test_frames_of_a_tuned_generator_leave_every_number_alone(made: Tuned) -> No
     study, checkpoint, score, pivotal = made
     steps = log_hr_steps(np.log(4.0), 5)
     scorer = Scorer.open(study, checkpoint)
-    arguments = (scorer, score.inversion.ws, health_direction(scorer), steps)
-    plain, tuned = edit_strip(*arguments), edit_strip(*arguments, draw=pivotal.tuned.draw)
+    arguments = (score.inversion.ws, scorer.direction(), steps)
+    plain, tuned = scorer.strip(*arguments), scorer.strip(*arguments, draw=pivotal.tuned.draw)
     for field in fields(plain):
         one, other = getattr(plain, field.name), getattr(tuned, field.name)
         same = one == other if isinstance(one, tuple) else np.array_equal(one, other)

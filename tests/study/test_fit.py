@@ -21,8 +21,9 @@ from study.comparison.run import Tell, compare
 from study.disk.models import OUT_OF_FOLD_FILE
 from study.disk.store import Study
 from study.errors import StudyError
-from study.scoring.direction import edit_strip, health_direction, log_hr_steps
-from study.scoring.score import Scorer, risk_of
+from study.scoring.results import risk_of
+from study.scoring.scorer import Scorer
+from study.scoring.strip import log_hr_steps
 from survival.errors import FitCancelled
 from survival.metrics.concordance import harrell_c
 from tests.study.conftest import make_cohort, scorer_of, write_codes
@@ -52,7 +53,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 def test_truth_is_recovered(fitted: Cohort) -> None:
     study, gradient = fitted
     assert cosine(study.model().log_hr_gradient(), gradient) > 0.8
-    assert cosine(health_direction(scorer_of(study)).vector, gradient) > 0.8
+    assert cosine(scorer_of(study).direction().vector, gradient) > 0.8
     report = study.report()
     truth = report["truth"]
     assert truth["harrell_face"]["value"] > 0.75
@@ -68,7 +69,7 @@ def test_truth_is_recovered(fitted: Cohort) -> None:
 @pytest.mark.parametrize("band", [None, (1, 4)])
 def test_a_step_of_two_doubles_the_hazard(fitted: Cohort, kind: str, band: tuple[int, int] | None) -> None:
     study, _ = fitted
-    direction = health_direction(scorer_of(study), kind, band)  # type: ignore[arg-type]
+    direction = scorer_of(study).direction(kind, band)  # type: ignore[arg-type]
     model, ws = study.model(), study.latents().ws
     before = model.predict(ws)
     after = model.predict(ws + np.float32(np.log(2)) * direction.vector)
@@ -89,7 +90,7 @@ def test_pattern_is_covariance_times_gradient(own: Study) -> None:
     study = Study.open(study.path)
     flat = scaled.reshape(len(scaled), -1)
     expected = np.cov(flat.T) @ study.model().log_hr_gradient().ravel()
-    pattern, plain = health_direction(scorer_of(study), "pattern"), health_direction(scorer_of(study))
+    pattern, plain = scorer_of(study).direction("pattern"), scorer_of(study).direction()
     assert cosine(pattern.vector.ravel(), expected) == pytest.approx(1.0, abs=1e-5)
     assert cosine(pattern.vector, plain.vector) < 0.95
 
@@ -216,8 +217,8 @@ def test_edit_strip(own: Study, make_checkpoint: Callable, monkeypatch: pytest.M
     ws = np.array(study.latents().ws[0])
     steps = log_hr_steps(np.log(4), 5)
     scorer = Scorer.open(study, checkpoint)
-    direction = health_direction(scorer, "pattern")
-    strip = edit_strip(scorer, ws, direction, steps)
+    direction = scorer.direction("pattern")
+    strip = scorer.strip(ws, direction, steps)
     assert strip.frames.shape == (5, checkpoint.resolution, checkpoint.resolution, 3)
     np.testing.assert_allclose(strip.log_hr - strip.log_hr[2], steps, atol=1e-4)
     np.testing.assert_allclose(strip.hr / strip.hr[2], [0.25, 0.5, 1, 2, 4], rtol=1e-4)
@@ -236,10 +237,10 @@ def test_edit_strip(own: Study, make_checkpoint: Callable, monkeypatch: pytest.M
 def test_direction_refusals(fitted: Cohort, tmp_path: Path) -> None:
     study, _ = fitted
     with pytest.raises(StudyError, match="not a kind of direction"):
-        health_direction(scorer_of(study), "magic")  # type: ignore[arg-type]
+        scorer_of(study).direction("magic")  # type: ignore[arg-type]
     with pytest.raises(StudyError, match="are not a band"):
-        health_direction(scorer_of(study), band=(3, 99))
+        scorer_of(study).direction(band=(3, 99))
     with pytest.raises(StudyError, match="must be odd"):
         log_hr_steps(count=4)
-    assert isinstance(health_direction(scorer_of(study)), Direction)
+    assert isinstance(scorer_of(study).direction(), Direction)
     assert log_hr_steps(count=3)[1] == 0

@@ -20,7 +20,7 @@ from study.embedding.reconstruct import MEASURES, error_table, reconstructions, 
 from study.errors import StudyError
 from study.files import write_bytes, write_text
 from study.photos.prepare import pixels_for, prepare
-from study.scoring.status import codes_standing, model_standing
+from study.scoring.status import codes_status, model_status
 from study.scoring.status import study_record as record_now
 from study.settings import settings_text
 from study.simulation.simulate import encode_jpeg
@@ -88,35 +88,35 @@ def test_the_worst_come_first_whatever_the_measure(study: Study) -> None:
 
 
 def test_codes_are_done_until_something_changes(study: Study, checkpoint: Checkpoint) -> None:
-    now = codes_standing(study, checkpoint)
+    now = codes_status(study, checkpoint)
     assert (now.state, now.done, now.total, now.begun) == ("done", 40, 40, False)
     write_bytes(study.path / PARTS / "00" / "x.npz", b"")
-    assert codes_standing(study, checkpoint).begun
-    other = codes_standing(study, replace(checkpoint, sha256="0" * 64))
+    assert codes_status(study, checkpoint).begun
+    other = codes_status(study, replace(checkpoint, sha256="0" * 64))
     assert other.state == "stale"
     assert "another checkpoint" in other.reasons[0]
     write_text(study.path / "study.toml", settings_text(replace(study.settings, preset="faithful")))
-    assert "effort" in codes_standing(Study.open(study.path), checkpoint).reasons[0]
+    assert "effort" in codes_status(Study.open(study.path), checkpoint).reasons[0]
     later = (study.path / INDEX).stat().st_mtime + 5
     os.utime(study.photos["P0001"], (later, later))
-    assert "1 photos may have changed" in codes_standing(study, checkpoint).reasons[0]
+    assert "1 photos may have changed" in codes_status(study, checkpoint).reasons[0]
     (study.path / LATENTS).unlink()
-    assert codes_standing(study, checkpoint).state == "none"
+    assert codes_status(study, checkpoint).state == "none"
 
 
 def test_a_model_is_done_until_codes_or_exclusions_change(study: Study) -> None:
-    assert model_standing(study).state == "done"
+    assert model_status(study).state == "done"
     exclude(study.path, ["P0001", "X"], "blurred")
-    changed = model_standing(Study.open(study.path))
+    changed = model_status(Study.open(study.path))
     assert (changed.state, changed.reasons) == ("stale", ("1 of its patients were excluded since.",))
     include(study.path, ["P0001"])
-    assert model_standing(Study.open(study.path)).state == "done"
+    assert model_status(Study.open(study.path)).state == "done"
     text = (study.path / "study.toml").read_text()
     (study.path / "study.toml").write_text(text + '\n[photos]\nrule = "last"\n')
-    assert "rule last in study.toml" in model_standing(Study.open(study.path)).reasons[0]
+    assert "rule last in study.toml" in model_status(Study.open(study.path)).reasons[0]
     (study.path / "study.toml").write_text(text)
     ws, index = study.latents()
     write_latents(study.path, np.array(ws) * 2, index, study.embedding)
-    assert "made anew" in model_standing(Study.open(study.path)).reasons[0]
+    assert "embedded again" in model_status(Study.open(study.path)).reasons[0]
     (study.path / "models" / "photo" / "report.json").unlink()
-    assert model_standing(study).state == "none"
+    assert model_status(study).state == "none"

@@ -24,7 +24,7 @@ from study.errors import StudyError
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.intake.make import IntakeRefused, intake
 from study.scoring.check import check
-from study.scoring.status import codes_standing
+from study.scoring.status import codes_status
 from study.settings import Columns, Settings
 from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like, patient_table, write_study
@@ -169,10 +169,10 @@ def test_every_photo_is_embedded(tmp_path: Path, make_checkpoint: Callable[[], C
     assert list(index["photo_id"]) == ["b", "a", "c", "d"]
     codes, _ = study.analysed()
     np.testing.assert_allclose(codes[0], ws[:3].mean(axis=0), atol=1e-6)
-    assert codes_standing(study, make_checkpoint()).state == "done"
+    assert codes_status(study, make_checkpoint()).state == "done"
     write_text(folder / "photos.csv", LIST + "P0003,e.jpg,\n")
     write_bytes(folder / "photos" / "e.jpg", encode_jpeg(face_like(7)))
-    standing = codes_standing(Study.open(folder), make_checkpoint())
+    standing = codes_status(Study.open(folder), make_checkpoint())
     assert "1 photos have no code yet." in standing.reasons
 
 

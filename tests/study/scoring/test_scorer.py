@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import study.scoring.direction as direction_module
 from latent.checkpoints import Checkpoint
 from study.comparison.fit import fit, fit_plan
 from study.disk.exclusions import exclude
@@ -17,8 +17,8 @@ from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_json
 from study.photos.prepare import prepare
-from study.scoring.direction import edit_strip, health_direction, log_hr_steps
-from study.scoring.score import Scorer
+from study.scoring.scorer import Scorer
+from study.scoring.strip import CURVE_POINTS, KINDS, log_hr_steps
 from tests.ui.tiny import write_study
 
 Made = tuple[Study, Checkpoint]
@@ -57,9 +57,8 @@ def test_the_stamp_belongs_to_study_model_and_checkpoint(own: Made) -> None:
 def test_frames_are_of_the_model_that_was_opened(own: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is replaced on disk between two batches of frames."""
     study, checkpoint = own
-    monkeypatch.setattr(direction_module, "BATCH", 2)
     scorer = Scorer.open(study, checkpoint)
-    steps, code = log_hr_steps(np.log(2.0), 7), scorer.cohort[0][0]
+    steps, code = log_hr_steps(np.log(2.0), 7), scorer.codes[0]
     told: list[tuple[int, int]] = []
 
     def on_frames(done: int, count: int, newest: np.ndarray) -> None:
@@ -68,7 +67,7 @@ def test_frames_are_of_the_model_that_was_opened(own: Made, monkeypatch: pytest.
         told.append((done, count))
         assert newest.shape == (checkpoint.resolution, checkpoint.resolution, 3)
 
-    strip = edit_strip(scorer, code, health_direction(scorer), steps, on_frames=on_frames)
+    strip = scorer.strip(code, scorer.direction(), steps, on_frames=on_frames, batch=2)
     assert told == [(2, 7), (4, 7), (6, 7), (7, 7)]
     np.testing.assert_allclose(strip.log_hr, scorer.model.predict(strip.ws))
     np.testing.assert_allclose(strip.log_hr - strip.log_hr[3], steps, atol=1e-3)
@@ -91,9 +90,9 @@ def test_a_code_is_scored_again_without_being_searched_again(own: Made) -> None:
 
 def test_the_pattern_is_of_the_patients_that_the_model_was_fitted_on(own: Made) -> None:
     study, checkpoint = own
-    before = health_direction(Scorer.open(study, checkpoint), "pattern")
+    before = Scorer.open(study, checkpoint).direction("pattern")
     exclude(study.path, [f"P{i:04d}" for i in range(1, 31)], "for the test")
-    after = health_direction(Scorer.open(Study.open(study.path), checkpoint), "pattern")
+    after = Scorer.open(Study.open(study.path), checkpoint).direction("pattern")
     np.testing.assert_array_equal(after.vector, before.vector)
 
 
@@ -119,3 +118,26 @@ def test_a_model_that_is_replaced_while_it_is_read_is_read_again(own: Made, monk
     monkeypatch.setattr(Study, "model", never_the_same)
     with pytest.raises(StudyError, match="is being replaced"):
         Scorer.open(study, checkpoint)
+
+
+def test_a_strip_opens_no_file(own: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a strip needs was read when the scorer was opened, its codes with the first pattern."""
+    study, checkpoint = own
+    scorer = Scorer.open(study, checkpoint)
+    code = scorer.codes[0]
+    opened: list[str] = []
+
+    def watch(event: str, args: tuple) -> None:
+        if event == "open" and watching and str(args[0]).startswith(str(study.path)):
+            opened.append(str(args[0]))
+
+    watching = True
+    sys.addaudithook(watch)
+    try:
+        for kind in KINDS:
+            strip = scorer.strip(code, scorer.direction(kind), scorer.steps(2))
+    finally:
+        watching = False
+    assert opened == []
+    assert strip.survival.shape == (5, CURVE_POINTS)
+    np.testing.assert_allclose(strip.times[[0, -1]], [0.0, scorer.model.baseline.last_time])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ import skimage.data
 import torch
 
 import study.embedding.record as record_module
-import study.scoring.score as score_module
+import study.scoring.scorer as score_module
 from faces.align import align_by_hand, already_aligned
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
-from latent.inversion.settings import InversionSettings
+from latent.inversion.invert import InversionSettings
 from latent.inversion.whitening import Whitening
 from latent.space import sample_ws
 from study.__main__ import main
@@ -29,7 +30,8 @@ from study.files import write_bytes, write_text
 from study.photos.prepare import prepare, study_checkpoint
 from study.scoring import face_evidence
 from study.scoring.files import natural_key, photos_in, score_files, score_table
-from study.scoring.score import Refused, Score, Scorer, Withheld, share_closer
+from study.scoring.results import Refused, Score, Withheld
+from study.scoring.scorer import Scorer
 from study.settings import Settings, settings_text
 from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like, patient_table, write_codes, write_study
@@ -94,16 +96,19 @@ def test_one_photo(scored: Scored) -> None:
 
 def test_a_fit_is_placed_among_those_of_the_cohort(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
     study, checkpoint = scored
-    inversion = Scorer.open(study, checkpoint).score(load_photo(encode_jpeg(face_like(5)), "me.jpg")).inversion
-    assert share_closer(study, inversion) is None, "the cohort was measured otherwise"
-    ws, index = study.latents()
+    scorer = Scorer.open(study, checkpoint)
+    inversion = scorer.score(load_photo(encode_jpeg(face_like(5)), "me.jpg")).inversion
+    assert scorer.share_closer(inversion) is None, "the cohort was measured otherwise"
+    latents = study.latents()
+    index = latents.index
     distance = float(inversion.metrics["perceptual"])
     known = index.assign(
         perceptual_name=inversion.metrics["perceptual_name"],
         perceptual=np.where(np.arange(len(index)) < 45, distance / 2, distance * 2),
     )
-    monkeypatch.setattr(Study, "latents", lambda *_: (ws, known))
-    assert share_closer(study, inversion) == 0.75
+    monkeypatch.setattr(Study, "latents", lambda *_: replace(latents, index=known))
+    scorer = Scorer.open(study, checkpoint)
+    assert scorer.share_closer(inversion) == 0.75
 
 
 def test_notes_on_other_ways_of_inverting(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:

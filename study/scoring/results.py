@@ -1,0 +1,117 @@
+"""What a model says of a face: its risk, a photo's score with its search and flags, or why there is no score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.flags import Flag
+from latent.inversion.invert import Inversion
+from study.disk.store import Study
+
+if TYPE_CHECKING:
+    from survival.models.fitted import FittedModel
+
+EXTRAPOLATED = "The score is {} than that of every patient of the cohort: hazard and survival are extrapolated."
+
+
+@dataclass(frozen=True, eq=False)
+class Risk:
+    """What a model says of one code.
+
+    log_hr: log hazard ratio relative to the cohort's median. hr: its exponential. percentile: 0-100, among the
+    cohort's out-of-fold scores. horizons: survival probability at those of the study's horizons that the follow-up of
+    the model's patients carries. times, survival: (T,) the curve. left_out: why there is no value at the other
+    horizons, sentences. extrapolated: -1 or 1 where the score lies below or above every patient's, 0 among them.
+    """
+
+    log_hr: float
+    hr: float
+    percentile: float
+    horizons: dict[float, float]
+    times: NDArray[np.float64]
+    survival: NDArray[np.float64]
+    left_out: tuple[str, ...] = ()
+    extrapolated: int = 0
+
+    @property
+    def extrapolation(self) -> str:
+        """A sentence where the score lies outside the cohort's, else nothing."""
+        return {-1: EXTRAPOLATED.format("lower"), 1: EXTRAPOLATED.format("higher")}.get(self.extrapolated, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A photo's inversion, risk and flags. stamp: of the scorer that made it; ground: why it counts as a face."""
+
+    inversion: Inversion
+    risk: Risk
+    flags: tuple[Flag, ...]
+    stamp: str
+    ground: str = ""
+
+    @property
+    def log_hr(self) -> float:
+        return self.risk.log_hr
+
+    @property
+    def hr(self) -> float:
+        return self.risk.hr
+
+    @property
+    def percentile(self) -> float:
+        return self.risk.percentile
+
+    @property
+    def survival_at(self) -> dict[float, float]:
+        return self.risk.horizons
+
+    @property
+    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(times, survival)."""
+        return self.risk.times, self.risk.survival
+
+
+@dataclass(frozen=True, eq=False)
+class Withheld:
+    """A photo whose code is too far from any face to be scored: its inversion and flags, and the reason."""
+
+    inversion: Inversion
+    reason: str
+    flags: tuple[Flag, ...]
+    ground: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a photo of a folder has no score."""
+
+    reason: str
+
+
+def risk_of(
+    study: Study, model: FittedModel, ws: NDArray[np.float32], times: NDArray[np.float64] | None = None
+) -> list[Risk]:
+    """Risks of codes (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model."""
+    log_hr = np.asarray(model.predict(ws), float)
+    percentile = np.asarray(model.percentile(log_hr), float)
+    times, curves = model.survival(log_hr, times)
+    horizons = model.horizons(study.horizons)
+    left_out = horizons.sentences(study.time_unit)
+    at = model.survival(log_hr, np.asarray(horizons.carried))[1]
+    return [
+        Risk(
+            log_hr=float(lp),
+            hr=float(np.exp(lp)),
+            percentile=float(p),
+            horizons=dict(zip(horizons.carried, map(float, h), strict=True)),
+            times=times,
+            survival=s,
+            left_out=left_out,
+            extrapolated=int(outside),
+        )
+        for lp, p, h, s, outside in zip(log_hr, percentile, at, curves, model.extrapolated(log_hr), strict=True)
+    ]
