@@ -5,7 +5,7 @@ needs and that go when it is done. `jobs.runner` does the work; this module is w
 always `python -m MODULE ARGUMENTS` with a module of this project: no shell, no other program, whatever job.json says.
 
 job.json changes only inside `Queue.turn`, a lock that is held for an instant, so pages and runner never overwrite each
-other. A process is told from a later one with the same number by when it was born.
+other. A process is distinguished from a later one with the same number by when it was born.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ ID = re.compile(r"[0-9]{14}-[0-9a-f]{6}")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
+def command_path(path: Path) -> str:
+    """A path as a command names it: relative within the project's folder."""
+    whole = path.resolve()
+    return str(whole.relative_to(PROJECT)) if whole.is_relative_to(PROJECT) else str(whole)
+
+
 class Queue:
     """The jobs under `root`. home: the folder in which their commands run."""
 
@@ -57,9 +63,9 @@ class Queue:
             yield
 
     def folder(self, name: str) -> Path:
-        """Folder of a job. Raises QueueError for what is no name of one."""
+        """Folder of a job. Raises QueueError for any other name."""
         if not ID.fullmatch(name):
-            raise QueueError(f"{name[:40]!r} is no job of this queue.")
+            raise QueueError(f"{name[:40]!r} is not a job of this queue.")
         return self.root / name
 
     def draft(self) -> tuple[str, Path]:
@@ -69,7 +75,7 @@ class Queue:
         try:
             upload.mkdir(parents=True, mode=0o700)
         except OSError as error:
-            raise QueueError(f"The upload cannot be kept in {self.root}: {error.strerror or error}.") from error
+            raise QueueError(f"The upload cannot be stored in {self.root}: {error.strerror or error}.") from error
         return name, upload
 
     def add(
@@ -77,7 +83,7 @@ class Queue:
     ) -> Job:
         """Queue `python -m` of these words; `name` is that of a draft. start: have a runner look at once.
 
-        Raises QueueError where it is no job.
+        Raises QueueError where it is not a job.
         """
         if name is None:
             name = self.draft()[0]
@@ -92,18 +98,18 @@ class Queue:
     def jobs(self) -> tuple[list[Job], list[str]]:
         """Running, then waiting in their order, then ended ones, the newest first; and a sentence for each folder that
         cannot be read as a job, which is left alone."""
-        found, problems = [], []
+        readable, problems = [], []
         names = sorted(entry.name for entry in os.scandir(self.root)) if self.root.is_dir() else []
         for name in names:
             if not ID.fullmatch(name) or not os.path.lexists(self.root / name / RECORD):
                 continue
             try:
-                found.append(self.read(name))
+                readable.append(self.read(name))
             except QueueError as error:
                 problems.append(str(error))
-        running = [job for job in found if job.state == "running"]
-        waiting = sorted((job for job in found if job.state == "waiting"), key=lambda job: (job.rank, job.id))
-        ended = sorted((job for job in found if not job.active), key=lambda job: -(job.ended or job.created))
+        running = [job for job in readable if job.state == "running"]
+        waiting = sorted((job for job in readable if job.state == "waiting"), key=lambda job: (job.rank, job.id))
+        ended = sorted((job for job in readable if not job.active), key=lambda job: -(job.ended or job.created))
         return running + waiting + ended, problems
 
     def read(self, name: str) -> Job:
@@ -126,7 +132,7 @@ class Queue:
         return job
 
     def change(self, name: str, **changes: Any) -> Job:
-        """Write a job anew with some fields changed; inside `turn`."""
+        """Write a job again with some fields changed; inside `turn`."""
         job = dataclasses.replace(self.read(name), **changes)
         self._write(job)
         return job
@@ -193,8 +199,8 @@ class Queue:
                 text = file.read(TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
-        found = [CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n")]
-        return "\n".join(found[1 if start else 0 :][-lines - 1 :]).rstrip()
+        printed = [CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in text.split("\n")]
+        return "\n".join(printed[1 if start else 0 :][-lines - 1 :]).rstrip()
 
     def clear_drafts(self) -> None:
         """Delete uploads that never became a job, an hour after they were begun."""

@@ -1,4 +1,4 @@
-"""One job of the queue as job.json tells it, and how its process is told from others."""
+"""One job of the queue as job.json describes it, and how its process is distinguished from others."""
 
 from __future__ import annotations
 
@@ -70,37 +70,37 @@ def born(pid: int) -> str | None:
             return None
     except (OSError, IndexError):
         return None
-    told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, since = told.stdout.strip().partition(" ")
+    ended = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, since = ended.stdout.strip().partition(" ")
     return None if not since or state.startswith("Z") else since.strip()
 
 
 def checked(record: object, name: str) -> Job:
-    """A job from what job.json holds. Raises QueueError for anything that is not one."""
+    """A job from the contents of job.json. Raises QueueError for anything else."""
 
     def require(fine: bool, what: str) -> None:
         if not fine:
             raise QueueError(f"Job {name} was left out: {what}. Delete its folder.")
 
     if not isinstance(record, dict):
-        raise QueueError(f"Job {name} was left out: its job.json is no record of a job. Delete its folder.")
+        raise QueueError(f"Job {name} was left out: its job.json is not a record of a job. Delete its folder.")
     values: dict[str, Any] = record
     names = {field.name for field in dataclasses.fields(Job)} - {"id"}
-    require({"title", "command"} <= set(values) <= names, "its job.json has not the fields of a job")
+    require({"title", "command"} <= set(values) <= names, "its job.json does not have the fields of a job")
     title, command = values["title"], values["command"]
     require(isinstance(title, str) and 0 < len(title) <= MAX_TITLE and title.isprintable(), "it has no title")
     words = isinstance(command, list) and 2 <= len(command) <= MAX_WORDS
     require(words and all(isinstance(w, str) and len(w) <= MAX_WORD and "\0" not in w for w in command), "no command")
-    require(command[0] in MODULES, f"its command is no python -m {' or '.join(MODULES)}")
+    require(command[0] in MODULES, f"its command is not python -m {' or '.join(MODULES)}")
     require(values.get("state", "waiting") in STATES, "its state is unknown")
     for field in ("rank", "created", "started", "ended", "grace"):
         value = values.get(field, 0.0)
         optional = value is None and field in ("started", "ended")
-        require(optional or (type(value) in (int, float) and math.isfinite(value)), f"its {field} is no number")
+        require(optional or (type(value) in (int, float) and math.isfinite(value)), f"its {field} is not a number")
     for field in ("pid", "runner", "exit_code"):
         value = values.get(field)
         fits = type(value) is int and (value > 1 or field == "exit_code")
-        require(value is None or fits, f"its {field} is no number")
+        require(value is None or fits, f"its {field} is not a number")
     for field in ("born", "runner_born"):
-        require(isinstance(values.get(field, ""), str | None), f"its {field} is no text")
+        require(isinstance(values.get(field, ""), str | None), f"its {field} is not text")
     return Job(**{**values, "id": name, "command": tuple(command)})

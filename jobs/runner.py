@@ -1,4 +1,4 @@
-"""`python -m ui.runner ROOT`: works through a queue of jobs, one at a time, and ends when none waits.
+"""`python -m jobs.runner ROOT`: works through a queue of jobs, one at a time, and ends when none waits.
 
 Started by `Queue.start_runner`, detached from the app. The kernel's lock on ROOT/runner.lock lets only one work. A
 runner that was killed leaves its job's process running; the next runner takes that over and waits for it, so still
@@ -62,13 +62,13 @@ class Runner:
         within the same turn: a job that is added later finds no runner and starts one."""
         with self.queue.turn():
             jobs = self.queue.jobs()[0]
-            own = {"runner": os.getpid(), "runner_born": self.born}
+            runner = {"runner": os.getpid(), "runner_born": self.born}
             for job in jobs:
                 if job.state == "running":
-                    return self.queue.change(job.id, **own)
+                    return self.queue.change(job.id, **runner)
             for job in jobs:
                 if job.state == "waiting":
-                    return self.queue.change(job.id, state="running", started=time.time(), **own)
+                    return self.queue.change(job.id, state="running", started=time.time(), **runner)
             assert self._lock is not None
             self._lock.close()
             return None
@@ -93,8 +93,8 @@ class Runner:
     def _start(self, job: Job) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", *job.command]
         with (self.queue.folder(job.id) / LOG).open("ab") as log:
-            told = f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] python -m {shlex.join(job.command)}\n"
-            log.write(told.encode("utf-8", "replace"))
+            line = f"[{time.strftime('%Y-%m-%d %H:%M:%S')}] python -m {shlex.join(job.command)}\n"
+            log.write(line.encode("utf-8", "replace"))
             log.flush()
             return subprocess.Popen(
                 words,
@@ -137,7 +137,7 @@ class Runner:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ui.runner", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m jobs.runner", description=__doc__)
     parser.add_argument("root", type=folder_argument, help="folder of the queue")
     parser.add_argument("--home", type=folder_argument, default=PROJECT, help="folder in which the commands run")
     given = parser.parse_args(arguments)
