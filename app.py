@@ -1,9 +1,8 @@
-"""The entry: who may come in, which study and checkpoint, which page. Started by serve.py."""
+"""The entry: who may come in, which study and face model, which page. Started by serve.py."""
 
 import streamlit as st
 
-from ui.elements import page
-from ui.shell import closed_sessions, gate, resources, theme
+from ui.shell import closed_sessions, gate, resources, sidebar, theme
 
 st.set_page_config(page_title="Latent health", page_icon=str(theme.ICON), layout="wide")
 resources.take_a_thread()
@@ -18,42 +17,42 @@ chosen = st.navigation(
                 title="Home",
                 icon=":material/home:",
                 default=True,
-                help="What this is, the study, the checkpoint, and how well the photo model does.",
+                help="What this is, the study, the face model, and how well the photo model predicts.",
             ),
             st.Page(
                 "pages/cohort.py",
                 title="Cohort",
                 icon=":material/groups:",
-                help="Load a study, check its table and photos, leave patients out, make codes, see what they draw.",
+                help="Check a study's table and photos, exclude patients, embed photos, inspect reconstructions.",
             ),
             st.Page(
                 "pages/survival_model.py",
                 title="Survival model",
                 icon=":material/monitoring:",
-                help="Models of the study side by side, out of fold: photo, clinical data, both; choose one.",
+                help="How well photo, clinical data and both predict survival; choose the study's model.",
             ),
             st.Page(
                 "pages/portrait.py",
                 title="Portrait",
                 icon=":material/add_a_photo:",
-                help="A photo becomes an aligned face, a code in W+, and a risk relative to the cohort.",
+                help="From a photo to a risk compared with the patients of the study.",
             ),
             st.Page(
                 "pages/health_direction.py",
                 title="Health direction",
                 icon=":material/swap_horiz:",
-                help="Move a face along the direction in which the modelled hazard changes.",
+                help="Move a face along the direction in which the modelled risk changes.",
             ),
             st.Page(
                 "pages/fine_tune.py",
                 title="Fine-tune",
                 icon=":material/model_training:",
-                help="Let a checkpoint go on learning from photos of your own, and watch it.",
+                help="Train a face model further on your own photos, and watch it.",
             ),
         ]
     }
 )
-page.pickers()
+sidebar.pickers()
 with st.container(horizontal_alignment="center"), st.container(width=theme.CONTENT_WIDTH):
     try:
         chosen.run()

@@ -13,12 +13,12 @@ SHARE = 0.2  # of the time at most goes into refreshing: the rest is for the wor
 INTERVAL = "poll-interval"  # in the session's state: what the browser keeps for the part that refreshes itself
 
 
-def interval(took: float, usual: float = FASTEST) -> float:
-    """Seconds from one refresh to the next, where one took so long: `usual`, doubled until the share is kept."""
-    seconds = max(usual, FASTEST)
+def interval(took: float, least: float = FASTEST) -> float:
+    """Seconds from one refresh to the next, where one took so long: `least`, doubled until the share is kept."""
+    seconds = max(least, FASTEST)
     while seconds < SLOWEST and took > SHARE * seconds:
         seconds *= 2
-    return min(seconds, max(SLOWEST, usual))
+    return min(seconds, max(SLOWEST, least))
 
 
 def poll(draw: Callable[..., None], *args: Any, every: float | None = FASTEST) -> None:
@@ -32,10 +32,10 @@ def poll(draw: Callable[..., None], *args: Any, every: float | None = FASTEST) -
     st.fragment(_refresh, run_every=every)(draw, args, every)
 
 
-def _refresh(draw: Callable[..., None], args: tuple[Any, ...], usual: float) -> None:
+def _refresh(draw: Callable[..., None], args: tuple[Any, ...], least: float) -> None:
     begin = time.perf_counter()
     draw(*args)
-    wanted = interval(time.perf_counter() - begin, usual)
+    wanted = interval(time.perf_counter() - begin, least)
     if wanted != st.session_state.get(INTERVAL) and _ask_browser(wanted):
         st.session_state[INTERVAL] = wanted
 

@@ -1,9 +1,9 @@
-"""Long work off the page: one background thread a job, polled by the page.
+"""Long work off the page: one background thread a task, polled by the page.
 
-A page never computes for more than an instant itself: it starts a `Job`, and a part that refreshes itself
-(ui/polling) shows the job's last `Snapshot`. The thread calls nothing of Streamlit; it only writes snapshots. A job
-whose page is gone (nobody has polled it for `ABANDONED_AFTER` seconds) is cancelled, so that a closed tab frees the
-processor.
+A page never computes for more than an instant itself: it starts a `BackgroundTask`, and a part that refreshes
+itself (ui/background/polling) shows its last `Snapshot`. The thread calls nothing of Streamlit; it only writes
+snapshots. A task whose page is gone (nobody has polled it for `ABANDONED_AFTER` seconds) is cancelled, so that a closed
+tab frees the processor.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from numpy.typing import NDArray
 Result = TypeVar("Result")
 State = Literal["waiting", "running", "done", "cancelled", "failed"]
 ABANDONED_AFTER = 120.0
-WAITING_SECONDS = 0.5  # between two looks of a waiting job at whether it was cancelled
+WAITING_SECONDS = 0.5  # between two looks of a waiting task at whether it was cancelled
 TURNS_REMEMBERED = 8  # that the estimate of the wait rests on
 INTERNAL = "The calculation stopped because of an internal error. Please try again; the server's log has the details."
 logger = logging.getLogger(__name__)
 
 
-class JobCancelled(Exception):
-    """Raised inside the work by `Reporter.check` once the job was cancelled."""
+class TaskCancelled(Exception):
+    """Raised inside the work by `Reporter.check` once the task was cancelled."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What is known of a job at one instant.
+    """What is known of a task at one instant.
 
     fraction: 0-1; seconds_left: None while unknown; preview: uint8 (H, W, 3) or None; version: counts
     the previews, so that one is drawn once; losses: name -> values so far;
@@ -61,10 +61,10 @@ class Snapshot:
 
 
 class Reporter:
-    """The thread's side of a job: writes progress, learns of a cancel."""
+    """The thread's side of a task: writes progress, learns of a cancel."""
 
-    def __init__(self, job: Job[Any]) -> None:
-        self._job, self._begun = job, time.monotonic()
+    def __init__(self, task: BackgroundTask[Any]) -> None:
+        self._task, self._begun = task, time.monotonic()
 
     def __call__(
         self,
@@ -75,7 +75,7 @@ class Reporter:
         losses: dict[str, float] | None = None,
     ) -> None:
         """Show progress: `losses` are the newest values, kept as a history; a preview stays until the next."""
-        self._job._write(fraction, message, seconds_left, preview, losses)
+        self._task._write(fraction, message, seconds_left, preview, losses)
 
     def seconds(self) -> float:
         """Time since the work began."""
@@ -83,18 +83,18 @@ class Reporter:
 
     def cancelled(self) -> bool:
         """Whether the work should stop now."""
-        return self._job.should_stop()
+        return self._task.should_stop()
 
     def check(self) -> None:
-        """Raise JobCancelled if the work should stop now."""
+        """Raise TaskCancelled if the work should stop now."""
         if self.cancelled():
-            raise JobCancelled
+            raise TaskCancelled
 
 
 class Turn:
-    """Something that one job at a time may use, in the order in which they came.
+    """Something that one task at a time may use, in the order in which they came.
 
-    A job that waits can be cancelled, and is told how many are before it. begun: called in the thread of the job whose
+    A task that waits can be cancelled, and learns how many are before it. begun: called in the thread of the task whose
     turn it is.
     """
 
@@ -107,13 +107,13 @@ class Turn:
 
     @contextmanager
     def taken(self, who: object, cancelled: Callable[[], bool]) -> Iterator[None]:
-        """The turn, once it has come. Raises JobCancelled where `cancelled` says so before."""
+        """The turn, once it has come. Raises TaskCancelled where `cancelled` says so before."""
         with self._changed:
             self._waiting.append(who)
             while self._waiting[0] is not who:
                 if cancelled():
                     self._leave(who)
-                    raise JobCancelled
+                    raise TaskCancelled
                 self._changed.wait(WAITING_SECONDS)
             self._since = time.monotonic()
         try:
@@ -135,11 +135,11 @@ class Turn:
             place = self._waiting.index(who) if who in self._waiting else 0
             if not place or not self._took:
                 return place, None
-            usual = statistics.median(self._took)
-            return place, max(usual - (time.monotonic() - self._since), 0.0) + (place - 1) * usual
+            typical = statistics.median(self._took)
+            return place, max(typical - (time.monotonic() - self._since), 0.0) + (place - 1) * typical
 
 
-class Job(Generic[Result]):
+class BackgroundTask(Generic[Result]):
     """One piece of background work.
 
     work(report) runs in a thread of its own, inside `guard` (a Turn where the work needs the generator for itself).
@@ -156,18 +156,18 @@ class Job(Generic[Result]):
         stopped: tuple[type[Exception], ...] = (),
     ) -> None:
         self.name = name
-        self.shown: tuple[int, bytes] | None = None  # version and file of the preview on the page; goes with the job
+        self.shown: tuple[int, bytes] | None = None  # version and file of the preview on the page; goes with the task
         self.result: Result | None = None
         self._work, self._guard = work, guard if guard is not None else nullcontext()
         self._readable = readable
-        self._stopped: tuple[type[Exception], ...] = (JobCancelled, *stopped)
+        self._stopped: tuple[type[Exception], ...] = (TaskCancelled, *stopped)
         self._snapshot = Snapshot(message="Waiting for its turn")
         self._lock = threading.Lock()
         self._cancel = threading.Event()
         self._polled = self._started = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name=f"job {name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"task {name}", daemon=True)
 
-    def start(self) -> Job[Result]:
+    def start(self) -> BackgroundTask[Result]:
         """Begin; returns self."""
         self._thread.start()
         return self
@@ -189,7 +189,7 @@ class Job(Generic[Result]):
         return self._cancel.is_set() or time.monotonic() - self._polled > ABANDONED_AFTER
 
     def snapshot(self) -> Snapshot:
-        """The latest state; also marks the job as looked at."""
+        """The latest state; also marks the task as looked at."""
         self._polled = time.monotonic()
         with self._lock:
             seen = self._snapshot
@@ -248,5 +248,5 @@ class Job(Generic[Result]):
             self._end(state="failed", message="Stopped", error=str(error))
         except Exception:
             # The log gets the traceback but never the photo: previews and pixels are not part of it.
-            logger.exception("Job %r failed", self.name)
+            logger.exception("Task %r failed", self.name)
             self._end(state="failed", message="Stopped", error=INTERNAL)

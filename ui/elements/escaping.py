@@ -2,7 +2,8 @@
 
 Streamlit renders markdown in labels, messages, captions, help and badges, and with it pictures (which the browser
 fetches from wherever they are said to be), links, formulas, colours, icons and emoji. Whatever comes from a table, a
-study.toml, a file's name, a checkpoint or a job passes through here; tests/ui/test_escaping.py finds what does not.
+study.toml, a file's name, a checkpoint or a job passes through here; tests/ui/elements/test_escaping.py finds what does
+not.
 Labels of figures: survival/plots/labels.py.
 """
 

@@ -1,4 +1,4 @@
-"""Plotly figures of the survival room in the look of the page, and curves made ready for the scrubber."""
+"""Plotly figures of the survival room in the look of the page, and curves for the scrubber."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from survival.plots.labels import plain_figure
 from ui.shell import theme
 
 if TYPE_CHECKING:
-    from study.scoring.score import Score
-    from ui.shell.resources import Cohort
+    from study.scoring.results import Score
+    from study.scoring.scorer import Scorer
 
 QUARTER_NAMES = ("lowest quarter", "second", "third", "highest quarter")
 
@@ -57,9 +57,9 @@ def _of_score(score: Score, name: str, draw: Callable[[], go.Figure]) -> go.Figu
     return figures[key]
 
 
-def quarters_on(cohort: Cohort, grid: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
+def quarters_on(scorer: Scorer, grid: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
     """Name and survival (T,) of each quarter at the times `grid`, nan after its last patient."""
-    return [(QUARTER_NAMES[index], curve.at(grid)) for index, curve in cohort.quarters.items()]
+    return [(QUARTER_NAMES[index], curve.at(grid)) for index, curve in scorer.quarters.items()]
 
 
 def plot_palette() -> Palette:
@@ -68,47 +68,40 @@ def plot_palette() -> Palette:
     return Palette(face=colours.ink, groups=colours.quarters, bars=colours.muted, guide=colours.muted)
 
 
-def face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
-    """Survival of people with this score over the cohort's quarters."""
-    return _of_score(score, "survival", lambda: _face_over_quarters(score, cohort))
+def face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
+    """Survival of people with this score over the patients' quarters by risk."""
+    return _of_score(score, "survival", lambda: _face_over_quarters(score, scorer))
 
 
-def _face_over_quarters(score: Score, cohort: Cohort) -> go.Figure:
+def _face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
     times, survival = score.curve
-    study = cohort.study
     figure = face_survival(
         np.asarray(times),
         np.asarray(survival),
-        cohort.quarters,
-        study.time_unit,
+        scorer.quarters,
+        scorer.study.time_unit,
         list(score.survival_at),
         list(score.survival_at.values()),
         outcome="Free of the event",
         extrapolated=bool(score.risk.extrapolated),
         palette=plot_palette(),
+        dashes=theme.QUARTER_DASHES,
     )
-    for trace in figure.data:
-        for index, dash in enumerate(theme.QUARTER_DASHES):
-            if trace.line.color == theme.palette().quarters[index] and trace.line.width:
-                trace.line.dash = dash
     theme.style_figure(figure, height=400)
-    end = float(cohort.model.baseline.last_time)
+    end = float(scorer.model.baseline.last_time)
     figure.update_xaxes(tickvals=round_times(end), range=[0, 1.1 * end])
     return figure
 
 
-def place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
+def place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
     """The cohort's out-of-fold scores with this face's place among them."""
-    return _of_score(score, "place", lambda: _place_in_cohort(score, cohort))
+    return _of_score(score, "place", lambda: _place_in_cohort(score, scorer))
 
 
-def _place_in_cohort(score: Score, cohort: Cohort) -> go.Figure:
-    scores = cohort.model.cohort_["log_hr"].to_numpy()
-    figure = risk_histogram(scores, score.log_hr, score.percentile, palette=plot_palette())
-    for mark in figure.layout.annotations:
-        mark.text, mark.y = "this face", 1.0
+def _place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
+    figure = risk_histogram(scorer.cohort_log_hr, score.log_hr, palette=plot_palette(), mark="this face")
     theme.style_figure(figure, height=260)
-    figure.update_xaxes(title_text="Log-HR to the cohort's median")
+    figure.update_xaxes(title_text="Log hazard ratio compared with the typical patient")
     return figure
 
 

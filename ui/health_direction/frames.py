@@ -1,131 +1,121 @@
-"""Frames along the health direction, and all that the scrubber draws beside them."""
+"""Frames along the health direction, and all that the scrubber draws next to them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.text import number
+from study.files import csv_text
+from study.scoring.strip import RANGES, Draw, Strip, band_layers
 from ui.elements import figures, pictures
-from ui.elements.text import THIN, plain_time, ratio, signed
-from ui.health_direction.reach import end_of, marks, steps_to
-from ui.health_direction.scrubber import pack
+from ui.elements.text import THIN, plain_time, ratio
+from ui.health_direction.state import DrawnStrip, EditRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from latent.editing.directions import Direction
-    from study.scoring.direction import Draw, Strip
+    from study.scoring.scorer import Scorer
     from ui.background.task import Reporter
-    from ui.health_direction.controls import Wish
-    from ui.shell.resources import Cohort
 
 FRAMES_A_SIDE = 24  # of the unedited face
-POINTS = 121  # of each curve sent to the browser
 BINS = 32
-BANDS = {"All": None, "Coarse": (0.0, 0.35), "Middle": (0.35, 0.65), "Fine": (0.65, 1.0)}
-BAND_HELP = (
-    "Which layers of the code move. Coarse: shape of head and face. Middle: features, hair. Fine: colour, skin. "
-    "Whatever moves is scaled so that the step still changes the modelled hazard by exactly what its label says."
-)
-
-
-def band_layers(name: str, num_ws: int) -> tuple[int, int] | None:
-    """Layers [low, high) of a named band in a code of `num_ws` layers; None for all."""
-    share = BANDS[name]
-    if share is None:
-        return None
-    low, high = (round(part * num_ws) for part in share)
-    return low, max(high, low + 1)
 
 
 def render(
-    report: Reporter, cohort: Cohort, ws: NDArray[np.float32], direction: Direction, draw: Draw | None = None
-) -> Strip:
-    """The whole strip, a few frames at a time, with progress and a preview of the newest frame.
+    report: Reporter,
+    scorer: Scorer,
+    request: EditRequest,
+    ws: NDArray[np.float32],
+    caption: str,
+    draw: Draw | None = None,
+) -> DrawnStrip:
+    """The strip that is asked for, of the face with code `ws` (num_ws, w_dim), with progress and a preview.
 
     draw: makes the frames where it is not the checkpoint's own generator.
     """
-    from study.scoring.direction import edit_strip
 
     def on_frames(done: int, count: int, newest: NDArray[np.uint8]) -> None:
         report(done / count, f"{done} of {count} frames", report.seconds() * (count - done) / done, newest)
         report.check()
 
-    steps = steps_to(end_of(cohort.model.oof_log_hr_), FRAMES_A_SIDE)
-    return edit_strip(cohort.scorer, ws, direction, steps, draw, on_frames)
+    report(0.0, "Preparing the direction")
+    direction = scorer.direction(request.kind, band_layers(request.band, scorer.checkpoint.num_ws))
+    strip = scorer.strip(ws, direction, scorer.steps(FRAMES_A_SIDE), draw, on_frames)
+    return DrawnStrip(strip, caption, direction, ws, request, header(strip, caption, scorer))
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A strip on screen: whose face, along what, and the wish it fulfils."""
-
-    strip: Strip
-    caption: str
-    direction: Direction
-    ws: NDArray[np.float32]
-    wish: Wish
-
-    @cached_property
-    def files(self) -> tuple[list[bytes], str]:
-        """The frames as files for the browser, and their MIME type."""
-        return pictures.encode_frames(self.strip.frames)
-
-
-def payload(shown: Shown, cohort: Cohort, seek: tuple[int, int]) -> bytes:
-    """Everything for the scrubber in one block of bytes."""
-    return pack(*shown.files, header(shown, cohort), seek)
-
-
-def header(shown: Shown, cohort: Cohort) -> dict[str, Any]:
-    """What the scrubber draws beside the frames, as plain values."""
-    strip, study = shown.strip, cohort.study
-    unit = study.time_unit
-    end = float(cohort.model.baseline.last_time)
-    grid = np.linspace(0.0, end, POINTS)
-    _, curves = cohort.model.survival(strip.log_hr, grid)
-    scores = cohort.model.cohort_["log_hr"].to_numpy()
+def header(strip: Strip, caption: str, scorer: Scorer) -> dict[str, Any]:
+    """What the scrubber draws next to the frames, as plain values."""
+    unit = scorer.study.time_unit
+    scores = scorer.cohort_log_hr
     counts, edges = np.histogram(scores, BINS)
     return {
         "log_hr": rounded(strip.steps, 6),
         "score": rounded(strip.log_hr, 4),
         "percentile": rounded(strip.percentile, 1),
-        "times": rounded(grid, 3),
-        "curves": [rounded(row, 4) for row in curves],
+        "times": rounded(strip.times, 3),
+        "curves": [rounded(row, 4) for row in strip.survival],
         "survival": [rounded(row, 4) for row in strip.horizons],
         "horizons": [plain_time(t) for t in strip.horizon_times],
         "extrapolated": [int(side) for side in strip.extrapolated],
-        "extrapolated_words": "extrapolated: beyond every patient",
+        "extrapolated_words": "outside the range of the patients' scores",
         "left_out": " ".join(strip.left_out),
-        "cohort": [{"label": name, "values": rounded(values, 4)} for name, values in figures.quarters_on(cohort, grid)],
+        "cohort": [
+            {"label": name, "values": rounded(values, 4)} for name, values in figures.quarters_on(scorer, strip.times)
+        ],
         "histogram": {"edges": rounded(edges, 3), "counts": [int(count) for count in counts]},
         "origin": len(strip.steps) // 2,
         "ticks": marks(strip.steps),
-        "time_ticks": [plain_time(t) for t in figures.round_times(end)],
+        "time_ticks": [plain_time(t) for t in figures.round_times(float(strip.times[-1]))],
         "time_unit": unit,
         "time_title": f"{unit} since the photo",
         "track": {
-            "low_end": "lower hazard",
-            "middle": "hatched: extrapolated" if strip.extrapolated.any() else "hazard ratio to the start",
-            "high_end": "higher hazard",
+            "low_end": "lower risk",
+            "middle": "hatched: outside the range of the patients' scores"
+            if strip.extrapolated.any()
+            else "risk compared with the start",
+            "high_end": "higher risk",
         },
-        "caption": shown.caption,
-        "alt": shown.caption,
-        "curve_title": "Modelled survival: this face (thick), its start (dotted), and the cohort's quarters of risk "
-        "(Kaplan-Meier, out-of-fold)",
-        "curve_alt": "Survival over time of this face, of its start, and of the four quarters of the cohort",
-        "place_title": f"Out-of-fold log-HR of the cohort's {len(scores)} patients, and this face",
-        "place_alt": "Histogram of the cohort's out-of-fold log hazard ratios with this face marked",
+        "caption": caption,
+        "alt": caption,
+        "curve_title": "Modelled survival: this face (thick), its start (dotted), and the observed survival of the "
+        "patients in four groups by risk",
+        "curve_alt": "Survival over time of this face, of its start, and of four groups of patients by risk",
+        "place_title": f"Scores of the {len(scores)} patients (log hazard ratio), and this face",
+        "place_alt": "Histogram of the patients' scores with this face marked",
     }
 
 
 def rounded(values: NDArray[np.float64] | Sequence[float], digits: int) -> list[float | None]:
     """Plain numbers; None where there is no value (beyond the follow-up)."""
     return [None if np.isnan(v) else round(float(v), digits) for v in values]
+
+
+def marks(steps: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Labels under a slider of such steps: index of the step, hazard ratio in words."""
+    middle = len(steps) // 2
+    end = min(RANGES, key=lambda largest: abs(largest - float(np.exp(steps[-1]))))
+    parts = RANGES[end]
+    each = middle // parts
+    return [
+        {"index": middle + k * each, "label": label(float(np.exp(steps[middle + k * each]))), "major": True}
+        for k in range(-parts, parts + 1)
+    ]
+
+
+def label(hazard_ratio: float) -> str:
+    """'start', '× 1/4', '× 2', '× 1.22'."""
+    if hazard_ratio == 1.0:
+        return "start"
+    for whole in (2, 4, 8):
+        if abs(hazard_ratio - whole) < 1e-6:
+            return f"\u00d7{THIN}{whole}"
+        if abs(hazard_ratio * whole - 1) < 1e-6:
+            return f"\u00d7{THIN}1/{whole}"
+    return f"\u00d7{THIN}{hazard_ratio:.2f}"
 
 
 def sheet(strip: Strip) -> bytes:
@@ -135,22 +125,20 @@ def sheet(strip: Strip) -> bytes:
     return pictures.encode(pictures.strip(strip.frames[[mark["index"] for mark in shown]], labels))
 
 
-def beyond(strip: Strip, cohort: Cohort, index: int) -> str:
+def beyond(strip: Strip, index: int) -> str:
     """A sentence where no patient of the cohort has a score like that of a frame, else nothing."""
-    if not cohort.model.extrapolated(strip.log_hr[index])[0]:
+    if not strip.extrapolated[index]:
         return ""
-    return "No patient of the cohort has such a score: hazard and survival are extrapolated here. "
+    return "No patient has a score like this one, so risk and survival are extrapolated. "
 
 
 def hr_text(strip: Strip, index: int) -> str:
-    """The step of a frame in words: x 2.00 (log-HR +0.69)."""
-    return f"{ratio(float(strip.hr_step[index]))} (log-HR {signed(float(strip.steps[index]))})"
+    """The step of a frame in words: x 2.00 (log hazard ratio +0.69)."""
+    return f"{ratio(float(strip.hr_step[index]))} (log hazard ratio {number(float(strip.steps[index]), 2, sign=True)})"
 
 
-def table(strip: Strip, cohort: Cohort) -> str:
-    """One row a frame, as CSV."""
-    from study.files import csv_text
-
+def table(strip: Strip, unit: str) -> str:
+    """One row a frame, as CSV. unit: of time."""
     columns: dict[str, Any] = {
         "step_log_hr": strip.steps,
         "step_hr": np.exp(strip.steps),
@@ -158,5 +146,5 @@ def table(strip: Strip, cohort: Cohort) -> str:
         "percentile": strip.percentile,
     }
     for i, time in enumerate(strip.horizon_times):
-        columns[f"survival_{plain_time(time)}_{cohort.study.time_unit}"] = strip.horizons[:, i]
+        columns[f"survival_{plain_time(time)}_{unit}"] = strip.horizons[:, i]
     return csv_text(pd.DataFrame(columns).round(5))

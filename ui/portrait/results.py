@@ -1,4 +1,4 @@
-"""What became of a portrait: how well the code fits the photo, what the model says, files to take away."""
+"""What came of a photo: its risk, how well its face code fits it, and files to download."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from common.text import number
+from latent.errors import Cancelled
+from study.errors import StudyError
+from study.files import csv_text
+from study.photos.prepare import pixels_for
+from study.scoring.files import score_table
+from study.scoring.results import Refused, Score, Withheld
 from survival.plots.labels import plain_figure
-from ui.background.task import Job
+from ui.background.task import BackgroundTask
 from ui.elements import figures, pictures, scroll
+from ui.elements.blocks import facts, heat_legend, note, picture, value_row
 from ui.elements.escaping import plain
-from ui.elements.page import facts, figure_row, heat_legend, note, picture
-from ui.elements.text import GLOSSARY, number, ordinal, plain_time, probability, ratio, signed, times_hazard
-from ui.shell.session import SENTENCES, Portrait
+from ui.elements.glossary import GLOSSARY
+from ui.elements.text import interval, ordinal, plain_time, probability, ratio, times_hazard
+from ui.portrait.state import PortraitState
+from ui.shell import resources
+from ui.shell.session import SENTENCES
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
-    from latent.inversion.settings import InversionSettings
-    from study.scoring.score import Score, Withheld
+    from latent.inversion.invert import InversionSettings
+    from study.scoring.scorer import Scorer
     from ui.background.task import Reporter
-    from ui.shell.resources import Cohort
 
-LOSS_NAME = "Loss"
-POOR_FIT = 0.95  # share of the cohort that is drawn more closely, from which on the page warns
+LOSS_NAME = "Distance to the photo"
+POOR_FIT = 0.95  # share of the cohort that is reproduced more closely, from which on the page warns
 
 
-def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: InversionSettings, guard: Any) -> None:
-    """Begin to invert and score the portrait's aligned face in the background."""
-    from latent.errors import Cancelled
-    from study.errors import StudyError
-    from study.scoring.score import Refused
-
-    face = portrait.aligned
+def start(portrait: PortraitState, scorer: Scorer, settings: InversionSettings) -> None:
+    """Begin to invert and score the photo's aligned face in the background."""
+    face, confirmed = portrait.aligned, portrait.confirmed
     if face is None:
         return
-    if portrait.job is not None:
-        portrait.job.cancel()
-
-    confirmed = portrait.confirmed
+    if portrait.task is not None:
+        portrait.task.cancel()
 
     def work(report: Reporter) -> Score | Withheld:
         def on_step(step: Any) -> None:
@@ -50,74 +53,70 @@ def start(portrait: Portrait, cohort: Cohort, checkpoint: Checkpoint, settings: 
             fraction = step.step / max(step.steps, 1)
             report(fraction, f"Step {step.step} of {step.steps}", step.seconds_left, step.image, losses)
 
-        report(0.0, "Opening the networks")
-        (result,) = cohort.scorer.score_faces([face], settings, on_step, report.cancelled, confirmed)
+        report(0.0, "Loading the face model")
+        (result,) = scorer.score_faces([face], settings, on_step, report.cancelled, confirmed)
         if isinstance(result, Refused):
             raise StudyError(result.reason)
         return result
 
     portrait.forget_tuning()  # it was made for the code of the last score
     portrait.score, portrait.withheld, portrait.scored = None, None, face
-    portrait.job = Job("inversion", work, guard, readable=SENTENCES, stopped=(Cancelled,)).start()
+    task = BackgroundTask("inversion", work, resources.generator_turn(), SENTENCES, (Cancelled,))
+    portrait.task = task.start()
     scroll.ask("progress")
 
 
-def collect(portrait: Portrait) -> None:
+def collect(portrait: PortraitState) -> None:
     """Take over the result of a job that is done."""
-    if portrait.job is not None and portrait.job.snapshot().state == "done":
-        _take(portrait, portrait.job.result)
-        portrait.job = None
+    if portrait.task is not None and portrait.task.snapshot().state == "done":
+        _take(portrait, portrait.task.result)
+        portrait.task = None
         scroll.ask("outcome")
 
 
-def _take(portrait: Portrait, result: Score | Withheld | None) -> None:
-    """What became of the face: its score, or why it has none."""
-    from study.scoring.score import Score
-
+def _take(portrait: PortraitState, result: Score | Withheld | None) -> None:
+    """What came of the face: its score, or why it has none."""
     portrait.score = result if isinstance(result, Score) else None
     portrait.withheld = None if result is None or isinstance(result, Score) else result
 
 
-def current(portrait: Portrait, cohort: Cohort) -> Score | None:
+def current(portrait: PortraitState, scorer: Scorer) -> Score | None:
     """The score, where it is of the face on screen and by the model on screen."""
     score = portrait.score if portrait.scored is portrait.aligned else None
-    return score if score is not None and score.stamp == cohort.stamp else None
+    return score if score is not None and score.stamp == scorer.stamp else None
 
 
-def outdated(portrait: Portrait, cohort: Cohort) -> bool:
+def outdated(portrait: PortraitState, scorer: Scorer) -> bool:
     """Say so where the photo was scored by another model than that on screen, and offer to score it again."""
     score = portrait.score
-    if score is None or score.stamp == cohort.stamp:
+    if score is None or score.stamp == scorer.stamp:
         return False
-    same = score.inversion.checkpoint_sha256 == cohort.scorer.checkpoint.sha256
+    same = score.inversion.checkpoint_sha256 == scorer.checkpoint.sha256
     st.warning(
-        "The study's model, the study or the checkpoint changed since this photo was scored, so its figures are not "
-        "shown. "
-        + ("Its code is still valid: only the score has to be computed again." if same else "Score the photo again."),
+        "The study, its model or the face model changed since this photo was scored, so its results are not shown. "
+        + ("Only the score has to be computed again, which takes a moment." if same else "Score the photo again."),
         title="Out of date: scored by an earlier model",
         icon=":material/update:",
     )
     if same:
-        st.button("Score again", key="score-again", icon=":material/refresh:", on_click=again, args=(portrait, cohort))
+        st.button("Score again", key="score-again", icon=":material/refresh:", on_click=again, args=(portrait, scorer))
     return True
 
 
-def again(portrait: Portrait, cohort: Cohort) -> None:
-    """Score the portrait's code by the model on screen (runs before the page)."""
+def again(portrait: PortraitState, scorer: Scorer) -> None:
+    """Score the photo's code by the model on screen (runs before the page)."""
     if portrait.score is not None and portrait.scored is not None:
-        _take(portrait, cohort.scorer.score_inversion(portrait.score.inversion, portrait.scored, portrait.confirmed))
+        _take(portrait, scorer.score_inversion(portrait.score.inversion, portrait.scored, portrait.confirmed))
 
 
-def original(portrait: Portrait, checkpoint: Checkpoint) -> np.ndarray:
+def original(portrait: PortraitState, checkpoint: Checkpoint) -> np.ndarray:
     """The aligned face as the model sees it, uint8 (R, R, 3)."""
-    from study.photos.prepare import pixels_for
-
     assert portrait.aligned is not None
     return pixels_for(checkpoint, portrait.aligned)
 
 
-def withheld(portrait: Portrait) -> Withheld | None:
-    """Why the face on screen has no figures, where its code is too far from a face."""
+def withheld(portrait: PortraitState) -> Withheld | None:
+    """Why the face on screen has no score, where its code is too far from a face."""
     return portrait.withheld if portrait.scored is portrait.aligned else None
 
 
@@ -128,74 +127,78 @@ def show_fit(score: Score | Withheld, original: np.ndarray) -> None:
     side = made.shape[0]
     columns = st.columns(3, gap="medium")
     picture(
-        columns[0], pictures.data_uri(original), "Original", f"aligned, {side} px as the model sees it", "The photo"
+        columns[0], pictures.data_uri(original), "Photo", f"aligned, {side} px as the face model sees it", "The photo"
     )
     picture(
-        columns[1], pictures.data_uri(made), "Reconstruction", "drawn from the W+ code", "Reconstruction from the code"
+        columns[1],
+        pictures.data_uri(made),
+        "Reconstruction",
+        "drawn by the face model from the face code",
+        "Reconstruction",
     )
     difference = pictures.data_uri(pictures.difference(made, original))
-    picture(columns[2], difference, "Difference", "amplified; mean of the three channels", "Where the two differ")
+    picture(columns[2], difference, "Difference", "brighter where the two differ more", "Where the two differ")
     heat_legend(columns[2], pictures.heat_gradient(), f"\u2265 {100 * pictures.HEAT_FULL:.0f} % of the grey range")
     m = inversion.metrics
     name = str(m["perceptual_name"])
-    figure_row(
+    value_row(
         "fit",
         [
-            (name, number(m["perceptual"]), "no unit, 0 is identical", GLOSSARY.get(name, "")),
-            ("PSNR", f"{number(m['psnr'], 1)} dB", "of the pixels", GLOSSARY["PSNR"]),
-            ("SSIM", number(m["ssim"], 2), "of the pixels, 1 is identical", GLOSSARY["SSIM"]),
+            (name, number(m["perceptual"]), "0 is identical", GLOSSARY.get(name, "")),
+            ("PSNR", f"{number(m['psnr'], 1)} dB", "higher is closer", GLOSSARY["PSNR"]),
+            ("SSIM", number(m["ssim"], 2), "1 is identical", GLOSSARY["SSIM"]),
             ("Identity distance", number(m["identity"], 2), "0 is identical", GLOSSARY["identity"]),
         ],
     )
 
 
-def fit_words(score: Score, cohort: Cohort) -> tuple[str, bool]:
-    """How this code's distance to its photo compares with the cohort's, in a sentence ("" where it cannot be told);
-    and whether the code has missed much of the face."""
-    from study.scoring.score import share_closer
-
-    share = share_closer(cohort.study, score.inversion)
+def fit_words(score: Score, scorer: Scorer) -> tuple[str, bool]:
+    """How closely the face model reproduces this photo compared with the cohort's, in a sentence ("" where that is
+    unknown); and whether it has missed much of the face."""
+    share = scorer.share_closer(score.inversion)
     if share is None:
         return "", False
     below = math.floor(100 * share)  # rounded down: 100 only where it is all of them
     return (
-        f"{below} % of the cohort's photos are drawn more closely by their codes than this one is.",
+        f"The reconstruction is less close to the photo than for {below} % of the cohort.",
         share >= POOR_FIT,
     )
 
 
-def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
-    """What the model says of the code, over the cohort: in words, as figures beside the curve, and how far to trust
-    it."""
-    study = cohort.study
+def show_risk(score: Score, scorer: Scorer, patient: str) -> None:
+    """What the model says of the face: in words, as numbers next to the survival curve, and how far to trust it."""
+    study = scorer.study
     st.html(f'<p class="lh-verdict">{html.escape(verdict(score))}</p>')
     if score.risk.extrapolated:
-        st.warning(plain(score.risk.extrapolation), title="Extrapolated", icon=":material/moving:")
-    fit, poor = fit_words(score, cohort)
+        st.warning(
+            plain(score.risk.extrapolation), title="Outside the range of the patients' scores", icon=":material/moving:"
+        )
+    fit, poor = fit_words(score, scorer)
     if poor:
         st.warning(
-            f"{plain(fit)} The code has missed much of this face, and the score knows nothing but the code.",
+            f"{plain(fit)} The face model has missed much of this face, and the score is computed from its "
+            "reconstruction alone.",
             icon=":material/warning:",
         )
     left, right = st.columns([5, 6], gap="medium")
     with left:
-        figure_row("risk", _tiles(score, study.time_unit), columns=2)
+        value_row("risk", _tiles(score, study.time_unit), columns=2)
         for sentence in score.risk.left_out:
             note(sentence)
     with right:
-        st.markdown("**Survival of people with this score, over the cohort's quarters of risk**")
-        figure = figures.face_over_quarters(score, cohort)
+        st.markdown("**Survival of people with this score, compared with four groups of patients by risk**")
+        figure = figures.face_over_quarters(score, scorer)
         st.plotly_chart(
-            plain_figure(figure), theme=None, alt="Survival curve of this face over the cohort's four quarters"
+            plain_figure(figure), theme=None, alt="Survival curve of this face over four groups of patients by risk"
         )
-        note("Quarters: Kaplan-Meier with 95 % bands, patients grouped by out-of-fold score.")
-    _trust(cohort)
+        note("Groups: quarters of the patients by score; observed survival (Kaplan-Meier) with 95 % bands.")
+    _trust(scorer)
     if patient:
-        st.info(plain(_in_cohort(cohort, patient)), icon=":material/group:")
+        st.info(plain(_in_cohort(scorer, patient)), icon=":material/group:")
     elif study.simulated:
         st.warning(
-            "The model has learned from rendered portraits and survival times drawn from a formula. For a photo of a "
-            "real person these figures show how the method works, and nothing about the person.",
+            "The model was fitted to computer-generated portraits and simulated survival times. For a photo of a real "
+            "person these numbers show how the method works, and nothing about the person.",
             icon=":material/science:",
         )
     if fit and not poor:
@@ -203,17 +206,22 @@ def show_risk(score: Score, cohort: Cohort, patient: str) -> None:
 
 
 def verdict(score: Score) -> str:
-    """The result in a sentence: place among the cohort and hazard ratio."""
+    """The result in a sentence: place among the patients and hazard ratio."""
     return f"{ordinal(score.percentile)} percentile of risk: {times_hazard(score.hr)}."
 
 
 def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
     mark = "extrapolated; " if score.risk.extrapolated else ""
-    log_hr = f"{mark}to the median; log-HR {signed(score.log_hr)}"
+    compared = f"{mark}compared with the typical patient; log hazard ratio {number(score.log_hr, 2, sign=True)}"
     basis = f"{mark}for people with this score"
     return [
-        ("Percentile of risk", ordinal(score.percentile), f"{mark}among out-of-fold scores", GLOSSARY["percentile"]),
-        ("Hazard ratio", ratio(score.hr), log_hr, GLOSSARY["HR"]),
+        (
+            "Percentile of risk",
+            ordinal(score.percentile),
+            f"{mark}among the patients of the study",
+            GLOSSARY["percentile"],
+        ),
+        ("Hazard ratio", ratio(score.hr), compared, GLOSSARY["HR"]),
         *(
             (f"Survival at {plain_time(t)} {unit}", probability(s), basis, GLOSSARY["survival"])
             for t, s in score.survival_at.items()
@@ -221,50 +229,47 @@ def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _trust(cohort: Cohort) -> None:
-    c = cohort.model.oof_c_
-    if told := cohort.study.competing_note:
-        note(told)
+def _trust(scorer: Scorer) -> None:
+    c = scorer.model.oof_c_
+    if competing := scorer.study.competing_note:
+        note(competing)
     note(
-        f"No interval is given for one face: the model's own measure of trust is its out-of-fold C over the cohort, "
-        f"{c.value:.2f} (95 % CI {c.low:.2f} to {c.high:.2f}; 0.5 is guessing). Two photos of one person can differ."
+        "There is no interval for a single face. How well the model tells patients apart: C "
+        f"{c.value:.2f} ({interval(c.low, c.high, 2)}; 0.5 is guessing, 1 is perfect), measured on patients that it "
+        "was not fitted to. Two photos of one person can give different scores."
     )
 
 
-def show_place(score: Score, cohort: Cohort) -> None:
-    """Where the score stands among the cohort's."""
-    figure = figures.place_in_cohort(score, cohort)
-    st.plotly_chart(plain_figure(figure), theme=None, alt="Histogram of the cohort's scores with this face marked")
-    note("Bars: the cohort's out-of-fold log hazard ratios.")
+def show_place(score: Score, scorer: Scorer) -> None:
+    """Where the score stands among the patients'."""
+    figure = figures.place_in_cohort(score, scorer)
+    st.plotly_chart(plain_figure(figure), theme=None, alt="Histogram of the patients' scores with this face marked")
+    note("Bars: the patients' log hazard ratios, each by a model that was not fitted to that patient.")
 
 
-def _in_cohort(cohort: Cohort, patient: str) -> str:
-    rows = cohort.model.cohort_
-    mine = rows[rows["patient"] == patient]
-    told = (
-        f"**{patient} is a patient of this study**, so the model was fitted with this photo and the score is "
-        "in-sample. "
-    )
-    if mine.empty:
-        return told
-    return told + f"Out of fold, by a model that never saw it, the log-HR is {signed(float(mine['log_hr'].iloc[0]))}."
+def _in_cohort(scorer: Scorer, patient: str) -> str:
+    rows = scorer.model.cohort_
+    row = rows[rows["patient"] == patient]
+    words = f"**{patient} is a patient of this study**, so the model was fitted with this photo. "
+    if row.empty:
+        return words
+    log_hr = number(float(row["log_hr"].iloc[0]), 2, sign=True)
+    return f"{words}By a model that was not fitted to this patient, the log hazard ratio is {log_hr}."
 
 
-def show_downloads(score: Score, cohort: Cohort, checkpoint: Checkpoint, original: np.ndarray) -> None:
+def show_downloads(score: Score, scorer: Scorer, original: np.ndarray) -> None:
     """Files, made on demand; nothing is stored here."""
-    from study.files import csv_text
-    from study.scoring.files import score_table
 
     def pictures_file() -> bytes:
         made = score.inversion.reconstruction
         panels = np.stack([original, made, pictures.difference(made, original)])
-        return pictures.encode(pictures.strip(panels, ["original", "reconstruction", "difference"]))
+        return pictures.encode(pictures.strip(panels, ["photo", "reconstruction", "difference"]))
 
     def table() -> str:
-        return csv_text(score_table(cohort.study, [(Path("portrait"), score)]))
+        return csv_text(score_table(scorer.study, [(Path("portrait"), score)]))
 
     def record() -> str:
-        return json.dumps(as_record(score, cohort, checkpoint), indent=2)
+        return json.dumps(scorer.record(score), indent=2)
 
     with st.container(horizontal=True):
         for label, make, name, mime in (
@@ -276,46 +281,14 @@ def show_downloads(score: Score, cohort: Cohort, checkpoint: Checkpoint, origina
     note("Nothing is saved unless you download it. The files hold no photo except the PNG.")
 
 
-def as_record(score: Score, cohort: Cohort, checkpoint: Checkpoint) -> dict[str, Any]:
-    """The result as plain values, with everything needed to make it again."""
-    times, curve = score.curve
-    metrics = {k: (v if isinstance(v, str) else float(v)) for k, v in score.inversion.metrics.items()}
-    return {
-        "study": cohort.study.name,
-        "simulated": cohort.study.simulated,
-        "checkpoint": checkpoint.name,
-        "checkpoint_sha256": checkpoint.sha256,
-        "model": cohort.scorer.name,
-        "time_unit": cohort.study.time_unit,
-        "log_hr": score.log_hr,
-        "hr": score.hr,
-        "percentile": score.percentile,
-        "survival_at": {plain_time(t): _plain(s) for t, s in score.survival_at.items()},
-        "survival_left_out": list(score.risk.left_out),
-        "competing_events": cohort.study.competing_note,
-        "extrapolated": score.risk.extrapolation,
-        "curve": {"time": np.asarray(times).tolist(), "survival": [_plain(s) for s in np.asarray(curve)]},
-        "quality_flags": [{"kind": f.kind, "value": _plain(f.value), "sentence": f.sentence} for f in score.flags],
-        "face": score.ground,
-        "inversion": {"metrics": metrics, "settings": score.inversion.settings.as_dict()},
-        "seconds": score.inversion.seconds,
-        "notice": "Research use only. Association, not cause.",
-    }
-
-
-def _plain(value: float) -> float | None:
-    """A number JSON knows: None beyond the follow-up."""
-    return None if np.isnan(value) else float(value)
-
-
 def show_details(score: Score, checkpoint: Checkpoint) -> None:
     """Settings and provenance."""
     inversion = score.inversion
     settings = inversion.settings
     facts(
         [
-            ("Inversion", f"{settings.name}, at most {settings.steps} steps", f"{inversion.seconds:.1f} s"),
-            ("Code", f"{inversion.ws.shape[0]} layers × {inversion.ws.shape[1]}", GLOSSARY["W+"]),
-            ("Checkpoint", f"{checkpoint.name}, {checkpoint.resolution} px", f"sha256 {checkpoint.sha256[:16]}…"),
+            ("Fit to the photo", f"{settings.name}, at most {settings.steps} steps", f"{inversion.seconds:.1f} s"),
+            ("Face code", f"{inversion.ws.shape[0]} layers × {inversion.ws.shape[1]} numbers", GLOSSARY["code"]),
+            ("Face model", f"{checkpoint.name}, {checkpoint.resolution} px", f"sha256 {checkpoint.sha256[:16]}…"),
         ]
     )

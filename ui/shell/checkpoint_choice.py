@@ -1,18 +1,18 @@
-"""Which checkpoint belongs to which study: codes and models mean something only beside the generator that made them."""
+"""Which face model belongs to which study: codes and risk models mean something only with their own generator."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
-from common.parsing import json_value
+from latent.checkpoint_config import CONFIG, read_config
+from latent.errors import LatentError
+from study.disk import places
+from study.errors import StudyError
 from ui.elements.escaping import plain
 from ui.shell import resources, session
-
-MAX_BYTES = 2**20  # of the files that are read here
 
 
 def label(study: str | None, checkpoint: str) -> str:
@@ -20,7 +20,7 @@ def label(study: str | None, checkpoint: str) -> str:
     made = made_with(study)
     if not made:
         return checkpoint
-    return f"{checkpoint} (fits {study})" if sha256_of(checkpoint) == made else f"{checkpoint} (other codes)"
+    return f"{checkpoint} (fits {study})" if sha256_of(checkpoint) == made else f"{checkpoint} (not for {study})"
 
 
 def fitting(study: str | None) -> list[str]:
@@ -34,18 +34,18 @@ def misfit(study: str | None, checkpoint: str | None) -> str:
     if checkpoint is None or not made_with(study) or sha256_of(checkpoint) == made_with(study):
         return ""
     fits = fitting(study)
-    wants = f"choose {fits[0]}" if fits else "no checkpoint here did, so the codes have to be made again"
+    wants = f"choose {fits[0]}" if fits else "embed the photos again, as no face model here fits"
     return (
-        f"{checkpoint} did not make the codes of {study}: for Portrait and Health direction {wants}. Home and "
-        f"Fine-tune can show {checkpoint}."
+        f"The photos of {study} were embedded with another face model than {checkpoint}. For Portrait and Health "
+        f"direction, {wants}. Home and Fine-tune can show {checkpoint}."
     )
 
 
 def advise() -> None:
     """Below the picker: what is wrong with the choice, and a button that puts it right."""
     study, chosen = session.pick_study(), session.pick_checkpoint()
-    if told := misfit(study, chosen):
-        st.warning(plain(told), icon=":material/link_off:")
+    if sentence := misfit(study, chosen):
+        st.warning(plain(sentence), icon=":material/link_off:")
         use_fitting(study, "picker")
 
 
@@ -58,15 +58,10 @@ def use_fitting(study: str | None, key: str) -> bool:
         plain(f"Use {fits[0]}"),
         key=f"use-fitting-{key}",
         icon=":material/swap_horiz:",
-        on_click=_choose,
-        args=(fits[0],),
+        on_click=session.choose,
+        args=("checkpoint", fits[0]),
     )
     return True
-
-
-def _choose(name: str) -> None:
-    """Choose a checkpoint (runs before the picker is drawn)."""
-    st.session_state["checkpoint-wanted"] = name
 
 
 def made_with(study: str | None) -> str:
@@ -74,17 +69,15 @@ def made_with(study: str | None) -> str:
     if study is None:
         return ""
     folder = resources.studies_root() / study
-    index = folder / "index.parquet"
-    return _made_with(folder, _time(folder / "embedding.json"), _time(index)) if index.is_file() else ""
+    time = places.codes_time(folder)
+    return _made_with(folder, time) if time else ""
 
 
 @lru_cache(maxsize=64)
-def _made_with(folder: Path, record_time: int, index_time: int) -> str:
-    found = _read(folder / "embedding.json").get("checkpoint_sha256")
-    if isinstance(found, str):
-        return found
+def _made_with(folder: Path, time: tuple[int, ...]) -> str:
+    if recorded := places.recorded_checkpoint(folder):
+        return recorded
     from study.disk.latents import read_embedding
-    from study.errors import StudyError
 
     try:
         return read_embedding(folder).checkpoint_sha256
@@ -94,30 +87,16 @@ def _made_with(folder: Path, record_time: int, index_time: int) -> str:
 
 def sha256_of(checkpoint: str) -> str:
     """sha256 of a checkpoint's generator as its config.json names it; "" where it cannot be read."""
-    path = resources.checkpoints_root() / checkpoint / "config.json"
-    return _sha256_of(path, _time(path))
+    folder = resources.checkpoints_root() / checkpoint
+    try:
+        return _sha256_of(folder, (folder / CONFIG).stat().st_mtime_ns)
+    except OSError:
+        return ""
 
 
 @lru_cache(maxsize=256)
-def _sha256_of(path: Path, time: int) -> str:
-    files = _read(path).get("files")
-    generator = files.get("generator.safetensors") if isinstance(files, dict) else None
-    found = generator.get("sha256") if isinstance(generator, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-def _time(path: Path) -> int:
+def _sha256_of(folder: Path, time: int) -> str:
     try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        found = json_value(data) if len(data) <= MAX_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return str(read_config(folder)["files"]["generator.safetensors"]["sha256"])
+    except LatentError:
+        return ""

@@ -9,7 +9,7 @@ import threading
 
 from common import threads
 
-FIRST = ("torch", "pandas", "study.scoring.score", "latent.editing.render")
+FIRST = ("torch", "pandas", "study.scoring.scorer", "latent.editing.render")
 LABEL = "The app's page"
 
 

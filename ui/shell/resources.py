@@ -11,20 +11,16 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from common import threads
-from common.parsing import toml_table
-from jobs.queue import Queue
+from jobs.queue import Queue, command_path
 from latent import checkpoint_config
 from study.disk import places
-from study.settings import MAX_BYTES as MAX_SETTINGS_BYTES
 from ui.background.task import Turn
 from ui.shell.stamps import stamp
 
@@ -32,18 +28,16 @@ if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
     from study.disk.store import Study
     from study.errors import Findings
-    from study.scoring.score import Scorer
-    from survival.curves import Curve
-    from survival.models.fitted import FittedModel
+    from study.scoring.scorer import Scorer
 
 ROOT = Path(__file__).resolve().parents[2]
-USUAL_CHECKPOINT = "portraits"  # where a study names none
+DEFAULT_CHECKPOINT = "portraits"  # where a study names none
 MAX_FINDINGS = 5000  # of each severity that the Cohort page lists
 logger = logging.getLogger(__name__)
 HEAVY = (
     "torch",
     "plotly.graph_objects",
-    "study.scoring.score",
+    "study.scoring.scorer",
     "faces.landmarks",
     "latent.editing.render",
     "survival.plots",
@@ -72,8 +66,7 @@ def queue() -> Queue:
 
 def study_names() -> list[str]:
     """Studies to choose from."""
-    # Listed here and not by the study's own room: importing pandas would hold up a page's first words.
-    return sorted(p.parent.name for p in studies_root().glob("*/study.toml") if not p.parent.name.startswith("."))
+    return places.study_names(studies_root())
 
 
 def checkpoint_names() -> list[str]:
@@ -82,14 +75,8 @@ def checkpoint_names() -> list[str]:
 
 
 def checkpoint_of(study: str) -> str:
-    """Name of the checkpoint in study.toml; the usual one where the file says none or cannot be read."""
-    try:
-        with (studies_root() / study / "study.toml").open("rb") as file:
-            embedding = toml_table(file.read(MAX_SETTINGS_BYTES)).get("embedding")
-    except (OSError, ValueError):
-        embedding = None
-    name = embedding.get("checkpoint") if isinstance(embedding, dict) else None
-    return name if isinstance(name, str) else USUAL_CHECKPOINT
+    """Name of the checkpoint in a study's settings; the default one where they name none."""
+    return places.named_checkpoint(studies_root() / study) or DEFAULT_CHECKPOINT
 
 
 @st.cache_resource(show_spinner=False)
@@ -171,15 +158,33 @@ def _inspect_study(folder: str, files: str) -> tuple[Study, Findings]:
     return inspect(Path(folder), MAX_FINDINGS)
 
 
-def inspect_study(name: str) -> tuple[Study, Findings, str]:
-    """The study of that name with everything found in it, errors included, and a key for what is remembered of it: it
-    changes with the study's files and with all results.
+@dataclass(frozen=True, eq=False)
+class OpenedStudy:
+    """A study, errors and all. key: changes with its files and all results. path: its folder as a command names it."""
+
+    study: Study
+    findings: Findings
+    key: str
+    path: str
+
+    @property
+    def usable(self) -> bool:
+        return not self.findings.counts["error"]
+
+    @property
+    def kind(self) -> str:
+        return "simulated patient" if self.study.simulated else "patient"
+
+
+def inspect_study(name: str) -> OpenedStudy:
+    """The study of that name with everything found in it, errors included.
 
     StudyError, one sentence, where there is none or a file cannot be read at all.
     """
     folder = studies_root() / name
     files, results = _files(folder)
-    return *_inspect_study(str(folder), files), f"{folder} {files} {results}"
+    study, findings = _inspect_study(str(folder), files)
+    return OpenedStudy(study, findings, f"{folder} {files} {results}", command_path(folder))
 
 
 def _open_study(folder: str, files: str) -> Study:
@@ -194,68 +199,18 @@ def open_study(name: str) -> Study:
     return _open_study(str(folder), _files(folder)[0])
 
 
-@dataclass(frozen=True, eq=False)
-class Cohort:
-    """A study's model, opened with its checkpoint: every figure and picture of risk on a page is made by `scorer`.
-
-    changed: what changed in the study since the model was fitted, in sentences.
-    """
-
-    scorer: Scorer
-    changed: tuple[str, ...] = ()
-
-    @property
-    def stamp(self) -> str:
-        """Of study, model and checkpoint: what bears another stamp is not shown beside this cohort's figures."""
-        return self.scorer.stamp
-
-    @property
-    def study(self) -> Study:
-        return self.scorer.study
-
-    @property
-    def model(self) -> FittedModel:
-        return self.scorer.model
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """What was written down when the model was fitted."""
-        return self.scorer.report
-
-    @cached_property
-    def quarters(self) -> dict[int, Curve]:
-        """Kaplan-Meier curves of the patients' quarters by out-of-fold risk, 0 (lowest) to 3."""
-        from survival.curves import quartile_curves
-
-        rows = self.model.cohort_
-        entry = rows["entry"].to_numpy() if "entry" in rows else None
-        return quartile_curves(rows["time"].to_numpy(), rows["event"].to_numpy(), rows["quartile"].to_numpy(), entry)
-
-    @property
-    def codes(self) -> NDArray[np.float32]:
-        """(n, num_ws, w_dim) of the patients that the model was fitted on."""
-        return self.scorer.cohort[0]
-
-    @property
-    def table(self) -> Any:
-        """Their rows of the patient table, a pandas.DataFrame."""
-        return self.scorer.cohort[1]
-
-
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _open_cohort(folder: str, files: str, results: str, checkpoint_sha256: str, _checkpoint: Checkpoint) -> Cohort:
-    from study.scoring.score import Scorer
-    from study.scoring.status import model_standing
+def _open_scorer(folder: str, files: str, results: str, checkpoint_sha256: str, _checkpoint: Checkpoint) -> Scorer:
+    from study.scoring.scorer import Scorer
 
     study = _open_study(folder, files)
     study.latents(checkpoint_sha256)  # refuses codes of another checkpoint, in a sentence
     scorer = Scorer.open(study, _checkpoint)
-    cohort = Cohort(scorer, model_standing(study, scorer.name).reasons)
-    assert len(cohort.codes) == len(cohort.table)  # read here, so that what is missing is said when the page opens
-    return cohort
+    assert len(scorer.codes) == len(scorer.patients)  # read here: what is missing is said when the page opens
+    return scorer
 
 
-def open_cohort(name: str, checkpoint: Checkpoint) -> Cohort:
-    """Model, codes and table of a study; StudyError where they do not fit the checkpoint or are missing."""
+def open_scorer(name: str, checkpoint: Checkpoint) -> Scorer:
+    """The model of a study with its codes and table; StudyError where they do not fit the checkpoint or are missing."""
     folder = studies_root() / name
-    return _open_cohort(str(folder), *_files(folder), checkpoint.sha256, checkpoint)
+    return _open_scorer(str(folder), *_files(folder), checkpoint.sha256, checkpoint)

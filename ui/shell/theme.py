@@ -20,7 +20,7 @@ STYLE_SHEET = Path(__file__).with_name("style.css")
 
 
 @dataclass(frozen=True)
-class Palette:
+class Colours:
     """Colours of one mode, as #RRGGBB."""
 
     paper: str
@@ -34,7 +34,7 @@ class Palette:
     quarters: tuple[str, str, str, str]  # lowest to highest risk
 
 
-LIGHT = Palette(
+LIGHT = Colours(
     paper="#FCFBF8",
     panel="#F3F0E9",
     ink="#1B2530",
@@ -45,7 +45,7 @@ LIGHT = Palette(
     muted="#6B6F73",
     quarters=("#2B6CA3", "#5E8099", "#A57645", "#B8501A"),
 )
-DARK = Palette(
+DARK = Colours(
     paper="#12171C",
     panel="#1B2229",
     ink="#E9E6DF",
@@ -83,9 +83,9 @@ def watch_mode() -> None:
 
 
 def _take_mode() -> None:
-    told = st.session_state.get(MODE_KEY) or {}
-    if told.get("mode") in ("light", "dark"):
-        st.session_state[SEEN_MODE] = told["mode"]
+    seen = st.session_state.get(MODE_KEY) or {}
+    if seen.get("mode") in ("light", "dark"):
+        st.session_state[SEEN_MODE] = seen["mode"]
 
 
 def is_dark() -> bool:
@@ -93,7 +93,7 @@ def is_dark() -> bool:
     return (st.session_state.get(SEEN_MODE) or st.context.theme.type) == "dark"
 
 
-def palette() -> Palette:
+def palette() -> Colours:
     """The palette of the mode the reader sees."""
     return DARK if is_dark() else LIGHT
 

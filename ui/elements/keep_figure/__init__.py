@@ -1,20 +1,19 @@
-"""A Plotly figure on a page with what one takes away of it: PNG and SVG as drawn, and its numbers as CSV."""
+"""A Plotly figure on a page with its downloads: PNG and SVG as drawn, and its numbers as CSV."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
+from common.files import safe_cell
+from study.files import csv_text
 from survival.plots.labels import plain_figure
-from ui.elements import page
+from ui.elements import blocks
 from ui.elements.escaping import trusted
 from ui.shell import theme
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import plotly.graph_objects as go
 
 _HERE = Path(__file__).parent
 CONFIG = {"displayModeBar": False, "responsive": True}
@@ -28,7 +27,7 @@ def figure_block(figure: go.Figure, data: pd.DataFrame, key: str, name: str, alt
     """
     with st.container(key=f"kept-{key}", gap="small"):
         st.plotly_chart(plain_figure(figure), theme=None, key=f"plot-{key}", config=CONFIG, alt=alt)
-        page.note(f"How to read it: {reading}")
+        blocks.note(f"How to read it: {reading}")
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             _pictures(f"kept-{key}", key, name)
             csv_button(data, f"csv-{key}", name)
@@ -59,9 +58,6 @@ def csv_button(data: pd.DataFrame, key: str, name: str, label: str = "CSV") -> N
     """A button for the numbers of a figure or table, texts made safe for spreadsheets."""
 
     def text() -> str:
-        from common.files import safe_cell
-        from study.files import csv_text
-
         safe = data.copy()
         for column in safe.columns:
             if safe[column].dtype == object:

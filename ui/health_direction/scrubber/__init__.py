@@ -25,7 +25,7 @@ def _asset(name: str) -> str:
 
 
 def pack(frames: Sequence[bytes], mime: str, header: dict[str, Any], seek: tuple[int, int] = (0, 0)) -> bytes:
-    """One payload of encoded frames and everything drawn beside them.
+    """One payload of encoded frames and everything drawn next to them.
 
     Layout: uint32 little-endian length of the header, the header as UTF-8 JSON, the frames back to back.
     seek: (index, count): where the slider is put; the browser obeys when `count` differs from the last it saw, so a

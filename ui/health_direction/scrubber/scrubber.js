@@ -183,8 +183,8 @@ class View {
       return span
     }))
     const rows = [
-      { key: "step", label: "Hazard ratio to start", lead: true },
-      { key: "score", label: "Log-HR to median" },
+      { key: "step", label: "Hazard ratio vs. start", lead: true },
+      { key: "score", label: "Log hazard ratio" },
       { key: "percentile", label: "Percentile of risk" },
       ...header.horizons.map((time, i) => ({ key: `s${i}`, label: `Survival, ${time} ${header.time_unit}` })),
     ]
@@ -301,24 +301,24 @@ class View {
     const start = header.origin
     const step = Math.exp(header.log_hr[shown])
     const beyond = header.extrapolated[shown] !== 0
-    const told = words => (beyond ? "extrapolated" : words)
+    const note = words => (beyond ? "extrapolated" : words)
     this.root.classList.toggle("beyond", beyond)
-    parts.tag.textContent = (shown === start ? "start" : `HR ${ratio(step)}`) + (beyond ? ", extrapolated" : "")
+    parts.tag.textContent = (shown === start ? "start" : `risk ${ratio(step)}`) + (beyond ? ", extrapolated" : "")
     cells.step.big.textContent = ratio(step)
-    cells.step.note.textContent = `log-HR ${signed(header.log_hr[shown], 2)}`
+    cells.step.note.textContent = `log ${signed(header.log_hr[shown], 2)}`
     cells.score.big.textContent = signed(header.score[shown], 2)
-    cells.score.note.textContent = told(`start ${signed(header.score[start], 2)}`)
+    cells.score.note.textContent = note(`0 is typical, start ${signed(header.score[start], 2)}`)
     cells.percentile.big.textContent = place(header.percentile[shown])
-    cells.percentile.note.textContent = told(`of 100, start ${place(header.percentile[start])}`)
+    cells.percentile.note.textContent = note(`of 100, start ${place(header.percentile[start])}`)
     header.horizons.forEach((_, i) => {
       cells[`s${i}`].big.textContent = percent(header.survival[shown][i])
-      cells[`s${i}`].note.textContent = told(`start ${percent(header.survival[start][i])}`)
+      cells[`s${i}`].note.textContent = note(`start ${percent(header.survival[start][i])}`)
     })
     this.curve.setAttribute("d", this.paths[shown])
     this.marker.setAttribute("x1", this.markerAt[shown])
     this.marker.setAttribute("x2", this.markerAt[shown])
-    const spoken = `hazard ratio ${step.toFixed(2)} to the start, log hazard ratio ${header.score[shown].toFixed(2)} to the median, percentile ${place(header.percentile[shown])}${beyond ? ", extrapolated" : ""}`
-    this.picture.setAttribute("aria-label", `${header.alt}; ${this.heat && !this.held ? "difference to the start; " : ""}${spoken}`)
+    const spoken = `hazard ratio ${step.toFixed(2)} compared with the start, log hazard ratio ${header.score[shown].toFixed(2)} compared with the typical patient, percentile ${place(header.percentile[shown])}${beyond ? ", extrapolated" : ""}`
+    this.picture.setAttribute("aria-label", `${header.alt}; ${this.heat && !this.held ? "difference from the start; " : ""}${spoken}`)
     this.range.value = this.index
     this.range.setAttribute("aria-label", "Step along the health direction, as a hazard ratio to the start")
     this.range.setAttribute("aria-valuetext", spoken)

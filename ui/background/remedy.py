@@ -1,6 +1,7 @@
 """What puts a problem right, as a button: a page names no command where it can start the job itself.
 
-An error of the study room says which command helps; jobs hand its message on as text, where the same words are found.
+An error of the study room says which command helps; jobs hand its message on as text, in which the same words are
+looked for.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import re
 import streamlit as st
 
 from study.errors import StudyError
+from ui.background.start import study_button
 from ui.elements.escaping import plain
+from ui.shell import checkpoint_choice, session
 
 COMMAND = re.compile(r" ?Run `python -m study ([a-z]+)[^`\n]*`\.")
-JOBS = {"embed": "Make the codes again", "fit": "Fit the photo model", "quality": "Look the photos over"}
+JOBS = {"embed": "Embed the photos again", "fit": "Fit the photo model", "quality": "Check the photos"}
 PLACES = {  # verb -> label, page, key of the page's view, view
     "check": ("To the table check", "pages/cohort.py", "cohort-view", "Table check"),
     "simulate": ("To the page Cohort", "pages/cohort.py", "cohort-view", "New study"),
@@ -27,8 +30,8 @@ def parts(problem: Exception | str) -> tuple[str, str]:
     """What is wrong, in a sentence without commands, and the verb of the command that helps ("" for none)."""
     if isinstance(problem, StudyError) and problem.run:
         return problem.sentence, problem.run[0]
-    found = COMMAND.search(str(problem))
-    return COMMAND.sub("", str(problem)).strip(), found[1] if found else ""
+    match = COMMAND.search(str(problem))
+    return COMMAND.sub("", str(problem)).strip(), match[1] if match else ""
 
 
 def sentence(problem: Exception | str) -> str:
@@ -36,25 +39,24 @@ def sentence(problem: Exception | str) -> str:
     return parts(problem)[0]
 
 
-def offer(problem: Exception | str, key: str, live: bool = True) -> None:
-    """The button or link that puts a problem right, and the job that it started.
+def offer(problem: Exception | str, key: str) -> bool:
+    """The button or link that puts a problem right; True where it starts a job of the study.
 
-    key: of the place, so that two of a page do not collide. live: show the study's jobs here; False on a page that
-    shows them anyway.
+    key: of the place, so that two of a page do not collide.
     """
     verb = parts(problem)[1]
     if verb in JOBS:
-        _job(verb, key, live)
-    elif verb in PLACES:
+        return _job(verb, key)
+    if verb in PLACES:
         label, script, view_key, view = PLACES[verb]
-        if st.button(
-            plain(label),
-            key=f"remedy-{key}",
-            icon=":material/arrow_forward:",
-            on_click=_show,
-            args=(view_key, view),
-        ):
-            st.switch_page(script)
+        _link(label, f"remedy-{key}", script, view_key, view)
+    return False
+
+
+def _link(label: str, key: str, script: str, view_key: str, view: str) -> None:
+    icon = ":material/arrow_forward:"
+    if st.button(plain(label), key=key, icon=icon, on_click=_show, args=(view_key, view)):
+        st.switch_page(script)
 
 
 def _show(key: str, view: str) -> None:
@@ -62,29 +64,17 @@ def _show(key: str, view: str) -> None:
     st.session_state[key] = view
 
 
-def _job(verb: str, key: str, live: bool) -> None:
-    from ui.background import study_jobs
-    from ui.cohort import jobs
-    from ui.cohort import opened as cohort_files
-    from ui.shell import checkpoint_choice, session
-
+def _job(verb: str, key: str) -> bool:
     try:
-        found = cohort_files.opened()
+        opened = session.opened_study()
     except session.SENTENCES:
-        return
-    if not found.study.photos:
-        return
+        return False
+    if not opened.study.photos:
+        return False
     with st.container(horizontal=True):
         other = verb == "embed" and checkpoint_choice.use_fitting(session.pick_study(), key)
         if not other:
-            jobs.start_button(found, verb, JOBS[verb], key=f"remedy-{key}-{verb}")
-        if st.button(
-            "Codes and model on the page Cohort",
-            key=f"remedy-{key}-cohort",
-            icon=":material/arrow_forward:",
-            on_click=_show,
-            args=("cohort-view", "Codes"),
-        ):
-            st.switch_page("pages/cohort.py")
-    if live:
-        study_jobs.section(found.words, jobs.SHOWN, f"remedy-{key}")
+            study_button(opened, verb, JOBS[verb], key=f"remedy-{key}-{verb}")
+        place = ("pages/cohort.py", "cohort-view", "Face codes and model")
+        _link("Face codes and model on the page Cohort", f"remedy-{key}-cohort", *place)
+    return True

@@ -1,0 +1,20 @@
+"""Why something that was asked for a moment ago could not be done: left by a callback, shown once by the next run."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.elements.escaping import plain
+
+_KEY = "message"  # in the session's state
+
+
+def leave(problem: Exception | str) -> None:
+    """Keep a sentence for the next run of the page."""
+    st.session_state[_KEY] = str(problem)
+
+
+def show() -> None:
+    """Show the sentence that was left, if any, and forget it."""
+    if text := st.session_state.pop(_KEY, ""):
+        st.error(plain(text), icon=":material/error:")
