@@ -1,20 +1,19 @@
-"""Cohort: a study looked over before its figures are believed: table, photos, codes, and who is left out."""
+"""Cohort: a study checked before its results are believed: table, photos, face codes, and who is excluded."""
 
 import streamlit as st
 
-from ui.cohort import checks, codes, jobs, new_study, photos
-from ui.cohort import opened as cohort_files
-from ui.cohort.patients import section as people
-from ui.elements import page
-from ui.shell import session
+from ui.background import study_jobs
+from ui.background.missing import require, unavailable
+from ui.cohort import checks, codes, new_study, patients, photos, standing
+from ui.elements import blocks, message
+from ui.shell import session, sidebar
 
-VIEWS = ("Patients", "Table check", "Photos", "Codes", "Reconstructions", "New study")
+VIEWS = ("Patients", "Table check", "Photos", "Face codes and model", "Reconstructions", "New study")
 
-page.masthead(
-    "The study behind the figures",
+sidebar.masthead(
+    "The study behind the results",
     "Cohort",
-    "Load a study, see what is wrong with its table and its photos, leave people out with a reason, turn photos into "
-    "codes, and look at what the codes draw.",
+    "Check the table and photos, exclude patients, embed photos, and compare photos with their reconstructions.",
 )
 view = st.segmented_control(
     "View",
@@ -25,36 +24,36 @@ view = st.segmented_control(
     required=True,
     label_visibility="collapsed",
 )
-cohort_files.problem()
+message.show()
 if view == "New study":
-    jobs.section("")
+    study_jobs.section("", study_jobs.OF_COHORT, "cohort")
     new_study.form()
     st.stop()
 
-found = page.require(cohort_files.opened, "The study cannot be opened")
-jobs.section(found.words)
-if not found.usable and view not in ("Patients", "Table check"):
-    page.unavailable("The study has errors", "Correct what the table check lists as errors first.")
+opened = require(session.opened_study, "The study cannot be opened")
+study_jobs.section(opened.path, study_jobs.OF_COHORT, "cohort")
+if not opened.usable and view not in ("Patients", "Table check"):
+    unavailable("The study has errors", "Correct what the table check lists as errors first.")
     st.stop()
 
 if view == "Patients":
-    if not found.usable:
-        page.unavailable("The study has errors", "It cannot be used before what the table check lists is corrected.")
-    checks.facts(found)
-    if found.usable:
-        people(found)
-    page.research_notice(found.study)
+    if not opened.usable:
+        unavailable("The study has errors", "Correct what the table check lists as errors to use the study.")
+    checks.facts(opened)
+    if opened.usable:
+        patients.section(opened)
+    blocks.research_notice(opened.study)
 elif view == "Table check":
-    page.section("What was found, row by row")
-    checks.report(found)
+    blocks.section("Findings, row by row")
+    checks.report(opened)
 elif view == "Photos":
-    page.section("Photos and their flags")
-    photos.section(found)
-elif view == "Codes":
-    page.section("Codes and model")
-    jobs.standing(found)
-    page.section("Does inversion error predict survival?")
-    codes.survival(found)
+    blocks.section("Photos and their flags")
+    photos.section(opened)
+elif view == "Face codes and model":
+    blocks.section("Face codes and model")
+    standing.standing(opened)
+    blocks.section("Does the reconstruction error predict survival?")
+    codes.survival(opened)
 else:
-    page.section("Photo against reconstruction")
-    codes.gallery(found)
+    blocks.section("Photos and reconstructions")
+    codes.gallery(opened)

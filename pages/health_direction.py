@@ -1,40 +1,44 @@
-"""Health direction: one face, moved along the direction in which the modelled hazard changes."""
+"""Health direction: one face, moved along the direction in which the modelled risk changes."""
 
 import streamlit as st
 
 from ui.background import panel
-from ui.elements import page
+from ui.background.missing import require
+from ui.elements import blocks
 from ui.health_direction import view
 from ui.health_direction.controls import controls
-from ui.shell import session
+from ui.health_direction.state import editing
+from ui.shell import session, sidebar
 
-page.masthead(
+sidebar.masthead(
     "From the risk back to the face",
     "Health direction",
-    "Move a face along the direction in which the modelled hazard changes: ×2 doubles it.",
+    "Move the slider and see how a face changes as the modelled risk rises or falls: ×2 is twice the risk of the "
+    "start.",
     compact=True,
 )
-page.require(session.checkpoint, "The checkpoint cannot be used")
-cohort = page.require(session.cohort, "There is no model, so there is no health direction")
-editing = session.editing()
-page.cautions(cohort, compact=True)
+require(session.checkpoint, "The face model cannot be used")
+scorer = require(session.scorer, "There is no model, so there is no health direction")
+edits = editing()
+blocks.cautions(scorer, compact=True)
 
 with st.container(key="journey-controls"):
-    wish = controls(cohort)
-if wish is None:
+    request = controls(scorer)
+if request is None:
     st.stop()
-view.prepare(editing, wish, cohort)
+view.prepare(edits, request, scorer)
 
-if editing.job is not None:
-    if editing.job.snapshot().active:
-        panel.watch(editing.job, "Drawing the frames ahead, so that the slider moves at once", "Newest frame")
+if edits.drawing is not None:
+    task = edits.drawing[1]
+    if task.snapshot().active:
+        panel.watch(task, "Drawing the pictures in advance, so that the slider moves at once", "Newest picture")
         st.stop()
-    panel.outcome(editing.job)
-if editing.shown is None or editing.shown.wish != wish:
-    st.button("Draw the frames", key="draw", type="primary", on_click=view.again, args=(editing,))
+    panel.outcome(task)
+if edits.drawn is None or edits.drawn.request != request:
+    st.button("Draw the pictures", key="draw", type="primary", on_click=view.again, args=(edits,))
     st.stop()
 
-view.scrub(editing, cohort)
+view.scrub(edits, scorer)
 st.space("small")
-view.reading(editing, cohort)
-page.research_notice(cohort.study)
+view.reading(edits, scorer)
+blocks.research_notice(scorer.study)

@@ -2,88 +2,90 @@
 
 import streamlit as st
 
-from latent.inversion.settings import PRESETS
+from latent.inversion.invert import PRESETS
 from ui.background import panel
-from ui.elements import page, scroll
+from ui.background.missing import require
+from ui.elements import blocks, scroll
 from ui.elements.escaping import plain
-from ui.elements.text import GLOSSARY
+from ui.elements.glossary import GLOSSARY
 from ui.health_direction.controls import choose_my_photo
-from ui.portrait import photo as intake
-from ui.portrait import results, tuning
-from ui.shell import resources, session
+from ui.portrait import photo, results, tuning
+from ui.portrait.state import portrait
+from ui.shell import session, sidebar
 
-page.masthead(
+sidebar.masthead(
     "From a photo to a risk",
     "Portrait",
-    "Offer a photo, check the square that is cut from it, and see how the study's model places the face in the cohort.",
+    "Choose a photo, check the face in it, and see the risk that the study's model gives it compared with the "
+    "patients of the study.",
 )
-checkpoint = page.require(session.checkpoint, "The checkpoint cannot be used")
-cohort = page.require(session.cohort, "There is no model to score with")
-portrait = session.portrait()
-page.cautions(cohort)
+checkpoint = require(session.checkpoint, "The face model cannot be used")
+scorer = require(session.scorer, "There is no model to score with")
+state = portrait()
+blocks.cautions(scorer)
 
-page.section("1. Photo")
-intake.choose_photo(portrait, cohort)
-if portrait.photo is None:
+blocks.section("1. Photo")
+photo.choose_photo(state, scorer)
+if state.photo is None:
     st.stop()
 
-page.section("2. Face")
-intake.choose_face(portrait, cohort, checkpoint)
-if portrait.aligned is None:
+blocks.section("2. Face")
+photo.choose_face(state, scorer)
+if state.aligned is None:
     st.stop()
 
-page.section("3. Code and risk")
-own = cohort.study.settings.preset
+blocks.section("3. Risk")
+default = scorer.study.settings.preset
 with st.container(horizontal=True, vertical_alignment="bottom"):
     preset = st.selectbox(
         "Effort",
         list(PRESETS),
-        index=list(PRESETS).index(own),
-        key=f"preset-{cohort.study.name}",
+        index=list(PRESETS).index(default),
+        key=f"preset-{scorer.study.name}",
         persist_state="session",
         width=220,
-        help=f"How long the code is searched for. The cohort's own codes were made with “{plain(own)}”: with another "
-        "effort the score is not quite on the cohort's scale. " + GLOSSARY["inversion"] + " " + GLOSSARY["efforts"],
+        help=f"How long the face model is fitted to the photo. The study's photos were fitted with “{plain(default)}”: "
+        f"with another effort the score is not quite comparable. {GLOSSARY['inversion']} {GLOSSARY['efforts']}",
     )
     st.button(
-        "Find the code and score it",
+        "Compute the risk",
         key="score",
         type="primary",
         icon=":material/play_arrow:",
         on_click=results.start,
-        args=(portrait, cohort, checkpoint, PRESETS[preset], resources.generator_turn()),
-        disabled=not intake.confirmed(portrait) or (portrait.job is not None and portrait.job.snapshot().active),
+        args=(state, scorer, PRESETS[preset]),
+        disabled=not photo.confirmed(state) or (state.task is not None and state.task.snapshot().active),
     )
     st.button(
         "Remove photo and result",
         key="forget",
         icon=":material/delete:",
-        on_click=intake.forget,
-        help="Forgets the photo and everything that came of it. Nothing of it was stored outside this session.",
+        on_click=photo.forget,
+        help="Forgets the photo and everything that was computed from it. None of it was stored outside this session.",
     )
 
-results.collect(portrait)
+results.collect(state)
 scroll.follow()
-if portrait.job is not None:
+if state.task is not None:
     with st.container(key="progress"):
-        if portrait.job.snapshot().active:
-            panel.watch(portrait.job, "Searching the code whose face comes closest to the photo", "Face drawn so far")
+        if state.task.snapshot().active:
+            panel.watch(state.task, "Fitting the face model to the photo", "Picture so far")
             st.stop()
-        panel.outcome(portrait.job)
-if (without := results.withheld(portrait)) is not None:
+        panel.outcome(state.task)
+if (withheld := results.withheld(state)) is not None:
     with st.container(key="outcome"):
-        st.warning(plain(without.reason), title="No score for this picture", icon=":material/frame_person_off:")
-    results.show_fit(without, results.original(portrait, checkpoint))
+        st.warning(plain(withheld.reason), title="No score for this picture", icon=":material/frame_person_off:")
+    results.show_fit(withheld, results.original(state, checkpoint))
     st.stop()
-score = results.current(portrait, cohort)
+score = results.current(state, scorer)
 if score is None:
-    if portrait.scored is portrait.aligned:
-        results.outdated(portrait, cohort)
+    if state.scored is state.aligned:
+        results.outdated(state, scorer)
     st.stop()
 
-original = results.original(portrait, checkpoint)
+original = results.original(state, checkpoint)
 with st.container(key="outcome"):
-    results.show_risk(score, cohort, portrait.patient)
+    results.show_risk(score, scorer, state.patient)
 if st.button(
     "Move this face along the health direction",
     key="onward",
@@ -93,17 +95,17 @@ if st.button(
 ):
     st.switch_page("pages/health_direction.py")
 st.space("small")
-st.markdown("#### Where this score stands in the cohort")
-results.show_place(score, cohort)
+st.markdown("#### Where this score stands among the patients")
+results.show_place(score, scorer)
 st.space("small")
-st.markdown("#### How well the code fits the photo")
+st.markdown("#### How well the face model reproduces the photo")
 results.show_fit(score, original)
 st.space("small")
 st.markdown("#### A closer picture of this face")
-tuning.section(portrait, score, checkpoint, original, resources.generator_turn())
+tuning.section(state, score, checkpoint, original)
 st.space("small")
-st.markdown("#### Take away")
-results.show_downloads(score, cohort, checkpoint, original)
+st.markdown("#### Downloads")
+results.show_downloads(score, scorer, original)
 with st.expander("Settings and provenance"):
     results.show_details(score, checkpoint)
-page.research_notice(cohort.study)
+blocks.research_notice(scorer.study)

@@ -3,13 +3,11 @@
 import streamlit as st
 
 from ui.background import study_jobs
-from ui.cohort import opened as cohort_files
-from ui.elements import page
+from ui.background.missing import require, unavailable
+from ui.elements import blocks, message
 from ui.elements.escaping import plain
-from ui.survival import choice, inspect, plan, results, views
-from ui.survival import opened as files
-from ui.survival import robustness as survival_robustness
-from ui.survival import subgroups as survival_subgroups
+from ui.shell import session, sidebar
+from ui.survival import choice, comparisons, inspect, plan, results, robustness, subgroups, views
 
 VIEWS = {
     "Models": None,
@@ -20,39 +18,39 @@ VIEWS = {
     "Decision": views.decision,
     "Penalty": inspect.penalty,
     "Proportional hazards": inspect.proportional,
-    "Subgroups": survival_subgroups.subgroups,
+    "Subgroups": subgroups.subgroups,
     "Robustness": None,
-    "Details": survival_subgroups.details,
+    "Details": subgroups.details,
 }
 
-page.masthead(
-    "What the figures rest on",
+sidebar.masthead(
+    "How well faces predict survival",
     "Survival model",
-    "Models of this study side by side, each judged on patients it has never seen: what a photo tells, what age, sex "
-    "and clinical data tell, and what one adds to the other.",
+    "Models of this study side by side, each evaluated on patients that it was not fitted to: how well a photo "
+    "predicts survival, how well age, sex and clinical data do, and what one adds to the other.",
 )
-found = page.require(cohort_files.opened, "The study cannot be opened")
-study_jobs.section(found.words, (*plan.VERBS, choice.VERB, survival_robustness.VERB), "survival")
-names = files.names(found)
-cohort_files.problem()
-if not found.usable:
-    page.unavailable("The study has errors", "Correct what the Cohort page's table check lists as errors first.")
+opened = require(session.opened_study, "The study cannot be opened")
+study_jobs.section(opened.path, (*plan.VERBS, choice.VERB, robustness.VERB), "survival")
+names = comparisons.names(opened)
+message.show()
+if not opened.usable:
+    unavailable("The study has errors", "First correct what the table check on the page Cohort lists as errors.")
     st.stop()
 if not names:
-    page.note("No models of this study have been compared yet.")
-    plan.section(found, open_at_first=True)
-    page.research_notice(found.study)
+    blocks.note("No models of this study have been compared yet.")
+    plan.section(opened, open_at_first=True)
+    blocks.research_notice(opened.study)
     st.stop()
 
 name = names[0]
 if len(names) > 1:
     name = st.selectbox(
-        "Comparison", names, key=f"survival-which-{found.study.name}", persist_state="session", width=300
+        "Comparison", names, key=f"survival-which-{opened.study.name}", persist_state="session", width=300
     )
-result = page.require(lambda: files.comparison(found, name), "The comparison cannot be shown")
-reasons = files.stale(found, name)
+result = require(lambda: comparisons.comparison(opened, name), "The comparison cannot be shown")
+reasons = comparisons.stale(opened, name)
 if reasons:
-    st.warning(f"The study changed since: {plain(' '.join(reasons))} Compare again.", icon=":material/update:")
+    st.warning(f"The study has changed: {plain(' '.join(reasons))} Compare again.", icon=":material/update:")
 
 results.headline(result)
 st.space("small")
@@ -65,17 +63,17 @@ view = st.segmented_control(
     required=True,
     label_visibility="collapsed",
 )
-page.section(view)
+blocks.section(view)
 if view == "Models":
     base = results.choose_base(result)
     results.models_view(result, base)
     st.space("small")
-    choice.section(found, result, bool(reasons))
+    choice.section(opened, result, bool(reasons))
 elif view == "Robustness":
-    survival_robustness.robustness(found, result)
+    robustness.robustness(opened, result)
 else:
     VIEWS[view](result)
 st.space("small")
-survival_subgroups.report(found, result)
-plan.section(found, open_at_first=False)
-page.research_notice(found.study)
+subgroups.report(opened, result)
+plan.section(opened, open_at_first=False)
+blocks.research_notice(opened.study)

@@ -29,28 +29,10 @@ STORAGE_NAMES = {
     "study.toml",
 }
 
-CIRCLES = {
-    (
-        "ui.background.panel",
-        "ui.background.study_jobs",
-        "ui.cohort.jobs",
-        "ui.cohort.opened",
-        "ui.elements.page",
-        "ui.elements.remedy",
-        "ui.finetune.evaluation",
-        "ui.finetune.queue_view",
-        "ui.finetune.run_view",
-        "ui.health_direction.controls",
-        "ui.health_direction.frames",
-        "ui.portrait.results",
-        "ui.portrait.tuning",
-        "ui.shell.checkpoint_choice",
-        "ui.shell.session",
-    ),
-}
+CIRCLES = set[tuple[str, ...]]()
 PRIVATE = set[str]()
-STORAGE_ON_SCREEN = {"ui/shell/checkpoint_choice.py", "ui/cohort/new_study.py", "ui/shell/resources.py"}
-LONG_MODULES = {"study/settings.py"}
+STORAGE_ON_SCREEN = set[str]()
+LONG_MODULES = {"latent/inversion/invert.py", "study/settings.py"}
 FULL_FOLDERS = set[str]()
 
 Graph = dict[str, set[str]]

@@ -118,7 +118,7 @@ def test_the_table_check(page: Page, screenshots: Path) -> None:
 
 def test_photos_are_looked_over(page: Page, screenshots: Path) -> None:
     view(page, "Photos")
-    page.get_by_role("button", name="Look the photos over").click()
+    page.get_by_role("button", name="Check the photos").click()
     expect(page.locator(".lh-thumb")).to_have_count(24, timeout=WORK)
     shoot(page, screenshots, "cohort-photos")
 
@@ -129,7 +129,7 @@ def test_a_patient_is_taken_out_and_back(page: Page, screenshots: Path) -> None:
     settle(page)
     page.get_by_text("P0003", exact=True).click()
     expect(page.get_by_role("button", name="Exclude 1 marked")).to_be_visible()
-    reason = page.get_by_label("Reason for leaving the marked patients out")
+    reason = page.get_by_label("Reason for excluding the marked patients")
     reason.fill("out of focus")
     reason.press("Enter")
     settle(page)
@@ -142,7 +142,7 @@ def test_a_patient_is_taken_out_and_back(page: Page, screenshots: Path) -> None:
 
 
 def test_codes_and_what_their_error_says(page: Page, screenshots: Path) -> None:
-    view(page, "Codes")
+    view(page, "Face codes and model")
     expect(page.get_by_text("Cox regression of").first).to_be_visible()
     shoot(page, screenshots, "cohort-codes")
 
@@ -188,7 +188,7 @@ def test_a_new_study(page: Page, screenshots: Path) -> None:
     field.fill("fresh")
     field.press("Enter")
     settle(page)
-    page.get_by_text("I may use these data for this, photos included").click()
+    page.get_by_text("I may use these data for this purpose, photos included").click()
     settle(page)
     shoot(page, screenshots, "cohort-new")
     page.get_by_role("button", name="Make the study").click()

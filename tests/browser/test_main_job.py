@@ -88,13 +88,13 @@ def test_home(page: Page, screenshots: Path) -> None:
 def test_portrait(page: Page, screenshots: Path) -> None:
     go(page, "Portrait")
     page.locator("input[type=file]").set_input_files(photo())  # type: ignore[arg-type]
-    start = page.get_by_role("button", name="Find the code and score it")
+    start = page.get_by_role("button", name="Compute the risk")
     expect(start).to_be_visible()
     start.click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(page.get_by_text("Take away")).to_be_visible(timeout=SEARCH)
+    expect(page.get_by_text("Downloads", exact=True)).to_be_visible(timeout=SEARCH)
     expect(page.locator("[data-testid=stMetric]").filter(has_text="Hazard ratio")).to_be_visible()
-    expect(page.get_by_alt_text("Reconstruction from the code")).to_be_visible()
+    expect(page.get_by_alt_text("Reconstruction", exact=True)).to_be_visible()
     for mode, palette in (("dark", theme.DARK), ("light", theme.LIGHT)):
         page.emulate_media(color_scheme=mode)  # type: ignore[arg-type]
         ink = ", ".join(str(int(palette.ink[i : i + 2], 16)) for i in (1, 3, 5))
@@ -141,11 +141,11 @@ def test_the_slider_needs_no_server_and_the_server_learns_where_it_rests(page: P
     root, knob = page.locator(".scrubber[data-ready]"), slider(page)
     knob.press("Home")
     expect(root).to_have_attribute("data-frame", "0")
-    expect(page.get_by_text("At rest at HR ×\u20090.125")).to_be_visible()
+    expect(page.get_by_text("The slider rests at a hazard ratio of ×\u20090.125")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".scrubber[data-ready]")).not_to_have_attribute("data-frame", "0")
     root.get_by_role("button", name="Reset to start").click()
-    expect(page.get_by_text("At rest at HR ×\u20091.00")).to_be_visible()
+    expect(page.get_by_text("The slider rests at a hazard ratio of ×\u20091.00")).to_be_visible()
 
 
 def test_play_moves_by_itself_and_stops(page: Page) -> None:

@@ -178,7 +178,7 @@ def portrait(browser: Browser, address: str) -> Iterator[Page]:
 @pytest.mark.parametrize("size", [(1280, 720), PHONE])
 def test_progress_and_result_of_a_score_come_into_view_by_themselves(portrait: Page, size: tuple[int, int]) -> None:
     page = portrait
-    start = page.get_by_role("button", name="Find the code and score it")
+    start = page.get_by_role("button", name="Compute the risk")
     expect(start).to_be_enabled(timeout=WORK)
     resize(page, *size)
     start.click()
@@ -186,7 +186,7 @@ def test_progress_and_result_of_a_score_come_into_view_by_themselves(portrait: P
     expect(page.get_by_role("button", name="Cancel")).to_be_in_viewport()
     verdict = page.locator(".st-key-outcome .lh-verdict")
     expect(verdict).to_be_visible(timeout=WORK)
-    expect(verdict).to_contain_text("of the typical patient of this cohort")
+    expect(verdict).to_contain_text("the typical patient")
     expect(verdict).to_be_in_viewport(ratio=1)
     page.wait_for_timeout(3000)
     tiles = page.locator(".st-key-outcome [data-testid=stMetric]")
@@ -196,7 +196,7 @@ def test_progress_and_result_of_a_score_come_into_view_by_themselves(portrait: P
     bar = edges(page.locator("[data-testid=stHeader]"))[3] if size == PHONE else 0.0
     assert_inside(page, shown, top=bar)
     assert_nothing_sticks_out(page)
-    fit = page.get_by_text("How well the code fits the photo")
+    fit = page.get_by_text("How well the face model reproduces the photo")
     assert edges(fit)[1] > edges(page.locator(".st-key-outcome"))[3], "fit and provenance come after the result"
 
 

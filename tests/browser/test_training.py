@@ -27,7 +27,7 @@ def page(browser: Browser, address: str, app_environment: dict[str, str]) -> Ite
     page.goto(address)
     expect(page.get_by_text("Research use only")).to_be_visible()
     go(page, "Fine-tune")
-    expect(page.get_by_text("Nothing waits and nothing runs.")).to_be_visible()
+    expect(page.get_by_text("No job is waiting or running.")).to_be_visible()
     yield page
     page.close()
     queue = Queue(Path(app_environment["LATENT_HEALTH_RUNS"]) / "queue")
@@ -58,11 +58,11 @@ def fill(page: Page, label: str, value: str) -> None:
 
 
 def test_the_page_before_anything_is_there(page: Page, screenshots: Path) -> None:
-    explained = page.get_by_text(re.compile("the result has (an|no) encoder"))
+    explained = page.get_by_text(re.compile("fitted to new photos"))
     expect(explained).to_be_visible()  # the choice itself is loaded by the browser when it is first needed
     if "an encoder" in explained.inner_text():  # the embedded start has one, a tiny one has not
         page.get_by_text("Adversarial (StyleGAN2, ADA)").click()
-        expect(page.get_by_text("the result has no encoder")).to_be_visible()
+        expect(page.get_by_text("cannot be fitted to new photos as quickly")).to_be_visible()
     page.get_by_text("People and quality").click()
     page.get_by_text("Settings", exact=True).click()
     expect(page.get_by_label("Learning rate", exact=True)).to_be_visible()
@@ -95,8 +95,8 @@ def test_it_goes_on_without_the_page_and_ends_in_the_picker(page: Page, address:
     page.wait_for_timeout(2000)
     page.goto(address)
     go(page, "Fine-tune")
-    expect(page.get_by_text("is in the sidebar's picker now")).to_be_visible(timeout=WORK)
+    expect(page.get_by_text("can now be chosen in the sidebar")).to_be_visible(timeout=WORK)
     shoot(page, screenshots, "fine_tune-done")
     page.get_by_role("button", name="Choose it in the sidebar").click()
-    expect(page.get_by_role("button", name="It is chosen")).to_be_visible()
-    expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(re.compile("^patients-forty"))
+    expect(page.get_by_role("button", name="Chosen")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Face model")).to_have_value(re.compile("^patients-forty"))

@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 
 import latent.inversion.invert
 import study.scoring.face_evidence
-import study.scoring.score
+import study.scoring.scorer
+import ui.portrait.photo
 from latent.checkpoints import Checkpoint
 from study.disk.store import Study
 from tests.ui import tiny
@@ -66,7 +67,8 @@ def open_app(places: Places, monkeypatch: pytest.MonkeyPatch, entry_has_run: Non
     """Starts the app on the tiny places, or on other ones; inversion cut to two steps."""
     short = {name: dataclasses.replace(s, steps=2) for name, s in latent.inversion.invert.PRESETS.items()}
     monkeypatch.setattr(latent.inversion.invert, "PRESETS", short)
-    for module in (study.scoring.face_evidence, study.scoring.score):  # patches of colour stand for faces here
+    # Patches of colour stand for faces here.
+    for module in (study.scoring.face_evidence, study.scoring.scorer, ui.portrait.photo):
         monkeypatch.setattr(module, "doubt", lambda face: "")
 
     def start(studies: Path = places.studies, checkpoints: Path = places.checkpoints) -> AppTest:

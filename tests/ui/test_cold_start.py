@@ -13,20 +13,20 @@ import sys
 from pathlib import Path
 from latent.checkpoints import load_checkpoint
 from study.disk.store import Study
-from study.scoring.score import Scorer
-from study.scoring.status import model_standing
-from study.scoring.direction import edit_strip, health_direction, log_hr_steps
+from study.scoring.scorer import Scorer
+from study.scoring.strip import log_hr_steps
 from latent.editing.render import synthesize
 from latent.space import sample_ws
-from ui.elements import page
+from ui.background import missing
+from ui.elements import blocks
 from ui.home import overview
-from ui.shell import gate, resources, theme
+from ui.shell import gate, resources, sidebar, theme
 
 study, checkpoint = Study.open(sys.argv[1]), load_checkpoint(Path(sys.argv[2]))
 study.latents(checkpoint.sha256)
 scorer = Scorer.open(study, checkpoint)
-model_standing(study, scorer.name)
-edit_strip(scorer, scorer.cohort[0][0], health_direction(scorer), log_hr_steps(1.0, 3))
+scorer.changed
+scorer.strip(scorer.codes[0], scorer.direction(), log_hr_steps(1.0, 3))
 synthesize(checkpoint, sample_ws(checkpoint.generator, [1], 0.7))
 print(*sorted(sys.modules))
 """
@@ -38,5 +38,5 @@ def test_home_waits_for_no_library_that_it_does_not_need(places: Places) -> None
     command = [sys.executable, "-c", FIRST_PAGE, str(places.study.path), str(places.checkpoint.path)]
     done = subprocess.run(command, cwd=Path(APP).parent, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert {"torch", "pandas", "study.scoring.score"} <= loaded
+    assert {"torch", "pandas", "study.scoring.scorer"} <= loaded
     assert sorted(loaded & set(SLOW)) == []

@@ -82,20 +82,20 @@ def test_health_direction_draws_the_frames_again_for_another_model(
     app = open_app(studies=studies).switch_page("pages/health_direction.py").run()
     finish(app, "editing")
     editing = app.session_state["editing"]
-    first = editing.shown
+    first = editing.drawn
     assert scrubbers(app) == 1
     choose_second(studies)
     app.run()
-    assert editing.job is not None, "the frames of the earlier model are not shown any more"
+    assert editing.drawing is not None, "the frames of the earlier model are not shown any more"
     assert scrubbers(app) == 0
     finish(app, "editing")
     assert not app.exception
     model = Study.open(studies / "demo").model("second")
-    assert editing.shown.wish.stamp != first.wish.stamp
-    np.testing.assert_allclose(editing.shown.strip.log_hr, model.predict(editing.shown.strip.ws))
-    assert all(entry[1].stamp == first.wish.stamp for entry in editing.undo[:-1])
+    assert editing.drawn.request.stamp != first.request.stamp
+    np.testing.assert_allclose(editing.drawn.strip.log_hr, model.predict(editing.drawn.strip.ws))
+    assert all(entry[0].stamp == first.request.stamp for entry in editing.undo[:-1])
     app.button(key="undo").click().run()
-    assert editing.shown.wish.stamp != first.wish.stamp, "there is no way back to frames of another model"
+    assert editing.drawn.request.stamp != first.request.stamp, "there is no way back to frames of another model"
 
 
 def test_health_direction_does_not_move_a_photo_by_a_model_that_has_not_scored_it(
@@ -114,7 +114,7 @@ def test_health_direction_does_not_move_a_photo_by_a_model_that_has_not_scored_i
     finish(app, "editing")
     assert not app.exception
     assert scrubbers(app) == 1
-    assert app.session_state["editing"].shown.wish.stamp == app.session_state["portrait"].score.stamp
+    assert app.session_state["editing"].drawn.request.stamp == app.session_state["portrait"].score.stamp
 
 
 def test_a_face_is_named_by_its_code(scored: AppTest) -> None:
@@ -122,11 +122,11 @@ def test_a_face_is_named_by_its_code(scored: AppTest) -> None:
     app, portrait = scored, scored.session_state["portrait"]
     app.switch_page("pages/health_direction.py").run()
     finish(app, "editing")
-    first = app.session_state["editing"].shown
+    first = app.session_state["editing"].drawn
     portrait.score = type(portrait.score)(**vars(portrait.score))
     app.run()
-    assert app.session_state["editing"].job is None, "the same code in another object: nothing is drawn again"
-    assert app.session_state["editing"].shown is first
+    assert app.session_state["editing"].drawing is None, "the same code in another object: nothing is drawn again"
+    assert app.session_state["editing"].drawn is first
 
 
 def test_home_shows_the_model_that_is_chosen(open_app: Opener, studies: Path) -> None:

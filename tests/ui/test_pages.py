@@ -15,7 +15,8 @@ from skimage.data import astronaut, coffee
 from streamlit.testing.v1 import AppTest
 
 import study.scoring.face_evidence
-import study.scoring.score
+import study.scoring.scorer
+import ui.portrait.photo
 from tests.ui import tiny
 from tests.ui.conftest import Places
 
@@ -42,9 +43,10 @@ def scrubbers(app: AppTest) -> int:
 
 def finish(app: AppTest, where: str) -> AppTest:
     """Wait for the page's background job and run the page again."""
-    job = getattr(app.session_state[where], "job", None)
-    if job is not None:
-        assert job.wait(120).state in ("done", "failed", "cancelled")
+    state = app.session_state[where]
+    task = state.drawing and state.drawing[1] if where == "editing" else state.task
+    if task is not None:
+        assert task.wait(120).state in ("done", "failed", "cancelled")
     return app.run()
 
 
@@ -130,7 +132,7 @@ def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest, places: Place
     ]
     assert state.score.inversion.metrics["perceptual_name"] in labels, "the distance is called what it is"
     said = words(app)
-    assert "out-of-fold C" in said
+    assert "tells patients apart" in said
     assert "nothing about the person" in said, "a real photo against a simulated study"
     assert len(app.get("plotly_chart")) == 2
     assert len(app.get("download_button")) == 3
@@ -138,7 +140,7 @@ def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest, places: Place
     app.switch_page("pages/health_direction.py").run()
     assert app.segmented_control(key="face_source").value == "My photo"
     finish(app, "editing")
-    assert np.array_equal(app.session_state["editing"].shown.ws, state.score.inversion.ws)
+    assert np.array_equal(app.session_state["editing"].drawn.ws, state.score.inversion.ws)
     assert scrubbers(app) == 1
     assert not app.exception
 
@@ -181,9 +183,9 @@ def test_no_face_offers_a_crop_by_hand(portrait: AppTest) -> None:
     tag = app.session_state["portrait"].photo.sha256[:12]
     crop = app.segmented_control(key=f"crop-{tag}")
     assert (crop.value, crop.options) == ("Already aligned", ["Already aligned", "Place by hand"]), "as the cohort's"
-    assert "framed in another way" not in words(app)
+    assert "framed differently" not in words(app)
     crop.set_value("Place by hand").run()
-    assert "framed in another way" in words(app)
+    assert "framed differently" in words(app)
     app.slider(key=f"side-{tag}").set_value(50)
     app.slider(key=f"angle-{tag}").set_value(20)
     app.run()
@@ -196,7 +198,7 @@ def test_what_is_no_face_is_scored_only_in_the_persons_words(
     portrait: AppTest, monkeypatch: pytest.MonkeyPatch, real_doubt: Callable[..., str]
 ) -> None:
     """A cup of coffee: warned of and not scored, until a person says what it is; the words stay with the score."""
-    for module in (study.scoring.face_evidence, study.scoring.score):
+    for module in (study.scoring.face_evidence, study.scoring.scorer, ui.portrait.photo):
         monkeypatch.setattr(module, "doubt", real_doubt)
     app = portrait
     app.file_uploader[0].upload("cup.png", png(coffee()))
@@ -214,7 +216,7 @@ def test_what_is_no_face_is_scored_only_in_the_persons_words(
 
 
 def test_a_code_without_a_face_has_pictures_and_no_figures(portrait: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study.scoring.score.Scorer, "no_figures", lambda self, inversion: "No figures: not a face.")
+    monkeypatch.setattr(study.scoring.scorer.Scorer, "no_figures", lambda self, inversion: "No figures: not a face.")
     app = portrait
     app.segmented_control(key="photo_source").set_value("Example").run()
     app.button(key="example-P0001").click().run()
@@ -248,7 +250,7 @@ def test_several_faces_are_numbered_largest_first(portrait: AppTest) -> None:
     assert not app.exception
     state = app.session_state["portrait"]
     assert len(state.faces) == 2
-    app.segmented_control(key=f"crop-{state.photo.sha256[:12]}").set_value("Found face").run()
+    app.segmented_control(key=f"crop-{state.photo.sha256[:12]}").set_value("Detected face").run()
     chooser = app.segmented_control(key=f"face-{state.photo.sha256[:12]}")
     assert chooser.value.startswith("1 (")
     first = state.aligned
@@ -297,28 +299,28 @@ def test_a_patient_can_be_moved_and_moves_back(open_app: Opener, places: Places)
     finish(app, "editing")
     assert not app.exception
     editing = app.session_state["editing"]
-    first = editing.shown
-    assert "in-sample" in words(app)
-    app.segmented_control(key="kind").set_value("Pattern").run()
+    first = editing.drawn
+    assert "fitted with this patient" in words(app)
+    app.segmented_control(key="kind").set_value("Typical change").run()
     finish(app, "editing")
-    assert editing.shown.direction.kind == "pattern"
-    assert not np.array_equal(editing.shown.strip.frames, first.strip.frames)
+    assert editing.drawn.direction.kind == "pattern"
+    assert not np.array_equal(editing.drawn.strip.frames, first.strip.frames)
     app.segmented_control(key="face_source").set_value("Random").run()
     app.number_input(key="seed").set_value(7).run()
     finish(app, "editing")
-    assert "seed 7" in editing.shown.caption
-    assert len({entry[0] for entry in editing.undo}) == len(editing.undo) >= 3, "undo is a list of distinct pictures"
+    assert "number 7" in editing.drawn.caption
+    assert len(set(editing.undo)) == len(editing.undo) >= 3, "undo is a list of distinct pictures"
     for expected in ("pattern", "pattern", "coefficients"):
-        if editing.shown.wish.source == "Patient" and expected == "coefficients":
-            assert editing.shown.wish.kind in ("pattern", "coefficients")
+        if editing.drawn.request.source == "Patient" and expected == "coefficients":
+            assert editing.drawn.request.kind in ("pattern", "coefficients")
         app.button(key="undo").click().run()
         finish(app, "editing")
         if len(editing.undo) == 1:
             break
-    assert editing.shown.wish == first.wish
-    assert app.segmented_control(key="kind").value == "Coefficients"
+    assert editing.drawn.request == first.request
+    assert app.segmented_control(key="kind").value == "Shortest change"
     assert app.segmented_control(key="face_source").value == "Patient"
-    assert np.array_equal(editing.shown.strip.frames, first.strip.frames)
+    assert np.array_equal(editing.drawn.strip.frames, first.strip.frames)
     assert not app.exception
 
 
@@ -353,7 +355,7 @@ def test_a_study_of_another_checkpoint_is_refused_in_a_sentence(
     app = open_app(checkpoints=tmp_path)
     app.switch_page(page).run()
     assert not app.exception
-    assert "another checkpoint" in app.warning[0].value
+    assert "another" in app.warning[0].value
     assert "Traceback" not in words(app)
 
 
@@ -374,17 +376,15 @@ def test_damaged_files_are_said_in_a_sentence(open_app: Opener, places: Places, 
 
 @pytest.mark.slow
 def test_the_record_to_take_away_is_complete(portrait: AppTest, places: Places) -> None:
-    from study.scoring.score import Scorer
-    from ui.portrait import results
-    from ui.shell.resources import Cohort
+    from study.scoring.scorer import Scorer
 
     app = portrait
     app.segmented_control(key="photo_source").set_value("Example").run()
     app.button(key="example-P0001").click().run()
     app.button(key="score").click().run()
     finish(app, "portrait")
-    cohort = Cohort(Scorer.open(places.study, places.checkpoint))
-    record = results.as_record(app.session_state["portrait"].score, cohort, places.checkpoint)
+    scorer = Scorer.open(places.study, places.checkpoint)
+    record = scorer.record(app.session_state["portrait"].score)
     again = json.loads(json.dumps(record, allow_nan=False))
     assert again["simulated"] is True
     assert again["checkpoint_sha256"] == places.checkpoint.sha256

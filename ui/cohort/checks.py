@@ -3,51 +3,50 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import streamlit as st
 
+from common.files import safe_cell
+from study.description.flow import Step, flow
 from study.errors import SEVERITIES, Finding, Findings
-from ui.cohort import opened as files
-from ui.cohort.opened import Opened
-from ui.elements import page
+from study.files import csv_text
+from study.scoring.status import model_status
+from ui.cohort import findings
+from ui.elements import blocks
 from ui.elements.escaping import plain
+from ui.elements.tables import Row, table
 from ui.home import overview
-
-if TYPE_CHECKING:
-    from study.description.flow import Step
+from ui.shell.resources import OpenedStudy
 
 REPORT_ROWS = 25
 NAMES = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
 MEANING = {
     "error": "the study cannot be used before they are corrected",
-    "warning": "it can be used, but look at these",
-    "note": "good to know",
+    "warning": "the study can be used, but check these",
+    "note": "for information",
 }
 MARKS = {"error": "Error", "warning": "Warning", "note": "Note"}
 
 
-def facts(found: Opened) -> None:
-    """From the table to the analysis, beside what the study is."""
-    from study.description.flow import flow
-    from study.scoring.status import model_standing
-
+def facts(opened: OpenedStudy) -> None:
+    """From the table to the analysis, next to what the study is."""
     left, right = st.columns([5, 4], gap="large")
     with left:
         st.subheader("From the table to the analysis", anchor=False)
-        steps = flow(found.study)
+        steps = flow(opened.study)
         _flow(steps)
-        page.note("Each patient leaves once, at the first step that applies.")
-        model = model_standing(found.study)
+        blocks.note("Each patient leaves once, at the first step that applies.")
+        model = model_status(opened.study)
         if model.state == "stale":
             st.warning(
-                f"The photo model is not of these patients and codes any more: {plain(' '.join(model.reasons))} Fit it "
-                "again under Codes.",
+                f"The photo model is out of date: {plain(' '.join(model.reasons))} Fit it again under “Face codes and "
+                "model”.",
                 icon=":material/update:",
             )
     with right:
         st.subheader("The study", anchor=False)
-        overview.study_facts(found.study)
+        overview.study_facts(opened.study)
 
 
 def _flow(steps: list[Step]) -> None:
@@ -66,13 +65,13 @@ def _flow(steps: list[Step]) -> None:
     st.html(f'<div class="lh-flow">{"".join(cells)}</div>')
 
 
-def report(found: Opened) -> None:
+def report(opened: OpenedStudy) -> None:
     """The validation report of the study: a table by row, filtered, with a download."""
-    findings = files.report(found)
-    if not len(findings):
-        st.success("Nothing was found in settings, table and photo names.", icon=":material/check_circle:")
-    report_table(findings, "cohort-report", f"{found.study.name}-check.csv")
-    page.note("Rows are numbered as a spreadsheet numbers them: the header is row 1. Nothing is guessed or repaired.")
+    rows = findings.report(opened)
+    if not len(rows):
+        st.success("Settings, table and photo names have no problems.", icon=":material/check_circle:")
+    report_table(rows, "cohort-report", f"{opened.study.name}-check.csv")
+    blocks.note("Rows are numbered as in a spreadsheet: the header is row 1. Nothing is guessed or repaired.")
 
 
 def report_table(findings: Findings, key: str, file_name: str) -> None:
@@ -80,13 +79,13 @@ def report_table(findings: Findings, key: str, file_name: str) -> None:
     if not len(findings):
         return
     counts = findings.counts
-    there = [severity for severity in SEVERITIES if counts[severity]]
+    present = [severity for severity in SEVERITIES if counts[severity]]
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
         chosen = st.segmented_control(
             "Show",
-            there,
+            present,
             selection_mode="multi",
-            default=there,
+            default=present,
             key=key,
             format_func=lambda severity: f"{NAMES[severity]} ({counts[severity]:,})",
         )
@@ -94,37 +93,31 @@ def report_table(findings: Findings, key: str, file_name: str) -> None:
         st.download_button(
             "CSV", _csv(rows), file_name, "text/csv", icon=":material/download:", on_click="ignore", key=f"{key}-csv"
         )
-    page.note("; ".join(f"{NAMES[severity]}: {MEANING[severity]}" for severity in there) + ".")
+    blocks.note("; ".join(f"{NAMES[severity]}: {MEANING[severity]}" for severity in present) + ".")
     pages = max(1, -(-len(rows) // REPORT_ROWS))
     at = 1
     if pages > 1:
         at = st.pagination(pages, key=f"{key}-page-{pages}")
     _table(rows[(at - 1) * REPORT_ROWS : at * REPORT_ROWS])
     if findings.left_off:
-        page.note(f"{findings.left_off:,} more of the same kinds are counted and not listed.")
+        blocks.note(f"{findings.left_off:,} more of the same kinds are not listed.")
 
 
 def _table(rows: list[Finding]) -> None:
     if not rows:
-        page.note("Nothing of the chosen kinds.")
+        blocks.note("Nothing of the chosen kinds.")
         return
-    cells = "".join(
-        f'<tr class="{html.escape(finding.severity)}"><th scope="row">{MARKS[finding.severity]}</th>'
-        f"<td>{html.escape(finding.where)}</td><td>{'' if finding.row is None else int(finding.row)}</td>"
-        f"<td>{html.escape(finding.message)}</td>"
-        f"<td>{html.escape(finding.remedy)}</td></tr>"
-        for finding in rows
+    table(
+        ["", "File", "Row", "Finding", "What to do"],
+        [
+            Row([MARKS[f.severity], f.where, "" if f.row is None else str(f.row), f.message, f.remedy], f.severity)
+            for f in rows
+        ],
+        "lh-report",
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("", "File", "Row", "What was found", "What to do"))
-    st.html(f'<table class="lh-report"><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>')
 
 
 def _csv(rows: list[Finding]) -> str:
-    import pandas as pd
-
-    from common.files import safe_cell
-    from study.files import csv_text
-
     columns = ("severity", "where", "row", "message", "remedy")
     return csv_text(
         pd.DataFrame(

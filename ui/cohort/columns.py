@@ -4,49 +4,55 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
-from study.settings import REQUIRED_COLUMNS, TIME_UNITS, Settings
+from study.intake.guess import (
+    Look,
+    columns_of,
+    guess_coding,
+    guess_columns,
+    guess_covariate,
+    guess_horizons,
+    guess_unit,
+)
+from study.settings import REQUIRED_COLUMNS, TIME_UNITS, Covariate, Settings
 from ui.cohort.questions import ask
-from ui.elements import page
+from ui.elements import blocks
 from ui.elements.escaping import plain, trusted
 
-if TYPE_CHECKING:
-    from study.intake.guess import Look
-    from study.settings import Covariate
-
-NONE, BY_ID = "– not in the table –", "– none, or called as patients –"
+NONE, BY_ID = "– not in the table –", "– none, or named like the patients –"
 FROM_DATES, BY_DEATH = "– between two dates –", "– a date of death –"
 LABELS = {
     "patient_id": ("Patient", "One row a patient, a short id without a name in it."),
     "time": ("Time to event or end of follow-up", "Counted from the photo, or from the baseline date."),
     "event": ("Event or censored", ""),
-    "photo": ("Photo file", "Its name, or its path in the zip or folder; several with ; between them."),
-    "age": ("Age", "In years. Used to adjust, like the ones that follow."),
+    "photo": ("Photo file", "Its file name, or its path in the zip or folder; several are separated by semicolons."),
+    "age": ("Age", "In years. Models can be adjusted for it, as for the columns below."),
     "sex": ("Sex", ""),
     "site": ("Tumour site", ""),
     "stage": ("Stage", ""),
     "ecog": ("ECOG performance status", "0 to 5."),
 }
 RARER = {
-    "entry": ("Entry time", "When a patient came under observation, where that was after time 0 (left truncation)."),
-    "photo_date": ("Date of the photo", "Its interval to the baseline date is shown."),
-    "baseline_date": ("Baseline date", "From which time counts: of diagnosis, say. Without one, the photo's date."),
-    "end_date": ("Date of the last contact", "Where time is not in the table: the follow-up ends here."),
-    "death_date": ("Date of death", "Where there is one, the follow-up ends there."),
+    "entry": ("Entry time", "When a patient entered the study, where that was after time 0 (delayed entry)."),
+    "photo_date": ("Date of the photo", "Its interval to the baseline date is reported."),
+    "baseline_date": (
+        "Baseline date",
+        "The date from which time counts, of diagnosis for example. If there is none, the photo's date.",
+    ),
+    "end_date": ("Date of the last contact", "If the table has no time: the follow-up ends here."),
+    "death_date": ("Date of death", "If there is one, the follow-up ends there."),
 }
 COMPETING = (
-    "A competing event (death from another cause, say) ends the follow-up as a censoring does: hazards are then "
+    "A competing event (death from another cause, for example) ends the follow-up like a censoring: hazards are then "
     "cause-specific, and 1 minus Kaplan-Meier overstates the share with the event. Every page and the report say so."
 )
 
 
 def meaning(seen: Look, turn: int) -> Settings | None:
-    """Columns, covariates, unit, coding and horizons as the person has them; None while something is missing."""
-    from study.intake.guess import columns_of, guess_columns
-
+    """Columns, covariates, unit, coding and horizons as the person chose them; None while something is missing."""
     proposed = guess_columns(seen.header, seen)
     chosen = _columns(LABELS, seen, proposed, turn)
     dates = chosen["time"] is None and bool(seen.dated)
@@ -54,11 +60,11 @@ def meaning(seen: Look, turn: int) -> Settings | None:
         chosen |= _columns(RARER, seen, proposed, turn)
     named = [name for name in chosen.values() if name]
     if len(set(named)) < len(named):
-        st.error("One column is given two meanings: choose another for one of them.", icon=":material/error:")
+        st.error("One column has two meanings: choose another for one of them.", icon=":material/error:")
         return None
     missing = _missing(chosen)
     if missing:
-        page.note(missing)
+        blocks.note(missing)
         return None
     if chosen["time"] is not None:
         chosen |= dict.fromkeys(("end_date", "death_date") if chosen["event"] else ("end_date",))
@@ -70,24 +76,22 @@ def meaning(seen: Look, turn: int) -> Settings | None:
 
 
 def _missing(chosen: dict[str, str | None]) -> str:
-    """What has to be chosen yet."""
+    """What is still to be chosen, a sentence; "" for nothing."""
     if chosen["patient_id"] is None or (chosen["event"] is None and chosen["death_date"] is None):
-        return "Say which columns hold patient, time and event."
+        return "Choose the columns with patient, time and event."
     if chosen["time"] is not None:
-        return "" if chosen["event"] is not None else "With a time in the table, say which column holds the event."
+        return "" if chosen["event"] is not None else "The table has a time: choose the column with the event."
     if chosen["end_date"] is None and chosen["death_date"] is None:
-        return "Say which column holds the time, or the dates that it lies between."
+        return "Choose the column with the time, or the two dates that it lies between."
     if chosen["baseline_date"] is None and chosen["photo_date"] is None:
-        return "Say from which date time counts: the baseline date, or the date of the photo."
+        return "Choose the date from which time counts: the baseline date, or the date of the photo."
     if chosen["event"] is None and chosen["end_date"] is None:
-        return "Say when those who are alive were last seen: the date of the last contact."
+        return "Choose the column that says when patients who are alive were last seen: the date of the last contact."
     return ""
 
 
 def _outcome(seen: Look, settings: Settings, time: str | None, turn: int) -> Settings | None:
     """The settings with unit, coding and times of reporting; None while one of them is missing."""
-    from study.intake.guess import guess_horizons, guess_unit
-
     left, middle, right = st.columns(3, gap="large")
     unit = left.selectbox(
         "Unit of the time", TIME_UNITS, index=TIME_UNITS.index(guess_unit(time)), key=f"cohort-unit-{turn}"
@@ -98,21 +102,21 @@ def _outcome(seen: Look, settings: Settings, time: str | None, turn: int) -> Set
     else:
         middle.caption("Event: a date of death. Censored: none.")
         coding = (settings.event_values, settings.censored_values, ())
-    usual = ", ".join(f"{t:g}" for t in guess_horizons(unit, seen.follow_up(settings)))
-    told = right.text_input(
+    default = ", ".join(f"{t:g}" for t in guess_horizons(unit, seen.follow_up(settings)))
+    answer = right.text_input(
         f"Report survival at ({plain(unit)})",
-        usual,
-        key=f"cohort-horizons-{unit}-{usual}-{turn}",  # another table, or time, proposes anew
-        help="Fixed before any model is fitted. Proposed are usual times at which at least 10 patients, and a tenth of "
-        "all, are still followed: later ones would rest on a few patients.",
+        default,
+        key=f"cohort-horizons-{unit}-{default}-{turn}",  # another table, or time, has other defaults
+        help="Choose before any model is fitted. Proposed are common times at which at least 10 patients, and a tenth "
+        "of all, are still followed: later ones would rest on a few patients.",
     )
-    horizons = _numbers(told)
-    if not usual:
-        page.note("No time is proposed for reporting survival: too few patients are followed beyond any usual one.")
+    horizons = _numbers(answer)
+    if not default:
+        blocks.note("No time is proposed for reporting survival: too few patients are followed for long enough.")
     if coding is None or not horizons:
-        page.note(
-            "Say for every value whether it means an event, a censoring or a competing event, and give one to twelve "
-            "times, with commas."
+        blocks.note(
+            "Choose for every value whether it means an event, a censoring or a competing event, and give one to "
+            "twelve times, separated by commas."
         )
         return None
     event, censored, competing = coding
@@ -132,15 +136,15 @@ def _columns(
         options = [*empty, *seen.header]
         guess = proposed[key]
         index = options.index(guess) if guess else (0 if empty else None)
-        told = grid[place % 3].selectbox(
+        answer = grid[place % 3].selectbox(
             trusted(label), options, index=index, key=f"cohort-column-{key}-{turn}", help=trusted(explanation) or None
         )
-        chosen[key] = told if told in seen.header else None
+        chosen[key] = answer if answer in seen.header else None
     return chosen
 
 
 def _empty(key: str, seen: Look) -> list[str]:
-    """What a column may be in place of one of the table."""
+    """The choices that are not a column of the table."""
     if key in ("time", "event"):
         return [FROM_DATES if key == "time" else BY_DEATH] if seen.dated else []
     return [] if key in REQUIRED_COLUMNS else [BY_ID if key == "photo" else NONE]
@@ -148,13 +152,11 @@ def _empty(key: str, seen: Look) -> list[str]:
 
 def _covariates(seen: Look, named: list[str], turn: int) -> tuple[Covariate, ...]:
     """Further columns that a model may use: numbers, or words as they stand in the table."""
-    from study.intake.guess import guess_covariate
-
     offered: dict[str, Covariate] = {}
     for column in seen.header:
         taken = [c.name for c in offered.values()]
-        if column not in named and (found := guess_covariate(column, seen, taken)) is not None:
-            offered[column] = found
+        if column not in named and (covariate := guess_covariate(column, seen, taken)) is not None:
+            offered[column] = covariate
     if not offered:
         return ()
     kinds = {"numeric": "numbers", "categorical": "words"}
@@ -164,7 +166,7 @@ def _covariates(seen: Look, named: list[str], turn: int) -> tuple[Covariate, ...
         key=f"cohort-covariates-{turn}-{len(offered)}",
         format_func=lambda column: f"{column} ({kinds[offered[column].kind]})",
         placeholder="Clinical columns that a model may use",
-        help="Only what was known at baseline: a column that tells the outcome makes every model look good.",
+        help="Only what was known at baseline: a column that reveals the outcome makes every model look good.",
     )
     return tuple(offered[column] for column in offered if column in chosen)
 
@@ -172,12 +174,10 @@ def _covariates(seen: Look, named: list[str], turn: int) -> tuple[Covariate, ...
 def _coding(
     seen: Look, column: str, place: Any, turn: int
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] | None:
-    """Values of an event, of a censoring, of a competing event; None while one is not told."""
-    from study.intake.guess import guess_coding
-
+    """Values of an event, of a censoring, of a competing event; None while one is missing."""
     values = seen.values.get(column)
     if not values:
-        place.error(f"{plain(column)} has too many different values, or none, to tell an event from censoring.")
+        place.error(f"{plain(column)} has too many different values, or none, to distinguish an event from censoring.")
         return None
     event, censored = guess_coding(values, column)
     happened = place.multiselect(
@@ -196,7 +196,7 @@ def _coding(
         other = place.multiselect(
             f"Competing event when {plain(column)} is", rest, key=f"cohort-competing-{column}-{turn}", help=COMPETING
         )
-        page.note(COMPETING if other else f"{column} is {', '.join(rest)} as well: a competing event? {COMPETING}")
+        blocks.note(COMPETING if other else f"{column} can also be {', '.join(rest)}: a competing event? {COMPETING}")
     complete = bool(happened and lost) and len(other) == len(rest)
     return (tuple(happened), tuple(lost), tuple(other)) if complete else None
 

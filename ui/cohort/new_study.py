@@ -3,52 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from faces.errors import FaceError
-from jobs.record import QueueError
+from faces.decoding.archive import PhotoArchive
+from jobs.queue import command_path
 from study.errors import Findings, StudyError
-from study.settings import Settings, settings_text
+from study.intake.example import EXAMPLES, write_example
+from study.intake.guess import Look, look
+from study.intake.make import Table, check_name, check_raw
+from study.settings import FILE_NAME, Settings, settings_text
 from study.tables.formats.raw import MAX_BYTES
 from study.tables.read import EXTENSIONS
+from ui.background.missing import unavailable
+from ui.background.start import add_with_upload
 from ui.cohort.checks import report_table
 from ui.cohort.columns import meaning
 from ui.cohort.match import OFFERED, photos_of
-from ui.cohort.opened import PROBLEM
-from ui.elements import page
+from ui.elements import blocks, message
 from ui.elements.escaping import plain
-from ui.elements.page import WANTED
-from ui.finetune.runs import shown
 from ui.shell import gate, resources, session
-
-if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
-    from study.intake.guess import Look
-    from study.intake.make import Table
 
 MAX_ZIP_MB = 1024
 ZIP, FOLDER, NO_PHOTOS = "Zip file", "Folder on this machine", "No photos"
-TABLE, EXAMPLE = "A table of yours", "An example of real patients"
+TABLE, EXAMPLE = "Your own table", "An example of real patients"
 SOURCES = (TABLE, EXAMPLE)
 READ, CHECKED = "cohort-read", "cohort-checked"  # in the session's state: the table, and what the check found
-MADE = "cohort-made"  # name of a study that is being made: told once it is there
+MADE = "cohort-made"  # name of a study that is being made, for a message once it is finished
 
 
 def form() -> None:
     """Table, meaning, photos, name; and the button that has the study made. Or an example of real patients."""
-    _told()
+    _made()
     turn = st.session_state.setdefault("cohort-turn", 0)
     source = st.segmented_control("Make it from", SOURCES, default=SOURCES[0], key="cohort-from", required=True)
     if source == EXAMPLE:
         _example()
         return
-    page.section("1. Table")
+    blocks.section("1. Table")
     table = st.file_uploader(
         "Table of patients (CSV, Excel or Parquet)",
         list(EXTENSIONS),
@@ -56,25 +52,25 @@ def form() -> None:
         max_upload_size=MAX_BYTES >> 20,
     )
     if table is None:
-        page.note(
-            "One row a patient: id, time, event or censored, and photo and clinical columns where you have them. "
-            "Excel and cBioPortal files, REDCap exports, follow-up as two dates: what is detected is said below, and "
-            "what the table does not tell is asked."
+        blocks.note(
+            "One row per patient: id, time, event or censored, and photo and clinical columns if you have them. Excel "
+            "and cBioPortal files, REDCap exports and follow-up as two dates are recognised; you are asked about "
+            "anything that the table leaves open."
         )
         return
     try:
         seen = _look(table)
     except StudyError as error:
-        page.unavailable("This table cannot be used", str(error))
+        unavailable("This table cannot be used", str(error))
         return
     _preview(seen)
-    page.section("2. What the columns mean")
-    page.note("Proposed from names and contents. Check every one: a wrong one is not noticed later.")
+    blocks.section("2. What the columns mean")
+    blocks.note("Proposed from names and contents. Check every one: nothing later will reveal a mistake here.")
     settings = meaning(seen, turn)
-    page.section("3. Photos and name")
+    blocks.section("3. Photos and name")
     photos = _photos(turn)
     settings = _name(settings, turn, photos != NO_PHOTOS)
-    page.section("4. Check")
+    blocks.section("4. Check")
     checked = None if settings is None else _check(seen, settings, photos != NO_PHOTOS)
     flag: str | None = ""
     if checked is not None and photos is not None and not isinstance(photos, str):
@@ -82,7 +78,7 @@ def form() -> None:
     ready = checked is not None and flag is not None
     included, kind = ("", "-table") if photos == NO_PHOTOS else (", photos included", "")
     allowed = st.checkbox(
-        f"I may use these data for this{included}: the people in them agreed, or the law allows it.",
+        f"I may use these data for this purpose{included}: the people agreed, or the law allows it.",
         key=f"cohort-allowed-{turn}{kind}",  # who agreed to a table has not agreed to photos
     )
     problem = _name_problem(settings)
@@ -98,15 +94,15 @@ def form() -> None:
     stored = (
         "The table is stored"
         if photos == NO_PHOTOS
-        else "Every photo passes the same gate as an upload on the Portrait page and is stored under its patient's id"
+        else "Every photo is checked like an upload on the Portrait page and stored under its patient's id"
     )
-    page.note(problem or f"{stored} in the study's folder on this machine. Nothing is there until all of it is.")
+    blocks.note(
+        problem or f"{stored} in the study's folder on this machine. The study appears once all of it is ready."
+    )
 
 
 def _look(table: UploadedFile) -> Look:
     """What stands in the uploaded table, read once: it stays in this session's memory alone."""
-    from study.intake.guess import look
-
     kept = st.session_state.get(READ)
     digest = hashlib.sha256(table.getbuffer()).hexdigest()
     if kept is None or kept[0] != digest:
@@ -117,38 +113,34 @@ def _look(table: UploadedFile) -> Look:
     return seen
 
 
-def _told() -> None:
+def _made() -> None:
     name = st.session_state.get(MADE)
     if name is None or name not in resources.study_names():
         return
-    st.success(f"The study **{plain(name)}** is there.", icon=":material/check_circle:")
+    st.success(f"The study **{plain(name)}** is ready.", icon=":material/check_circle:")
     if st.button("Choose it in the sidebar", key="cohort-choose", type="primary"):
-        st.session_state[f"study{WANTED}"] = st.session_state.pop(MADE)
+        session.choose("study", st.session_state.pop(MADE))
         st.rerun()
 
 
 def _preview(seen: Look) -> None:
-    import pandas as pd
-
     st.dataframe(pd.DataFrame(seen.first, columns=seen.header), hide_index=True, width="stretch")
-    page.note(
+    blocks.note(
         f"The first {len(seen.first)} of {seen.patients:,} rows, {len(seen.header)} columns. {' '.join(seen.said)}"
     )
 
 
 def _example() -> None:
     """A real cohort that comes with scikit-survival, as a study of clinical columns alone."""
-    from study.intake.example import EXAMPLES
-
     taken = {name.casefold() for name in resources.study_names()}
     name = st.selectbox(
-        "Real patients, clinical columns alone",
+        "Real patients, clinical columns only",
         list(EXAMPLES),
         key="cohort-example",
         format_func=lambda key: f"{EXAMPLES[key].title} ({key})",
     )
-    page.note(f"{EXAMPLES[name].about} {EXAMPLES[name].citation}. From the installed scikit-survival; no download.")
-    there = name.casefold() in taken
+    blocks.note(f"{EXAMPLES[name].about} {EXAMPLES[name].citation}. Comes with scikit-survival; no download.")
+    exists = name.casefold() in taken
     st.button(
         "Make the study",
         key="cohort-make-example",
@@ -156,20 +148,18 @@ def _example() -> None:
         icon=":material/create_new_folder:",
         on_click=_make_example,
         args=(name,),
-        disabled=there,
+        disabled=exists,
     )
-    if there:
-        page.note(f"There is a study {name} already: choose it in the sidebar.")
+    if exists:
+        blocks.note(f"There is a study {name} already: choose it in the sidebar.")
 
 
 def _make_example(name: str) -> None:
     """Write the example's study (runs before the page; takes a second at most)."""
-    from study.intake.example import write_example
-
     try:
         write_example(name, resources.studies_root())
     except StudyError as error:
-        st.session_state[PROBLEM] = str(error)
+        message.leave(error)
     else:
         st.session_state[MADE] = name
 
@@ -180,7 +170,7 @@ def _photos(turn: int) -> UploadedFile | Path | str | None:
     sources = (ZIP, NO_PHOTOS) if gate.sign_in_configured() else (ZIP, FOLDER, NO_PHOTOS)
     source = st.segmented_control("Photos from", sources, default=ZIP, key=f"cohort-source-{turn}", required=True)
     if source == NO_PHOTOS:
-        page.note("The study will be analysed by its clinical columns alone.")
+        blocks.note("The study will be analysed by its clinical columns only.")
         return NO_PHOTOS
     if source == ZIP:
         return st.file_uploader("Zip file of photos", ["zip"], key=f"cohort-zip-{turn}", max_upload_size=MAX_ZIP_MB)
@@ -195,26 +185,26 @@ def _photos(turn: int) -> UploadedFile | Path | str | None:
 
 
 def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None:
-    """The settings with the study's name and title and, where it has photos, what their codes are made with."""
+    """The settings with the study's name and title and, where it has photos, what they are embedded with."""
     left, right = st.columns(2, gap="large")
     name = left.text_input(
         "Name of the study", key=f"cohort-name-{turn}", max_chars=64, placeholder="my-study", help="Its folder's name."
     ).strip()
-    title = right.text_input("Title", key=f"cohort-title-{turn}", max_chars=200, placeholder="What the pages call it")
+    title = right.text_input("Title", key=f"cohort-title-{turn}", max_chars=200, placeholder="As the pages show it")
     checkpoint, aligned = None, False
     if photos:
-        known = resources.checkpoint_names()
+        names = resources.checkpoint_names()
         preferred = session.pick_checkpoint()
         checkpoint = left.selectbox(
-            "Checkpoint for the codes",
-            known,
-            index=known.index(preferred) if preferred in known else None,
+            "Face model for the photos",
+            names,
+            index=names.index(preferred) if preferred in names else None,
             key=f"cohort-checkpoint-{turn}",
         )
         aligned = right.checkbox(
             "The photos are already aligned squares",
             key=f"cohort-aligned-{turn}",
-            help="Only for photos cut as the generator's training photos were: then no face is searched for.",
+            help="Only for photos that were cut like the face model's training photos: then no face is searched for.",
         )
     simulated = right.checkbox(
         "The patients are simulated", key=f"cohort-simulated-{turn}", help="Every page will then say so."
@@ -233,8 +223,6 @@ def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None
 
 def _check(seen: Look, settings: Settings, photos: bool) -> Table | None:
     """The table as the study's gate sees it; None where it does not pass. Checked once for each meaning of it."""
-    from study.intake.make import check_raw
-
     settings = replace(settings, name="unnamed", title="Unnamed")  # which change nothing
     key = (id(seen), settings_text(settings), photos)
     kept = st.session_state.get(CHECKED)
@@ -245,7 +233,7 @@ def _check(seen: Look, settings: Settings, photos: bool) -> Table | None:
         try:
             table = check_raw(seen.raw, settings, findings, photos)
         except StudyError as error:
-            page.unavailable("This table cannot be used", str(error))
+            unavailable("This table cannot be used", str(error))
             return None
         kept = (key, table, findings)
         st.session_state[CHECKED] = kept
@@ -266,8 +254,6 @@ def _check(seen: Look, settings: Settings, photos: bool) -> Table | None:
 
 
 def _name_problem(settings: Settings | None) -> str:
-    from study.intake.make import check_name
-
     if settings is None:
         return "What the columns mean is not complete yet."
     if not settings.name:
@@ -280,32 +266,24 @@ def _name_problem(settings: Settings | None) -> str:
 
 
 def _make(settings: Settings, table: UploadedFile, photos: UploadedFile | Path | str, flag: str) -> None:
-    """Keep what was uploaded in the job's own folder and queue the command (runs before the page)."""
-    from faces.decoding.archive import PhotoArchive
+    """Store what was uploaded in the job's own folder and queue the command (runs before the page)."""
 
-    queue = resources.queue()
-    upload: Path | None = None
-    try:
-        queue.clear_drafts()
-        job, upload = queue.draft()
-        given = upload / f"table{Path(table.name).suffix.lower()}"
+    def store(upload: Path) -> list[str]:
+        given, plan = upload / f"table{Path(table.name).suffix.lower()}", upload / FILE_NAME
         given.write_bytes(table.getbuffer())
-        (upload / "study.toml").write_text(settings_text(settings), "utf-8")
-        words = ["study", "intake", shown(given)]
+        plan.write_text(settings_text(settings), "utf-8")
+        words = ["study", "intake", command_path(given)]
         if isinstance(photos, Path):
-            words.append(shown(photos))
+            words.append(command_path(photos))
         elif not isinstance(photos, str):
             source = upload / "photos.zip"
             source.write_bytes(photos.getbuffer())
             PhotoArchive(source).close()
-            words.append(shown(source))
-        words += ["--plan", shown(upload / "study.toml"), "--without-names", *([flag] if flag else [])]
-        queue.add(f"Study {settings.name}", [*words, "--root", shown(resources.studies_root())], name=job)
-    except (QueueError, FaceError, OSError) as error:
-        if upload is not None:
-            shutil.rmtree(upload.parent, ignore_errors=True)
-        told = f"The upload could not be kept: {error.strerror or error}." if isinstance(error, OSError) else str(error)
-        st.session_state[PROBLEM] = told
+            words.append(command_path(source))
+        words += ["--plan", command_path(plan), "--without-names", *([flag] if flag else [])]
+        return [*words, "--root", command_path(resources.studies_root())]
+
+    if not add_with_upload(f"Study {settings.name}", store):
         return
     st.session_state[MADE] = settings.name
     st.session_state["cohort-turn"] += 1  # empties the widgets, and what they hold in memory

@@ -1,25 +1,28 @@
-"""Quality control: thumbnails with their flags, filtered and sorted; patients taken out with a reason and back."""
+"""Quality control: thumbnails with their flags, filtered and sorted; patients excluded or included again."""
 
 from __future__ import annotations
 
 import base64
 import html
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from faces.flags import read_flags, sentences
 from study.disk.exclusions import MAX_REASON, exclude, include
+from study.disk.face_choices import CONFIRMED, confirm
+from study.disk.refused_photos import read_refused
 from study.errors import StudyError
-from ui.cohort import jobs
-from ui.cohort import opened as files
-from ui.cohort.opened import PROBLEM, Opened
-from ui.elements import page
+from study.photos.quality import thumbnails
+from ui.background.missing import unavailable
+from ui.background.start import study_button
+from ui.cohort import findings
+from ui.elements import blocks, message
 from ui.elements.escaping import plain
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ui.shell import session
+from ui.shell.resources import OpenedStudy
 
 COLUMNS, ROWS = 6, 4
 SHOWN = COLUMNS * ROWS
@@ -41,74 +44,72 @@ SORTS = {
 }
 
 
-def section(found: Opened) -> None:
+def section(opened: OpenedStudy) -> None:
     """The gallery, or what starts the work that it needs."""
-    _refused(found)
-    if not found.study.photos:
-        page.note("No patient has a photo.")
+    _refused(opened)
+    if not opened.study.photos:
+        blocks.note("No patient has a photo.")
         return
     try:
-        table = files.quality(found)
+        table = findings.quality(opened)
     except StudyError as error:
-        page.unavailable("The photos' measures cannot be read", error, live=False)
+        unavailable("The photos' measures cannot be read", error, live=False)
         table = None
-    seen = 0 if table is None else len(table)
-    total = sum(len(files) for files in found.study.photo_files.values())
-    if seen < total:
-        page.note(
-            f"{total - seen:,} of {total:,} photos have not been looked over yet: "
-            "each is searched for a face, aligned, measured, and flagged where it is blurred, dark, turned or small. "
-            "That is done once, in a process of its own, which tells how long it still takes."
+    checked = 0 if table is None else len(table)
+    total = sum(len(files) for files in opened.study.photo_files.values())
+    if checked < total:
+        blocks.note(
+            f"{total - checked:,} of {total:,} photos have not been checked yet: in each, the face is detected, "
+            "aligned, measured, and flagged where it is blurred, dark, turned or small. This is done once, in the "
+            "background."
         )
-        jobs.start_button(found, "quality", "Look the photos over")
-    if table is not None and seen:
-        st.fragment(_gallery)(found.study.name)
+        study_button(opened, "quality", "Check the photos")
+    if table is not None and checked:
+        st.fragment(_gallery)(opened.study.name)
 
 
-def _refused(found: Opened) -> None:
+def _refused(opened: OpenedStudy) -> None:
     """Photos that were refused when the study was made, with the reason."""
-    from study.disk.refused_photos import read_refused
-
-    refused = read_refused(found.study.path)
+    refused = read_refused(opened.study.path)
     if not refused:
         return
     with st.expander(f"Refused when the study was made ({len(refused):,})", icon=":material/report:"):
-        page.facts(list(refused.items())[:REFUSED_LISTED])
+        blocks.facts(list(refused.items())[:REFUSED_LISTED])
         if len(refused) > REFUSED_LISTED:
-            page.note(f"The first {REFUSED_LISTED} of {len(refused):,}; all are in the table check.")
+            blocks.note(f"The first {REFUSED_LISTED} of {len(refused):,}; all are in the table check.")
 
 
 def _gallery(name: str) -> None:
-    found = files.opened()  # again: an exclusion a moment ago changed it
-    table = files.quality(found)
-    if table is None or found.study.name != name:
+    opened = session.opened_study()  # again: an exclusion a moment ago changed it
+    table = findings.quality(opened)
+    if table is None or opened.study.name != name:
         st.rerun()
         return
-    files.problem()
+    message.show()
     picked: set[str] = st.session_state.setdefault(PICKED, {}).setdefault(name, set())
-    rows = _chosen(found, table)
+    rows = _chosen(opened, table)
     pages = max(1, -(-len(rows) // SHOWN))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         at = st.pagination(pages, key=f"cohort-photos-page-{pages}")
         st.html(f'<p class="lh-note">{len(rows):,} of {len(table):,} photos</p>')
     part = rows.iloc[(at - 1) * SHOWN : at * SHOWN]
     if part.empty:
-        page.note("No photo is like this.")
-    _thumbnails(found, part, picked)
-    for sentence in files.lost(found):
-        page.note(sentence)
-    if found.study.simulated:
-        page.note("Rendered portraits of simulated patients. Nobody in them exists.")
-    _exclusion(found, picked, list(part["patient_id"]))
-    _taken_out(found)
+        blocks.note("No photo has the chosen flags.")
+    _thumbnails(opened, part, picked)
+    for sentence in findings.lost(opened):
+        blocks.note(sentence)
+    if opened.study.simulated:
+        blocks.note("Computer-generated portraits of simulated patients. These people do not exist.")
+    _exclusion(opened, picked, list(part["patient_id"]))
+    _excluded(opened)
 
 
-def _chosen(found: Opened, table: pd.DataFrame) -> pd.DataFrame:
+def _chosen(opened: OpenedStudy, table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the chosen kinds, sorted."""
     counts = Counter(kind for kinds in table["kinds"] for kind in kinds)
-    out = table["patient_id"].isin(found.study.excluded.keys())
+    excluded = table["patient_id"].isin(opened.study.excluded.keys())
     clean = table["kinds"].map(len) == 0
-    counts[CLEAN], counts[EXCLUDED] = int(clean.sum()), int(out.sum())
+    counts[CLEAN], counts[EXCLUDED] = int(clean.sum()), int(excluded.sum())
     options = [kind for kind, count in counts.most_common() if count and kind not in (CLEAN, EXCLUDED)]
     options += [kind for kind in (CLEAN, EXCLUDED) if counts[kind]]
     left, right = st.columns([5, 2], gap="large")
@@ -117,29 +118,27 @@ def _chosen(found: Opened, table: pd.DataFrame) -> pd.DataFrame:
             "Show only",
             options,
             selection_mode="multi",
-            key=f"cohort-kinds-{found.study.name}",
+            key=f"cohort-kinds-{opened.study.name}",
             wrap=True,
             format_func=lambda kind: f"{plain(kind)} ({counts[kind]:,})",
-            help="Several together show the photos that have any of them. None chosen: all photos.",
+            help="If several are chosen, photos with any of them are shown; if none, all photos.",
         )
     with right:
         order = st.selectbox("Sort", list(SORTS), key="cohort-sort", persist_state="session")
     st.session_state["cohort-shown-measure"] = order
     if wanted:
         keep = table["kinds"].map(lambda kinds: any(kind in wanted for kind in kinds))
-        table = table[keep | (clean & (CLEAN in wanted)) | (out & (EXCLUDED in wanted))]
+        table = table[keep | (clean & (CLEAN in wanted)) | (excluded & (EXCLUDED in wanted))]
     column, ascending, _, _ = SORTS[order]
     values = table[column].abs() if column in ("yaw", "pitch", "roll") else table[column]
     return table.loc[values.sort_values(ascending=ascending, na_position="last", kind="stable").index]
 
 
-def _thumbnails(found: Opened, part: pd.DataFrame, picked: set[str]) -> None:
-    from study.photos.quality import thumbnails
-
+def _thumbnails(opened: OpenedStudy, part: pd.DataFrame, picked: set[str]) -> None:
     try:
-        pictures = thumbnails(found.study, [int(place) for place in part["place"]])
+        pictures = thumbnails(opened.study, [int(place) for place in part["place"]])
     except StudyError as error:
-        page.unavailable("The thumbnails cannot be read", error, live=False)
+        unavailable("The thumbnails cannot be read", error, live=False)
         return
     column, _, digits, unit = SORTS[st.session_state["cohort-shown-measure"]]
     records = part.to_dict("records")
@@ -152,45 +151,45 @@ def _thumbnails(found: Opened, part: pd.DataFrame, picked: set[str]) -> None:
             patient = str(row["patient_id"])
             again = f"-{row['place']}" if patient in drawn else ""  # a further photo of theirs on this page
             drawn.add(patient)
-            out = found.study.excluded.get(patient)
+            out = opened.study.excluded.get(patient)
             measure = "" if column == "place" else f"{abs(float(row[column])):.{digits}f}{unit}".replace("nan", "–")
             with cell, st.container(gap=None):
-                st.html(_picture(found, row, data, out is not None, measure))
+                st.html(_picture(opened, row, data, out is not None, measure))
                 if out is None:
-                    key = f"cohort-pick-{found.study.name}-{patient}{again}"
+                    key = f"cohort-pick-{opened.study.name}-{patient}{again}"
                     st.session_state[key] = patient in picked
-                    st.checkbox(plain(patient), key=key, on_change=_pick, args=(found.study.name, patient, key))
+                    st.checkbox(plain(patient), key=key, on_change=_pick, args=(opened.study.name, patient, key))
                 else:
                     st.markdown(f"~~{plain(patient)}~~", help=f"Excluded: {plain(out.reason)}")
 
 
-def _picture(found: Opened, row: dict, data: bytes, out: bool, measure: str) -> str:
+def _picture(opened: OpenedStudy, row: dict[Any, Any], data: bytes, out: bool, measure: str) -> str:
     flags = " · ".join(row["kinds"])
-    told = html.escape(flags or "no flag")
+    caption = html.escape(flags or "no flag")
     hint = html.escape(row["reason"] or sentences(read_flags(row["flags"])), quote=True)
-    alt = html.escape(f"Photo of {found.kind} {row['patient_id']}: {flags or 'no flag'}", quote=True)
+    alt = html.escape(f"Photo of {opened.kind} {row['patient_id']}: {flags or 'no flag'}", quote=True)
     source = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
     image = f'<img src="{source}" alt="{alt}">' if data else '<div class="none">cannot be opened</div>'
     number = f"<em>{html.escape(measure)}</em>" if measure else ""
     return (
         f'<figure class="lh-thumb{" out" if out else ""}{" flagged" if flags else ""}" title="{hint}">{image}'
-        f"<figcaption>{told}{number}</figcaption></figure>"
+        f"<figcaption>{caption}{number}</figcaption></figure>"
     )
 
 
 def _pick(name: str, patient: str, key: str) -> None:
-    """Mark a patient, or not any more, as the box says (runs before the page, and twice for one click where another
+    """Mark or unmark a patient, as the box says (runs before the page, and twice for one click where another
     run, such as that of a changed mode, comes between)."""
     picked = st.session_state[PICKED][name]
     (picked.add if st.session_state[key] else picked.discard)(patient)
 
 
-def _exclusion(found: Opened, picked: set[str], on_page: list[str]) -> None:
-    picked -= set(found.study.excluded)
+def _exclusion(opened: OpenedStudy, picked: set[str], on_page: list[str]) -> None:
+    picked -= set(opened.study.excluded)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         turn = st.session_state.setdefault("cohort-reason-turn", 0)
         st.text_input(
-            "Reason for leaving the marked patients out, or what their faces show",
+            "Reason for excluding the marked patients, or what their faces show",
             key=f"cohort-reason-{turn}",
             max_chars=MAX_REASON,
             placeholder="for example: face covered by a mask",
@@ -202,7 +201,7 @@ def _exclusion(found: Opened, picked: set[str], on_page: list[str]) -> None:
             type="primary",
             icon=":material/person_remove:",
             on_click=_exclude,
-            args=(found,),
+            args=(opened,),
             disabled=not picked,
         )
         st.button(
@@ -210,88 +209,86 @@ def _exclusion(found: Opened, picked: set[str], on_page: list[str]) -> None:
             key="cohort-confirm",
             icon=":material/how_to_reg:",
             on_click=_confirm,
-            args=(found,),
+            args=(opened,),
             disabled=not picked,
-            help="For photos with an uncertain find or several faces: you looked, and the face shown, the largest, is "
-            "the patient's. They are measured and embedded again. For another face of the photo: "
-            "`python -m study confirm STUDY PATIENT --face NUMBER`.",
+            help="For photos with an uncertain detection or several faces: you looked, and the face shown, the "
+            "largest, is the patient's. These photos are then measured and embedded again. To choose another face of a "
+            "photo, use the command line (`study confirm`).",
         )
-        st.button("Mark this page", key="cohort-mark", on_click=_mark, args=(found, on_page), type="tertiary")
+        st.button("Mark this page", key="cohort-mark", on_click=_mark, args=(opened, on_page), type="tertiary")
         st.button("Unmark all", key="cohort-unmark", on_click=picked.clear, type="tertiary", disabled=not picked)
-        undo = st.session_state.get(UNDO, {}).get(found.study.name)
+        undo = st.session_state.get(UNDO, {}).get(opened.study.name)
         st.button(
             "Undo the last exclusion",
             key="cohort-undo-last",
             icon=":material/undo:",
             type="tertiary",
             on_click=_include,
-            args=(found, undo or ()),
+            args=(opened, undo or ()),
             disabled=not undo,
         )
-    page.note(
-        "Excluded patients keep row and photo and can be taken back. Who left and why is written to exclusions.csv; "
-        "codes and model are then made without them."
+    blocks.note(
+        "Excluded patients keep their row and photo and can be included again. Who was excluded and why is written to "
+        "exclusions.csv; face codes and model are then computed without them."
     )
 
 
-def _mark(found: Opened, patients: list[str]) -> None:
-    st.session_state[PICKED][found.study.name] |= set(patients) - found.study.excluded.keys()
+def _mark(opened: OpenedStudy, patients: list[str]) -> None:
+    st.session_state[PICKED][opened.study.name] |= set(patients) - opened.study.excluded.keys()
 
 
-def _exclude(found: Opened) -> None:
-    """Take the marked patients out (runs before the page). The reason is read here: it may be typed and not sent yet
+def _exclude(opened: OpenedStudy) -> None:
+    """Exclude the marked patients (runs before the page). The reason is read here: it may be typed and not sent yet
     when the button is drawn."""
-    name = found.study.name
+    name = opened.study.name
     reason = str(st.session_state.get(f"cohort-reason-{st.session_state['cohort-reason-turn']}", ""))
     picked = st.session_state[PICKED][name]
     try:
-        fresh = exclude(found.study.path, sorted(picked), reason)
+        newly = exclude(opened.study.path, sorted(picked), reason)
     except StudyError as error:
-        st.session_state[PROBLEM] = str(error)
+        message.leave(error)
         return
-    st.session_state.setdefault(UNDO, {})[name] = tuple(fresh)
+    st.session_state.setdefault(UNDO, {})[name] = tuple(newly)
     st.session_state["cohort-reason-turn"] += 1
     picked.clear()
 
 
-def _confirm(found: Opened) -> None:
+def _confirm(opened: OpenedStudy) -> None:
     """A person looked at the marked patients' faces (runs before the page)."""
-    from study.disk.face_choices import CONFIRMED, confirm
-
-    name = found.study.name
+    name = opened.study.name
     reason = str(st.session_state.get(f"cohort-reason-{st.session_state['cohort-reason-turn']}", "")).strip()
     picked = st.session_state[PICKED][name]
     try:
-        confirm(found.study, sorted(picked), reason or CONFIRMED)
+        confirm(opened.study, sorted(picked), reason or CONFIRMED)
     except StudyError as error:
-        st.session_state[PROBLEM] = str(error)
+        message.leave(error)
         return
     st.session_state["cohort-reason-turn"] += 1
     picked.clear()
 
 
-def _include(found: Opened, patients: tuple[str, ...]) -> None:
-    """Take patients back (runs before the page)."""
+def _include(opened: OpenedStudy, patients: tuple[str, ...]) -> None:
+    """Include patients again (runs before the page)."""
     try:
-        include(found.study.path, patients)
+        include(opened.study.path, patients)
     except StudyError as error:
-        st.session_state[PROBLEM] = str(error)
+        message.leave(error)
         return
-    left = set(st.session_state.get(UNDO, {}).get(found.study.name, ())) - set(patients)
-    st.session_state.setdefault(UNDO, {})[found.study.name] = tuple(sorted(left))
+    left = set(st.session_state.get(UNDO, {}).get(opened.study.name, ())) - set(patients)
+    st.session_state.setdefault(UNDO, {})[opened.study.name] = tuple(sorted(left))
 
 
-def _taken_out(found: Opened) -> None:
-    listed = found.study.excluded
+def _excluded(opened: OpenedStudy) -> None:
+    listed = opened.study.excluded
     if not listed:
         return
     with st.expander(f"Excluded patients ({len(listed):,})", icon=":material/person_off:"):
         back = st.multiselect(
-            "Take back", list(listed), key=f"cohort-back-{len(listed)}", placeholder="Choose patients"
+            "Include again", list(listed), key=f"cohort-back-{len(listed)}", placeholder="Choose patients"
         )
         st.button(
-            "Take them back", key="cohort-include", on_click=_include, args=(found, tuple(back)), disabled=not back
+            "Include them again", key="cohort-include", on_click=_include, args=(opened, tuple(back)), disabled=not back
         )
-        page.facts([(patient, e.reason, e.when.replace("T", " ")[:16]) for patient, e in list(listed.items())[:200]])
+        blocks.facts([(patient, e.reason, e.when.replace("T", " ")[:16]) for patient, e in list(listed.items())[:200]])
         if len(listed) > 200:
-            page.note(f"The first 200 of {len(listed):,}; all are in exclusions.csv.")
+            blocks.note(f"The first 200 of {len(listed):,}; all are in exclusions.csv.")

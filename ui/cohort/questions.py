@@ -1,18 +1,14 @@
-"""What a new study's table leaves open, put to the person: thousands or decimals, day or month, codes, spellings."""
+"""What a new study's table leaves open, asked of the person: thousands or decimals, day or month, codes, spellings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
-from ui.elements import page
+from study.intake.guess import Look
+from study.intake.questions import Question, answered, questions
+from study.settings import Settings
+from ui.elements import blocks
 from ui.elements.escaping import labelled, plain
-
-if TYPE_CHECKING:
-    from study.intake.guess import Look
-    from study.intake.questions import Question
-    from study.settings import Settings
 
 VALUES = "They are values"
 CODES = "Missing values"
@@ -20,15 +16,13 @@ CODES = "Missing values"
 
 def ask(seen: Look, settings: Settings, turn: int) -> tuple[Settings, bool]:
     """The settings with the answers so far, and whether everything that must be answered is."""
-    from study.intake.questions import answered, questions
-
     asked: set[tuple[str, str]] = set()
     complete = True
     # An answer may open the next question: only numbers that can be read show their codes.
     while left := [q for q in questions(seen.raw, settings) if (q.kind, q.column) not in asked]:
         if not asked:
-            page.section("What the table leaves open")
-            page.note("The values alone do not tell. Nothing is chosen for you.")
+            blocks.section("What the table leaves open")
+            blocks.note("The values alone are ambiguous. Nothing is chosen for you.")
         for question in left:
             asked.add((question.kind, question.column))
             answers = _ask(question, turn)
@@ -40,7 +34,7 @@ def ask(seen: Look, settings: Settings, turn: int) -> tuple[Settings, bool]:
 def _ask(question: Question, turn: int) -> list[str] | None:
     """The answers to one question; None while there is none and there must be one."""
     key = f"cohort-ask-{question.kind}-{question.column}-{turn}"
-    words = {answer: told for told, answer in question.choices}
+    words = {answer: text for text, answer in question.choices}
     if question.kind == "spellings":
         merge = st.checkbox(plain(question.choices[0][0]), key=key, help=plain(question.sentence))
         return ["merge"] if merge else []
@@ -49,10 +43,10 @@ def _ask(question: Question, turn: int) -> list[str] | None:
         codes = left.multiselect(
             plain(question.sentence), list(words), default=list(words), key=key, format_func=labelled(words.get)
         )
-        told = right.radio("They are", (CODES, VALUES), index=None, key=f"{key}-confirm", horizontal=True)
-        if told is None:
+        answer = right.radio("They are", (CODES, VALUES), index=None, key=f"{key}-confirm", horizontal=True)
+        if answer is None:
             return None
-        return codes if told == CODES else []
+        return codes if answer == CODES else []
     return _one(question, words, key)
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import plotly.graph_objects as go
 
+from ui.finetune.runs import Run
 from ui.shell import theme
-
-if TYPE_CHECKING:
-    from ui.finetune.runs import Run
 
 HEIGHT = 270
 AXIS = "Thousand images"
@@ -28,13 +24,13 @@ def losses(run: Run) -> go.Figure:
 
 
 def likeness(run: Run) -> go.Figure:
-    """How far pictures drawn of photos' codes are from the photos; free samples have none of these."""
-    names = (("pixel", "pixels"), ("texture", "frozen features"), ("identity", "face features"))
+    """How far reconstructions are from the photos; random samples have none of these."""
+    names = (("pixel", "pixels"), ("texture", "texture (frozen features)"), ("identity", "face features"))
     return _lines(run, names, "Distance to the photo")
 
 
 def projected_losses(run: Run) -> go.Figure:
-    """Losses of generator and projected discriminator; then of the discriminator that is kept."""
+    """Losses of the generator and of the projected discriminator; then of the discriminator that is kept."""
     names = (("loss_g", "generator"), ("loss_projected", "projected discriminator"), ("loss_d", "discriminator"))
     return _lines(run, names, "Loss")
 
@@ -59,7 +55,7 @@ def augmentation(run: Run, target: float | None) -> go.Figure:
 
 
 def gradients(run: Run) -> go.Figure:
-    """Lengths of the gradients of generator G and discriminator D, on a logarithmic axis: leaps show at once."""
+    """Lengths of the gradients of generator G and discriminator D, on a logarithmic axis to show jumps."""
     figure = _lines(run, GRADIENTS, "Gradient length")
     figure.update_yaxes(type="log", exponentformat="power", dtick=1)
     return figure

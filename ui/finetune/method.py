@@ -1,15 +1,19 @@
-"""How a checkpoint is fine-tuned: by reconstructions, or against a discriminator alone."""
+"""How a face model is trained further: with reconstructions, or against a discriminator alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import streamlit as st
+import torch
 
+from jobs.queue import command_path
 from latent.errors import LatentError
-from ui.elements import page
+from latent.training.reconstruction.run import FINETUNE_CPU_KIMG, SCRATCH_KIMG, discriminator_kimg
+from latent.training.reconstruction.settings import Settings, check
+from ui.elements import blocks
 from ui.elements.escaping import labelled
-from ui.finetune import runs as files
+from ui.finetune import runs
 from ui.finetune.runs import ADVERSARIAL, RECONSTRUCTION, Start, TrainingSet
 from ui.shell import resources
 
@@ -17,31 +21,31 @@ LABELS = {RECONSTRUCTION: "With reconstructions", ADVERSARIAL: "Adversarial (Sty
 BATCHES = (4, 8, 16, 32, 64, 128)
 PRECISIONS = ("auto", "fp32", "bf16")
 EXPLAINED = {
-    RECONSTRUCTION: "The start's encoder reads the photos, and pictures are held to them while a projected "
-    "discriminator sharpens the details: this works with few photos and without a graphics card, and the result has an "
-    "encoder.",
-    ADVERSARIAL: "As published: generator against discriminator, with adaptive augmentation. It wants many photos and "
-    "a graphics card, and the result has no encoder.",
+    RECONSTRUCTION: "The face model learns to reproduce your photos, while a projected discriminator (Sauer et al. "
+    "2021) keeps the pictures sharp. Works with few photos and without a graphics card, and the result can be fitted "
+    "to new photos at once.",
+    ADVERSARIAL: "StyleGAN2 as published: generator against discriminator, with adaptive augmentation. Needs many "
+    "photos and a graphics card, and the result cannot be fitted to new photos as quickly.",
 }
 NOT_HERE = (
-    " The other method, with reconstructions, needs a start with an encoder that was trained here and a mapping "
-    "network of two layers."
+    " The other method, with reconstructions, needs a start that was trained here: with this project's encoder and a "
+    "mapping network of two layers."
 )
 LENGTH_HELP = (
-    "Photos shown while pictures are held to them, repeats included, in thousands. A discriminator is trained after it "
-    "on a sixth as many, at least 1 thousand. You can stop at any time and resume; the result is written at the end."
+    "Photos shown in the main phase, repeats included, in thousands. Afterwards a discriminator is trained on a sixth "
+    "as many, at least 1 thousand. You can stop at any time and resume; the result is written at the end."
 )
 HELP = {
-    "batch": "Photos a step. More is steadier and slower; memory bounds it.",
-    "precision": "Numbers of generator and encoder; automatic takes bf16 where the hardware multiplies it.",
-    "seed": "Of the random draws.",
+    "batch": "Photos per step. More is more stable and slower; memory limits it.",
+    "precision": "Number format of the networks; automatic uses bf16 if the hardware supports it.",
+    "seed": "The same seed, settings and photos give the same run.",
 }
 
 
 def choose(start: Start) -> str:
     """The method: RECONSTRUCTION where the start allows it, unless the person chooses otherwise."""
     if not start.reconstructs:
-        page.note(EXPLAINED[ADVERSARIAL] + NOT_HERE)
+        blocks.note(EXPLAINED[ADVERSARIAL] + NOT_HERE)
         return ADVERSARIAL
     method = st.radio(
         "Method",
@@ -51,30 +55,22 @@ def choose(start: Start) -> str:
         horizontal=True,
         persist_state="session",
     )
-    page.note(EXPLAINED[method])
+    blocks.note(EXPLAINED[method])
     return method
 
 
 def default_kimg() -> float:
     """Proposed length of phase 2 in thousand images on this machine."""
-    import torch
-
-    from latent.training.reconstruction.run import FINETUNE_CPU_KIMG, SCRATCH_KIMG
-
     return SCRATCH_KIMG["projected"] if torch.cuda.is_available() else FINETUNE_CPU_KIMG
 
 
 def whole_length(kimg: float) -> float:
     """Thousand images of the whole run."""
-    from latent.training.reconstruction.run import discriminator_kimg
-
     return kimg + discriminator_kimg(kimg)
 
 
 def settings() -> dict[str, Any]:
-    """Settings of a run with reconstructions that differ from what the command would choose."""
-    from latent.training.reconstruction.settings import Settings
-
+    """Settings of a run with reconstructions that differ from the command's defaults."""
     default = Settings()
     first, second, third = st.columns(3, gap="large")
     batch = first.selectbox(
@@ -85,14 +81,12 @@ def settings() -> dict[str, Any]:
         "Seed", 0, 2**31 - 1, default.seed, step=1, format="%d", key="finetune-warm-seed", help=HELP["seed"]
     )
     chosen = {"batch": batch, "precision": precision, "seed": int(seed)}
-    proposed = {"batch": default.batch, "precision": "auto", "seed": default.seed}
-    return {name: value for name, value in chosen.items() if value != proposed[name]}
+    automatic = {"batch": default.batch, "precision": "auto", "seed": default.seed}
+    return {name: value for name, value in chosen.items() if value != automatic[name]}
 
 
 def problem(given: dict[str, Any]) -> str:
-    """Why settings of a run with reconstructions cannot be, in a sentence; '' where they can."""
-    from latent.training.reconstruction.settings import Settings, check
-
+    """Why settings of a run with reconstructions are refused, a sentence; '' where they are fine."""
     try:
         check(Settings(**{name: value for name, value in given.items() if name in HELP and value != "auto"}))
     except LatentError as error:
@@ -102,9 +96,9 @@ def problem(given: dict[str, Any]) -> str:
 
 def command(start: Start, chosen: TrainingSet, name: str, kimg: float, given: dict[str, Any]) -> list[str]:
     """`python -m` of these words makes a run with reconstructions."""
-    run, out = files.finetune_root() / name, resources.checkpoints_root() / name
-    words = ["latent", "finetune", files.shown(chosen.folder), "--method", RECONSTRUCTION, "--run", files.shown(run)]
-    words += ["--start", files.shown(start.folder), "--out", files.shown(out), "--projected-kimg", f"{kimg:.8g}"]
+    run, out = runs.finetune_root() / name, resources.checkpoints_root() / name
+    words = ["latent", "finetune", command_path(chosen.folder), "--method", RECONSTRUCTION, "--run", command_path(run)]
+    words += ["--start", command_path(start.folder), "--out", command_path(out), "--projected-kimg", f"{kimg:.8g}"]
     for key, value in given.items():
         words += [f"--{key.replace('_', '-')}", str(value)]
     return words

@@ -1,24 +1,25 @@
-"""From a training set and a start checkpoint to the command that fine-tunes: length, name, settings."""
+"""From a training set and a face model to the command that fine-tunes: length, name, settings."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
+import torch
 
+from common.text import duration
+from jobs.progress import trains
+from jobs.queue import command_path
 from jobs.record import QueueError
 from latent.errors import LatentError
-from ui.elements import page
+from latent.training.adversarial.settings import Settings, automatic
+from ui.background.missing import unavailable
+from ui.elements import blocks, message
 from ui.elements.escaping import trusted
-from ui.elements.text import duration
-from ui.finetune import method
-from ui.finetune import runs as files
+from ui.finetune import method, runs
 from ui.finetune.runs import RECONSTRUCTION, Start, TrainingSet
 from ui.shell import resources, session
-
-if TYPE_CHECKING:
-    from latent.training.adversarial.settings import Settings
 
 GRACE = 300.0  # s; a stop waits for the step at hand, then writes the state and a checkpoint
 FEWEST = 8  # photos
@@ -28,32 +29,32 @@ DISCRIMINATORS = {"stylegan2": "StyleGAN2's", "projected": "Projected"}
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 DISTANCE_SAMPLES = 200
 HELP = {
-    "discriminator": "StyleGAN2's discriminator continues from the start checkpoint, as published. "
-    "A projected discriminator, on the frozen features of a network trained on other images, needs far fewer photos, "
-    "has its own augmentation, and is not kept in the checkpoint.",
-    "batch": "Photos a step. More is steadier and slower; memory bounds it.",
-    "gamma": "Weight of R1, which keeps the discriminator smooth. Higher is calmer, too high blurs. By default "
-    "0.0002 × side² / batch.",
-    "learning_rate": "Step length of Adam for both networks. Lower it if the losses leap or the run fails.",
-    "augment": "Changes real and generated pictures alike before the discriminator sees them, so that it cannot learn "
-    "a small set by heart. Adaptive sets the strength by itself.",
-    "target": "Share by which the discriminator may lean on real photos (mean sign of its output); adaptive strength "
-    "rises above it and falls below.",
+    "discriminator": "The network that learns to distinguish real from generated pictures. StyleGAN2's discriminator "
+    "is trained further from the start, as published. A projected discriminator (Sauer et al. 2021) uses the features "
+    "of a pretrained network: it needs far fewer images and is not kept in the result.",
+    "batch": "Photos per step. More is more stable and slower; memory limits it.",
+    "gamma": "Weight of the R1 penalty, which keeps the discriminator smooth. Higher is more stable, too high blurs. "
+    "Default: 0.0002 × side² / batch.",
+    "learning_rate": "Step length of the optimiser (Adam) for both networks. Lower it if the losses jump or the run "
+    "fails.",
+    "augment": "Changes real and generated pictures alike before the discriminator sees them, so that it cannot "
+    "memorise a small set. Adaptive sets the strength automatically.",
+    "target": "How confident the discriminator may be about real photos (mean sign of its output): above it the "
+    "augmentation gets stronger, below it weaker.",
     "p": "Probability of each augmentation.",
     "mirror": "Also shows each photo mirrored: twice the data, if left and right do not matter.",
-    "fit_mapping": "Before the first step the start's encoder reads the photos' codes, and the mapping network is "
-    "fitted to them in closed form: samples begin with the photos' kind of face; training has the pictures to learn.",
-    "freeze_d": "Layers of the discriminator, from the picture's side, that stay as they are. A few (4) help on small "
-    "sets.",
-    "precision": "Numbers of the convolutions; automatic takes bf16 where the hardware multiplies it.",
-    "seed": "Of every random draw: the same seed, settings and set give the same run.",
-    "tick_kimg": "Thousand images between two reports: samples, a log line, a state to resume from.",
-    "frechet": f"At each report, Frechet distance of {DISTANCE_SAMPLES} samples to the training faces on face "
-    "descriptors. It costs some seconds each time.",
+    "fit_mapping": "Before the first step, the mapping network is fitted to the face codes of the photos, so that "
+    "random faces start out like the photos.",
+    "freeze_d": "Layers of the discriminator next to the picture that are not trained. A few (4) help with small sets.",
+    "precision": "Number format of the networks; automatic uses bf16 if the hardware supports it.",
+    "seed": "The same seed, settings and photos give the same run.",
+    "tick_kimg": "Thousand images between two reports: sample pictures, a log line, a state to resume from.",
+    "frechet": f"At each report, the Fréchet distance between {DISTANCE_SAMPLES} random faces and the training faces, "
+    "on face descriptors. Takes some seconds each time.",
 }
 LENGTH_HELP = (
-    "Photos shown to the discriminator, repeats included, in thousands. Published fine-tuning runs go through hundreds "
-    "of thousands on GPUs; a few thousand already change the look. You can stop at any time and keep what is there."
+    "Photos shown to the discriminator, repeats included, in thousands. Published runs use hundreds of thousands on "
+    "GPUs; a few thousand already change the look. You can stop at any time and keep the result so far."
 )
 
 
@@ -61,9 +62,9 @@ def plan(chosen: TrainingSet | None) -> None:
     """Controls for a run on the chosen set, and the button that queues it."""
     names = resources.checkpoint_names()
     if not names:
-        page.unavailable(
-            "There is no checkpoint to start from",
-            f"There is no checkpoint under {resources.checkpoints_root().name}/. Import one with "
+        unavailable(
+            "There is no face model to start from",
+            f"There is no face model under {resources.checkpoints_root().name}/. Import one with "
             "`python -m latent import FILE --name NAME`.",
         )
         return
@@ -74,16 +75,16 @@ def plan(chosen: TrainingSet | None) -> None:
             st.session_state["finetune-start"] = names[0]
         name = st.selectbox("Start from", names, key="finetune-start", persist_state="session")
     try:
-        start = files.start_from(name)
+        start = runs.start_from(name)
         defaults = _defaults(start.resolution)
     except LatentError as error:
-        page.unavailable("This checkpoint cannot be used", str(error))
+        unavailable("This face model cannot be used", str(error))
         return
     how = method.choose(start)
     with right:
         kimg, result = _length_and_name(start, chosen, how, float(defaults.kimg))
     with st.expander("Settings", icon=":material/tune:"):
-        page.note("What is shown is chosen for this resolution and machine. Leave it unless you know why not.")
+        blocks.note("The defaults suit this resolution and machine. Change them only if you have a reason.")
         given = method.settings() if how == RECONSTRUCTION else _settings(defaults, start.fittable)
     problem = _problem(start, chosen, result, how, {**given, "kimg": kimg})
     _facts(start, chosen, kimg, how, given.get("discriminator") == "projected")
@@ -108,7 +109,7 @@ def plan(chosen: TrainingSet | None) -> None:
         _begin(result, words)
         st.rerun()
     if problem:
-        page.note(problem)
+        blocks.note(problem)
 
 
 def _defaults(resolution: int) -> Settings:
@@ -117,26 +118,24 @@ def _defaults(resolution: int) -> Settings:
 
 
 def _automatic(given: dict[str, Any], resolution: int) -> Settings:
-    import torch
-
-    from latent.training.adversarial.settings import automatic
-
     return automatic(given, resolution, "cuda" if torch.cuda.is_available() else "cpu", 1, True)
 
 
-def _length_and_name(start: Start, chosen: TrainingSet | None, how: str, usual: float) -> tuple[float, str]:
+def _length_and_name(start: Start, chosen: TrainingSet | None, how: str, default: float) -> tuple[float, str]:
     left, right = st.columns(2, gap="medium")
-    key, told = "finetune-kimg", LENGTH_HELP
+    key, explanation = "finetune-kimg", LENGTH_HELP
     if how == RECONSTRUCTION:
-        key, told, usual = "finetune-warm-kimg", method.LENGTH_HELP, method.default_kimg()
-    kimg = left.number_input("Length (thousand images)", 0.1, 1e6, usual, step=1.0, format="%g", key=key, help=told)
+        key, explanation, default = "finetune-warm-kimg", method.LENGTH_HELP, method.default_kimg()
+    kimg = left.number_input(
+        "Length (thousand images)", 0.1, 1e6, default, step=1.0, format="%g", key=key, help=explanation
+    )
     proposed = _free(f"{start.name}-{chosen.name}"[:60]) if chosen else ""
     name = right.text_input(
         "Name of the result",
         proposed,
         max_chars=64,
         key=f"finetune-name-{proposed}",
-        help="The new checkpoint's folder under checkpoints/. Nothing that exists is replaced.",
+        help="The name of the new face model. Nothing that exists is replaced.",
     )
     return float(kimg), name
 
@@ -151,19 +150,19 @@ def _free(name: str) -> str:
 
 
 def _taken(name: str) -> bool:
-    places = (resources.checkpoints_root() / name, files.finetune_root() / name)
-    queued = any(files.run_of(job) == name for job in resources.queue().jobs()[0] if files.trains(job))
+    places = (resources.checkpoints_root() / name, runs.finetune_root() / name)
+    queued = any(runs.run_of(job) == name for job in resources.queue().jobs()[0] if trains(job))
     return queued or any(path.exists() for path in places)
 
 
-def _settings(usual: Settings, fittable: bool) -> dict[str, Any]:
-    """Settings that differ from what the command would choose."""
-    side, published = usual.resolution, usual.batch
+def _settings(defaults: Settings, fittable: bool) -> dict[str, Any]:
+    """Settings that differ from the command's defaults."""
+    side, published = defaults.resolution, defaults.batch
     chosen: dict[str, Any] = {}
     first, second, third = st.columns(3, gap="large")
     with first:
         batch = st.selectbox(
-            "Batch", BATCHES, index=BATCHES.index(usual.batch), key=f"finetune-batch-{side}", help=HELP["batch"]
+            "Batch", BATCHES, index=BATCHES.index(defaults.batch), key=f"finetune-batch-{side}", help=HELP["batch"]
         )
     with second:
         discriminator = st.selectbox(
@@ -174,34 +173,37 @@ def _settings(usual: Settings, fittable: bool) -> dict[str, Any]:
             help=HELP["discriminator"],
         )
     asked: dict[str, Any] = {} if batch == published else {"batch": batch}
-    asked |= {} if discriminator == usual.discriminator else {"discriminator": discriminator}
-    usual = _automatic(asked, side) if asked else usual
+    asked |= {} if discriminator == defaults.discriminator else {"discriminator": discriminator}
+    defaults = _automatic(asked, side) if asked else defaults
     with first:
-        chosen["learning_rate"] = _number("Learning rate", "learning_rate", usual, 1e-6, 0.1, 0.0005, "%.4g")
+        chosen["learning_rate"] = _number("Learning rate", "learning_rate", defaults, 1e-6, 0.1, 0.0005, "%.4g")
         if discriminator == "stylegan2":
-            chosen["gamma"] = _number("R1 weight (gamma)", "gamma", usual, 0.0, 1000.0, 0.01, "%.4g")
-            frozen = _number("Frozen layers of the discriminator", "freeze_d", usual, 0, _layers(side), 1)
+            chosen["gamma"] = _number("R1 weight (gamma)", "gamma", defaults, 0.0, 1000.0, 0.01, "%.4g")
+            frozen = _number("Frozen layers of the discriminator", "freeze_d", defaults, 0, _layers(side), 1)
             chosen["freeze_d"] = int(frozen)
     with second:
-        chosen |= _augmentation(usual) if discriminator == "stylegan2" else {}
-        chosen["mirror"] = st.checkbox("Mirror the photos", usual.mirror, key="finetune-mirror", help=HELP["mirror"])
+        chosen |= _augmentation(defaults) if discriminator == "stylegan2" else {}
+        chosen["mirror"] = st.checkbox("Mirror the photos", defaults.mirror, key="finetune-mirror", help=HELP["mirror"])
         if fittable:
             chosen["fit_mapping"] = st.checkbox(
-                "Begin with the photos' codes", usual.fit_mapping, key="finetune-mapping", help=HELP["fit_mapping"]
+                "Start from the photos' face codes",
+                defaults.fit_mapping,
+                key="finetune-mapping",
+                help=HELP["fit_mapping"],
             )
     with third:
         precision = st.selectbox("Precision", PRECISIONS, key="finetune-precision", help=HELP["precision"])
-        chosen["precision"] = usual.precision if precision == "auto" else precision
-        chosen["seed"] = int(_number("Seed", "seed", usual, 0, 2**31 - 1, 1))
-        chosen["tick_kimg"] = _number("Report every (thousand images)", "tick_kimg", usual, 0.01, 1000.0, 0.5, "%g")
+        chosen["precision"] = defaults.precision if precision == "auto" else precision
+        chosen["seed"] = int(_number("Seed", "seed", defaults, 0, 2**31 - 1, 1))
+        chosen["tick_kimg"] = _number("Report every (thousand images)", "tick_kimg", defaults, 0.01, 1000.0, 0.5, "%g")
         measure = st.checkbox("Measure the distance", key="finetune-frechet", help=HELP["frechet"], wrap=True)
         chosen["frechet"] = DISTANCE_SAMPLES if measure else 0
-    told = {name: value for name, value in chosen.items() if value != getattr(usual, name)}
-    return asked | told
+    changed = {name: value for name, value in chosen.items() if value != getattr(defaults, name)}
+    return asked | changed
 
 
-def _augmentation(usual: Settings) -> dict[str, Any]:
-    """What the discriminator's pictures go through first."""
+def _augmentation(defaults: Settings) -> dict[str, Any]:
+    """What is done to the pictures before the discriminator sees them."""
     kind = st.selectbox(
         "Augmentation",
         list(AUGMENTATIONS),
@@ -211,17 +213,17 @@ def _augmentation(usual: Settings) -> dict[str, Any]:
     )
     chosen: dict[str, Any] = {"augment": kind}
     if kind == "ada":
-        chosen["target"] = _number("Target of the adaptation", "target", usual, 0.0, 1.0, 0.05, "%.2f")
+        chosen["target"] = _number("Target of the adaptation", "target", defaults, 0.0, 1.0, 0.05, "%.2f")
     elif kind == "fixed":
-        chosen["p"] = _number("Strength", "p", usual, 0.0, 1.0, 0.05, "%.2f")
+        chosen["p"] = _number("Strength", "p", defaults, 0.0, 1.0, 0.05, "%.2f")
     return chosen
 
 
-def _number(label: str, name: str, usual: Settings, low: float, high: float, step: float, form: str = "%d") -> float:
+def _number(label: str, name: str, defaults: Settings, low: float, high: float, step: float, form: str = "%d") -> float:
     """A number of the settings; its key holds the default, so that another default is shown as such."""
-    value = getattr(usual, name)
+    value = getattr(defaults, name)
     kind = int if form == "%d" else float
-    key = f"finetune-{name}-{usual.resolution}-{value:g}"
+    key = f"finetune-{name}-{defaults.resolution}-{value:g}"
     return st.number_input(
         trusted(label), kind(low), kind(high), kind(value), step=kind(step), format=form, key=key, help=HELP[name]
     )
@@ -238,15 +240,15 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, give
         return "Choose a training set above, or make one first."
     if chosen.size % start.resolution:
         return (
-            f"The faces of {chosen.name} have {chosen.size} px a side, {start.name} draws {start.resolution} px: make "
+            f"The faces of {chosen.name} are {chosen.size} px wide, {start.name} draws {start.resolution} px: make "
             f"the set with a side of {start.resolution} px or a multiple of it, or choose another start."
         )
     if chosen.to_train_on < FEWEST:
         return f"{chosen.name} has {chosen.to_train_on} faces to train on; at least {FEWEST} are needed."
-    if not files.NAME.fullmatch(name):
+    if not runs.NAME.fullmatch(name):
         return "The name takes letters, digits, dots, dashes and underscores, beginning with a letter or digit."
     if _taken(name):
-        return f"{name} is taken, by a checkpoint or by a run: choose another name, or resume that run below."
+        return f"{name} is taken, by a face model or a run: choose another name, or resume that run below."
     if how == RECONSTRUCTION:
         return method.problem(given)
     try:
@@ -259,13 +261,13 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, give
 def _facts(start: Start, chosen: TrainingSet | None, kimg: float, how: str, projected: bool) -> None:
     length = method.whole_length(kimg) if how == RECONSTRUCTION else kimg
     if how == RECONSTRUCTION:
-        beginning = "generator and encoder continue from the start; the projected discriminator is new"
+        beginning = "generator and encoder are trained further, against a new projected discriminator"
     elif projected:
-        beginning = "the generator continues from the start; the projected discriminator is new and not kept"
+        beginning = "the generator is trained further, against a new projected discriminator that is not kept"
     elif start.discriminator:
-        beginning = "generator and discriminator continue from the start"
+        beginning = "generator and discriminator are trained further"
     else:
-        beginning = "it has no discriminator, so that one starts from random weights: expect a rougher beginning"
+        beginning = "it has no discriminator, so a new one is trained: expect worse pictures at first"
     rows: list[tuple[str, str] | tuple[str, str, str]] = [
         (
             "Start",
@@ -276,25 +278,22 @@ def _facts(start: Start, chosen: TrainingSet | None, kimg: float, how: str, proj
     if chosen is not None and chosen.to_train_on:
         rounds = kimg * 1000 / chosen.to_train_on
         rows.append(("Each face is seen", f"about {rounds:,.0f} times" if rounds >= 1.5 else "about once"))
-    speed = files.measured_speed(start.resolution, how)
+    speed = runs.measured_speed(start.resolution, how)
     if speed is None:
-        told = (
-            "not known yet",
-            f"no such run at {start.resolution} px has been measured here; the run tells it after its first report",
-        )
+        time = ("not known yet", f"this is the first such run at {start.resolution} px here; its progress will show it")
     else:
-        told = (
+        time = (
             f"about {duration(length * 1000 / speed[0])}",
             f"at {speed[0]:.1f} images/s, as measured in the run {speed[1]}",
         )
-    page.facts([*rows, ("Time", *told)])
+    blocks.facts([*rows, ("Time", *time)])
 
 
 def command(start: Start, chosen: TrainingSet, name: str, given: dict[str, Any]) -> list[str]:
     """`python -m` of these words makes the run."""
-    run, out = files.finetune_root() / name, resources.checkpoints_root() / name
-    words = ["latent", "finetune", files.shown(chosen.folder), "--run", files.shown(run)]
-    words += ["--start", files.shown(start.folder), "--out", files.shown(out)]
+    run, out = runs.finetune_root() / name, resources.checkpoints_root() / name
+    words = ["latent", "finetune", command_path(chosen.folder), "--run", command_path(run)]
+    words += ["--start", command_path(start.folder), "--out", command_path(out)]
     for key, value in given.items():
         flag = f"--{key.replace('_', '-')}"
         words += ([flag] if value else []) if isinstance(value, bool) else [flag, _word(value)]
@@ -310,6 +309,6 @@ def _begin(name: str, words: list[str]) -> None:
     try:
         resources.queue().add(f"Fine-tune {name}", words, grace=GRACE)
     except QueueError as error:
-        st.session_state["finetune-problem"] = str(error)
+        message.leave(error)
         return
-    st.session_state[f"finetune-run{page.WANTED}"] = name
+    session.choose("finetune-run", name)

@@ -1,73 +1,68 @@
-"""One run, looked at while it goes: samples, charts, log, settings, and what came of it."""
+"""One training run while it is at work and after: samples, charts, log, settings, and its result."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import plotly.graph_objects as go
 import streamlit as st
 
+from common.text import duration, number
+from jobs.progress import is_number, option, trains
 from jobs.record import Job
 from survival.plots.labels import plain_figure
-from ui.elements import page
+from ui.elements import blocks
 from ui.elements.escaping import plain, trusted
-from ui.elements.text import duration, number
-from ui.finetune import charts, evaluation
-from ui.finetune import runs as files
+from ui.finetune import charts, evaluation, runs
 from ui.finetune.runs import Run
-from ui.shell import resources
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from ui.shell import resources, session
 
 LOG_LINES = 200
 EXPLAINED = {
     "seen": "Photos shown to the discriminator, repeats included.",
-    "seen with reconstructions": "Photos shown, repeats included: first while pictures are held to them, then to the "
-    "discriminator that goes into the result.",
-    "face distance": "How far photos and what is drawn of their codes are apart to a face encoder, mean since "
-    "the last report: 0 is the same picture, lower is more alike.",
-    "speed": "Over this session of the run, reports and regularisation included.",
-    "distance": "Frechet distance between samples and training faces on face descriptors: lower is closer. It falls "
-    "while the generator takes on the new faces; once it stays where it is, going on brings little, and with few "
-    "photos a very low value can mean that faces are being repeated.",
-    "p": "Probability of each augmentation. It rises while the discriminator leans on real photos more than the target "
-    "allows; near 1 the set is small for this length.",
+    "seen with reconstructions": "Photos shown, repeats included: first in the main phase, then to the discriminator "
+    "that becomes part of the result.",
+    "face distance": "Distance between photos and their reconstructions for a face recogniser, mean since the last "
+    "report: 0 is the same picture, lower is more alike.",
+    "speed": "Since the run was last started, reports included.",
+    "distance": "Fréchet distance between random faces and training faces on face descriptors: lower is closer. It "
+    "falls while the face model learns the new faces; once it stops falling, more training helps little. With few "
+    "photos, a very low value can mean that training faces are being copied.",
+    "p": "Probability of each augmentation. It rises while the discriminator is more confident about real photos than "
+    "the target allows; near 1, the set is too small for this length.",
 }
 
 
 def names(jobs: Sequence[Job]) -> list[str]:
     """Runs that can be looked at: those at work first, then the newest."""
     of_job = _trained_by(jobs)
-    return list(dict.fromkeys([*(n for n, job in of_job.items() if job.active), *files.run_names(), *of_job]))
+    return list(dict.fromkeys([*(n for n, job in of_job.items() if job.active), *runs.run_names(), *of_job]))
 
 
 def _trained_by(jobs: Sequence[Job]) -> dict[str, Job]:
     """The newest job of each run."""
-    return {name: job for job in reversed(jobs) if files.trains(job) and (name := files.run_of(job))}
+    return {name: job for job in reversed(jobs) if trains(job) and (name := runs.run_of(job))}
 
 
 def choose(jobs: Sequence[Job]) -> tuple[Run, Job | None]:
     """The run to look at, of which there is one, and its newest job."""
     offered = names(jobs)
-    wanted = st.session_state.pop(f"finetune-run{page.WANTED}", None)
-    if wanted in offered:
-        st.session_state["finetune-run"] = wanted
+    session.take_choice("finetune-run", offered)
     if st.session_state.get("finetune-run") not in offered:
         st.session_state["finetune-run"] = offered[0]
     name = st.selectbox("Run", offered, key="finetune-run", persist_state="session", width=420)
-    return files.read_run(name), _trained_by(jobs).get(name)
+    return runs.read_run(name), _trained_by(jobs).get(name)
 
 
 def show(run: Run, job: Job | None) -> None:
-    """Everything about a run, as far as there is something."""
+    """Everything that a run has to show so far."""
     if not run.lines and not run.samples:
-        page.note(
-            "It has not begun yet."
+        blocks.note(
+            "It has not started yet."
             if job is None or job.state == "waiting"
-            else "There are no samples yet. The first are drawn when the networks are read."
+            else "There are no samples yet. The first appear once the networks are loaded."
         )
     else:
         _numbers(run)
@@ -76,8 +71,10 @@ def show(run: Run, job: Job | None) -> None:
         with left:
             _samples(run)
         with right:
-            if run.method == files.RECONSTRUCTION:
-                _chart("Likeness", charts.likeness(run), "How far pictures are from their photos", run)
+            if run.method == runs.RECONSTRUCTION:
+                _chart(
+                    "Distance to the photos", charts.likeness(run), "Distance between photos and reconstructions", run
+                )
                 _chart("Losses", charts.projected_losses(run), "Losses of generator and discriminators", run)
             else:
                 _chart("Losses", charts.losses(run), "Losses of generator and discriminator", run)
@@ -86,7 +83,7 @@ def show(run: Run, job: Job | None) -> None:
                 _chart("Augmentation", charts.augmentation(run, target), "Augmentation strength and real sign", run)
         left, right = st.columns(2, gap="large")
         with left:
-            if run.method == files.RECONSTRUCTION:
+            if run.method == runs.RECONSTRUCTION:
                 _reconstructions(run)
             else:
                 _chart("Gradients", charts.gradients(run), "Lengths of the gradients", run)
@@ -95,9 +92,11 @@ def show(run: Run, job: Job | None) -> None:
         if run.newest("frechet") is not None:
             left, right = st.columns(2, gap="large", vertical_alignment="center")
             with left:
-                _chart("Distance to the training faces", charts.distance(run), "Frechet distance on descriptors", run)
+                _chart(
+                    "Distance to the training faces", charts.distance(run), "Fréchet distance on face descriptors", run
+                )
             with right:
-                page.note(EXPLAINED["distance"])
+                blocks.note(EXPLAINED["distance"])
     if run.status.get("state") == "done":
         st.space("small")
         _result(run, job)
@@ -108,28 +107,28 @@ def _numbers(run: Run) -> None:
     status = run.status
     seen, total = status.get("images"), status.get("images_total")
     left, speed = status.get("seconds_left"), run.newest("images_per_s")
-    own = run.method == files.RECONSTRUCTION
-    last = run.newest("identity" if own else "ada_p")
+    reconstructs = run.method == runs.RECONSTRUCTION
+    last = run.newest("identity" if reconstructs else "ada_p")
     shown = "–" if last is None else number(last, 2)
-    going = status.get("state") == "running"
-    page.figure_row(
+    running = status.get("state") == "running"
+    blocks.value_row(
         "finetune",
         [
             (
                 "Images seen",
-                f"{seen:,.0f}" if files.is_number(seen) else "–",
-                f"of {total:,.0f}" if files.is_number(total) else "",
-                EXPLAINED["seen with reconstructions" if own else "seen"],
+                f"{seen:,.0f}" if is_number(seen) else "–",
+                f"of {total:,.0f}" if is_number(total) else "",
+                EXPLAINED["seen with reconstructions" if reconstructs else "seen"],
             ),
             (
                 "Time left",
-                duration(left) if going and files.is_number(left) else "–",
-                "at the speed so far" if going else {"done": "finished"}.get(str(status.get("state")), "not running"),
+                duration(left) if running and is_number(left) else "–",
+                "at the speed so far" if running else {"done": "finished"}.get(str(status.get("state")), "not running"),
                 "",
             ),
-            ("Images/s", "–" if speed is None else f"{speed:.1f}", "mean of this session", EXPLAINED["speed"]),
-            ("Face distance", shown, "photo to picture", EXPLAINED["face distance"])
-            if own
+            ("Images/s", "–" if speed is None else f"{speed:.1f}", "since the last start", EXPLAINED["speed"]),
+            ("Face distance", shown, "photo to reconstruction", EXPLAINED["face distance"])
+            if reconstructs
             else ("Augmentation p", shown, "strength now", EXPLAINED["p"]),
         ],
     )
@@ -138,18 +137,18 @@ def _numbers(run: Run) -> None:
 def _samples(run: Run) -> None:
     st.markdown("**Samples**")
     if not run.samples:
-        page.note("The first samples are drawn when the networks are read.")
+        blocks.note("The first samples appear once the networks are loaded.")
         return
     kimg, path = _pick(run)
     try:
         picture = path.read_bytes()
     except OSError:
-        page.note("This picture is gone.")
+        blocks.note("This picture was deleted.")
         return
     st.image(picture, width="stretch", alt=f"Grid of samples after {kimg:g} thousand images")
-    page.note(
-        f"Drawn after {kimg:g} thousand images, always from the same random codes, without truncation. A sample that "
-        "looks like one of the photos may be that person."
+    blocks.note(
+        f"After {kimg:g} thousand images, always from the same random numbers. A sample that looks like one of the "
+        "photos may be that person."
     )
 
 
@@ -160,14 +159,14 @@ def _reconstructions(run: Run) -> None:
     except OSError:
         picture = None
     if picture is None:
-        page.note("The first are drawn when the networks are read.")
+        blocks.note("The first appear once the networks are loaded.")
         return
-    st.image(picture, width="stretch", alt=f"Photos, and what {run.name} draws of their codes")
-    page.note("Photos of the set; what is drawn of their codes; what is drawn of one code for all layers.")
+    st.image(picture, width="stretch", alt=f"Photos and their reconstructions by {run.name}")
+    blocks.note("Photos of the set; their reconstructions; reconstructions from a face code with equal layers.")
 
 
 def _pick(run: Run) -> tuple[float, Path]:
-    """The picture that is looked at; the newest, until the person goes back."""
+    """The picture on screen: the newest, until the person goes back."""
     steps = [kimg for kimg, _ in run.samples]
     key, newest = f"finetune-sample-{run.name}", f"finetune-newest-{run.name}"
     if st.session_state.get(key) in (None, st.session_state.get(newest)) or st.session_state[key] not in steps:
@@ -184,7 +183,7 @@ def _pick(run: Run) -> tuple[float, Path]:
 def _chart(title: str, figure: go.Figure, alt: str, run: Run) -> None:
     st.markdown(f"**{trusted(title)}**")
     if not figure.data:
-        page.note("Nothing measured yet: the first report brings it.")
+        blocks.note("Nothing measured yet: it appears with the first report.")
         return
     key = f"finetune-chart-{run.name}-{title}"
     st.plotly_chart(
@@ -193,55 +192,54 @@ def _chart(title: str, figure: go.Figure, alt: str, run: Run) -> None:
 
 
 def _result(run: Run, job: Job | None) -> None:
-    """The checkpoint that came of it, and how good it is."""
-    told = None if job is None else files.option(job.command, "--out")
-    if job is None or told is None:
+    """The checkpoint that the run made, and how good it is."""
+    out = None if job is None else option(job.command, "--out")
+    if job is None or out is None:
         return
-    name = Path(told).name
+    name = Path(out).name
     if name in resources.checkpoint_names():
         st.success(
-            f"The checkpoint **{plain(name)}** is in the sidebar's picker now. {plain(_what_next(name))} "
-            "(docs/guide.md).",
+            f"The face model **{plain(name)}** can now be chosen in the sidebar. {plain(_what_next(name))}",
             icon=":material/check_circle:",
         )
         current = st.session_state.get("checkpoint") == name
         if st.button(
-            "It is chosen" if current else "Choose it in the sidebar",
+            "Chosen" if current else "Choose it in the sidebar",
             key="finetune-choose",
             disabled=current,
         ):
-            st.session_state[f"checkpoint{page.WANTED}"] = name
+            session.choose("checkpoint", name)
             st.rerun()
-        evaluation.show(run, Path(told), job)
+        evaluation.show(run, Path(out), job)
 
 
 def _what_next(name: str) -> str:
-    belong = "a study's codes belong to the checkpoint that they were made with"
+    again = "embed the study's photos again with it and fit the risk model again (page Cohort)."
     if (resources.checkpoints_root() / name / "encoder.safetensors").is_file():
-        return f"It has an encoder of its own; {belong}: embed and fit the study again"
-    return f"It has no encoder of its own yet, and {belong}: train an encoder, then embed and fit the study again"
+        return f"To use it with a study, {again}"
+    return f"To use it with a study, train an encoder for it (see docs/guide.md), then {again}"
 
 
 def _small_print(run: Run, job: Job | None) -> None:
     with st.expander("Log", icon=":material/article:"):
         if job is None:
-            page.note("This run was not started here; its output went to the terminal that started it.")
+            blocks.note("This run was started in a terminal, where its output went.")
         else:
             st.code(
                 resources.queue().tail(job.id, LOG_LINES) or "Nothing yet.", language=None, wrap_lines=True, height=320
             )
     with st.expander("Settings of this run", icon=":material/tune:"):
         if job is not None:
-            page.note("The command; typed again in the project's folder, it goes on with the run.")
+            blocks.note("The command. Entered again in the project's folder, it resumes the run.")
             st.code(f"python -m {shlex.join(job.command)}", language=None, wrap_lines=True)
         settings = run.settings.get("settings")
         if isinstance(settings, dict):
-            page.facts([(str(name), _plain(value)) for name, value in settings.items()])
+            blocks.facts([(str(name), _plain(value)) for name, value in settings.items()])
 
 
 def _plain(value: object) -> str:
     if value is None:
-        return "as the start has it"
+        return "as in the start"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,30 +1,29 @@
-"""Which photos a generator is trained on: a set that is there, or a new one from photos."""
+"""Which photos a face model is trained on: an existing set, or a new one from photos."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from faces.errors import FaceError
-from jobs.record import QueueError
+from faces.align import resize
+from faces.decoding.archive import PhotoArchive
+from jobs.queue import command_path
+from latent.datasets.build import read_images
 from latent.errors import LatentError
-from ui.elements import page, pictures
+from ui.background.start import add_with_upload
+from ui.elements import blocks, message, pictures
 from ui.elements.escaping import plain
 from ui.elements.text import percent
-from ui.finetune import runs as files
+from ui.finetune import runs
 from ui.finetune.runs import TrainingSet
-from ui.portrait.photo import EXTENSIONS
+from ui.portrait.photo import UPLOADS
 from ui.shell import gate, resources, session
-
-if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 EXISTING, NEW = "Existing set", "New photos"
 ZIP, PHOTOS, FOLDER = "Zip file", "Photos", "Folder on this machine"
@@ -32,7 +31,7 @@ SIDES = (64, 128, 256, 512, 1024)
 MAX_ZIP_MB = 1024
 REFUSED_LISTED = 200  # photos that are listed by name
 SHOWN_FACES, THUMBNAIL = 32, 96
-WANTED = "finetune-set-wanted"  # a set that is being made: chosen once it is there
+MADE = "finetune-set-made"  # a set that is being made: chosen once it is finished
 PEOPLE = {
     "Not known": None,
     "One person a photo": "photo",
@@ -44,10 +43,10 @@ KEEP_OUT = (0.0, 0.05, 0.1, 0.2, 0.3)
 
 def choose() -> TrainingSet | None:
     """The chosen set with what is in it, or the form for a new one (None)."""
-    sets = files.training_sets()
-    names = [found.name for found in sets]
-    if st.session_state.get(WANTED) in names:
-        st.session_state["finetune-set"] = st.session_state.pop(WANTED)
+    sets = runs.training_sets()
+    names = [existing.name for existing in sets]
+    if st.session_state.get(MADE) in names:
+        st.session_state["finetune-set"] = st.session_state.pop(MADE)
         st.session_state["finetune-source"] = EXISTING
     st.session_state.setdefault("finetune-source", EXISTING if sets else NEW)
     source = st.segmented_control(
@@ -57,7 +56,7 @@ def choose() -> TrainingSet | None:
         _new_set(names)
         return None
     if not sets:
-        page.note("There is no training set yet. Make one from new photos.")
+        blocks.note("There is no training set yet. Make one from new photos.")
         return None
     if st.session_state.get("finetune-set") not in names:
         st.session_state["finetune-set"] = names[0]
@@ -80,28 +79,28 @@ def _facts(chosen: TrainingSet) -> None:
     ]
     if held:
         train, out = held["train"], held["held_out"]
-        told = f"{out['photos']:,} photos of {out['patients']:,} people kept out, to measure the result on"
-        rows.append(("To train on", f"{train['photos']:,} photos of {train['patients']:,} people", told))
+        words = f"{out['photos']:,} photos of {out['patients']:,} people held out, to evaluate the result"
+        rows.append(("To train on", f"{train['photos']:,} photos of {train['patients']:,} people", words))
     else:
         rows.append(
             (
                 "To train on",
                 f"{chosen.kept:,}",
-                "nobody is kept out, so the result is measured on faces it has seen",
+                "nobody is held out, so the result is evaluated on faces that it was trained on",
             )
         )
     if facts.get("flagged"):
         rows.append(("Flagged", f"{facts['flagged']:,}", "blurred, dark, turned or small, but kept"))
-    page.facts(rows)
+    blocks.facts(rows)
     reasons = chosen.reasons()
     if reasons:
         with st.expander(f"Refused photos ({facts['refused']:,})"):
-            page.facts([(f"{count:,}", _sentence(reason)) for reason, count in reasons.items()])
+            blocks.facts([(f"{count:,}", _sentence(reason)) for reason, count in reasons.items()])
             listed = chosen.refused(REFUSED_LISTED)
             if listed:
-                page.facts([(name, _sentence(reason)) for name, reason in listed])
+                blocks.facts([(name, _sentence(reason)) for name, reason in listed])
             if facts["refused"] > len(listed):
-                page.note(f"The first {len(listed):,}; all are in {files.shown(chosen.folder / 'refused.csv')}.")
+                blocks.note(f"The first {len(listed):,}; all are in {command_path(chosen.folder / 'refused.csv')}.")
 
 
 def _sentence(reason: str) -> str:
@@ -118,15 +117,12 @@ def _faces(chosen: TrainingSet) -> None:
             icon=":material/broken_image:",
         )
         return
-    page.gallery(uris, f"Face of the set {chosen.name}")
-    page.note(f"{len(uris)} of {chosen.kept:,} faces, evenly spread, as the generator will see them.")
+    blocks.gallery(uris, f"Face of the set {chosen.name}")
+    blocks.note(f"{len(uris)} of {chosen.kept:,} faces, evenly spread, as the face model will see them.")
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _thumbnails(folder: str, stamp: float) -> list[str]:
-    from faces.align import resize
-    from latent.datasets.build import read_images
-
     images = np.load(Path(folder) / "images.npy", mmap_mode="r", allow_pickle=False)
     rows = np.unique(np.linspace(0, len(images) - 1, min(SHOWN_FACES, len(images))).astype(int))
     faces = read_images(Path(folder), images.shape[1], rows)
@@ -135,24 +131,24 @@ def _thumbnails(folder: str, stamp: float) -> list[str]:
 
 def _delete(chosen: TrainingSet) -> None:
     with st.popover("Delete this set", icon=":material/delete:", type="tertiary"):
-        page.note(f"Deletes the aligned faces under {files.shown(chosen.folder)}. Photos elsewhere are not touched.")
-        needed = any(job.active and files.shown(chosen.folder) in job.command for job in resources.queue().jobs()[0])
+        blocks.note(f"Deletes the aligned faces under {command_path(chosen.folder)}, not the original photos.")
+        needed = any(job.active and command_path(chosen.folder) in job.command for job in resources.queue().jobs()[0])
         st.button(
             "Delete for good",
             key="finetune-set-delete",
             on_click=_deleted,
             args=(chosen,),
             disabled=needed,
-            help="A job that waits or runs needs it." if needed else None,
+            help="A waiting or running job needs it." if needed else None,
         )
 
 
 def _deleted(chosen: TrainingSet) -> None:
     try:
-        files.delete_folder(chosen.folder, files.sets_root())
-        _thumbnails.clear()  # nor do the faces stay in memory
+        runs.delete_folder(chosen.folder, runs.sets_root())
+        _thumbnails.clear()  # so that the faces do not stay in memory
     except LatentError as error:
-        st.session_state["finetune-problem"] = str(error)
+        message.leave(error)
 
 
 def _new_set(taken: Sequence[str]) -> None:
@@ -171,13 +167,13 @@ def _new_set(taken: Sequence[str]) -> None:
         size = st.selectbox(
             "Side of the aligned faces (px)",
             SIDES,
-            index=_usual_side(),
+            index=_default_side(),
             key="finetune-side",
-            help="The generator's resolution or a multiple of it: larger faces are scaled down for training.",
+            help="The face model's resolution or a multiple of it: larger faces are scaled down for training.",
         )
     options = _people_and_quality()
     allowed = st.checkbox(
-        "I may use these photos to train a generator: the people in them agreed, or their licence allows it.",
+        "I may use these photos to train a face model: the people in them agreed, or their licence allows it.",
         key=f"finetune-allowed-{turn}",
     )
     problem = _name_problem(name, taken)
@@ -196,19 +192,18 @@ def _new_set(taken: Sequence[str]) -> None:
     ):
         _make(name, int(size), given, options)
         st.rerun()
-    page.note(
+    blocks.note(
         problem
         if name and problem
-        else "Each photo is searched for a face, checked and aligned as on the "
-        "Portrait page, in a process of its own; it goes on when you leave."
+        else "In each photo the face is detected, checked and aligned as on the page Portrait, in the background."
     )
 
 
-def _usual_side() -> int:
-    """Place in SIDES of what the start checkpoint needs, at least 128 px: a set can serve larger ones later."""
+def _default_side() -> int:
+    """Place in SIDES of what the start checkpoint needs, at least 128 px, so that larger ones can use the set later."""
     name = st.session_state.get("finetune-start") or session.pick_checkpoint()
     try:
-        side = files.start_from(name).resolution if name else 0
+        side = runs.start_from(name).resolution if name else 0
     except LatentError:
         side = 0
     return next((i for i, offered in enumerate(SIDES) if offered >= max(side, 128)), len(SIDES) - 1)
@@ -217,7 +212,7 @@ def _usual_side() -> int:
 def _offer(source: str, turn: int) -> list[UploadedFile] | Path | None:
     if source == FOLDER:
         text = st.text_input("Path of a folder or zip", key=f"finetune-path-{turn}", placeholder="/data/portraits")
-        page.note("The photos stay where they are; only the aligned faces are stored.")
+        blocks.note("The photos stay where they are; only the aligned faces are stored.")
         if not text.strip():
             return None
         path = Path(text.strip()).expanduser()
@@ -228,17 +223,17 @@ def _offer(source: str, turn: int) -> list[UploadedFile] | Path | None:
     several = source == PHOTOS
     offered = st.file_uploader(
         "Photos" if several else "Zip file of photos",
-        EXTENSIONS if several else ["zip"],
+        UPLOADS if several else ["zip"],
         accept_multiple_files=several,
         max_upload_size=None if several else MAX_ZIP_MB,
         key=f"finetune-upload-{source}-{turn}",
     )
-    page.note(
-        "The upload is written to the job's own folder, readable by you alone, and deleted when the set is made "
-        "or the job removed. Only the aligned faces stay."
+    blocks.note(
+        "The upload is stored in a folder that only you can read, and deleted when the set is made or the job removed. "
+        "Only the aligned faces stay."
     )
-    found = offered if isinstance(offered, list) else [offered]
-    return [file for file in found if file is not None] or None
+    uploads = offered if isinstance(offered, list) else [offered]
+    return [file for file in uploads if file is not None] or None
 
 
 def _people_and_quality() -> list[str]:
@@ -248,20 +243,20 @@ def _people_and_quality() -> list[str]:
             "Who is on which photo",
             list(PEOPLE),
             key="finetune-people",
-            help="People are kept out of training whole, never one of their photos.",
+            help="People are held out of training with all of their photos.",
         )
         share = middle.selectbox(
-            "Share of people to keep out",
+            "Share of people to hold out",
             KEEP_OUT,
             key="finetune-keep-out",
             format_func=lambda value: percent(value) if value else "nobody",
             disabled=PEOPLE[who] is None,
-            help="The result can only be measured fairly on people that the generator has not seen.",
+            help="The result can only be evaluated fairly on people that it was not trained on.",
         )
         strict = right.checkbox(
             "Without flagged photos",
             key="finetune-no-flags",
-            help="Leaves out what is blurred, dark, turned or small. Otherwise these are kept, with their flags.",
+            help="Leaves out photos that are blurred, dark, turned or small. Otherwise they are kept and flagged.",
             wrap=True,
         )
     options = []
@@ -272,39 +267,29 @@ def _people_and_quality() -> list[str]:
 
 
 def _name_problem(name: str, taken: Sequence[str]) -> str:
-    if not files.NAME.fullmatch(name):
-        return "Give the set a name: letters, digits, dots, dashes and underscores, beginning with a letter or digit."
-    if name in taken or (files.sets_root() / name).exists():
+    if not runs.NAME.fullmatch(name):
+        return "Give the set a name: letters, digits, dots, dashes and underscores, starting with a letter or digit."
+    if name in taken or (runs.sets_root() / name).exists():
         return f"There is a set {name} already: choose another name, or delete that one."
     return ""
 
 
 def _make(name: str, size: int, given: list[UploadedFile] | Path, options: list[str]) -> None:
-    """Keep the upload and queue the command."""
-    queue = resources.queue()
-    upload: Path | None = None
-    try:
-        queue.clear_drafts()
-        job, upload = queue.draft()
-        source = given if isinstance(given, Path) else _keep(given, upload)
-        out = files.sets_root() / name
+    """Store the upload and queue the command."""
+
+    def store(upload: Path) -> list[str]:
+        source = given if isinstance(given, Path) else _store(given, upload)
+        out = runs.sets_root() / name
         out.parent.mkdir(parents=True, exist_ok=True)
-        words = ["latent", "dataset", files.shown(source), "--out", files.shown(out), "--size", str(size), *options]
-        queue.add(f"Training set {name}", words, name=job)
-    except (QueueError, FaceError, OSError) as error:
-        if upload is not None:
-            shutil.rmtree(upload.parent, ignore_errors=True)
-        told = f"The upload could not be kept: {error.strerror or error}." if isinstance(error, OSError) else str(error)
-        st.session_state["finetune-problem"] = told
-        return
-    st.session_state[WANTED] = name
-    st.session_state["finetune-turn"] += 1  # empties the widgets, and what they hold in memory
+        return ["latent", "dataset", command_path(source), "--out", command_path(out), "--size", str(size), *options]
+
+    if add_with_upload(f"Training set {name}", store):
+        st.session_state[MADE] = name
+        st.session_state["finetune-turn"] += 1  # empties the widgets, and what they hold in memory
 
 
-def _keep(given: list[UploadedFile], folder: Path) -> Path:
-    """Write an upload into a folder; the path to give to the command. Raises FaceError for a zip that is refused."""
-    from faces.decoding.archive import PhotoArchive
-
+def _store(given: list[UploadedFile], folder: Path) -> Path:
+    """Write an upload into a folder; the path for the command. Raises FaceError for a zip that is refused."""
     names: set[str] = set()
     for file in given:
         stem, ending = os.path.splitext(re.sub(r"[^A-Za-z0-9._-]", "_", Path(file.name).name)[-120:].lstrip("."))

@@ -2,135 +2,134 @@
 
 from __future__ import annotations
 
+import argparse
+
 import streamlit as st
 
+from common.text import duration
 from common.threads import left
+from study.comparison.candidates import choosable_models
+from study.comparison.command import add_arguments, plan_of
+from study.comparison.features import available_sets, chosen_sets, covariate_names, patients_of, unavailable_sets
+from study.comparison.measuring.estimate import seconds_here
+from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, USUAL_SETS, Plan
+from study.comparison.record import comparison_folder
 from study.description.clinical import LATE_ENTRY
-from ui.background import study_jobs
-from ui.cohort.opened import Opened
-from ui.elements import page
+from survival.models.registry import MODELS
+from survival.outcome import MIN_EVENTS_PER_FOLD
+from ui.background.missing import unavailable
+from ui.background.start import start_button
+from ui.elements import blocks
 from ui.elements.escaping import plain
-from ui.elements.text import duration
 from ui.shell import session
+from ui.shell.resources import OpenedStudy
 
 VERBS = {"compare": "Model comparison of {}"}
 SITES = {
-    "pooled": "One baseline, site as a covariate",
-    "strata": "A baseline hazard of its own for each site",
-    "single": "One site alone",
+    "pooled": "One baseline hazard, site as a covariate",
+    "strata": "A separate baseline hazard for each site",
+    "single": "One site only",
 }
-USUAL = "usual"
+DEFAULT = "usual"  # as the command names it
 SITE_HELP = (
-    "A baseline a site (stratified Cox) is for Cox models, penalised or not, without late fusion; their scores then "
-    "rank within a site. One site alone leaves everyone else out of the comparison."
+    "Separate baselines (stratified Cox) are for Cox models, penalised or not, without late fusion; their scores then "
+    "rank patients within a site. One site only: all other patients are left out of the comparison."
 )
 RULE_HELP = (
-    "Best: the penalty that predicts left-out patients best. Simplest within one standard error: the strongest penalty "
+    "Best: the penalty that predicts held-out patients best. Simplest within one standard error: the strongest penalty "
     "that is not clearly worse."
 )
 
 SHORTCUT_HELP = (
-    "The same ridge Cox model on parts of the photo at 32 px. A backdrop that tells something says that photos of sick "
-    "and well people were taken differently: the photo model may read that in place of the face."
+    "The same ridge Cox model on parts of the photo at 32 px. If the background alone predicts survival, photos of "
+    "sick and well people were taken differently, and the photo model may use that instead of the face."
 )
 
 
-def section(found: Opened, open_at_first: bool) -> None:
+def section(opened: OpenedStudy, open_at_first: bool) -> None:
     """The form with its button; `python -m study compare` does the work."""
-    from study.comparison.features import available_sets, unavailable_sets
-    from study.comparison.plan import FEATURE_SETS, USUAL_SETS
-
     with st.expander("Plan a comparison", expanded=open_at_first, icon=":material/tune:"):
-        there = available_sets(found.study)
-        if not there:
-            page.unavailable("There is nothing to compare", next(iter(unavailable_sets(found.study).values())))
+        available = available_sets(opened.study)
+        if not available:
+            unavailable("There is nothing to compare", next(iter(unavailable_sets(opened.study).values())))
             return
-        st.markdown("**What the models look at**")
+        st.markdown("**What the models use**")
         sets = st.pills(
             "Feature sets",
-            there,
+            available,
             selection_mode="multi",
-            default=list(there),
+            default=list(available),
             format_func=lambda name: plain(FEATURE_SETS[name].label),
-            key=f"survival-sets-{found.study.name}",
+            key=f"survival-sets-{opened.study.name}",
             label_visibility="collapsed",
         )
-        for name, why in unavailable_sets(found.study).items():
+        for name, why in unavailable_sets(opened.study).items():
             if name in USUAL_SETS:
-                page.note(f"Not here: {FEATURE_SETS[name].label}. {why}")
-        if found.study.left_truncated:
-            page.note(LATE_ENTRY)
-        models, shortcuts = _models(found)
-        site, site_name = _site(found)
+                blocks.note(f"Not available: {FEATURE_SETS[name].label}. {why}")
+        if opened.study.left_truncated:
+            blocks.note(LATE_ENTRY)
+        models, shortcuts = _models(opened)
+        site, site_name = _site(opened)
         settings = _settings() | {"shortcuts": shortcuts}
-        words = _command(found, there, tuple(sets), tuple(models), site, site_name, settings)
-        problem = _problem(found, words)
+        words = _command(opened, available, tuple(sets), tuple(models), site, site_name, settings)
+        problem = _problem(opened, words)
         if problem:
             st.warning(plain(problem), icon=":material/report:")
         else:
-            _estimate(found, words)
-        study_jobs.start_button(
-            VERBS["compare"].format(found.study.name),
+            _estimate(opened, words)
+        start_button(
+            VERBS["compare"].format(opened.study.name),
             words,
             "Compare",
             "survival-start",
-            disabled=bool(problem) or not found.usable,
-            explanation="Runs as a job: leave the page or close the app, it goes on. Finished folds are kept, so a "
-            "comparison with one model more fits only that one.",
+            disabled=bool(problem) or not opened.usable,
+            explanation="Runs in the background, also when you leave the page or close the app. Finished folds are "
+            "kept: if you add a model later, only that one is fitted.",
         )
 
 
-def _models(found: Opened) -> tuple[list[str], bool]:
-    """(models, whether shortcut controls are run beside them)."""
-    from study.comparison.candidates import choosable_models
-    from study.comparison.features import unavailable_sets
-    from study.comparison.plan import IMAGE, NETWORK
-    from survival.models.registry import MODELS
-
-    st.markdown("**Models, each tried on every set that it can take**")
-    photos = IMAGE not in unavailable_sets(found.study)
-    there = [name for name in choosable_models() if photos or name != NETWORK]
-    named = {USUAL: "The usual ones", **{name: MODELS[name].label for name in there}}
+def _models(opened: OpenedStudy) -> tuple[list[str], bool]:
+    """(models, whether shortcut controls are run with them)."""
+    st.markdown("**Models, each fitted to every set that it can use**")
+    photos = IMAGE not in unavailable_sets(opened.study)
+    names = [name for name in choosable_models() if photos or name != NETWORK]
+    named = {DEFAULT: "The default models", **{name: MODELS[name].label for name in names}}
     chosen = st.pills(
         "Models",
         list(named),
         selection_mode="multi",
-        default=[USUAL],
+        default=[DEFAULT],
         format_func=lambda name: plain(named[name]),
-        key=f"survival-models-{found.study.name}",
+        key=f"survival-models-{opened.study.name}",
         label_visibility="collapsed",
     )
-    page.note(
-        "The usual ones: ridge Cox where a photo takes part, plain Cox for few clinical columns. Controls always run "
-        "beside them: Kaplan-Meier without covariates, the outcome dealt to other patients"
-        + (", a random direction of W+" * photos)
+    blocks.note(
+        "Default: ridge Cox models with a photo, unpenalised Cox models for a few clinical columns. Controls always "
+        "run with them: one survival curve for all (Kaplan-Meier), permuted outcomes"
+        + (", a random direction of the face code" * photos)
         + "."
-        + (" The image network learns from the aligned photos themselves, and takes by far the longest." * photos)
+        + (" The image network learns from the aligned photos themselves and takes by far the longest." * photos)
     )
     shortcuts = photos and st.checkbox(
-        "Shortcut controls: how much do backdrop, face, blurred and whole photo tell as bare pixels?",
-        key=f"survival-shortcuts-{found.study.name}",
+        "Shortcut controls: how well do background, face, blurred and whole photo predict as plain pixels?",
+        key=f"survival-shortcuts-{opened.study.name}",
         help=SHORTCUT_HELP,
     )
     return list(chosen), bool(shortcuts)
 
 
-def _site(found: Opened) -> tuple[str, str]:
-    from study.comparison.features import covariate_names
-
-    if "site" not in covariate_names(found.study):
+def _site(opened: OpenedStudy) -> tuple[str, str]:
+    if "site" not in covariate_names(opened.study):
         return "pooled", ""
     left, right = st.columns(2)
     site = left.selectbox("Sites", list(SITES), format_func=lambda s: SITES[s], key="survival-site", help=SITE_HELP)
     if site != "single":
         return site, ""
-    values = sorted({str(v) for v in found.study.patients["site"] if v})
-    return site, str(right.selectbox("Which site", values, key=f"survival-site-name-{found.study.name}"))
+    values = sorted({str(v) for v in opened.study.patients["site"] if v})
+    return site, str(right.selectbox("Which site", values, key=f"survival-site-name-{opened.study.name}"))
 
 
 def _settings() -> dict[str, object]:
-    from study.comparison.plan import Plan
-
     with st.container(horizontal=True, vertical_alignment="bottom"):
         repeats = st.number_input(
             "Repeats",
@@ -139,21 +138,19 @@ def _settings() -> dict[str, object]:
             Plan.repeats,
             key="survival-repeats",
             width=130,
-            help="The folds are dealt anew each time.",
+            help="How often the patients are split into folds again; results are averaged.",
         )
         folds = st.number_input("Folds", 3, 10, Plan.folds, key="survival-folds", width=130)
-        penalties = st.number_input(
-            "Penalties on a path", 10, 100, Plan.penalties, 10, key="survival-penalties", width=180
-        )
+        penalties = st.number_input("Penalties tried", 10, 100, Plan.penalties, 10, key="survival-penalties", width=180)
         rule = st.selectbox(
-            "Penalty taken",
+            "Selected penalty",
             ("best", "1se"),
             format_func=lambda r: "Best" if r == "best" else "Simplest within one standard error",
             key="survival-rule",
             width=280,
             help=RULE_HELP,
         )
-        shuffles = st.number_input("Shuffled controls", 0, 20, Plan.shuffles, key="survival-shuffles", width=160)
+        shuffles = st.number_input("Permuted outcomes", 0, 20, Plan.shuffles, key="survival-shuffles", width=160)
         seed = st.number_input("Seed", 0, 2**31 - 1, Plan.seed, key="survival-seed", width=130)
         name = st.text_input(
             "Name of the result",
@@ -161,30 +158,28 @@ def _settings() -> dict[str, object]:
             max_chars=64,
             key="survival-name",
             width=200,
-            help="One that is there is replaced.",
+            help="An existing result of this name is replaced.",
         )
     numbers = {"repeats": repeats, "folds": folds, "penalties": penalties, "shuffles": shuffles, "seed": seed}
     return {**{key: int(value) for key, value in numbers.items()}, "rule": str(rule), "name": str(name).strip()}
 
 
 def _command(
-    found: Opened,
-    there: tuple[str, ...],
+    opened: OpenedStudy,
+    available: tuple[str, ...],
     sets: tuple[str, ...],
     models: tuple[str, ...],
     site: str,
     site_name: str,
     settings: dict[str, object],
 ) -> list[str]:
-    """The command line; what is as the command has it anyway is left out."""
-    from study.comparison.plan import Plan
-
-    words = ["study", "compare", found.words]
+    """The command line, without what is the default anyway."""
+    words = ["study", "compare", opened.path]
     if settings["name"] != "main":
         words += ["--name", str(settings["name"])]
-    ordered = [name for name in there if name in sets]
-    words += ["--features", ",".join(ordered)] if len(ordered) < len(there) else []
-    words += ["--models", ",".join(models)] if models != (USUAL,) else []
+    ordered = [name for name in available if name in sets]
+    words += ["--features", ",".join(ordered)] if len(ordered) < len(available) else []
+    words += ["--models", ",".join(models)] if models != (DEFAULT,) else []
     words += ["--controls"] if settings["shortcuts"] else []
     for key, value in settings.items():
         if key not in ("name", "shortcuts") and value != getattr(Plan, key):
@@ -195,51 +190,39 @@ def _command(
 
 
 def _parsed(words: list[str]) -> object:
-    import argparse
-
-    from study.comparison.command import add_arguments
-
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_arguments(parser)
     return parser.parse_args(words[2:])
 
 
-def _problem(found: Opened, words: list[str]) -> str:
+def _problem(opened: OpenedStudy, words: list[str]) -> str:
     """Why this cannot be run, in a sentence, else ''."""
-    from study.comparison.command import plan_of
-    from study.comparison.features import patients_of
-    from study.comparison.record import comparison_folder
-
     args = _parsed(words)
     if "--features" in words and not args.features:  # type: ignore[attr-defined]
         return "Choose at least one feature set."
     try:
         plan = plan_of(args)
-        comparison_folder(found.study.path, args.name)  # type: ignore[attr-defined]
-        table = patients_of(found.study, plan, with_photos=False)[1]
+        comparison_folder(opened.study.path, args.name)  # type: ignore[attr-defined]
+        table = patients_of(opened.study, plan, with_photos=False)[1]
     except session.SENTENCES as error:
         return str(error)
     events = int(table["event"].sum())
-    if events < 4 * plan.folds:
-        return f"{events} events are too few for {plan.folds} folds: each fold needs about four."
+    if events < MIN_EVENTS_PER_FOLD * plan.folds:
+        return f"{events} events are too few for {plan.folds} folds: each needs at least {MIN_EVENTS_PER_FOLD}."
     return ""
 
 
-def _estimate(found: Opened, words: list[str]) -> None:
+def _estimate(opened: OpenedStudy, words: list[str]) -> None:
     """About how long it will take on this machine."""
-    from study.comparison.command import plan_of
-    from study.comparison.features import chosen_sets
-    from study.comparison.measuring.estimate import seconds_here
-
     plan = plan_of(_parsed(words))
     workers = left()
-    patients = len(found.study.patients) - len(found.study.excluded)
-    here = seconds_here(plan, chosen_sets(found.study, plan), patients, workers)
+    patients = len(opened.study.patients) - len(opened.study.excluded)
+    here = seconds_here(plan, chosen_sets(opened.study, plan), patients, workers)
     if here is None:
-        told = "How long it takes has not been measured on this machine yet: its progress says so after the first fits."
+        time = "How long this takes on this machine is not known yet: the progress shows it after the first fits."
     else:
-        told = (
+        time = (
             f"{duration(here[0])} to {duration(here[1])} on {workers} {'core' if workers == 1 else 'cores'}, from "
-            "comparisons made on this machine; less where folds are kept from before."
+            "earlier comparisons on this machine; less where folds are kept from before."
         )
-    page.note(f"{told} {plan.repeats} × {plan.folds} folds by patient, {patients:,} patients.")
+    blocks.note(f"{time} {plan.repeats} × {plan.folds} folds by patient, {patients:,} patients.")

@@ -1,35 +1,35 @@
-"""How every model does within subgroups, side by side; and the settings and provenance of a comparison."""
+"""How well every model predicts within subgroups; and the settings and provenance of a comparison."""
 
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
+from common.text import duration
+from study.comparison.record import Comparison
+from study.report.build import report_html
+from survival.comparison.subgroups import MIN_EVENTS
 from survival.metrics.calibration import COX_SLOPE, measure_name
-from ui.cohort.opened import Opened
-from ui.elements import page
+from ui.elements import blocks
 from ui.elements.keep_figure import csv_button
-from ui.elements.text import duration, number, plain_time
+from ui.elements.tables import DASH, Cell, Row, estimate, table
+from ui.elements.text import plain_time
 from ui.shell import session
-from ui.survival import opened as files
+from ui.shell.resources import OpenedStudy
+from ui.survival import comparisons
 
-if TYPE_CHECKING:
-    from study.comparison.record import Comparison
-
-LEAST = 10  # events below which a subgroup is not shown
 MOST_COLUMNS = 5
 
 
 def subgroups(result: Comparison) -> None:
     """One measure of chosen models in every subgroup."""
-    table = result.tables["subgroups"]
-    measures = [m for m in dict.fromkeys(table["measure"]) if m]
-    if table.empty or not measures:
-        page.note("This study has no column to form subgroups by.")
+    rows = result.tables["subgroups"]
+    measures = [m for m in dict.fromkeys(rows["measure"]) if m]
+    if rows.empty or not measures:
+        blocks.note("This study has no column to form subgroups by.")
         return
     left, right = st.columns([1, 2])
     measure = str(
@@ -37,8 +37,8 @@ def subgroups(result: Comparison) -> None:
             "Measure", measures, key="survival-subgroup-measure", format_func=measure_name, persist_state="session"
         )
     )
-    called = files.labels(result)
-    order = [c.name for c in files.best_first(result)]
+    called = comparisons.labels(result)
+    order = [c.name for c in comparisons.best_first(result)]
     chosen = right.multiselect(
         "Models side by side",
         order,
@@ -49,64 +49,51 @@ def subgroups(result: Comparison) -> None:
     )
     if not chosen:
         return
-    head = "".join(f'<th scope="col">{html.escape(called[n])}</th>' for n in chosen)
-    st.html(
-        '<div class="lh-scroll"><table class="lh-table lh-models"><thead><tr><th scope="col">Subgroup</th>'
-        f'<th scope="col">Patients</th><th scope="col">Events</th>{head}</tr></thead>'
-        f"<tbody>{''.join(_rows(table, measure, list(chosen)))}</tbody></table></div>"
+    heads = ["Subgroup", "Patients", "Events", *(called[n] for n in chosen)]
+    table(heads, _rows(rows, measure, list(chosen)), "lh-table lh-models")
+    blocks.note(
+        "How to read it: each row evaluates the same out-of-fold scores in the patients of that subgroup only; in "
+        "small print the 95 % interval. A difference between rows means something only where the intervals hardly "
+        f"overlap. Subgroups with fewer than {MIN_EVENTS} events are not shown. O/E: observed over expected events, 1 "
+        "is as predicted. The model is that of all patients."
     )
-    page.note(
-        "How to read it: each row judges the same out-of-fold scores among the patients of that subgroup alone; in "
-        "small print the 95 % interval. A difference between rows is only a sign where the intervals hardly overlap. "
-        f"Subgroups with fewer than {LEAST} events are not shown. O/E: observed over expected events, 1 is as "
-        "predicted. The model is that of the whole cohort."
-    )
-    shown = table[(table["measure"] == measure) | (table["measure"] == "")]
+    shown = rows[(rows["measure"] == measure) | (rows["measure"] == "")]
     csv_button(shown, "csv-subgroups", f"{result.study}-subgroups")
 
 
-def _rows(table: pd.DataFrame, measure: str, chosen: list[str]) -> list[str]:
+def _rows(subgroups: pd.DataFrame, measure: str, chosen: list[str]) -> list[Row]:
     digits = 2 if measure == COX_SLOPE or measure.startswith("O/E") else 3
-    own = table[table["measure"] == measure].set_index(["variable", "level", "candidate"])
-    groups = table[["variable", "level", "n", "events"]].drop_duplicates()
-    out, before = [], ""
-    for row in groups.to_dict("records"):
-        variable, level = str(row["variable"]), str(row["level"])
+    values = subgroups[subgroups["measure"] == measure].set_index(["variable", "level", "candidate"])
+    groups = subgroups[["variable", "level", "n", "events"]].drop_duplicates()
+    rows, before = list[Row](), ""
+    for group in groups.to_dict("records"):
+        variable, level = str(group["variable"]), str(group["level"])
         if variable != before and level:
-            out.append(
-                f'<tr class="head"><th scope="rowgroup" colspan="{3 + len(chosen)}">{html.escape(variable)}</th></tr>'
-            )
+            rows.append(Row([Cell(variable, columns=3 + len(chosen))], "head"))
         before = variable
-        name = html.escape(level or "All patients")
-        if row["events"] < LEAST:
-            cells = f'<td colspan="{len(chosen)}"><small>too few events</small></td>'
+        cells = [Cell(level or "All patients"), Cell(f"{group['n']:,}"), Cell(f"{group['events']:,}")]
+        if group["events"] < MIN_EVENTS:
+            cells.append(Cell("", "too few events", len(chosen)))
         else:
-            cells = "".join(f"<td>{_cell(own, (variable, level, n), digits)}</td>" for n in chosen)
-        out.append(f'<tr><th scope="row">{name}</th><td>{row["n"]:,}</td><td>{row["events"]:,}</td>{cells}</tr>')
-    return out
+            cells += [_cell(values, (variable, level, n), digits) for n in chosen]
+        rows.append(Row(cells))
+    return rows
 
 
-def _cell(own: pd.DataFrame, key: tuple[str, str, str], digits: int) -> str:
-    if key not in own.index:
-        return "–"
-    row: Any = own.loc[key]
-    value, low, high = (float(row[k]) for k in ("value", "low", "high"))
-    if not np.isfinite(value):
-        return "–"
-    small = (
-        f"{number(low, digits)} to {number(high, digits)}" if np.isfinite(low) and np.isfinite(high) else "no interval"
-    )
-    return f"{number(value, digits)} <small>{small}</small>"
+def _cell(values: pd.DataFrame, key: tuple[str, str, str], digits: int) -> Cell:
+    if key not in values.index:
+        return Cell(DASH)
+    at: Any = values.loc
+    row = at[key]
+    return estimate(float(row["value"]), float(row["low"]), float(row["high"]), digits)
 
 
-def report(found: Opened, result: Comparison) -> None:
+def report(opened: OpenedStudy, result: Comparison) -> None:
     """A button for the whole report as one HTML file."""
 
     def page_bytes() -> bytes:
-        from study.report.build import report_html
-
         try:
-            return report_html(found.study, comparison=result.name)
+            return report_html(opened.study, comparison=result.name)
         except session.SENTENCES as error:
             return f"<!doctype html><title>No report</title><p>{html.escape(str(error))}</p>".encode()
 
@@ -118,17 +105,17 @@ def report(found: Opened, result: Comparison) -> None:
         key="survival-report",
         icon=":material/article:",
         on_click="ignore",
-        help="All of this in one file that needs no network: flow, Table 1, methods as run, figures, subgroups, "
-        "controls, TRIPOD+AI checklist, model card. The command line writes the same file.",
+        help="All of this in one file: patient flow, Table 1, methods as run, results, figures, subgroups, controls, "
+        "TRIPOD+AI checklist, model card.",
     )
 
 
 def details(result: Comparison) -> None:
-    """What was run, on whom, with what; what was said on the way."""
+    """What was run, on whom, with what; and the notes that were made on the way."""
     plan = result.plan
-    page.facts(
+    blocks.facts(
         [
-            ("Made", result.made.replace("T", " ").replace("Z", " UTC"), f"{duration(result.seconds)} of work in all"),
+            ("Made", result.made.replace("T", " ").replace("Z", " UTC"), f"in {duration(result.seconds)} of computing"),
             ("Patients", f"{len(result.patients):,}", f"{result.events:,} events; the same for every model"),
             (
                 "Folds",
@@ -140,10 +127,10 @@ def details(result: Comparison) -> None:
                 f"{plan.penalties} on a path, {plan.rule}",
                 "chosen by inner folds, inside every training part",
             ),
-            ("Intervals", f"{plan.samples:,} bootstrap samples", "of patients, the same for every figure"),
+            ("Intervals", f"{plan.samples:,} bootstrap samples", "of patients, the same for every result"),
             ("Sites", plan.site + (f", {plan.site_name}" if plan.site_name else "")),
             ("Seed", str(plan.seed)),
-            ("Figures at", f"{', '.join(plain_time(t) for t in result.horizons) or 'none'} {result.time_unit}"),
+            ("Results at", f"{', '.join(plain_time(t) for t in result.horizons) or 'none'} {result.time_unit}"),
             ("Covariates", ", ".join(result.covariates) or "none"),
             ("Software", ", ".join(f"{name} {number}" for name, number in result.versions.items())),
             *(
@@ -153,7 +140,7 @@ def details(result: Comparison) -> None:
             ),
         ]
     )
-    called = files.labels(result)
-    told = [*result.notes, *(f"{called[c.name]}: {note}" for c in result.candidates for note in c.notes)]
-    for sentence in dict.fromkeys(told):
-        page.note(sentence)
+    called = comparisons.labels(result)
+    notes = [*result.notes, *(f"{called[c.name]}: {note}" for c in result.candidates for note in c.notes)]
+    for sentence in dict.fromkeys(notes):
+        blocks.note(sentence)

@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import streamlit as st
 
+from study.comparison.measuring import curves
+from study.comparison.record import Comparison
 from study.description.clinical import LATE_ENTRY
-from ui.elements import page
+from survival.metrics.decision import TREAT_ALL, TREAT_NONE
+from survival.plots import (
+    auc_figure,
+    brier_figure,
+    calibration_figure,
+    calibration_frame,
+    calibration_words,
+    curves_frame,
+    decision_figure,
+    kaplan_meier_figure,
+)
+from ui.elements import blocks
 from ui.elements.escaping import plain, trusted
 from ui.elements.figures import drawn, plot_palette, round_times
 from ui.elements.keep_figure import figure_block
 from ui.elements.text import plain_time
-from ui.survival import opened as files
-
-if TYPE_CHECKING:
-    from study.comparison.record import Comparison
+from ui.survival import comparisons
 
 MOST_LINES = 6
 SAYS = {
     "curves": "each line is about a quarter of the patients by predicted risk, with its 95 % band; ticks are patients "
-    "who left alive or whose follow-up ended. The further apart the lines, the better the model separates. Scores "
-    "and limits come from models that never saw these patients, so the groups are not quite of one size. Under "
-    "the axis: who is still followed, who left, who had the event.",
-    "calibration": "on the dashed diagonal, predicted and observed risks agree; above it the model promises too little "
+    "whose follow-up ended without the event. The further apart the lines, the better the model separates patients. "
+    "Scores and limits come from models that were not fitted to these patients, so the groups differ slightly in size. "
+    "Under the axis: patients still followed, censored, and with the event.",
+    "calibration": "on the dashed diagonal, predicted and observed risks agree; above it the model predicts too little "
     "risk, below it too much. Diamonds are tenths of the patients. The bars show how many patients have which "
     "predicted risk.",
     "auc": "of two patients, one with the event by time t and one without, the share of pairs in which the first had "
     "the higher risk. 0.5 is guessing.",
-    "brier": "the mean squared error of predicted survival at each time, so lower is better. The grey line is what a "
-    "Kaplan-Meier curve without any covariate reaches.",
-    "decision": "the threshold is the risk above which one would act. A model is worth acting on where its line lies "
-    "above both acting on everyone and acting on nobody. Net benefit is in true cases found per patient, after paying "
-    "for needless acts at the rate that the threshold implies.",
+    "brier": "the mean squared error of predicted survival at each time, so lower is better. The grey line is a "
+    "single Kaplan-Meier curve for all patients.",
+    "decision": "the threshold is the risk above which one would act. A model is useful where its line lies above both "
+    "acting on everyone and acting on nobody. Net benefit: true cases found per patient, minus needless acts, weighted "
+    "by the threshold.",
 }
 
 
 def choose_model(result: Comparison, key: str, label: str = "Model", names: list[str] | None = None) -> str:
     """One model, the best first."""
-    called = files.labels(result)
-    order = [c.name for c in files.best_first(result) if names is None or c.name in names]
+    called = comparisons.labels(result)
+    order = [c.name for c in comparisons.best_first(result) if names is None or c.name in names]
     return str(
         st.selectbox(
             trusted(label), order, format_func=lambda n: called[n], key=key, persist_state="session", width=420
@@ -50,12 +57,13 @@ def choose_model(result: Comparison, key: str, label: str = "Model", names: list
 
 def _horizon(result: Comparison, key: str) -> float | None:
     if result.scores.entry is not None:
-        page.note(LATE_ENTRY)
+        blocks.note(LATE_ENTRY)
         return None
     if not result.horizons:
-        page.note(
-            f"None of the study's times ({', '.join(plain_time(t) for t in result.horizons_left_out)} "
-            f"{result.time_unit}) is carried by the follow-up, so there is nothing to show here."
+        blocks.note(
+            "Follow-up is too short or too sparse for all of the study's times "
+            f"({', '.join(plain_time(t) for t in result.horizons_left_out)} {result.time_unit}), so there is nothing "
+            "to show here."
         )
         return None
     chosen = st.segmented_control(
@@ -71,42 +79,31 @@ def _horizon(result: Comparison, key: str) -> float | None:
 
 def risk_groups(result: Comparison) -> None:
     """Kaplan-Meier curves of the quarters by out-of-fold risk."""
-    from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
-    from survival.plots import curves_frame, kaplan_meier_figure
-
     name = choose_model(result, "survival-curves-model")
-    scores = result.scores.scores[name]
-    quarter = scores.quartile[0]
-    known = quarter >= 0
-    if len(np.unique(quarter[known])) < 2:
-        page.note("This model gives everyone the same risk, so there are no groups.")
+    groups = curves.risk_groups(result, name)
+    if groups is None:
+        blocks.note("This model gives everyone the same risk, so there are no groups.")
         return
-    time, event = result.scores.time[known], result.scores.event[known]
-    entry = None if result.scores.entry is None else result.scores.entry[known]
-    curves = quartile_curves(time, event, quarter[known], entry)
-    named = {QUARTILE_NAMES[k]: curve for k, curve in curves.items()}
     figure = drawn(
         kaplan_meier_figure,
-        named,
+        groups.curves,
         result.time_unit,
-        round_times(float(time.max())),
-        logrank(time, event, quarter[known], entry),
+        round_times(groups.last),
+        groups.test,
         outcome="Free of the event",
-        colours=[plot_palette().groups[k] for k in curves],
+        colours=[plot_palette().groups[k] for k in groups.quarters],
         since="Time since photo" if "photo" in " ".join(c.features for c in result.models) else "Time",
     )
     label = result.candidate(name).label
-    said = f"Survival of four groups by the risk of {label}"
-    figure_block(figure, curves_frame(named), "curves", f"{result.study}-risk-groups", said, SAYS["curves"])
-    page.note(
-        "Medians with 95 % limits stand under the axis; “not reached” where more than half are free of the event."
+    alt = f"Survival of four groups by the risk of {label}"
+    figure_block(figure, curves_frame(groups.curves), "curves", f"{result.study}-risk-groups", alt, SAYS["curves"])
+    blocks.note(
+        "Medians with 95 % limits are under the axis; “not reached” where more than half are free of the event."
     )
 
 
 def calibration(result: Comparison) -> None:
     """Predicted against observed risk at one time."""
-    from survival.plots import calibration_figure, calibration_frame, calibration_words
-
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         name = choose_model(result, "survival-calibration-model")
@@ -114,40 +111,39 @@ def calibration(result: Comparison) -> None:
         horizon = _horizon(result, "survival-calibration-time")
     if horizon is None:
         return
-    found = files.calibration(result, name, horizon)
-    place = int(np.argmin(np.abs(result.scores.times - horizon)))
-    risk = 1 - result.scores.scores[name].survival[0, :, place]
+    measured = comparisons.calibration(result, name, horizon)
+    risk = curves.predicted_risk(result, name, horizon)
     figure_block(
-        drawn(calibration_figure, found.groups, found.curve, risk, horizon, result.time_unit, palette=plot_palette()),
-        calibration_frame(found.groups, found.curve, horizon).assign(model=result.candidate(name).label),
+        drawn(
+            calibration_figure, measured.groups, measured.curve, risk, horizon, result.time_unit, palette=plot_palette()
+        ),
+        calibration_frame(measured.groups, measured.curve, horizon).assign(model=result.candidate(name).label),
         "calibration",
         f"{result.study}-calibration-{plain_time(horizon)}",
         f"Observed against predicted risk by {plain_time(horizon)} {result.time_unit}",
         SAYS["calibration"],
     )
-    st.markdown(plain(calibration_words(found.figures, found.mean_predicted, horizon, result.time_unit)))
-    page.note("Out of fold, first repeat. Band and intervals: 95 %, bootstrap over patients.")
+    st.markdown(plain(calibration_words(measured.estimates, measured.mean_predicted, horizon, result.time_unit)))
+    blocks.note("Out of fold, first repeat. Band and intervals: 95 %, bootstrap over patients.")
 
 
 def over_time(result: Comparison) -> None:
     """AUC and Brier score of chosen models along time."""
-    from survival.plots import auc_figure, brier_figure
-
     if result.scores.entry is not None:
-        page.note(LATE_ENTRY)
+        blocks.note(LATE_ENTRY)
         return
     chosen = _several(result, "survival-time-models")
     if not chosen:
         return
-    called = files.labels(result)
+    called = comparisons.labels(result)
     left, right = st.columns(2, gap="large")
     for column, measure, draw, key in (
         (left, "AUC", auc_figure, "auc"),
         (right, "Brier", brier_figure, "brier"),
     ):
-        own = files.frame(result, "over_time", measure=measure)
+        rows = comparisons.frame(result, "over_time", measure=measure)
         null = "Kaplan-Meier null" if measure == "Brier" else None
-        rows = own[own["model"].isin([called[n] for n in chosen] + ([null] if null else []))].reset_index(drop=True)
+        rows = rows[rows["model"].isin([called[n] for n in chosen] + ([null] if null else []))].reset_index(drop=True)
         with column:
             st.markdown("**AUC(t)**" if measure == "AUC" else "**Brier score**")
             figure_block(
@@ -158,17 +154,17 @@ def over_time(result: Comparison) -> None:
                 f"{measure} over time",
                 SAYS[key],
             )
-    page.note("Out of fold, mean over the repeats, 95 % bands by bootstrap over patients.")
+    blocks.note("Out of fold, mean over the repeats, 95 % bands by bootstrap over patients.")
 
 
 def _several(result: Comparison, key: str) -> list[str]:
-    called = files.labels(result)
-    order = [c.name for c in files.best_first(result)]
+    called = comparisons.labels(result)
+    order = [c.name for c in comparisons.best_first(result)]
     return list(
         st.multiselect(
             "Models",
             order,
-            default=_usual_three(result, order),
+            default=_default_three(result, order),
             format_func=lambda n: called[n],
             key=f"{key}-{result.study}-{result.name}",
             max_selections=MOST_LINES,
@@ -176,7 +172,7 @@ def _several(result: Comparison, key: str) -> list[str]:
     )
 
 
-def _usual_three(result: Comparison, order: list[str]) -> list[str]:
+def _default_three(result: Comparison, order: list[str]) -> list[str]:
     """The best one, a photo alone, clinical data alone."""
     wanted = [order[0]]
     for features in ("photo", "clinical"):
@@ -186,9 +182,6 @@ def _usual_three(result: Comparison, order: list[str]) -> list[str]:
 
 def decision(result: Comparison) -> None:
     """Net benefit of acting on each model's risk."""
-    from survival.metrics.decision import TREAT_ALL, TREAT_NONE
-    from survival.plots import decision_figure
-
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         chosen = _several(result, "survival-decision-models")
@@ -196,9 +189,9 @@ def decision(result: Comparison) -> None:
         horizon = _horizon(result, "survival-decision-time")
     if horizon is None or not chosen:
         return
-    called = files.labels(result)
-    own = files.frame(result, "decision", horizon=horizon)
-    rows = own[own["model"].isin([*(called[n] for n in chosen), TREAT_ALL, TREAT_NONE])].reset_index(drop=True)
+    called = comparisons.labels(result)
+    rows = comparisons.frame(result, "decision", horizon=horizon)
+    rows = rows[rows["model"].isin([*(called[n] for n in chosen), TREAT_ALL, TREAT_NONE])].reset_index(drop=True)
     bounds = (round(100 * float(rows["threshold"].min())), round(100 * float(rows["threshold"].max())))
     low, high = st.slider(
         "Thresholds that one would choose in practice (%)",
@@ -215,6 +208,7 @@ def decision(result: Comparison) -> None:
         f"Net benefit by threshold at {plain_time(horizon)} {result.time_unit}",
         SAYS["decision"],
     )
-    page.note(
-        "Out of fold, first repeat, 95 % bands. What acting means, and which thresholds make sense, is not ours to say."
+    blocks.note(
+        "Out of fold, first repeat, 95 % bands. What acting means, and which thresholds make sense, is for you to "
+        "decide."
     )

@@ -12,12 +12,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from study.scoring.score import Score, Scorer
+import study.scoring.scorer
+from study.scoring.results import Score
+from study.scoring.scorer import Scorer
 from tests.ui.conftest import Places
 from ui.elements import figures
 from ui.elements.figures import drawn
 from ui.shell import theme
-from ui.shell.resources import Cohort
 
 DRAWN: list[Any] = []
 
@@ -70,13 +71,13 @@ def test_each_mode_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_figures_of_a_photo_go_with_its_score(places: Places) -> None:
-    cohort = Cohort(Scorer.open(places.study, places.checkpoint))
-    code = np.asarray(cohort.codes[0])
-    (risk,) = cohort.scorer.risks(code[None])
-    score = Score(SimpleNamespace(ws=code), risk, (), cohort.stamp)  # type: ignore[arg-type]
-    first = figures.face_over_quarters(score, cohort)
-    assert figures.face_over_quarters(score, cohort) is first
-    assert figures.place_in_cohort(score, cohort) is figures.place_in_cohort(score, cohort)
+    scorer = Scorer.open(places.study, places.checkpoint)
+    code = np.asarray(scorer.codes[0])
+    (risk,) = scorer.risks(code[None])
+    score = Score(SimpleNamespace(ws=code), risk, (), scorer.stamp)  # type: ignore[arg-type]
+    first = figures.face_over_quarters(score, scorer)
+    assert figures.face_over_quarters(score, scorer) is first
+    assert figures.place_in_cohort(score, scorer) is figures.place_in_cohort(score, scorer)
     kept = weakref.ref(first)
     del first, score
     gc.collect()
@@ -84,12 +85,10 @@ def test_figures_of_a_photo_go_with_its_score(places: Places) -> None:
 
 
 def test_quarters_are_estimated_once(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    import survival.curves
-
     calls: list[int] = []
-    estimate = survival.curves.quartile_curves
-    monkeypatch.setattr(survival.curves, "quartile_curves", lambda *a: calls.append(1) or estimate(*a))
-    cohort = Cohort(Scorer.open(places.study, places.checkpoint))
+    estimate = study.scoring.scorer.quartile_curves
+    monkeypatch.setattr(study.scoring.scorer, "quartile_curves", lambda *a: calls.append(1) or estimate(*a))
+    scorer = Scorer.open(places.study, places.checkpoint)
     for _ in range(3):
-        assert [name for name, _ in figures.quarters_on(cohort, np.array([0.0, 6.0]))] == list(figures.QUARTER_NAMES)
+        assert [name for name, _ in figures.quarters_on(scorer, np.array([0.0, 6.0]))] == list(figures.QUARTER_NAMES)
     assert len(calls) == 1

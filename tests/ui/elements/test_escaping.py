@@ -20,7 +20,7 @@ from hypothesis import strategies as st_
 from survival.plots.labels import plain_figure
 from ui.elements.escaping import JOINER, plain
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FILES = [*sorted((ROOT / "ui").rglob("*.py")), *sorted((ROOT / "pages").glob("*.py")), ROOT / "app.py"]
 # Elements that render markdown in their body or label, and those that do so in their options as well.
 MARKDOWN = {
@@ -44,9 +44,9 @@ TEXTS = ("label", "body", "text", "help", "title", "caption", "captions", "delta
 # Functions whose result is safe: escapes, and formats of numbers.
 SAFE_CALLS = {
     *("plain", "labelled", "trusted", "html.escape", "len", "int", "float", "round", "min", "max", "sum", "abs"),
-    *("duration", "elapsed", "percent", "number", "signed", "ratio", "ordinal", "plain_time"),
-    *("text.duration", "text.elapsed", "text.percent", "text.number", "text.signed", "text.ratio", "text.ordinal"),
-    *("pictures.data_uri", "interval", "p_value"),
+    *("duration", "elapsed", "percent", "number", "ratio", "ordinal", "plain_time"),
+    *("interval", "limits"),
+    *("pictures.data_uri", "p_value"),
 }
 NUMERIC = re.compile(r"[-+ ]?,?\d*,?(\.\d+)?[degf%n]|,")  # a format that a text does not have
 # In HTML: pictures as data URIs, colours of the palette, pieces of HTML that are checked where they are written.
@@ -54,7 +54,7 @@ PIECES = re.compile(
     r"uri|colours?(\.\w+)?|rule|gradient|sheet|''\.join\(\w+\)|_cell\(.*\)|"
     r"rows|cells|cell|body|heads?|top|less|told|small|shown|images?|source"
 )
-NOT_STREAMLIT = ("strips", "target", "log")
+NOT_STREAMLIT = ("frames", "target", "log")
 IGNORED_MODULES = {"pictures.py", "runner.py"}  # draw into pixels, write logs
 
 

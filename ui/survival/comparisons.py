@@ -1,58 +1,50 @@
-"""What the Survival model page knows: the comparisons of the chosen study, read once for all sessions."""
+"""The comparisons of the chosen study: read once for all sessions, and parts of their tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
-from ui.cohort.opened import Opened
+from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
+from study.comparison.standing import stale_reasons
+from survival.metrics.estimate import Estimate
+from ui.shell.resources import OpenedStudy
 
-if TYPE_CHECKING:
-    from study.comparison.record import Comparison, Judged
-    from survival.metrics.estimate import Estimate
 
-
-def names(found: Opened) -> list[str]:
+def names(opened: OpenedStudy) -> list[str]:
     """Finished comparisons of the study, "main" first."""
-    from study.comparison.record import list_comparisons
-
-    return sorted(list_comparisons(found.study.path), key=lambda name: (name != "main", name))
+    return sorted(list_comparisons(opened.study.path), key=lambda name: (name != "main", name))
 
 
-def comparison(found: Opened, name: str) -> Comparison:
+def comparison(opened: OpenedStudy, name: str) -> Comparison:
     """That comparison; StudyError, one sentence, where it is damaged."""
-    return _comparison(found.key, name, found)
+    return _comparison(opened.key, name, opened)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
-def _comparison(key: str, name: str, _found: Opened) -> Comparison:
-    from study.comparison.record import read_comparison
-
-    return read_comparison(_found.study.path, name)
+def _comparison(key: str, name: str, _opened: OpenedStudy) -> Comparison:
+    return read_comparison(_opened.study.path, name)
 
 
-def stale(found: Opened, name: str) -> tuple[str, ...]:
+def stale(opened: OpenedStudy, name: str) -> tuple[str, ...]:
     """Why it is not of the study as it is now; () where it is."""
-    return _stale(found.key, name, found)
+    return _stale(opened.key, name, opened)
 
 
 @st.cache_data(show_spinner=False, max_entries=8)
-def _stale(key: str, name: str, _found: Opened) -> tuple[str, ...]:
-    from study.comparison.standing import stale_reasons
-
-    return stale_reasons(_found.study, comparison(_found, name))
+def _stale(key: str, name: str, _opened: OpenedStudy) -> tuple[str, ...]:
+    return stale_reasons(_opened.study, comparison(_opened, name))
 
 
 def best_first(result: Comparison, measure: str = "Harrell C", controls: bool = False) -> list[Judged]:
     """Candidates with scores by a measure, the best first; controls, where wanted, after the models."""
     table = result.tables["figures"]
-    own = table[table["measure"] == measure].set_index("candidate")["value"]
+    values = table[table["measure"] == measure].set_index("candidate")["value"]
     lower = measure == "IBS" or measure.startswith("Brier")
-    there = [c for c in result.candidates if c.name in own.index and not c.error]
-    order = sorted(there, key=lambda c: (c.role == "control", own[c.name] if lower else -own[c.name]))
+    scored = [c for c in result.candidates if c.name in values.index and not c.error]
+    order = sorted(scored, key=lambda c: (c.role == "control", values[c.name] if lower else -values[c.name]))
     return [c for c in order if controls or c.role != "control"]
 
 
@@ -63,38 +55,36 @@ def labels(result: Comparison) -> dict[str, str]:
 
 def frame(result: Comparison, table: str, **columns: object) -> pd.DataFrame:
     """Rows of a table where the columns have these values; `candidate` becomes `model` with the label."""
-    own = result.tables[table]
+    rows = result.tables[table]
     for column, value in columns.items():
-        own = own[own[column] == value]
+        rows = rows[rows[column] == value]
     called = labels(result)
-    shown = own.assign(candidate=[called.get(str(name), str(name)) for name in own["candidate"]])
+    shown = rows.assign(candidate=[called.get(str(name), str(name)) for name in rows["candidate"]])
     return shown.rename(columns={"candidate": "model"}).reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """One model's calibration at a horizon: groups, curve (None where there is none), figures with intervals."""
+    """One model's calibration at a horizon: groups, curve (None where there is none), estimates with intervals."""
 
     groups: pd.DataFrame
     curve: pd.DataFrame | None
     mean_predicted: float
-    figures: dict[str, Estimate]
+    estimates: dict[str, Estimate]
 
 
 def calibration(result: Comparison, name: str, horizon: float) -> Calibrated:
     """What was measured of one model's calibration at a horizon."""
-    from survival.metrics.estimate import Estimate
-
-    figures = {
+    estimates = {
         str(row["measure"]): Estimate(float(row["value"]), float(row["low"]), float(row["high"]), len(result.patients))
         for row in _at(result, "calibration", name, horizon).to_dict("records")
     }
     curve = _at(result, "calibration_curves", name, horizon)
-    mean = figures.pop("mean predicted").value
-    return Calibrated(_at(result, "calibration_groups", name, horizon), curve if len(curve) else None, mean, figures)
+    mean = estimates.pop("mean predicted").value
+    return Calibrated(_at(result, "calibration_groups", name, horizon), curve if len(curve) else None, mean, estimates)
 
 
 def _at(result: Comparison, table: str, name: str, horizon: float) -> pd.DataFrame:
-    own = result.tables[table]
-    rows = own[(own["candidate"] == name) & (own["horizon"] == horizon)]
+    rows = result.tables[table]
+    rows = rows[(rows["candidate"] == name) & (rows["horizon"] == horizon)]
     return rows.drop(columns=["candidate", "horizon"]).reset_index(drop=True)

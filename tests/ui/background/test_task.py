@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ui.background import task as jobs
-from ui.background.task import Job, Reporter
+from ui.background.task import BackgroundTask, Reporter
 
 
 class Readable(Exception):
@@ -27,7 +27,7 @@ def test_a_job_reports_and_returns() -> None:
             report(step / 3, f"step {step}", 3.0 - step, picture if step == 1 else None, {"loss": 1.0 / (step + 1)})
         return "result"
 
-    job: Job[str] = Job("good", work).start()
+    job: BackgroundTask[str] = BackgroundTask("good", work).start()
     seen = job.wait(10)
     assert (seen.state, seen.fraction, job.result) == ("done", 1.0, "result")
     assert seen.losses == {"loss": (1.0, 0.5, 1 / 3, 0.25)}
@@ -44,7 +44,7 @@ def test_progress_is_seen_while_it_runs() -> None:
         reported.set()
         go_on.wait(60)
 
-    job: Job[None] = Job("slow", work).start()
+    job: BackgroundTask[None] = BackgroundTask("slow", work).start()
     assert reported.wait(60)
     seen = job.snapshot()
     assert (seen.state, seen.fraction, seen.seconds_left) == ("running", 1.0, 7.0)
@@ -57,7 +57,7 @@ def test_known_errors_are_told_in_their_own_words() -> None:
     def work(report: Reporter) -> None:
         raise Readable("The photo shows no face: choose another.")
 
-    seen = Job("bad", work, readable=(Readable,)).start().wait(10)
+    seen = BackgroundTask("bad", work, readable=(Readable,)).start().wait(10)
     assert (seen.state, seen.error) == ("failed", "The photo shows no face: choose another.")
 
 
@@ -66,7 +66,7 @@ def test_unknown_errors_go_to_the_log_and_not_to_the_page(caplog: pytest.LogCapt
         raise RuntimeError("shape mismatch in layer 7")
 
     with caplog.at_level(logging.ERROR):
-        seen = Job("broken", work, readable=(Readable,)).start().wait(10)
+        seen = BackgroundTask("broken", work, readable=(Readable,)).start().wait(10)
     assert seen.error == jobs.INTERNAL
     assert "layer 7" not in seen.error
     assert "layer 7" in caplog.text
@@ -81,7 +81,7 @@ def test_cancel_stops_the_work_at_its_next_step() -> None:
             began.set()
             time.sleep(0.005)
 
-    job: Job[None] = Job("endless", work).start()
+    job: BackgroundTask[None] = BackgroundTask("endless", work).start()
     assert began.wait(60)
     job.cancel()
     assert job.wait(10).state == "cancelled"
@@ -93,14 +93,14 @@ def test_the_librarys_own_cancel_counts_as_one() -> None:
     def work(report: Reporter) -> None:
         raise Stopped
 
-    assert Job("library", work, stopped=(Stopped,)).start().wait(10).state == "cancelled"
+    assert BackgroundTask("library", work, stopped=(Stopped,)).start().wait(10).state == "cancelled"
 
 
 def test_a_job_cancelled_while_waiting_for_its_turn_never_begins() -> None:
     lock = threading.Lock()
     begun = []
     with lock:
-        job: Job[None] = Job("queued", lambda report: begun.append(1), guard=lock).start()
+        job: BackgroundTask[None] = BackgroundTask("queued", lambda report: begun.append(1), guard=lock).start()
         assert job.snapshot().state == "waiting"
         job.cancel()
     assert job.wait(10).state == "cancelled"
@@ -116,7 +116,7 @@ def test_a_job_nobody_looks_at_stops_by_itself(monkeypatch: pytest.MonkeyPatch) 
             report.check()
             time.sleep(0.01)
 
-    job: Job[None] = Job("left", work).start()
+    job: BackgroundTask[None] = BackgroundTask("left", work).start()
     assert job.wait(60).state == "cancelled"
 
 
@@ -132,9 +132,9 @@ def test_jobs_take_turns_in_order_and_know_how_many_are_before() -> None:
         go_on.wait(60)
         order.append(number)
 
-    made: list[Job[None]] = []
+    made: list[BackgroundTask[None]] = []
     for number in range(4):
-        made.append(Job(f"job {number}", lambda report, n=number: work(n), turn).start())
+        made.append(BackgroundTask(f"job {number}", lambda report, n=number: work(n), turn).start())
         while made[-1] not in turn._waiting:
             time.sleep(0.001)
     assert [turn.before(job)[0] for job in made] == [0, 1, 2, 3]
@@ -175,5 +175,5 @@ def test_a_turn_goes_on_after_work_that_failed() -> None:
     def work(report: Reporter) -> None:
         raise Readable("no")
 
-    assert Job("bad", work, turn, readable=(Readable,)).start().wait(10).state == "failed"
-    assert Job("good", lambda report: None, turn).start().wait(10).state == "done"
+    assert BackgroundTask("bad", work, turn, readable=(Readable,)).start().wait(10).state == "failed"
+    assert BackgroundTask("good", lambda report: None, turn).start().wait(10).state == "done"

@@ -65,8 +65,8 @@ def test_with_nothing_there_it_offers_to_make_a_set(shop: Shop) -> None:
     app = shop.open()
     assert not app.exception
     said = words(app)
-    assert "can reproduce faces it was trained on" in said
-    assert "Nothing waits and nothing runs." in said
+    assert "can reproduce faces that it was trained on" in said
+    assert "No job is waiting or running." in said
     assert app.segmented_control(key="finetune-source").value == "New photos"
     assert app.button(key="finetune-make").disabled
     assert app.button(key="finetune-begin").disabled
@@ -141,7 +141,7 @@ def test_another_discriminator_has_its_own_settings(shop: Shop) -> None:
     labels = [box.label for box in (*app.selectbox, *app.number_input)]
     assert "Augmentation" not in labels
     assert "R1 weight (gamma)" not in labels
-    assert "the projected discriminator is new" in words(app)
+    assert "a new projected discriminator" in words(app)
     app.button(key="finetune-begin").click().run()
     assert not app.exception
     [job] = shop.queue.jobs()[0]
@@ -162,7 +162,7 @@ def test_a_set_that_does_not_fit_is_refused_in_a_sentence(shop: Shop) -> None:
     tiny.write_set(shop.runs / "sets" / "odd", size=48)
     tiny.write_set(shop.runs / "sets" / "small", faces=5)
     app = shop.open()
-    assert "48 px a side" in words(app)
+    assert "48 px wide" in words(app)
     app.selectbox(key="finetune-set").select("small").run()
     assert "at least 8 are needed" in words(app)
     assert app.button(key="finetune-begin").disabled
@@ -213,9 +213,9 @@ def test_a_run_is_shown_with_its_samples_and_charts(shop: Shop) -> None:
     assert len(app.get("plotly_chart")) == 4
     slider = app.select_slider(key="finetune-sample-noise")
     assert slider.value == 0.8
-    assert "Drawn after 0.8 thousand images" in words(app)
+    assert "After 0.8 thousand images" in words(app)
     slider.set_value(0.4).run()
-    assert "Drawn after 0.4 thousand images" in words(app)
+    assert "After 0.4 thousand images" in words(app)
     assert not app.exception
 
 
@@ -245,7 +245,7 @@ def test_the_line_can_be_changed_and_cleared(shop: Shop) -> None:
     second = shop.queue.add("Second", ["latent", "dataset", "photos"])
     app = shop.open()
     assert "number 2 in line" in words(app)
-    app.button(key=f"front-{second.id}").click().run()
+    app.button(key=f"to_front-{second.id}").click().run()
     assert [job.title for job in shop.queue.jobs()[0]] == ["Second", "First"]
     app.button(key=f"stop-{first.id}").click().run()
     assert shop.queue.read(first.id).state == "stopped"
@@ -268,7 +268,7 @@ def test_from_faces_to_a_checkpoint_in_the_picker(shop: Shop) -> None:
     app.run()
     assert not app.exception
     assert any("portraits-noise" in success.value for success in app.success)
-    assert "portraits-noise (other codes)" in app.selectbox(key="checkpoint").options
+    assert "portraits-noise (not for demo)" in app.selectbox(key="checkpoint").options
     made = load_checkpoint(shop.checkpoints / "portraits-noise")
     assert made.resolution == 32
     assert made.sha256 != load_checkpoint(shop.checkpoints / "portraits").sha256
@@ -300,7 +300,7 @@ def test_a_finished_run_is_measured_on_request(shop: Shop) -> None:
     assert not app.exception
     said = words(app)
     assert "0.1235" in said
-    assert "people kept out of training" in said
+    assert "people held out of training" in said
     (run / "evaluation.json").write_text(json.dumps({"rows": "<script>"}))
     app.run()
     assert not app.exception
@@ -314,7 +314,7 @@ def test_a_start_with_an_encoder_is_fine_tuned_with_reconstructions(shop: Shop) 
     app = shop.open()
     assert not app.exception
     assert app.radio(key="finetune-method").value == "reconstruction"
-    assert "the result has an encoder" in words(app)
+    assert "can be fitted to new photos at once" in words(app)
     labels = {box.label for box in (*app.selectbox, *app.number_input, *app.checkbox)}
     assert {"Batch", "Precision", "Seed", "Length (thousand images)"} <= labels
     assert not {"Augmentation", "R1 weight (gamma)", "Mirror the photos", "Discriminator", "Learning rate"} & labels
@@ -340,7 +340,7 @@ def test_a_start_with_an_encoder_is_fine_tuned_with_reconstructions(shop: Shop) 
 def test_without_an_encoder_the_start_has_one_way_and_says_why(shop: Shop) -> None:
     app = shop.open()
     assert "finetune-method" not in [box.key for box in app.radio]
-    assert "needs a start with an encoder that was trained here" in words(app)
+    assert "needs a start that was trained here" in words(app)
 
 
 @pytest.mark.slow
@@ -354,17 +354,17 @@ def test_reconstructions_from_faces_to_a_checkpoint_with_an_encoder(shop: Shop) 
     app.run()
     assert not app.exception
     [said] = [success.value for success in app.success if "portraits-noise" in success.value]
-    assert "It has an encoder of its own" in said
-    assert "no encoder" not in said
-    assert "portraits-noise (other codes)" in app.selectbox(key="checkpoint").options
+    assert "embed the study's photos again" in said
+    assert "train an encoder" not in said
+    assert "portraits-noise (not for demo)" in app.selectbox(key="checkpoint").options
     assert load_checkpoint(shop.checkpoints / "portraits-noise").encoder is not None
     figures = {metric.label: metric.value for metric in app.metric}
     assert figures["Images seen"] == "1,120", "112 with reconstructions, 1,008 of the discriminator"
     assert "Face distance" in figures
     assert "Augmentation p" not in figures
-    assert len(app.get("plotly_chart")) == 3, "likeness, losses, speed"
+    assert len(app.get("plotly_chart")) == 3, "distance, losses, speed"
     assert app.select_slider(key="finetune-sample-portraits-noise").value == 1.12
-    assert "what is drawn of one code for all layers" in words(app)
+    assert "from a face code with equal layers" in words(app)
     assert app.button(key="finetune-evaluate").label == "Measure it against the portraits"
     status = json.loads((shop.runs / "finetune" / "portraits-noise" / "status.json").read_text())
     assert status["state"] == "done"

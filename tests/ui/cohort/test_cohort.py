@@ -109,7 +109,7 @@ def test_what_is_wrong_with_photos_is_in_the_table_check(at: View, looked_over: 
 
 def test_photos_are_looked_over_by_a_job(at: View, studies: Path, tmp_path: Path) -> None:
     app = at("Photos")
-    assert "60 of 60 photos have not been looked over yet" in words(app)
+    assert "60 of 60 photos have not been checked yet" in words(app)
     app.button(key="cohort-start-quality").click().run()
     assert jobs(tmp_path) == [("study", "quality", str(studies / "demo"))]
     assert app.button(key="cohort-start-quality").disabled
@@ -162,9 +162,9 @@ def test_a_box_whose_change_is_told_twice_marks_once(monkeypatch: pytest.MonkeyP
 
 
 def test_codes_say_whether_they_are_of_what_lies_there(at: View, studies: Path, tmp_path: Path) -> None:
-    app = at("Codes")
+    app = at("Face codes and model")
     said = words(app)
-    assert "60 of 60 photos have a code" in said
+    assert "60 of 60 photos have a face code" in said
     assert "Out of date" in said, "the tiny codes were not made by a search"
     assert "cannot tell whether inversion error predicts survival" in said, "all tiny errors are equal"
     app.button(key="cohort-start-embed").click().run()
@@ -183,7 +183,7 @@ def test_reconstructions_come_in_order(at: View, studies: Path) -> None:
     assert said.count('<figure class="lh-trio">') == 8
     assert said.count("data:image/png") == 24
     assert "PSNR 30.0 dB" in said
-    assert "Nobody in them exists" in said
+    assert "These people do not exist" in said
     write_bytes(studies / "demo" / "photos" / "P0001.jpg", b"other")
     app.selectbox(key="cohort-measure").set_value("psnr").run()
     assert not app.exception
@@ -281,12 +281,12 @@ def test_an_example_of_real_patients(at: View, studies: Path) -> None:
     said = words(app)
     assert "Study of real patients" in said
     assert "Analysed by clinical columns" in said
-    assert "none: clinical columns alone" in said
+    assert "none: clinical columns only" in said
     assert "Kalbfleisch" in said
-    for view in ("Table check", "Photos", "Codes", "Reconstructions"):
+    for view in ("Table check", "Photos", "Face codes and model", "Reconstructions"):
         app.segmented_control(key="cohort-view").set_value(view).run()
         assert not app.exception
-        assert not [button for button in app.button if button.label.startswith("Make the codes")]
+        assert not [button for button in app.button if button.label.startswith("Embed")]
     app.switch_page("pages/home.py").run()
     assert not app.exception
     assert "To the page Survival model" in [button.label for button in app.button]

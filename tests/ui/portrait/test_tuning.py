@@ -11,8 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 import latent.inversion.pivotal_tuning
 from tests.ui.test_pages import finish, scrubbers, words
+from ui.health_direction.state import EditingState
 from ui.portrait import tuning
-from ui.shell.session import Editing, Portrait
+from ui.portrait.state import PortraitState
 
 Opener = Callable[..., AppTest]
 LONG = latent.inversion.pivotal_tuning.PivotalSettings(steps=100_000, close=0.0, tolerance=0.0, locality=0.0)
@@ -32,12 +33,12 @@ def scored(open_app: Opener, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     return finish(app, "portrait")
 
 
-def tune(app: AppTest) -> Portrait:
+def tune(app: AppTest) -> PortraitState:
     """Press the button, wait, run the page again."""
     app.button(key="tune").click().run()
-    portrait: Portrait = app.session_state["portrait"]
-    if portrait.tuning_job is not None:
-        assert portrait.tuning_job.wait(120).state == "done"
+    portrait: PortraitState = app.session_state["portrait"]
+    if portrait.tuning_task is not None:
+        assert portrait.tuning_task.wait(120).state == "done"
         app.run()
     assert not app.exception
     return portrait
@@ -48,19 +49,19 @@ def alike(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a.astype(int) - b).max() <= 1)
 
 
-def to_direction(app: AppTest) -> Editing:
+def to_direction(app: AppTest) -> EditingState:
     app.switch_page("pages/health_direction.py").run()
     app.segmented_control(key="face_source").set_value("My photo").run()
     finish(app, "editing")
     assert not app.exception
-    editing: Editing = app.session_state["editing"]
+    editing: EditingState = app.session_state["editing"]
     return editing
 
 
 @pytest.mark.slow
 def test_photo_code_and_tuned_picture_stand_side_by_side(scored: AppTest) -> None:
     app = scored
-    assert app.button(key="tune").label == "Tune the generator to this face (display only)"
+    assert app.button(key="tune").label == "Adapt the face model to this photo (display only)"
     before = [(metric.label, metric.value) for metric in app.metric]
     score = app.session_state["portrait"].score
     portrait = tune(app)
@@ -70,7 +71,7 @@ def test_photo_code_and_tuned_picture_stand_side_by_side(scored: AppTest) -> Non
     for title, small in (tuning.PHOTO, tuning.BY_CODE, tuning.BY_TUNED):
         assert title in said
         assert small in said
-    assert "nothing is scored from it" in said
+    assert "never scored" in said
     made = portrait.tuning
     assert made is not None
     assert f"<td>{made.before['psnr']:.1f} dB</td><td>{made.after['psnr']:.1f} dB</td>" in said
@@ -88,19 +89,19 @@ def test_the_direction_page_says_which_generator_drew_the_frames(scored: AppTest
     made = portrait.tuning
     assert made is not None
     editing = to_direction(app)
-    tuned = editing.shown
+    tuned = editing.drawn
     assert tuned is not None
     middle = len(tuned.strip.steps) // 2
     assert app.toggle(key="tuned").value is True
-    assert "tuned to your photo (display only)" in tuned.caption
-    assert "drawn by a copy of the generator tuned to this photo" in words(app)
+    assert "adapted to your photo (display only)" in tuned.caption
+    assert "copy of the face model adapted to this photo" in words(app)
     assert alike(tuned.strip.frames[middle], made.picture)
     app.toggle(key="tuned").set_value(False).run()
     finish(app, "editing")
-    plain = editing.shown
+    plain = editing.drawn
     assert plain is not None
-    assert plain.caption == "Your photo's code, drawn by the generator"
-    assert "copy of the generator" not in words(app)
+    assert plain.caption == "Your photo as drawn by the face model"
+    assert "copy of the face model adapted" not in words(app)
     assert alike(plain.strip.frames[middle], made.code_picture)
     for name in (field.name for field in fields(plain.strip)):
         if name != "frames":
@@ -111,11 +112,11 @@ def test_the_direction_page_says_which_generator_drew_the_frames(scored: AppTest
     app.button(key="undo").click().run()
     finish(app, "editing")
     assert app.toggle(key="tuned").value is True
-    assert editing.shown.wish == tuned.wish
+    assert editing.drawn.request == tuned.request
     app.segmented_control(key="face_source").set_value("Patient").run()
     finish(app, "editing")
     assert not [t for t in app.toggle if t.key == "tuned"], "other faces have no tuned generator"
-    assert editing.shown.wish.tuned == ""
+    assert editing.drawn.request.tuned == ""
     assert not app.exception
 
 
@@ -124,10 +125,10 @@ def test_the_slider_stays_where_it_is_when_the_generator_changes(scored: AppTest
     app = scored
     tune(app)
     editing = to_direction(app)
-    editing.at = 5
+    editing.index = 5
     app.toggle(key="tuned").set_value(False).run()
     finish(app, "editing")
-    assert editing.seek[0] == 5
+    assert editing.placed[0] == 5
     assert scrubbers(app) == 1
 
 
@@ -135,8 +136,8 @@ def test_the_slider_stays_where_it_is_when_the_generator_changes(scored: AppTest
 def test_without_a_tuned_generator_there_is_nothing_to_choose(scored: AppTest) -> None:
     app = scored
     editing = to_direction(app)
-    assert editing.shown is not None
-    assert editing.shown.wish.tuned == ""
+    assert editing.drawn is not None
+    assert editing.drawn.request.tuned == ""
     assert not [t for t in app.toggle if t.key == "tuned"]
 
 
@@ -149,8 +150,7 @@ def test_removing_the_photo_removes_the_tuning_and_its_frames(scored: AppTest) -
     app.switch_page("pages/portrait.py").run()
     app.button(key="forget").click().run()
     assert app.session_state["portrait"].tuning is None
-    assert editing.shown is None
-    assert editing.payload == b""
+    assert editing.drawn is None
     assert not editing.undo
     app.switch_page("pages/health_direction.py").run()
     assert not [t for t in app.toggle if t.key == "tuned"]
@@ -171,15 +171,15 @@ def test_a_new_score_forgets_the_tuning(scored: AppTest) -> None:
 @pytest.mark.slow
 def test_a_tuning_can_be_cancelled(scored: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     real = latent.inversion.pivotal_tuning.tune
-    monkeypatch.setattr(latent.inversion.pivotal_tuning, "tune", lambda *given: real(*given[:3], LONG, *given[4:]))
+    monkeypatch.setattr(tuning, "tune", lambda *given: real(*given[:3], LONG, *given[4:]))
     app = scored
     app.button(key="tune").click().run()
     portrait = app.session_state["portrait"]
-    job = portrait.tuning_job
+    job = portrait.tuning_task
     app.button(key="cancel-tuning").click().run()
     assert job.wait(120).state == "cancelled"
     app.run()
-    assert "Cancelled. Nothing was kept." in words(app)
+    assert "Cancelled. Nothing was saved." in words(app)
     assert portrait.tuning is None
     assert app.button(key="tune")
     assert not app.exception

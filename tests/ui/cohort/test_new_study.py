@@ -19,7 +19,7 @@ from tests.study.conftest import face_like
 from tests.study.test_intake_match import CASE_PHOTOS
 from tests.ui.test_pages import words
 
-CASES = Path(__file__).parents[1] / "data" / "cases" / "tables"
+CASES = Path(__file__).parents[2] / "data" / "cases" / "tables"
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_near_names_are_shown_and_taken_once_confirmed(new: Callable[..., AppTes
     photos = zipped([*CASE_PHOTOS[name], "of-nobody.jpg"], damaged=CASE_PHOTOS[name][4])
     app.file_uploader(key="cohort-zip-0").set_value(("p.zip", photos, "application/zip")).run()
     assert not app.exception
-    assert "61 photos: 0 are called exactly as the table says, 60 nearly, 1 belong to no patient." in words(app)
+    assert "61 photos: 0 are named exactly as in the table, 60 nearly, 1 belong to no patient." in words(app)
     assert "of-nobody.jpg" in words(app)
     shown = next(frame.value for frame in app.dataframe if "Differs in" in frame.value)
     assert len(shown) == 60
@@ -206,7 +206,7 @@ def test_near_names_are_shown_and_taken_once_confirmed(new: Callable[..., AppTes
 def test_zeros_of_a_cells_format_need_no_question(new: Callable[..., AppTest], tmp_path: Path) -> None:
     app = new("xfmt.xlsx")
     app.file_uploader(key="cohort-zip-0").set_value(("p.zip", zipped(CASE_PHOTOS["xfmt.xlsx"]), "x")).run()
-    assert "60 photos: 60 are called exactly as the table says" in words(app)
+    assert "60 photos: 60 are named exactly as in the table" in words(app)
     assert "cohort-matches-0" not in keys(app)
     assert list(made(app, tmp_path, b"").photos)[:2] == ["001", "002"]
 
@@ -215,13 +215,13 @@ def test_a_table_is_read_once_however_often_the_page_is_drawn(
     new: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from study.intake import guess as intake_guess
-    from study.intake import make as intake
+    from ui.cohort import new_study
 
     read: list[int] = []
     checked: list[int] = []
-    table, check = intake_guess.read_table, intake.check_raw
+    table, check = intake_guess.read_table, new_study.check_raw
     monkeypatch.setattr(intake_guess, "read_table", lambda *a: read.append(1) or table(*a))
-    monkeypatch.setattr(intake, "check_raw", lambda *a: checked.append(1) or check(*a))
+    monkeypatch.setattr(new_study, "check_raw", lambda *a: checked.append(1) or check(*a))
     app = new("index.csv")
     assert "The first column, which has no name, only numbers the rows" in words(app)
     for text in ("a", "b", "c"):

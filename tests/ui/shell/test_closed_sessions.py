@@ -52,7 +52,7 @@ def test_a_break_costs_nothing() -> None:
 
 
 def test_streamlit_still_keeps_the_session_until_it_is_closed_here() -> None:
-    config = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text("utf-8"))
+    config = tomllib.loads((Path(__file__).parents[3] / ".streamlit" / "config.toml").read_text("utf-8"))
     assert config["server"]["disconnectedSessionTTL"] > KEEP_SECONDS + 2 * LOOK_SECONDS
 
 

@@ -14,7 +14,7 @@ from study.errors import StudyError
 from tests.ui import tiny
 from tests.ui.conftest import Places
 from tests.ui.test_pages import finish, words
-from ui.elements import remedy
+from ui.background import remedy
 
 Opener = Callable[..., AppTest]
 PAGES = ("home", "portrait", "health_direction", "cohort", "survival_model")
@@ -43,11 +43,11 @@ def same(study: Path) -> None:
 
 
 PROBLEMS = {
-    "no codes": (without_codes, "Make the codes again"),
+    "no codes": (without_codes, "Embed the photos again"),
     "no model": (without_model, "Fit the photo model"),
-    "damaged codes": (damaged_codes, "Make the codes again"),
-    "changed photo": (changed_photo, "Make the codes again"),
-    "another checkpoint": (same, "Make the codes again"),
+    "damaged codes": (damaged_codes, "Embed the photos again"),
+    "changed photo": (changed_photo, "Embed the photos again"),
+    "another checkpoint": (same, "Embed the photos again"),
 }
 
 
@@ -79,7 +79,7 @@ def test_what_a_page_tells_to_run_is_a_button(open_app: Opener, places: Places, 
         if page in ("portrait", "health_direction"):
             assert label in [button.label for button in app.button], page
     app.switch_page("pages/cohort.py").run()
-    for view in ("Table check", "Photos", "Codes", "Reconstructions"):
+    for view in ("Table check", "Photos", "Face codes and model", "Reconstructions"):
         app.segmented_control(key="cohort-view").set_value(view).run()
         assert not app.exception, view
         assert "python -m study" not in words(app), view
@@ -89,10 +89,10 @@ def test_a_link_opens_the_view_where_the_button_is(open_app: Opener, places: Pla
     shutil.copytree(places.studies / "demo", tmp_path / "studies" / "demo")
     without_model(tmp_path / "studies" / "demo")
     app = open_app(studies=tmp_path / "studies").switch_page("pages/portrait.py").run()
-    link = next(button for button in app.button if button.label == "Codes and model on the page Cohort")
+    link = next(button for button in app.button if button.label == "Face codes and model on the page Cohort")
     link.click().run()
     app.switch_page("pages/cohort.py").run()
-    assert app.segmented_control(key="cohort-view").value == "Codes"
+    assert app.segmented_control(key="cohort-view").value == "Face codes and model"
     assert "Fit the photo model" in [button.label for button in app.button]
 
 
@@ -103,13 +103,13 @@ def test_a_checkpoint_that_does_not_fit_says_so_before_and_after_it_is_chosen(
     tiny.write_checkpoint(tmp_path / "checkpoints" / "other", seed=5)
     app = open_app(checkpoints=tmp_path / "checkpoints")
     picker = app.selectbox(key="checkpoint")
-    assert picker.options == ["other (other codes)", "portraits (fits demo)"]
+    assert picker.options == ["other (not for demo)", "portraits (fits demo)"]
     assert not app.sidebar.warning
     app.switch_page("pages/health_direction.py").run()
     app.selectbox(key="checkpoint").set_value("other").run()
     (told,) = app.sidebar.warning
-    assert told.value.startswith("other did not make the codes of demo: for Portrait and Health direction choose port")
-    assert "another checkpoint" in next(w.value for w in app.main if w.type == "warning")
+    assert told.value.startswith("The photos of demo were embedded with another face model than other.")
+    assert "another" in next(w.value for w in app.main if w.type == "warning")
     app.button(key="use-fitting-picker").click().run()
     assert app.session_state["checkpoint"] == "portraits"
     assert not app.sidebar.warning

@@ -25,7 +25,7 @@ Opener = Callable[..., AppTest]
 PAGE = "pages/survival_model.py"
 PLAN = Plan(("age-sex", "clinical", "photo"), folds=3, repeats=1, samples=40, shuffles=1, penalties=8)
 VIEWS = (
-    ("Models", ("plot-dots", "plot-differences"), "What the others tell beside"),
+    ("Models", ("plot-dots", "plot-differences"), "Added value over"),
     ("Risk groups", ("plot-curves",), "quarter of the patients"),
     ("Hazard ratios", ("plot-forest", "plot-coefficients"), "Levels are compared with: "),
     ("Calibration", ("plot-calibration",), "mean predicted risk"),
@@ -34,7 +34,7 @@ VIEWS = (
     ("Penalty", ("plot-penalty",), "effective parameters"),
     ("Proportional hazards", ("plot-schoenfeld",), "the line is level"),
     ("Subgroups", (), "All patients"),
-    ("Robustness", (), "has not been measured"),
+    ("Robustness", (), "Not measured yet"),
     ("Details", (), "bootstrap samples"),
 )
 
@@ -68,7 +68,7 @@ def test_every_view_says_what_it_shows(
     said = words(app)
     assert told in said
     assert "Simulated study" in said
-    assert "simulated, so what could be reached" not in said, "this study has no truth table"
+    assert "what a perfect photo model could reach" not in said, "this study has no truth table"
     assert len(app.get("plotly_chart")) == len(plots)
     assert len(app.get("download_button")) >= len(plots)
     pictures = [p for p in app.get("bidi_component") if p.proto.component_name == "latent_health_keep_figure"]
@@ -86,7 +86,7 @@ def test_figures_on_the_page_are_those_on_disk(open_app: Opener, studies: Path) 
     assert said.index("Photo (W+), ridge Cox") < said.index("Kaplan-Meier, no covariates"), "controls come last"
     app.selectbox(key="survival-base-demo-main").set_value("age-sex / cox").run()
     assert not app.exception
-    assert "Differences to Age and sex, Cox" in words(app)
+    assert "Differences from Age and sex, Cox" in words(app)
 
 
 def test_a_study_that_changed_since_says_so(open_app: Opener, studies: Path) -> None:
@@ -103,9 +103,9 @@ def test_a_plan_becomes_a_job_of_the_queue(
     app = open_app(studies=studies).switch_page(PAGE).run()
     assert not app.exception
     assert "No models of this study have been compared yet" in words(app)
-    assert "not been measured on this machine yet" in words(app), "the time it will take"
+    assert "is not known yet" in words(app), "the time it will take"
     measured_here(Plan(), ("clinical",), 60, 1, 100.0)
-    assert "from comparisons made on this machine" in words(app.run())
+    assert "from earlier comparisons on this machine" in words(app.run())
     sets = app.pills(key="survival-sets-demo")
     sets.set_value([]).run()
     assert "Choose at least one feature set" in words(app)
@@ -143,8 +143,7 @@ def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
 ) -> None:
     app = open_app(studies=studies).switch_page(PAGE).run()
     said = words(app)
-    assert "as fitted on the Cohort page" in said
-    assert "Cox: More is needed than a photo" in said
+    assert "Cox: It needs more than a photo" in said
     assert app.selectbox(key="survival-choice-demo-main").options == ["Photo (W+), ridge Cox"]
     app.button(key="survival-choose").click().run()
     [job] = Queue(tmp_path / "runs" / "queue").jobs()[0]
@@ -155,7 +154,7 @@ def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
     assert not app.exception
     assert "Photo (W+), ridge Cox" in words(app), "Home tells its figures"
     app.switch_page(PAGE).run()
-    assert "It scores faces on the Portrait page" in words(app)
+    assert "scores faces on the page Portrait" in words(app)
     app.button(key="survival-usual").click().run()
     assert not app.exception
     assert Study.open(studies / "demo").chosen_model == "photo"
@@ -167,9 +166,9 @@ def test_robustness_is_planned_as_a_job_and_shown(
 ) -> None:
     app = open_app(studies=studies).switch_page(PAGE).run()
     app.segmented_control(key="survival-view").set_value("Robustness").run()
-    assert "ran no shortcut controls" in words(app)
+    assert "has no shortcut controls" in words(app)
     app.number_input(key="survival-robust-patients").set_value(2).run()
-    assert "24 codes, about" in words(app)
+    assert "24 photos, about" in words(app)
     app.button(key="survival-robust-start").click().run()
     [job] = Queue(tmp_path / "runs" / "queue").jobs()[0]
     assert job.command == ("study", "robustness", str(studies / "demo"), "--patients", "2")

@@ -10,7 +10,7 @@ import pytest
 
 from ui.shell import theme
 
-CONFIG = tomllib.loads((Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text("utf-8"))
+CONFIG = tomllib.loads((Path(__file__).resolve().parents[3] / ".streamlit" / "config.toml").read_text("utf-8"))
 MODES = [("light", theme.LIGHT), ("dark", theme.DARK)]
 # Linear RGB as seen without one kind of cone: Machado, Oliveira, Fernandes 2009, severity 1.
 BLINDNESS = {
@@ -40,7 +40,7 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("mode", "palette"), MODES)
-def test_server_and_browser_use_the_same_colours(mode: str, palette: theme.Palette) -> None:
+def test_server_and_browser_use_the_same_colours(mode: str, palette: theme.Colours) -> None:
     told = CONFIG["theme"][mode]
     names = {
         "paper": "backgroundColor",
@@ -58,7 +58,7 @@ def test_server_and_browser_use_the_same_colours(mode: str, palette: theme.Palet
 
 
 @pytest.mark.parametrize(("mode", "palette"), MODES)
-def test_text_and_marks_stand_out_from_the_page(mode: str, palette: theme.Palette) -> None:
+def test_text_and_marks_stand_out_from_the_page(mode: str, palette: theme.Colours) -> None:
     assert contrast(palette.ink, palette.paper) >= 10
     for colour in (palette.low, palette.high, palette.accent, palette.muted):
         assert contrast(colour, palette.paper) >= 4.5
@@ -69,7 +69,7 @@ def test_text_and_marks_stand_out_from_the_page(mode: str, palette: theme.Palett
 
 @pytest.mark.parametrize(("mode", "palette"), MODES)
 @pytest.mark.parametrize("kind", BLINDNESS)
-def test_low_and_high_risk_differ_for_the_colour_blind(mode: str, palette: theme.Palette, kind: str) -> None:
+def test_low_and_high_risk_differ_for_the_colour_blind(mode: str, palette: theme.Colours, kind: str) -> None:
     low, high = (lab(np.array(BLINDNESS[kind]) @ linear(c)) for c in (palette.low, palette.high))
     assert np.linalg.norm(low - high) > 30, "a difference of 30 in CIE Lab is unmistakable"
 

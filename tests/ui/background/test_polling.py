@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from ui.background import panel, polling
-from ui.background.task import Job, Reporter, Snapshot
+from ui.background.task import BackgroundTask, Reporter, Snapshot
 
-UI = Path(__file__).resolve().parents[2] / "ui"
+UI = Path(__file__).resolve().parents[3] / "ui"
 
 
 def test_an_instant_refresh_comes_once_a_second_and_a_long_one_less_often() -> None:
@@ -93,7 +93,7 @@ def test_a_preview_has_a_version_and_is_encoded_once(monkeypatch: pytest.MonkeyP
             report(0.5, "at work", preview=preview)
             seen.append(job._snapshot)
 
-    job: Job[None] = Job("drawing", work)
+    job: BackgroundTask[None] = BackgroundTask("drawing", work)
     job.start()
     job.wait(10)
     assert [s.version for s in seen] == [1, 1, 2]
@@ -102,6 +102,6 @@ def test_a_preview_has_a_version_and_is_encoded_once(monkeypatch: pytest.MonkeyP
     for snapshot in seen:
         assert panel._encoded(job, snapshot) == b"jpeg"
     assert len(encoded) == 2
-    other: Job[None] = Job("drawing", work)
+    other: BackgroundTask[None] = BackgroundTask("drawing", work)
     panel._encoded(other, seen[-1])
     assert len(encoded) == 3, "another job's picture is another one"

@@ -11,7 +11,7 @@ from streamlit import config
 
 from ui.shell import resources
 
-SETTINGS = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
+SETTINGS = Path(__file__).resolve().parents[3] / ".streamlit" / "config.toml"
 
 
 def test_no_collection_of_garbage_after_every_run() -> None:
