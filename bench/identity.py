@@ -41,8 +41,9 @@ from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.errors import LatentError
 from latent.evaluation.features import face_descriptors
 from latent.features.perceptual import load_perceptual
-from latent.inversion.invert import PRESETS, Inversion, InversionSettings, invert, prepared
+from latent.inversion.invert import Inversion, invert, prepared
 from latent.inversion.pivotal_tuning import PivotalSettings, close_enough, tune
+from latent.inversion.settings import PRESETS, InversionSettings
 from study.disk.store import Study
 from study.embedding.record import fingerprint, record_of
 from study.errors import StudyError

@@ -33,8 +33,9 @@ from faces.landmarks import detect_faces
 from faces.photo import load_photo
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.features.perceptual import load_perceptual
-from latent.inversion.invert import PRESETS, Inversion, InversionSettings, invert, measure
+from latent.inversion.invert import Inversion, invert, measure
 from latent.inversion.pivotal_tuning import PivotalSettings, close_enough, tune
+from latent.inversion.settings import PRESETS, InversionSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "bench" / "portraits"

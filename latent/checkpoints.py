@@ -1,15 +1,11 @@
 """Checkpoints on disk: checkpoints/NAME/{generator,discriminator,encoder,statistics}.safetensors + config.json.
 
 The app reads nothing else: no pickle, no code. `load_checkpoint` is a gate: sizes, digests, settings, names, shapes
-and values are checked before a network is built, and what is wrong is said in one sentence. Writing goes to a folder
-beside the target, which is renamed into place when it is complete and has been read back.
+and values are checked before a network is built, and what is wrong is one sentence. Writing goes to a
+temporary folder, which is renamed into place when it is complete and has been read back.
 """
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from common.files import PLAIN
 from latent.checkpoint_config import CONFIG, FORMAT, PARTS, check_name, has_part, read_config
 from latent.encoders.registry import Encoder, encoder_layout, encoder_settings, fill_encoder
 from latent.errors import CheckpointError
@@ -34,7 +31,7 @@ MAX_FILE_BYTES = 2 << 30
 class Checkpoint:
     """Networks, frozen and in evaluation mode, with the statistics of their W and where they come from.
 
-    `sha256` is that of the generator's weight file: a W+ code means something only beside it.
+    `sha256` is that of the generator's weight file: a W+ code means something only with that generator.
     """
 
     name: str
@@ -63,20 +60,14 @@ class Checkpoint:
         return self.generator.synthesis.b4.const.device  # type: ignore[union-attr,return-value]
 
 
-def file_sha256(path: Path) -> str:
-    """Digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def usable_device(device: str | torch.device) -> torch.device:
-    """Raises CheckpointError for a device that torch does not know or that is not here."""
+    """Raises CheckpointError for a device that torch does not know or this machine does not have."""
     try:
-        found = torch.device(device)
-        torch.zeros(1, device=found)
+        usable = torch.device(device)
+        torch.zeros(1, device=usable)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise CheckpointError(f"There is no device {str(device)[:40]!r} here: leave it out, or say cpu.") from error
-    return found
+    return usable
 
 
 def load_checkpoint(
@@ -147,49 +138,26 @@ def save_checkpoint(
     check_name(path.name)
     if half is None:
         half = bool((config or {}).get("half_precision", False))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
-        record = _config_of(path.name, generator, discriminator, encoder, dict(config or {}), half)
-        networks = {"generator": generator, "discriminator": discriminator, "encoder": encoder}
-        for part, network in networks.items():
-            if network is not None:
-                _write_tensors(temporary / f"{part}.safetensors", network.state_dict(), half, record)
-        # Statistics of the weights as they will be read, which float16 rounds.
-        written = _build("generator", record, _read_tensors(temporary, "generator.safetensors", record))
-        assert isinstance(written, Generator)
-        statistics = w_statistics(written, samples)
-        tensors = {name: torch.from_numpy(getattr(statistics, name)) for name in _STATISTICS}
-        _write_tensors(temporary / "statistics.safetensors", tensors, False, record)
-        record["statistics"] = {"samples": statistics.samples, "components": len(statistics.variances)}
-        (temporary / CONFIG).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        load_checkpoint(temporary, parts=PARTS)
-        temporary.chmod(0o755)
-        _put_in_place(temporary, path)
+        with PLAIN.replacing_folder(path) as temporary:
+            record = _config_of(path.name, generator, discriminator, encoder, dict(config or {}), half)
+            networks = {"generator": generator, "discriminator": discriminator, "encoder": encoder}
+            for part, network in networks.items():
+                if network is not None:
+                    _write_tensors(temporary / f"{part}.safetensors", network.state_dict(), half, record)
+            # Statistics of the weights as they will be read, which float16 rounds.
+            written = _build("generator", record, _read_tensors(temporary, "generator.safetensors", record))
+            assert isinstance(written, Generator)
+            statistics = w_statistics(written, samples)
+            tensors = {name: torch.from_numpy(getattr(statistics, name)) for name in _STATISTICS}
+            _write_tensors(temporary / "statistics.safetensors", tensors, False, record)
+            record["statistics"] = {"samples": statistics.samples, "components": len(statistics.variances)}
+            (temporary / CONFIG).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+            load_checkpoint(temporary, parts=PARTS)
     except (ValueError, TypeError, OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).rpartition("I/O error: ")[2]
         raise CheckpointError(f"Checkpoint {path.name} was not saved: {reason.rstrip('.')}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return path
-
-
-def _put_in_place(temporary: Path, path: Path) -> None:
-    """Rename the finished folder; an older one is moved aside first and put back should the rename fail."""
-    if not path.exists():
-        os.replace(temporary, path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old.tmp", dir=path.parent))
-    try:
-        os.replace(path, old / path.name)
-        try:
-            os.replace(temporary, path)
-        except OSError:
-            os.replace(old / path.name, path)
-            raise
-    finally:
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
 
 
 def _config_of(
@@ -221,17 +189,17 @@ def _config_of(
 
 def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], half: bool, record: dict[str, Any]) -> None:
     """Write one safetensors file and note its size and digest in `record`."""
-    kept = {}
+    stored = {}
     for name, tensor in tensors.items():
         value = tensor.detach().to("cpu", torch.float32).contiguous()
         if half and value.ndim >= 2:
             value = value.half()
             if not bool(torch.isfinite(value).all()):
                 raise ValueError(f"{name} does not fit half precision")
-        kept[name] = value
-    save_file(kept, path)
+        stored[name] = value
+    save_file(stored, path)
     path.chmod(0o644)
-    record["files"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    record["files"][path.name] = {"bytes": path.stat().st_size, "sha256": PLAIN.sha256_of(path)}
 
 
 def _read_tensors(path: Path, name: str, config: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -245,7 +213,7 @@ def _read_tensors(path: Path, name: str, config: dict[str, Any]) -> dict[str, to
         raise CheckpointError(f"{where} is larger than {MAX_FILE_BYTES >> 30} GB.")
     if size != entry["bytes"]:
         raise CheckpointError(f"{where} has {size} bytes instead of {entry['bytes']}; restore it.")
-    if file_sha256(file) != entry["sha256"]:
+    if PLAIN.sha256_of(file) != entry["sha256"]:
         raise CheckpointError(f"{where} is not the file that config.json names (sha256 differs); restore it.")
     try:
         return load_file(file)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from latent.inversion.invert import PRESETS
+from latent.inversion.settings import PRESETS
 from ui.background import panel
 from ui.background.missing import require
 from ui.elements import blocks, scroll

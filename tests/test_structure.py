@@ -32,7 +32,7 @@ STORAGE_NAMES = {
 CIRCLES = set[tuple[str, ...]]()
 PRIVATE = set[str]()
 STORAGE_ON_SCREEN = set[str]()
-LONG_MODULES = {"latent/inversion/invert.py", "study/settings.py"}
+LONG_MODULES = {"study/settings.py"}
 FULL_FOLDERS = set[str]()
 
 Graph = dict[str, set[str]]

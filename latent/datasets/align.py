@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import threading
-import time
 from collections.abc import Iterator, Set
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
 from common.console import ProgressLine
+from common.pool import Pool, WorkerDied
 from faces.align import align
 from faces.errors import FaceError, NoFaceError
 from faces.flags import SEVERAL, Flag, sentences
@@ -25,21 +18,19 @@ from latent.datasets.parts import AlignedPhoto, Parts
 from latent.datasets.sources import PhotoReader, Source
 from latent.errors import LatentError
 
-CHUNK = 4  # photos handed to a worker at a time: after Ctrl-C these are waited for
-ORPHAN_SECONDS = 2.0
 Job = tuple[Path, str | None, int]
 Done = tuple[str, AlignedPhoto | str | None]
 
 
 class Aligner:
-    """One photo to its largest face; `known`: digests of photos that need no second look."""
+    """One photo to its largest face; `known`: digests of photos that are done."""
 
     def __init__(self, known: Set[str], reader: PhotoReader) -> None:
         self.known, self.reader = known, reader
 
     def __call__(self, job: Job) -> Done:
         """sha256 of the photo's bytes and, unless that is known, the face aligned or the reason against it; for a photo
-        that cannot be read the reason and nothing."""
+        that cannot be read the reason and None."""
         path, member, size = job
         try:
             data = self.reader.read(path, member)
@@ -85,55 +76,34 @@ def align_photos(sources: list[Source], parts: Parts, size: int, workers: int = 
     the reason. Raises LatentError where a worker dies; whatever stops it, finished photos are in the parts."""
     jobs: list[Job] = [(source.path, source.member, size) for source in sources]
     progress = ProgressLine("photos", len(jobs))
-    digests: list[str] = []
+    digests = [""] * len(jobs)
     refused = 0
     try:
-        for digest, outcome in _results(jobs, frozenset(parts.known), workers):
+        for number, (place, (digest, outcome)) in enumerate(_results(jobs, frozenset(parts.known), workers), 1):
             if outcome is not None:
                 parts.add(digest, outcome)
-            digests.append(digest)
+            digests[place] = digest
             refused += "reason" in parts.facts.get(digest, {"reason": digest})
-            progress(len(digests), note=f", {refused} refused")
-    except BrokenProcessPool as error:
-        raise LatentError(
-            "A worker process was ended from outside, perhaps for lack of memory: run the same command again, with "
-            "fewer --workers; it goes on."
-        ) from error
+            progress(number, note=f", {refused} refused")
     finally:
         parts.flush()
     return digests
 
 
-def _results(jobs: list[Job], known: Set[str], workers: int) -> Iterator[Done]:
-    """Results in the order of the jobs."""
+def _results(jobs: list[Job], known: Set[str], workers: int) -> Iterator[tuple[int, Done]]:
+    """Place of a job and its result, as they are done."""
     if workers <= 1:
         with PhotoReader() as reader:
-            yield from map(Aligner(known, reader), jobs)
+            yield from enumerate(map(Aligner(known, reader), jobs))
         return
-    pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(known, os.getpid()))
-    try:
-        yield from pool.map(_align_in_worker, jobs, chunksize=CHUNK)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for place, result in Pool(_start_worker, [known] * workers).run(enumerate(jobs)):
+        if isinstance(result, WorkerDied):
+            raise LatentError(
+                f"A photo could not be aligned: {result}. Run the same command again, with fewer --workers; it resumes."
+            )
+        yield place, result
 
 
-_worker: Aligner  # of a worker process, and as long-lived
-
-
-def _start_worker(known: Set[str], parent: int) -> None:
-    """Ctrl-C is for the parent, which lets workers finish; a parent that was killed takes its workers along."""
-    threadpool_limits(limits=1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    global _worker
-    _worker = Aligner(known, PhotoReader())
-
-    def follow() -> None:
-        while os.getppid() == parent:
-            time.sleep(ORPHAN_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _align_in_worker(job: Job) -> Done:
-    return _worker(job)
+def _start_worker(known: Set[str]) -> Aligner:
+    """In a worker process, which keeps its zips open."""
+    return Aligner(known, PhotoReader())

@@ -10,11 +10,7 @@ patient and split where they were asked for, measures of quality, factor columns
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,7 @@ import pandas as pd
 
 from common.command import file_argument, folder_argument, path_argument
 from common.disk import why_not_writable
+from common.files import PLAIN, safe_cell
 from common.threads import pool_size
 from faces.align import MAX_SIZE, MIN_SIZE
 from latent.datasets.align import align_photos
@@ -152,8 +149,7 @@ def _write(
 ) -> None:
     """The finished set under a temporary name, then moved in place. One part is in memory at a time."""
     row_of = {digest: row for row, digest in enumerate(kept)}
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-    try:
+    with PLAIN.replacing_folder(out) as temporary:
         shape = (len(kept), parts.size, parts.size, 3)
         images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
         missing = set(row_of)
@@ -166,18 +162,9 @@ def _write(
         images.flush()
         del images
         table.to_parquet(temporary / "table.parquet")
-        listed = [(_cell(r.source.folder), _cell(r.source.file), r.reason) for r in refused]
+        listed = [(safe_cell(r.source.folder), safe_cell(r.source.file), r.reason) for r in refused]
         pd.DataFrame(listed, columns=["folder", "file", "reason"]).to_csv(temporary / "refused.csv", index=False)
-        (temporary / "dataset.json").write_text(json.dumps(facts, indent=1) + "\n")
-        temporary.chmod(0o755)
-        os.replace(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _cell(name: str) -> str:
-    """Names come from strangers' zips: one that a spreadsheet would run as a formula gets an apostrophe in front."""
-    return f"'{name}" if name.lstrip().startswith(("=", "+", "-", "@")) else name
+        PLAIN.write_json(temporary / "dataset.json", facts)
 
 
 def read_table(folder: Path, split: str | None = None) -> pd.DataFrame:

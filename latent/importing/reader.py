@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from common.files import PLAIN
 from latent.checkpoint_config import check_name
-from latent.checkpoints import file_sha256, save_checkpoint
+from latent.checkpoints import save_checkpoint
 from latent.encoders.registry import Encoder
 from latent.errors import CheckpointError, ImportRefused
 from latent.importing import nvidia, psp, rosinality
@@ -144,7 +145,7 @@ def read_networks(path: Path, encoder_kind: str | None = None) -> Networks:
 
 def file_facts(path: Path, kind: str) -> dict[str, Any]:
     """What config.json keeps of a file that something was imported from."""
-    return {"file": path.name, "format": kind, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    return {"file": path.name, "format": kind, "bytes": path.stat().st_size, "sha256": PLAIN.sha256_of(path)}
 
 
 def import_file(

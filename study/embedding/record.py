@@ -11,7 +11,8 @@ from typing import Any
 from faces.flags import Flag, flags_text
 from latent.checkpoints import Checkpoint
 from latent.features.perceptual import load_perceptual
-from latent.inversion.invert import PRESETS, Inversion, InversionSettings
+from latent.inversion.invert import Inversion
+from latent.inversion.settings import PRESETS, InversionSettings
 from study.disk.latents import INDEX_COLUMNS, Embedding
 from study.disk.store import Study
 from study.photos.prepare import ALIGNED_SIZE, target_size

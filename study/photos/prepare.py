@@ -15,7 +15,8 @@ from faces.landmarks import find_upright
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.errors import InversionError, LatentError
-from latent.inversion.invert import Inversion, InversionSettings, Progress, invert
+from latent.inversion.invert import Inversion, Progress, invert
+from latent.inversion.settings import InversionSettings
 from study.disk.face_choices import PERSON, Choice
 from study.disk.store import Study
 from study.errors import StudyError

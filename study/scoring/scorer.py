@@ -21,7 +21,8 @@ from latent.checkpoints import Checkpoint
 from latent.editing.directions import Direction, direction_from_gradient, pattern_direction
 from latent.editing.render import synthesize
 from latent.errors import LatentError
-from latent.inversion.invert import Inversion, InversionSettings, Progress
+from latent.inversion.invert import Inversion, Progress
+from latent.inversion.settings import InversionSettings
 from study.disk.models import fingerprint
 from study.disk.store import Study
 from study.embedding.record import encoder_sha256, study_preset

@@ -19,7 +19,7 @@ from faces.encoder import chip, descriptors
 from faces.landmarks import detect_faces
 from faces.photo import Photo, load_photo
 from latent.evaluation.features import face_descriptors
-from latent.inversion.invert import PRESETS
+from latent.inversion.settings import PRESETS
 from study.errors import StudyError
 from tests.ui.tiny import write_checkpoint
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from latent.checkpoints import file_sha256, load_checkpoint
+from common.files import PLAIN
+from latent.checkpoints import load_checkpoint
 from latent.errors import CheckpointError
 
 Tensors = dict[str, torch.Tensor]
@@ -47,7 +48,7 @@ def rewrite(folder: Path, change: Callable[[Tensors], Tensors]) -> None:
     file = folder / "statistics.safetensors"
     save_file({name: value.contiguous() for name, value in change(load_file(file)).items()}, file)
     config = json.loads((folder / "config.json").read_text())
-    config["files"][file.name] = {"bytes": file.stat().st_size, "sha256": file_sha256(file)}
+    config["files"][file.name] = {"bytes": file.stat().st_size, "sha256": PLAIN.sha256_of(file)}
     (folder / "config.json").write_text(json.dumps(config))
 
 

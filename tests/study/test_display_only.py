@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from latent.checkpoints import Checkpoint
-from latent.inversion.invert import InversionSettings
 from latent.inversion.pivotal_tuning import Pivotal, PivotalSettings, tune
+from latent.inversion.settings import InversionSettings
 from study.disk.store import Study
 from study.errors import StudyError
 from study.photos.prepare import prepare

@@ -14,7 +14,8 @@ import study.embedding.worker as worker_module
 from faces.errors import NoFaceError
 from faces.photo import Photo
 from latent.errors import Cancelled, InversionError
-from latent.inversion.invert import PRESETS, Inversion, InversionSettings, Progress
+from latent.inversion.invert import Inversion, Progress
+from latent.inversion.settings import PRESETS, InversionSettings
 from study.disk.store import Study
 from study.embedding.command import embed
 from study.embedding.parts import PARTS

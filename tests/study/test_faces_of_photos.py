@@ -95,7 +95,7 @@ def test_faces_are_aligned_at_the_generators_size(
 
 
 def study_preset_of(name: str) -> object:
-    from latent.inversion.invert import PRESETS
+    from latent.inversion.settings import PRESETS
 
     return PRESETS[name]
 

@@ -17,7 +17,7 @@ from faces.align import AlignedFace
 from faces.errors import NoFaceError
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
-from latent.inversion.invert import PRESETS
+from latent.inversion.settings import PRESETS
 from study.__main__ import main
 from study.disk.store import Study
 from study.errors import StudyError

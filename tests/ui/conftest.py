@@ -11,7 +11,7 @@ import pytest
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
-import latent.inversion.invert
+import latent.inversion.settings
 import study.scoring.face_evidence
 import study.scoring.scorer
 import ui.portrait.photo
@@ -65,8 +65,8 @@ def real_doubt() -> Callable[..., str]:
 @pytest.fixture
 def open_app(places: Places, monkeypatch: pytest.MonkeyPatch, entry_has_run: None) -> Callable[..., AppTest]:
     """Starts the app on the tiny places, or on other ones; inversion cut to two steps."""
-    short = {name: dataclasses.replace(s, steps=2) for name, s in latent.inversion.invert.PRESETS.items()}
-    monkeypatch.setattr(latent.inversion.invert, "PRESETS", short)
+    short = {name: dataclasses.replace(s, steps=2) for name, s in latent.inversion.settings.PRESETS.items()}
+    monkeypatch.setattr(latent.inversion.settings, "PRESETS", short)
     # Patches of colour stand for faces here.
     for module in (study.scoring.face_evidence, study.scoring.scorer, ui.portrait.photo):
         monkeypatch.setattr(module, "doubt", lambda face: "")

@@ -31,7 +31,7 @@ from ui.shell.session import SENTENCES
 
 if TYPE_CHECKING:
     from latent.checkpoints import Checkpoint
-    from latent.inversion.invert import InversionSettings
+    from latent.inversion.settings import InversionSettings
     from study.scoring.scorer import Scorer
     from ui.background.task import Reporter
 

@@ -26,7 +26,8 @@ from latent.importing import psp
 from latent.importing.attach import attach_encoder
 from latent.importing.reader import import_file, read_networks
 from latent.importing.tensors import Storage, TensorRecord
-from latent.inversion.invert import PRESETS, invert, start_codes
+from latent.inversion.invert import invert, start_codes
+from latent.inversion.settings import PRESETS
 from tests.latent.importing.psp_files import (
     TYPES,
     e4e1024_keys,

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.files import PLAIN
 from latent.__main__ import main
-from latent.checkpoints import file_sha256, load_checkpoint
+from latent.checkpoints import load_checkpoint
 from latent.importing import import_file
 from latent.importing.pickle_reader import PickleReader
 from latent.importing.reader import read_networks
@@ -85,24 +86,24 @@ def test_command_line_writes_a_checkpoint(tmp_path: Path, capsys: pytest.Capture
         "w_dim": 32,
     }
     assert (config["source"], config["licence"]) == ("random weights", "CC0")
-    assert config["imported_from"]["sha256"] == file_sha256(file)
+    assert config["imported_from"]["sha256"] == PLAIN.sha256_of(file)
     assert config["imported_at"].startswith("20")
     assert config["statistics"]["samples"] == 10_000
     checkpoint = load_checkpoint(folder, parts=("generator", "discriminator", "encoder"))
     assert checkpoint.encoder is None
     assert checkpoint.discriminator is not None
-    assert checkpoint.sha256 == file_sha256(folder / "generator.safetensors")
+    assert checkpoint.sha256 == PLAIN.sha256_of(folder / "generator.safetensors")
     with np.load(GOLDENS / "orig16.npz") as want:
         ours = checkpoint.generator.synthesis(torch.from_numpy(want["ws"]), noise_mode="const").numpy()
         assert np.abs(ours - want["img_const"]).max() <= 1e-4 * np.ptp(want["img_const"])
 
 
 def test_an_existing_checkpoint_is_not_replaced(tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = file_sha256(tiny_checkpoint / "config.json")
+    before = PLAIN.sha256_of(tiny_checkpoint / "config.json")
     words = ["import", str(GOLDENS / "orig16.pkl"), "--name", "tiny", "--root", str(tiny_checkpoint.parent)]
     assert main(words) == 1
     assert "already" in capsys.readouterr().err
-    assert file_sha256(tiny_checkpoint / "config.json") == before
+    assert PLAIN.sha256_of(tiny_checkpoint / "config.json") == before
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])

@@ -12,8 +12,10 @@ from latent.encoders.wplus import WPlusEncoder
 from latent.errors import Cancelled, InversionError
 from latent.features.image_metrics import psnr
 from latent.features.perceptual import load_perceptual
-from latent.inversion import invert as inversion
-from latent.inversion.invert import PRESETS, InversionSettings, Progress, invert, step_length
+from latent.inversion import search
+from latent.inversion.invert import Progress, invert
+from latent.inversion.search import step_length
+from latent.inversion.settings import PRESETS, InversionSettings
 from latent.inversion.whitening import Whitening
 from tests.latent.tiny import own_faces, tiny_checkpoint
 
@@ -119,13 +121,13 @@ def test_progress_and_cancel(checkpoint: Checkpoint, faces: np.ndarray) -> None:
 def test_a_step_that_leads_astray_is_taken_back(
     checkpoint: Checkpoint, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps far too long: the photo goes on from its best code, and is never left worse than it began."""
-    forgotten: list[int] = []
-    forget = inversion.Curvature.forget
-    monkeypatch.setattr(inversion.Curvature, "forget", lambda self, rows: (forgotten.extend(rows), forget(self, rows)))
-    monkeypatch.setattr(inversion, "BEYOND", 1000.0)
+    """Steps far too long: the photo continues from its best code, and never ends worse than it began."""
+    restarted: list[int] = []
+    reset = search.LBFGS.reset
+    monkeypatch.setattr(search.LBFGS, "reset", lambda self, rows: (restarted.extend(rows), reset(self, rows)))
+    monkeypatch.setattr(search, "LENGTHENING", 1000.0)
     results = invert(checkpoint, faces, replace(PIXELS, steps=20, learning_rate=9.0))
-    assert forgotten
+    assert restarted
     for result in results:
         assert np.isfinite(result.ws).all()
         assert min(result.losses["total"]) <= result.losses["total"][0]
@@ -137,7 +139,7 @@ def test_stops_on_a_plateau(checkpoint: Checkpoint, faces: np.ndarray) -> None:
 
 
 def broken(checkpoint: Checkpoint, when: range) -> Checkpoint:
-    """A checkpoint whose pictures are no numbers in the synthesis calls of `when`."""
+    """A checkpoint whose pictures are not numbers in the synthesis calls of `when`."""
     encoder = WPlusEncoder(32, checkpoint.num_ws, checkpoint.w_dim, width=8).eval()
     generator = copy.deepcopy(checkpoint.generator)
     calls = 0
@@ -161,7 +163,7 @@ def test_goes_on_after_a_loss_that_is_no_number(checkpoint: Checkpoint, faces: n
 
 @pytest.mark.parametrize("when", [range(1, 2), range(5, 1000)])
 def test_gives_up_on_a_model_without_numbers(checkpoint: Checkpoint, faces: np.ndarray, when: range) -> None:
-    with pytest.raises(InversionError, match="not a number"):
+    with pytest.raises(InversionError, match="is not finite"):
         invert(broken(checkpoint, when), faces[:1], PIXELS)
 
 

@@ -13,7 +13,7 @@ from latent.editing.render import synthesize
 from latent.errors import Cancelled, LatentError, PivotalError
 from latent.features.perceptual import PerceptualDistance, load_perceptual
 from latent.inversion import pivotal_tuning as pivotal
-from latent.inversion.invert import PRESETS, Inversion, Progress, measure
+from latent.inversion.invert import Inversion, Progress, measure
 from latent.inversion.pivotal_tuning import (
     Pivotal,
     PivotalSettings,
@@ -23,6 +23,7 @@ from latent.inversion.pivotal_tuning import (
     tuned_names,
     tuned_network,
 )
+from latent.inversion.settings import PRESETS
 from tests.latent.tiny import own_codes, own_faces, tiny_checkpoint
 
 SETTINGS = PivotalSettings(steps=30, learning_rate=3e-3, locality=1.0, coarsest=4, close=0.0, tolerance=0.0)

@@ -19,7 +19,7 @@ from faces.align import align_by_hand, already_aligned
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
-from latent.inversion.invert import InversionSettings
+from latent.inversion.settings import InversionSettings
 from latent.inversion.whitening import Whitening
 from latent.space import sample_ws
 from study.__main__ import main

@@ -17,8 +17,9 @@ import pytest
 import torch
 
 from common.command import STOPPED
+from common.files import PLAIN
 from latent import __main__ as command
-from latent.checkpoints import file_sha256, load_checkpoint, save_checkpoint
+from latent.checkpoints import load_checkpoint, save_checkpoint
 from latent.encoders.wplus import WPlusEncoder
 from latent.errors import CheckpointError, FinetuneError
 from latent.stylegan2 import Generator
@@ -79,7 +80,7 @@ def assert_same_run(run: Path, other: Path) -> None:
     first, second = weights(run), weights(other)
     assert all(torch.equal(first[name], second[name]) for name in first)
     names = ("generator.safetensors", "discriminator.safetensors")
-    assert all(file_sha256(run / "checkpoint" / n) == file_sha256(other / "checkpoint" / n) for n in names)
+    assert all(PLAIN.sha256_of(run / "checkpoint" / n) == PLAIN.sha256_of(other / "checkpoint" / n) for n in names)
 
 
 @pytest.mark.slow

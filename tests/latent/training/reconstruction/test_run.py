@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from common.command import STOPPED
-from latent.checkpoints import file_sha256, load_checkpoint, save_checkpoint
+from common.files import PLAIN
+from latent.checkpoints import load_checkpoint, save_checkpoint
 from latent.encoders.wplus import WPlusEncoder
 from latent.errors import FinetuneError, LatentError
 from latent.stylegan2 import Generator
@@ -132,7 +133,7 @@ def test_a_stopped_run_resumes_bit_for_bit(data: Path, start: Path, done: Path, 
     assert [line["images"] for line in helpers.log_of(run)] == [BATCH, 24, 32, 40]
     assert read_status(run)["state"] == "done"
     for name in ("generator", "encoder", "discriminator"):
-        assert file_sha256(out / f"{name}.safetensors") == file_sha256(done / "made" / f"{name}.safetensors")
+        assert PLAIN.sha256_of(out / f"{name}.safetensors") == PLAIN.sha256_of(done / "made" / f"{name}.safetensors")
 
 
 def test_ticks_fall_at_numbers_of_images(data: Path, start: Path, tmp_path: Path) -> None:
@@ -187,10 +188,10 @@ def test_the_former_command_says_its_new_name(
 def test_results_and_inputs_of_other_runs_are_refused_at_the_start(
     data: Path, start: Path, done: Path, tmp_path: Path
 ) -> None:
-    before = file_sha256(done / "made" / "config.json")
+    before = PLAIN.sha256_of(done / "made" / "config.json")
     with pytest.raises(FinetuneError, match="exists already"):
         finetune.run(arguments(data, start, tmp_path / "run", done / "made"))
-    assert file_sha256(done / "made" / "config.json") == before
+    assert PLAIN.sha256_of(done / "made" / "config.json") == before
     assert not (tmp_path / "run" / "settings.json").exists()
     other = write_start(tmp_path / "other")
     torch.manual_seed(1)

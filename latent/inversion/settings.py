@@ -1,0 +1,54 @@
+"""How hard an inversion tries, and what for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from latent.errors import InversionError
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How hard to try, and what for. `learning_rate` is in standard deviations of W a step, with a memory its longest;
+    steps 0 is the start alone.
+
+    perceptual, identity, pixel, plausibility: the weights a_p, a_i, a_x, a_m above. memory: steps that the quasi-Newton
+    method remembers; 0 leaves all steps to Adam.
+    A photo stops early when its loss fell by less than `tolerance` (relative) over `patience` steps.
+    """
+
+    name: str
+    steps: int
+    learning_rate: float = 0.2
+    perceptual: float = 4.0
+    identity: float = 0.1
+    pixel: float = 1.0
+    plausibility: float = 0.003
+    patience: int = 25
+    tolerance: float = 0.005
+    seed: int = 0
+    memory: int = 30
+
+    def __post_init__(self) -> None:
+        weights = (self.perceptual, self.identity, self.pixel, self.plausibility)
+        if self.steps < 0 or self.patience < 1 or not 0 < self.learning_rate < 10 or not 0 <= self.tolerance < 1:
+            raise InversionError("Inversion settings need steps >= 0, patience >= 1, a learning rate in (0, 10).")
+        if not 0 <= self.memory <= 100:
+            raise InversionError("Inversion settings need a memory of 0 to 100 steps.")
+        if min(weights) < 0 or not all(math.isfinite(weight) for weight in weights) or not self.perceptual + self.pixel:
+            raise InversionError("Inversion weights must be finite and not negative, with perceptual or pixel above 0.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `InversionSettings(**settings.as_dict())` gives the same settings."""
+        return asdict(self)
+
+
+# Chosen on held-out portraits (docs/methods.md has the figures).
+PRESETS: Mapping[str, InversionSettings] = {
+    "fast": InversionSettings("fast", steps=12),
+    "balanced": InversionSettings("balanced", steps=31),
+    "faithful": InversionSettings("faithful", steps=90),
+}
