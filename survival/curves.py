@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from survival.delayed_entry import curve_start
 from survival.errors import SurvivalError
-from survival.late_entry import curve_start
 from survival.metrics.estimate import Estimate
 from survival.outcome import check_entry, check_outcome
 from survival.tails import Z95, ChiSquare, chi_square
@@ -24,8 +24,8 @@ class Curve:
 
     survival: S(t). low, high: 95 % limits by the log(-log) transform with Greenwood's variance, nan where S is 0.
     at_risk: patients under observation just before t. events, censored: at t. entry: (n,) when each patient came under
-    observation, rising, where some came late; None: all at 0. start: where the curve begins; before it too few are at
-    risk (survival.late_entry), survival and limits are nan, and S is of those free of the event at `start`.
+    observation, rising; None: all at 0. start: where the curve begins; before it too few are at
+    risk (survival.delayed_entry), survival and limits are nan, and S is of those free of the event at `start`.
     """
 
     times: np.ndarray
@@ -55,14 +55,14 @@ class Curve:
 
     def table(self, times: Any) -> pd.DataFrame:
         """Columns time, at_risk, censored, events: up to just before each time, so that the three add up to n, or,
-        where patients come late, to those who have come."""
+        with delayed entry, to those who have entered."""
         t = np.atleast_1d(np.asarray(times, dtype=np.float64))
         place = np.searchsorted(self.times, t, side="left")
         censored, events = (np.concatenate([[0], np.cumsum(x)])[place] for x in (self.censored, self.events))
-        come: Any = self.n
-        if self.entry is not None:  # who is there from the start counts at time 0 already
-            come = np.searchsorted(self.entry, t, side="left") + np.where(t > 0, 0, np.sum(self.entry == 0))
-        return pd.DataFrame({"time": t, "at_risk": come - censored - events, "censored": censored, "events": events})
+        entered: Any = self.n
+        if self.entry is not None:  # patients followed from the start count at time 0 already
+            entered = np.searchsorted(self.entry, t, side="left") + np.where(t > 0, 0, np.sum(self.entry == 0))
+        return pd.DataFrame({"time": t, "at_risk": entered - censored - events, "censored": censored, "events": events})
 
     def to_frame(self) -> pd.DataFrame:
         """Every number of the curve, for download."""
@@ -74,17 +74,17 @@ def kaplan_meier(time: Any, event: Any, entry: Any = None) -> Curve:
     """S(t) = prod_{s <= t} (1 - d_s / n_s). time, event: (n,). Raises SurvivalError on impossible outcomes.
 
     entry: (n,) when each patient came under observation; at risk at s are those with entry < s <= time. Where the first
-    events fall among very few who have come yet, the curve begins later (`survival.late_entry.curve_start`).
+    events fall among very few who have entered, the curve begins later (`survival.delayed_entry.curve_start`).
     """
     outcome = check_outcome(time, event)
     distinct, place = np.unique(outcome.time, return_inverse=True)
     events = np.bincount(place, weights=outcome.event).astype(np.int64)
     leaving = np.bincount(place)
     at_risk = np.cumsum(leaving[::-1])[::-1]
-    came = None if entry is None else check_entry(entry, outcome.time)
-    if came is not None:
-        at_risk = at_risk - (len(came) - np.searchsorted(np.sort(came), distinct, side="left"))
-    begin = curve_start(outcome.time, outcome.event, came)
+    start = None if entry is None else check_entry(entry, outcome.time)
+    if start is not None:
+        at_risk = at_risk - (len(start) - np.searchsorted(np.sort(start), distinct, side="left"))
+    begin = curve_start(outcome.time, outcome.event, start)
     counted = np.where(distinct > begin, events, 0)
     survival = np.cumprod(1 - counted / np.maximum(at_risk, 1))
     low, high = _log_log_limits(survival, counted, at_risk)
@@ -98,7 +98,7 @@ def kaplan_meier(time: Any, event: Any, entry: Any = None) -> Curve:
         at_risk=np.concatenate([at_risk[:1], at_risk]),
         events=np.concatenate([[0], events]),
         censored=np.concatenate([[0], leaving - events]),
-        entry=None if came is None else np.sort(came),
+        entry=None if start is None else np.sort(start),
         start=begin,
     )
 
@@ -139,9 +139,9 @@ def quartile_curves(time: Any, event: Any, quartile: Any, entry: Any = None) -> 
         raise SurvivalError("Give one time, one event and one quartile a patient.")
     start = None if entry is None else np.asarray(entry)
     return {
-        int(k): kaplan_meier(t[own], e[own], None if start is None else start[own])
+        int(k): kaplan_meier(t[rows], e[rows], None if start is None else start[rows])
         for k in np.unique(q)
-        for own in [q == k]
+        for rows in [q == k]
     }
 
 
@@ -163,8 +163,8 @@ def logrank(time: Any, event: Any, group: Any, entry: Any = None) -> ChiSquare:
     if entry is not None:
         start = check_entry(entry, outcome.time)
         for g in range(len(labels)):
-            own = np.sort(start[code == g])
-            n_group[:, g] -= len(own) - np.searchsorted(own, distinct, side="left")
+            entries = np.sort(start[code == g])
+            n_group[:, g] -= len(entries) - np.searchsorted(entries, distinct, side="left")
     n, d = n_group.sum(axis=1), counts[1].sum(axis=1)
     share = np.divide(n_group, n[:, None], out=np.zeros_like(n_group), where=n[:, None] > 0)  # n_gi / n_i
     excess = (counts[1] - d[:, None] * share).sum(axis=0)[1:]  # O - E

@@ -1,8 +1,8 @@
-"""The times at which a cohort's follow-up carries a figure.
+"""The times at which a cohort's follow-up supports an estimate.
 
 A survival probability, a Brier score or a calibration at time t rests on the events up to t and on the patients still
-under observation after it. At the end of follow-up the last few patients decide, and beyond it nothing is known. One
-rule for every figure at a time: at least 10 events by t, and at least 10 patients under observation beyond t.
+under observation after it. At the end of follow-up the last few patients decide. One rule for every
+estimate at a time: at least 10 events by t, and at least 10 patients under observation beyond t.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import numpy as np
 MIN_EVENTS = 10  # by a time
 MIN_BEYOND = 10  # patients under observation after it
 EVERY_PART = "a training part of the cross-validation follows nobody as long"
-FROM_START = "it needs all patients followed from time 0, and some came under observation later"
+FROM_START = "it needs all patients followed from time 0, and some entered later"
 
 
 @dataclass(frozen=True)
 class Horizons:
-    """carried: times with a figure, in the order asked for. left_out: (time, reason), the reason as the end of a
+    """carried: times with an estimate, in the given order. left_out: (time, reason), the reason as the end of a
     sentence."""
 
     carried: tuple[float, ...]
     left_out: tuple[tuple[float, str], ...] = ()
 
     def sentences(self, unit: str) -> tuple[str, ...]:
-        """Why there is no figure at the times left out, one sentence for each reason."""
+        """Why there is no estimate at the times left out, one sentence for each reason."""
         by_reason: dict[str, list[str]] = {}
         for time, reason in self.left_out:
             by_reason.setdefault(reason, []).append(f"{time:g}")
         return tuple(
-            f"There is no figure at {' and '.join(times)} {unit}: {reason}." for reason, times in by_reason.items()
+            f"There is no estimate at {' and '.join(times)} {unit}: {reason}." for reason, times in by_reason.items()
         )
 
 
 def carried_horizons(horizons: Sequence[float], time: Any, event: Any, entry: Any = None, fold: Any = None) -> Horizons:
-    """Which of `horizons` the follow-up carries.
+    """Which of `horizons` the follow-up supports.
 
-    time, event, entry: (n,), entry None where all came under observation at 0. fold: (n,) or (repeats, n) labels of a
+    time, event, entry: (n,), entry None without delayed entry. fold: (n,) or (repeats, n) labels of a
     cross-validation whose training parts must reach a time as well, None without one.
     """
     t, e = np.asarray(time, dtype=np.float64), np.asarray(event, dtype=bool)

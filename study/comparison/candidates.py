@@ -1,4 +1,4 @@
-"""From a plan to candidates: each model on each feature set that it can take, and the controls."""
+"""From a plan to candidates: each model on each feature set that it accepts, and the controls."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 
 from study.comparison.features import AGE_SEX, CLINICAL, PHOTO, STRATA, Cohort, chosen_sets
 from study.comparison.measuring.shortcuts import SHORTCUT_SETS
-from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, PENALISED, USUAL, Plan
-from study.comparison.record import CONTROL, MODEL, Judged
+from study.comparison.plan import DEFAULT, FEATURE_SETS, IMAGE, NETWORK, PENALISED, Plan
+from study.comparison.record import CONTROL, MODEL, CandidateResult
 from study.disk.store import Study
 from study.errors import StudyError
 from survival.features.encoding import Block, FeatureSet
@@ -33,77 +33,81 @@ SHORT = {
 
 
 def choosable_models() -> tuple[str, ...]:
-    """Names of the registry that a plan can ask for: controls and fusion come by other ways."""
+    """Names of the registry that a plan can name: controls and fusion are added in other ways."""
     return tuple(name for name in MODELS if name not in (*CONTROLS, LATE))
 
 
-def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
+def candidates_of(study: Study, plan: Plan, cohort: Cohort) -> tuple[tuple[CandidateResult, ...], tuple[str, ...]]:
     """(candidates, notes): models first, in the order of feature sets, then controls.
 
-    Raises StudyError for a model that cannot be asked for, or where no model fits any feature set.
+    Raises StudyError for an unknown model, or where no model accepts any feature set.
     """
     for model in plan.models:
-        if model != USUAL and model not in choosable_models():
-            raise StudyError(f"There is no model called {model!r}: choose of {USUAL}, {', '.join(choosable_models())}.")
-    found: dict[str, Judged] = {}
+        if model != DEFAULT and model not in choosable_models():
+            raise StudyError(
+                f"There is no model called {model!r}: choose one of {DEFAULT}, {', '.join(choosable_models())}."
+            )
+    models: dict[str, CandidateResult] = {}
     notes = []
     sets = chosen_sets(study, plan)
     for name in sets:
-        for asked in asked_of(name, plan, sets):
-            judged = _candidate(FEATURE_SETS[name], asked, plan, cohort)
-            if judged is None:
-                notes.append(f"{FEATURE_SETS[name].label}: plain Cox regression cannot take a photo and was left out.")
+        for model in models_for(name, plan, sets):
+            candidate = _candidate(FEATURE_SETS[name], model, plan, cohort)
+            if candidate is None:
+                notes.append(f"{FEATURE_SETS[name].label}: plain Cox regression does not accept a photo; left out.")
             else:
-                found.setdefault(judged.name, judged)
-    if not found:
-        raise StudyError("None of these models can take any of these feature sets: add ridge Cox.")
-    if plan.site == "strata" and not any(c.settings.get("strata") for c in found.values()):
-        raise StudyError("Only Cox models can have a baseline a site: choose one, or site pooled.")
-    controls = [*_shortcuts(plan), *_controls(plan, cohort, next(iter(found.values())))]
-    return (*found.values(), *controls), tuple(notes)
+                models.setdefault(candidate.name, candidate)
+    if not models:
+        raise StudyError("None of these models accepts any of these feature sets: add ridge Cox.")
+    if plan.site == "strata" and not any(c.settings.get("strata") for c in models.values()):
+        raise StudyError("Only Cox models can have a baseline hazard per site: choose one, or site pooled.")
+    controls = [*_shortcuts(plan), *_controls(plan, cohort, next(iter(models.values())))]
+    return (*models.values(), *controls), tuple(notes)
 
 
-def asked_of(features: str, plan: Plan, sets: Sequence[str]) -> tuple[str, ...]:
-    """Models that a plan tries on a feature set, of the sets that it looks at.
+def models_for(features: str, plan: Plan, sets: Sequence[str]) -> tuple[str, ...]:
+    """Models that a plan tries on one of its feature sets.
 
-    Where the usual models of clinical columns stand beside those of photo and columns, ridge Cox is among the former:
-    an unpenalised model that overfits its columns is an easy rival (study.comparison.added_value).
+    Where default models of the clinical columns are compared with those of photo and columns, ridge Cox is added to the
+    former: an unpenalised model that overfits its columns is easy to beat (study.comparison.measuring.added_value).
     """
-    asked = tuple(m for m in plan.models if takes(features, m, plan))
+    models = tuple(m for m in plan.models if accepts(features, m, plan))
     joint = any(PHOTO in FEATURE_SETS[s].blocks and CLINICAL in FEATURE_SETS[s].blocks for s in sets)
-    rival = (RIDGE,) if features == CLINICAL and joint and USUAL in asked and RIDGE not in asked else ()
-    return asked + rival
+    baseline = (RIDGE,) if features == CLINICAL and joint and DEFAULT in models and RIDGE not in models else ()
+    return models + baseline
 
 
-def takes(features: str, model: str, plan: Plan) -> bool:
-    """Whether a plan tries a model on a feature set: the network sees photos and nothing else, and where it alone
-    brought them along, nobody else sees them."""
+def accepts(features: str, model: str, plan: Plan) -> bool:
+    """Whether a plan tries a model on a feature set: the network uses photos and nothing else, and where only the
+    network brought them along, no other model uses them."""
     if model == NETWORK:
         return features == IMAGE
     return features != IMAGE or IMAGE in plan.features
 
 
-def _candidate(features: FeatureSet, asked: str, plan: Plan, cohort: Cohort) -> Judged | None:
-    """None where the model cannot take the features."""
+def _candidate(features: FeatureSet, requested: str, plan: Plan, cohort: Cohort) -> CandidateResult | None:
+    """None where the model does not accept the features."""
     features = replace(features, label=_label(features, cohort))
     wide = [block for block in features.blocks if _is_wide(cohort.blocks[block])]
-    model = (RIDGE if wide else PLAIN) if asked == USUAL else asked
+    model = (RIDGE if wide else PLAIN) if requested == DEFAULT else requested
     if model == PLAIN and wide:
         return None
     if features.fusion == "late" and len(features.blocks) > 1:
         members = {block: _member(block, block in wide, model, features, plan) for block in features.blocks}
         settings: dict[str, Any] = {"members": members, "folds": plan.folds, "seed": plan.seed}
         label = f"{features.label}, {_short(model)}"
-        return Judged(f"{features.name} / {model}", label, MODEL, features.name, LATE, features.blocks, settings)
+        return CandidateResult(
+            f"{features.name} / {model}", label, MODEL, features.name, LATE, features.blocks, settings
+        )
     settings, blocks, label = settings_of(model, plan, features.missing), features.blocks, features.label
     label = f"{label}, {_short(model)}"
-    if plan.site == "strata" and model in (PLAIN, *PENALISED) and (looked_at := _with_site(cohort, blocks)):
-        settings["strata"], label, blocks = "site", f"{label}, stratified by site", looked_at
-    return Judged(f"{features.name} / {model}", label, MODEL, features.name, model, blocks, settings)
+    if plan.site == "strata" and model in (PLAIN, *PENALISED) and (with_site := _with_site(cohort, blocks)):
+        settings["strata"], label, blocks = "site", f"{label}, stratified by site", with_site
+    return CandidateResult(f"{features.name} / {model}", label, MODEL, features.name, model, blocks, settings)
 
 
 def _label(features: FeatureSet, cohort: Cohort) -> str:
-    """What the set is called; of age and sex only what there is."""
+    """Its label; of age and sex only what the study has."""
     table = cohort.blocks.get(AGE_SEX)
     if features.name == AGE_SEX and isinstance(table, pd.DataFrame) and table.shape[1] == 1:
         return str(table.columns[0]).capitalize()
@@ -112,8 +116,8 @@ def _label(features: FeatureSet, cohort: Cohort) -> str:
 
 def _member(block: str, wide: bool, model: str, features: FeatureSet, plan: Plan) -> dict[str, Any]:
     """A member of a late fusion: few clinical columns need no penalty."""
-    own = PLAIN if model in PENALISED and not wide else model
-    return {"blocks": block, "model": own, "settings": settings_of(own, plan, features.missing)}
+    member = PLAIN if model in PENALISED and not wide else model
+    return {"blocks": block, "model": member, "settings": settings_of(member, plan, features.missing)}
 
 
 def settings_of(model: str, plan: Plan, missing: str) -> dict[str, Any]:
@@ -131,10 +135,10 @@ def _is_wide(block: Block) -> bool:
 def _with_site(cohort: Cohort, blocks: tuple[str, ...]) -> tuple[str, ...]:
     """The blocks with the site among them, to stratify by; () where nothing else would be left."""
     tables = [cohort.blocks[block] for block in blocks]
-    own = [table for table in tables if isinstance(table, pd.DataFrame) and "site" in table]
-    if not own:
+    with_site = [table for table in tables if isinstance(table, pd.DataFrame) and "site" in table]
+    if not with_site:
         return (*blocks, STRATA)
-    return blocks if len(blocks) > 1 or own[0].shape[1] > 1 else ()
+    return blocks if len(blocks) > 1 or with_site[0].shape[1] > 1 else ()
 
 
 def _short(model: str) -> str:
@@ -142,10 +146,10 @@ def _short(model: str) -> str:
     return SHORT.get(model) or model_entry(model).label
 
 
-def _shortcuts(plan: Plan) -> list[Judged]:
-    """Ridge Cox on parts of the photo that should not tell it all."""
+def _shortcuts(plan: Plan) -> list[CandidateResult]:
+    """Ridge Cox on parts of the photo that should not predict as well as the face."""
     return [
-        Judged(
+        CandidateResult(
             s.name, f"{s.label}, {_short(RIDGE)}", CONTROL, s.name, RIDGE, s.blocks, settings_of(RIDGE, plan, s.missing)
         )
         for s in SHORTCUT_SETS.values()
@@ -153,21 +157,21 @@ def _shortcuts(plan: Plan) -> list[Judged]:
     ]
 
 
-def _controls(plan: Plan, cohort: Cohort, first: Judged) -> list[Judged]:
-    """Kaplan-Meier, the shuffled outcome and a random direction of the photo."""
+def _controls(plan: Plan, cohort: Cohort, first: CandidateResult) -> list[CandidateResult]:
+    """Kaplan-Meier, permuted outcomes and a random direction of the photo."""
     photo = PHOTO in cohort.blocks
     blocks = (PHOTO,) if photo else (CLINICAL,) if CLINICAL in cohort.blocks else first.blocks
     missing = "refuse" if photo else "indicator"
     model = RIDGE if _is_wide(cohort.blocks[blocks[0]]) else PLAIN
-    found = [
-        Judged(NULL, "Kaplan-Meier, no covariates", CONTROL, "", NULL, blocks, {"missing": missing}),
+    controls = [
+        CandidateResult(NULL, "Kaplan-Meier, no covariates", CONTROL, "", NULL, blocks, {"missing": missing}),
     ]
     if plan.shuffles:
-        own: dict[str, Any] = {"model": model, "settings": settings_of(model, plan, missing)}
-        looked_at = "photo" if _is_wide(cohort.blocks[blocks[0]]) else "clinical"
-        label = f"Shuffled outcome, {looked_at} (mean of {plan.shuffles})"
-        found.append(Judged(SHUFFLED, label, CONTROL, "", SHUFFLED, blocks, own))
+        inner: dict[str, Any] = {"model": model, "settings": settings_of(model, plan, missing)}
+        used = "photo" if _is_wide(cohort.blocks[blocks[0]]) else "clinical"
+        label = f"Permuted outcomes, {used} (mean of {plan.shuffles})"
+        controls.append(CandidateResult(SHUFFLED, label, CONTROL, "", SHUFFLED, blocks, inner))
     if plan.random_direction and photo:
         settings = {"missing": missing, "seed": plan.seed}
-        found.append(Judged(RANDOM, "Random direction of W+", CONTROL, "", RANDOM, (PHOTO,), settings))
-    return found
+        controls.append(CandidateResult(RANDOM, "Random direction of W+", CONTROL, "", RANDOM, (PHOTO,), settings))
+    return controls

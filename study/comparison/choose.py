@@ -10,37 +10,38 @@ import numpy as np
 
 from study.comparison.features import PHOTO, STRATA, gather
 from study.comparison.plan import IMAGE
-from study.comparison.record import MODEL, Comparison, Judged
+from study.comparison.provenance import stale_reasons
+from study.comparison.record import MODEL, CandidateResult, Comparison
+from study.comparison.run import Work, study_errors
 from study.comparison.saved_model import save_model
-from study.comparison.standing import stale_reasons
 from study.disk.models import CHOSEN_FILE, DEFAULT_MODEL, MODELS
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_json
 from study.settings import SAFE_NAME
-from survival.errors import Cancelled, FitCancelled, SurvivalError
+from survival.errors import Cancelled
 from survival.models.registry import why_not_saved
 
 
-def why_not_chosen(judged: Judged) -> str:
+def why_not_chosen(candidate: CandidateResult) -> str:
     """Why a candidate cannot be the study's model, in one sentence; "" where it can."""
-    if judged.error:
-        return f"Not fitted: {judged.error}"
-    if judged.role != MODEL:
+    if candidate.error:
+        return f"Not fitted: {candidate.error}"
+    if candidate.role != MODEL:
         return "A control is there to be compared with."
-    if IMAGE in judged.blocks:
+    if IMAGE in candidate.blocks:
         return "It uses pixels, and Portrait and Health direction use codes: choose a model of the photo's code."
-    if set(judged.blocks) - {STRATA} != {PHOTO}:
+    if set(candidate.blocks) - {STRATA} != {PHOTO}:
         return (
             "It needs more than a photo's code (clinical values or a face descriptor), which the Portrait page does "
             "not have of a new face: choose a model of the photo alone."
         )
-    return why_not_saved(judged.model, judged.settings)
+    return why_not_saved(candidate.model, candidate.settings)
 
 
-def name_of(judged: Judged) -> str:
+def name_of(candidate: CandidateResult) -> str:
     """Folder under models/ for a candidate: 'photo / cox-ridge' is photo-cox-ridge."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in judged.name.replace(" / ", "-"))[:64]
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in candidate.name.replace(" / ", "-"))[:64]
 
 
 def choose(
@@ -55,24 +56,18 @@ def choose(
     Its out-of-fold figures are those of the comparison. Returns its name. Raises StudyError for a candidate that cannot
     be chosen or a comparison that is out of date; FitCancelled; nothing is changed then.
     """
-    judged = comparison.candidate(candidate)
-    if why := why_not_chosen(judged):
-        raise StudyError(f"{judged.label} cannot be the study's model. {why}")
+    chosen = comparison.candidate(candidate)
+    if why := why_not_chosen(chosen):
+        raise StudyError(f"{chosen.label} cannot be the study's model. {why}")
     if reasons := stale_reasons(study, comparison):
         raise StudyError(f"The comparison is out of date: {' '.join(reasons)} Compare again first.")
-    if np.ptp(comparison.scores.scores[judged.name].log_risk[0]) == 0:
-        raise StudyError(f"{judged.label} gives everyone the same risk, so it cannot be the study's model.")
-    plan, name = comparison.plan, name_of(judged)
-    try:
-        cohort = gather(study, replace(plan, features=(PHOTO,), models=(judged.model,), shortcuts=False))
+    if np.ptp(comparison.scores.scores[chosen.name].log_risk[0]) == 0:
+        raise StudyError(f"{chosen.label} gives everyone the same risk, so it cannot be the study's model.")
+    work, name = Work(study, comparison.plan, cancelled=cancelled), name_of(chosen)
+    with study_errors(chosen.label):
+        cohort = gather(study, replace(work.plan, features=(PHOTO,), models=(chosen.model,), shortcuts=False))
         on_stage("Fitting to all patients")
-        save_model(
-            study, name, plan, cohort, judged, comparison.scores, comparison.versions, comparison.name, cancelled
-        )
-    except FitCancelled:
-        raise
-    except SurvivalError as error:
-        raise StudyError(f"{judged.label}: {error}") from error
+        save_model(work, name, cohort, chosen, comparison.scores, comparison.versions, comparison.name)
     use(study, name)
     return name
 

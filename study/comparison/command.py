@@ -8,7 +8,7 @@ from common.command import path_argument
 from common.threads import pool_size
 from study.comparison.features import unavailable_sets
 from study.comparison.measuring.added_value import clinical_models, photo_added
-from study.comparison.plan import FEATURE_SETS, SITES, USUAL, USUAL_SETS, Plan
+from study.comparison.plan import DEFAULT, DEFAULT_SETS, FEATURE_SETS, SITES, Plan
 from study.comparison.record import Comparison, comparison_folder, read_comparison
 from study.disk.store import Study
 from study.errors import StudyError
@@ -24,21 +24,23 @@ def comparison_text(comparison: Comparison) -> str:
     table = c.tables["figures"]
     lines = [
         f"Comparison {c.name!r} of {c.study}: {len(c.patients)} patients, {c.events} events, {c.plan.repeats} x "
-        f"{c.plan.folds} folds by patient; all figures out of fold, 95 % bootstrap intervals over patients.",
+        f"{c.plan.folds} folds by patient; all results out of fold, 95 % bootstrap intervals over patients.",
         "",
         f"  {'':<44}" + "".join(f"{measure_name(m):<28}" for m in MEASURES),
     ]
     harrell = table[table["measure"] == MEASURES[0]].set_index("candidate")["value"]
     scored = [x for x in c.candidates if x.name in harrell]
-    for judged in sorted(scored, key=lambda x: (x.role != "model", -harrell[x.name])):
-        lines.append(f"  {judged.label[:43]:<44}" + "".join(f"{_cell(table, judged.name, m):<28}" for m in MEASURES))
+    for candidate in sorted(scored, key=lambda x: (x.role != "model", -harrell[x.name])):
+        lines.append(
+            f"  {candidate.label[:43]:<44}" + "".join(f"{_cell(table, candidate.name, m):<28}" for m in MEASURES)
+        )
     lines += [f"  {x.label[:43]:<44}not fitted: {x.error}" for x in c.candidates if x.error]
     base = next(iter(clinical_models(c)), None) or c.best()
     lines += ["", f"  Harrell C less that of {base.label}, paired:"]
-    for judged in c.models:
-        if judged.name != base.name:
-            d = c.difference(judged.name, base.name)
-            lines.append(f"  {judged.label[:43]:<44}{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})")
+    for candidate in c.models:
+        if candidate.name != base.name:
+            d = c.difference(candidate.name, base.name)
+            lines.append(f"  {candidate.label[:43]:<44}{d.value:+.3f} ({d.low:+.3f} to {d.high:+.3f})")
     if added := photo_added(c):
         lines.append(f"  {added.both.label} against all clinical models: {added.verdict}. {added.why_open}".rstrip())
     for row in c.tables["truth"].to_dict("records"):
@@ -63,23 +65,25 @@ def _names(text: str) -> tuple[str, ...]:
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("--name", default="main", help="folder under comparisons/ (default main)")
-    told = f"feature sets, separated by commas (default: all the study has but image): {', '.join(FEATURE_SETS)}"
-    parser.add_argument("--features", default="", metavar="SETS", help=told)
-    told = "models, separated by commas (default usual: ridge Cox with a photo, plain Cox without; cnn: of the photo)"
-    parser.add_argument("--models", default=USUAL, help=told)
+    sets = f"feature sets, separated by commas (default: all the study has but image): {', '.join(FEATURE_SETS)}"
+    parser.add_argument("--features", default="", metavar="SETS", help=sets)
+    models = "separated by commas (default: ridge Cox with a photo, plain Cox without; cnn: of the aligned photo)"
+    parser.add_argument("--models", default=DEFAULT, help=models)
     parser.add_argument("--folds", type=int, default=Plan.folds)
     parser.add_argument("--repeats", type=int, default=Plan.repeats)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--samples", type=int, default=Plan.samples, help="bootstrap samples (default 1000)")
-    parser.add_argument("--shuffles", type=int, default=Plan.shuffles, help="controls with a shuffled outcome")
-    told = "shortcut controls: backdrop, face, blurred and whole photo as pixels"
-    parser.add_argument("--controls", action="store_true", dest="shortcuts", help=told)
+    parser.add_argument("--shuffles", type=int, default=Plan.shuffles, help="controls with permuted outcomes")
+    controls = "shortcut controls: backdrop, face, blurred and whole photo as pixels"
+    parser.add_argument("--controls", action="store_true", dest="shortcuts", help=controls)
     parser.add_argument("--penalties", type=int, default=Plan.penalties, help="on a penalty path (default 50)")
-    parser.add_argument("--rule", choices=("best", "1se"), default=Plan.rule, help="which penalty is taken")
-    parser.add_argument("--site", choices=SITES, default=Plan.site, help="pooled, a baseline each, or one site alone")
+    parser.add_argument("--rule", choices=("best", "1se"), default=Plan.rule, help="which penalty is selected")
+    parser.add_argument(
+        "--site", choices=SITES, default=Plan.site, help="pooled, a baseline hazard each, or one site alone"
+    )
     parser.add_argument("--site-name", default="", help="which one, with --site single")
     parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core that is left)")
-    parser.add_argument("--show", action="store_true", help="print the result that is there; fit nothing")
+    parser.add_argument("--show", action="store_true", help="print the existing result; fit nothing")
 
 
 def plan_of(args: Any) -> Plan:
@@ -90,7 +94,7 @@ def plan_of(args: Any) -> Plan:
 
 def run(args: Any) -> int:
     from common.console import stop_requested
-    from study.comparison.run import Tell, compare
+    from study.comparison.run import Reporter, compare
     from survival.errors import FitCancelled
 
     study = Study.open(args.study)
@@ -100,13 +104,15 @@ def run(args: Any) -> int:
     plan = plan_of(args)
     check_writable(comparison_folder(study.path, args.name) / "comparison.json")
     for name, why in unavailable_sets(study).items():
-        if not plan.features and name in USUAL_SETS:
+        if not plan.features and name in DEFAULT_SETS:
             print(f"Left out: {FEATURE_SETS[name].label}. {why}", flush=True)
     if args.workers < 0:
         raise StudyError("Give at least 1 worker.")
     workers = pool_size(args.workers)
     try:
-        result = compare(study, plan, args.name, workers=workers, tell=Tell.on_console(), cancelled=stop_requested())
+        result = compare(
+            study, plan, args.name, workers=workers, reporter=Reporter.on_console(), cancelled=stop_requested()
+        )
     except FitCancelled as error:
         print(f"\n{error} Run the same command again to resume.", flush=True)
         return 130

@@ -1,4 +1,4 @@
-"""What the models of a study may look at: its feature sets as blocks, one row a patient, for all models the same."""
+"""What the models of a study may use: its feature sets as blocks, one row a patient, the same for all models."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.text import count
 from study.comparison.measuring.shortcuts import SHORTCUT_SETS, shortcut_blocks
-from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, USUAL_SETS, Plan
+from study.comparison.plan import DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, Plan
 from study.description.clinical import late_notes
 from study.disk.store import Study
 from study.errors import StudyError
@@ -24,11 +25,11 @@ from survival.features.encoding import Block, Features
 
 PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
-STRATA = "strata"  # the site alone, beside features without it
+STRATA = "strata"  # the site alone, for features without it
 STRATIFIED = (
-    "Stratified Cox models compare patients within a site. Their figures here are over all patients, as those of other "
-    "models: the ranking of patients of different sites is in them, which such a model does not claim to tell; the "
-    "subgroups by site are free of it."
+    "Stratified Cox models compare patients within a site. Their results here are over all patients, as those of other "
+    "models, and so include the ranking of patients of different sites, which such a model does not predict; the "
+    "subgroups by site do not."
 )
 OF_PHOTOS = frozenset({PHOTO, DESCRIPTOR, IMAGE, *SHORTCUT_SETS})  # blocks
 Progress = Callable[[int, int, float | None], None]
@@ -36,8 +37,8 @@ Progress = Callable[[int, int, float | None], None]
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """The patients of a comparison. blocks: by name. patients: patient_id, time, event, entry where some came late, and
-    the covariates, m rows."""
+    """The patients of a comparison. blocks: by name. patients: patient_id, time, event, entry with delayed entry,
+    and the covariates, m rows."""
 
     blocks: Features
     patients: pd.DataFrame
@@ -46,33 +47,33 @@ class Cohort:
 
     @property
     def entry(self) -> np.ndarray | None:
-        """(m,) when each came under observation; None where all came at time 0."""
+        """(m,) when each came under observation; None without delayed entry."""
         return self.patients["entry"].to_numpy(np.float64) if "entry" in self.patients else None
 
 
 def outcome_columns(study: Study) -> list[str]:
-    """Columns of the table that say what happened to whom."""
+    """Columns of the table that hold the outcome."""
     return ["patient_id", "time", "event", *(["entry"] if study.left_truncated else [])]
 
 
 def covariate_names(study: Study) -> tuple[str, ...]:
     """Clinical columns that the study has: the fixed ones and those that study.toml declares, where they vary."""
-    found = [c.name for c in covariates_of(study.patients, study.settings)]
-    return tuple(name for name in found if _known(study.patients[name]).nunique() > 1)
+    names = [c.name for c in covariates_of(study.patients, study.settings)]
+    return tuple(name for name in names if _observed(study.patients[name]).nunique() > 1)
 
 
-def _known(column: pd.Series) -> pd.Series:
-    """Values that are there: the patient table has "" for missing words."""
+def _observed(column: pd.Series) -> pd.Series:
+    """Values that are not missing: the patient table has "" for missing words."""
     return column[column.notna() & (column.astype(str) != "")]
 
 
 def unavailable_sets(study: Study) -> dict[str, str]:
     """Feature set -> why this study does not have it, of those it does not have."""
-    there = covariate_names(study)
+    covariates = covariate_names(study)
     lacks: dict[str, str] = {}
-    if not set(PERSON) & set(there):
+    if not set(PERSON) & set(covariates):
         lacks[AGE_SEX] = "The table has neither age nor sex."
-    if not there:
+    if not covariates:
         lacks[CLINICAL] = "The table has no clinical column that differs between patients."
     if not study.included_photos:
         lacks[PHOTO] = lacks[DESCRIPTOR] = lacks[IMAGE] = "The study has no photos."
@@ -87,34 +88,34 @@ def unavailable_sets(study: Study) -> dict[str, str]:
 
 
 def available_sets(study: Study) -> tuple[str, ...]:
-    """Names of the usual feature sets that this study has, in order."""
+    """Names of the default feature sets that this study has, in order."""
     lacks = unavailable_sets(study)
-    return tuple(name for name in USUAL_SETS if name not in lacks)
+    return tuple(name for name in DEFAULT_SETS if name not in lacks)
 
 
 def chosen_sets(study: Study, plan: Plan) -> tuple[str, ...]:
-    """The plan's feature sets; the usual ones of the study where the plan names none, and the aligned photo for the
+    """The plan's feature sets; the default ones of the study where the plan names none, and the aligned photo for the
     network. Raises StudyError for absent ones."""
     lacks = unavailable_sets(study)
     alone = plan.models == (NETWORK,)
-    found = () if alone else plan.features or available_sets(study)
-    found = (*found, IMAGE) if NETWORK in plan.models else found
-    for name in found:
+    names = () if alone else plan.features or available_sets(study)
+    names = (*names, IMAGE) if NETWORK in plan.models else names
+    for name in names:
         if name in lacks:
             raise StudyError(f"{study.name} has no feature set {name!r}: {lacks[name]}")
     if plan.shortcuts and PHOTO in lacks:
-        raise StudyError(f"{study.name} has no photos with codes to look for shortcuts in: {lacks[PHOTO]}")
-    if not found:
+        raise StudyError(f"{study.name} has no embedded photos for shortcut controls: {lacks[PHOTO]}")
+    if not names:
         raise StudyError(f"{study.name} has nothing to predict from: neither photos with codes nor clinical columns.")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(names))
 
 
 def gather(
     study: Study, plan: Plan, on_progress: Progress | None = None, cancelled: Callable[[], bool] | None = None
 ) -> Cohort:
-    """Blocks of all chosen sets for the patients that every one of them can be asked about.
+    """Blocks of all chosen sets for the patients who have every one of them.
 
-    Where a set looks at photos these are the patients with photo and code, else all; excluded ones never. Raises
+    Where a set uses photos these are the patients with photo and code, else all; never excluded ones. Raises
     StudyError; FitCancelled where the description of photos was stopped.
     """
     names = {block for name in chosen_sets(study, plan) for block in FEATURE_SETS[name].blocks}
@@ -137,21 +138,21 @@ def gather(
     if AGE_SEX in names:
         blocks[AGE_SEX] = columns[[name for name in PERSON if name in covariates]]
     if CLINICAL in names:
-        own = [name for name in covariates if not (plan.site == "single" and name == "site")]
-        if not own:
+        within = [name for name in covariates if not (plan.site == "single" and name == "site")]
+        if not within:
             raise StudyError("Within one site there is no clinical column left: choose other feature sets.")
-        blocks[CLINICAL] = columns[own]
+        blocks[CLINICAL] = columns[within]
     if plan.site == "strata":
         blocks[STRATA] = columns[["site"]]
     patients = table[outcome_columns(study)].reset_index(drop=True)
     notes = late_notes(study, table)
-    notes += [told] if (told := study.competing_note) else []
+    notes += [study.competing_note] if study.competing_note else []
     notes += [STRATIFIED] if plan.site == "strata" else []
     return Cohort(blocks, pd.concat([patients, as_words(columns)], axis=1), covariates, tuple(notes))
 
 
 def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray | None, pd.DataFrame]:
-    """(codes or None, table rows) of the patients that a plan is about. Raises StudyError where nobody is left."""
+    """(codes or None, table rows) of the patients of a plan. Raises StudyError where nobody is left."""
     codes: np.ndarray | None = None
     if with_photos:
         codes, table = study.analysed()
@@ -186,16 +187,16 @@ def as_words(columns: pd.DataFrame) -> pd.DataFrame:
 def _descriptors(
     study: Study, table: pd.DataFrame, on_progress: Progress | None, cancelled: Callable[[], bool] | None
 ) -> np.ndarray:
-    """(m, 128), of several photos of a patient the mean."""
+    """(m, 128), the mean over a patient's photos."""
     files, starts = _files_of(study, table)
-    found = _means(descriptors(study, files, on_progress, cancelled), starts)
-    without = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    rows = _means(descriptors(study, files, on_progress, cancelled), starts)
+    without = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(without):
         raise StudyError(
-            f"{len(without)} photos show no face to describe (the first is of {table['patient_id'].iloc[without[0]]}): "
-            "exclude these patients, or leave the feature set descriptor out."
+            f"No face was found in {count(len(without), 'photo')} (the first is of "
+            f"{table['patient_id'].iloc[without[0]]}): exclude these patients, or leave the feature set descriptor out."
         )
-    return found
+    return rows
 
 
 def _files_of(study: Study, table: pd.DataFrame) -> tuple[list[Path], np.ndarray]:
@@ -214,11 +215,11 @@ def _images(
 ) -> np.ndarray:
     """uint8 (m, S, S, 3): the main photo of each patient, aligned. Faces are not averaged, which would blur them."""
     files = [study.photo_files[p][0].path for p in table["patient_id"]]
-    found: AlignedPhotos = aligned_photos(study, files, on_progress, cancelled)
-    absent = np.flatnonzero(found.state == NO_FACE)
-    if len(absent):
+    photos: AlignedPhotos = aligned_photos(study, files, on_progress, cancelled)
+    without = np.flatnonzero(photos.state == NO_FACE)
+    if len(without):
         raise StudyError(
-            f"{len(absent)} photos show no face to align (the first is of {table['patient_id'].iloc[absent[0]]}): "
-            "exclude these patients, or leave the model cnn out."
+            f"No face was found in {count(len(without), 'photo')} (the first is of "
+            f"{table['patient_id'].iloc[without[0]]}): exclude these patients, or leave the model cnn out."
         )
-    return found.pixels
+    return photos.pixels

@@ -13,7 +13,7 @@ from common.threads import pool_size
 from study.comparison.candidates import candidates_of
 from study.comparison.features import PHOTO, gather
 from study.comparison.plan import Plan
-from study.comparison.run import QUIET, Tell, cross_validated, versions
+from study.comparison.run import QUIET, Reporter, Work, cross_validated, study_errors, versions
 from study.comparison.saved_model import save_model
 from study.description.inversion_error import ErrorSurvival, error_text
 from study.disk.models import DEFAULT_MODEL
@@ -21,7 +21,7 @@ from study.disk.store import Study
 from study.errors import StudyError
 from study.files import check_writable
 from study.settings import SAFE_NAME
-from survival.errors import Cancelled, FitCancelled, SurvivalError
+from survival.errors import Cancelled, FitCancelled
 from survival.metrics.calibration import SLOPE_NAME
 
 PENALTIES = ("ridge", "elastic-net", "lasso")
@@ -41,7 +41,7 @@ def fit(
     plan: Plan | None = None,
     *,
     workers: int = 1,
-    tell: Tell = QUIET,
+    reporter: Reporter = QUIET,
     cancelled: Cancelled = None,
 ) -> dict[str, Any]:
     """Cross-validates a Cox model of the codes of all patients with photo and code, fits it to all of them, and writes
@@ -50,21 +50,15 @@ def fit(
     plan: of fit_plan; None: its defaults. Raises StudyError, or FitCancelled when stopped; the earlier model then stays
     as it was, and finished folds are kept.
     """
-    plan = plan or fit_plan()
+    work = Work(study, plan or fit_plan(), workers, reporter, cancelled)
     check_writable(study.model_folder(name))
     study.latents()  # refused here, with the command that makes them, where there are none
-    try:
-        cohort = gather(study, plan)
-        judged = candidates_of(study, plan, cohort)[0][0]
-        scored = cross_validated(study, plan, cohort, (judged,), workers, tell, cancelled)
-        if judged.name in scored.failed:
-            raise StudyError(f"{study.name}: {scored.failed[judged.name]}")
-        tell.stage("Fitting to all patients")
-        return save_model(study, name, plan, cohort, judged, scored, versions(), cancelled=cancelled)
-    except FitCancelled:
-        raise
-    except SurvivalError as error:
-        raise StudyError(f"{study.name}: {error}") from error
+    with study_errors(study.name):
+        cohort = gather(study, work.plan)
+        candidate = candidates_of(study, work.plan, cohort)[0][0]
+        scored = cross_validated(work, cohort, (candidate,))
+        reporter.stage("Fitting to all patients")
+        return save_model(work, name, cohort, candidate, scored, versions())
 
 
 def _line(label: str, estimate: dict[str, float | None]) -> str:
@@ -120,7 +114,9 @@ def run(args: Any) -> int:
     study = Study.open(args.study)
     try:
         workers = pool_size(args.workers)
-        report = fit(study, args.name, plan, workers=workers, tell=Tell.on_console(), cancelled=stop_requested())
+        report = fit(
+            study, args.name, plan, workers=workers, reporter=Reporter.on_console(), cancelled=stop_requested()
+        )
     except FitCancelled as error:
         print(f"\n{error} Run the same command again to resume.", flush=True)
         return 130

@@ -12,10 +12,10 @@ from survival.features.encoding import STANDARD_SETS, FeatureSet
 IMAGE = "image"
 IMAGE_SET = FeatureSet(IMAGE, (IMAGE,), "Aligned photo")
 FEATURE_SETS: dict[str, FeatureSet] = {s.name: s for s in (*STANDARD_SETS, IMAGE_SET)}
-USUAL_SETS = tuple(s.name for s in STANDARD_SETS)  # what a plan that names none is about
+DEFAULT_SETS = tuple(s.name for s in STANDARD_SETS)  # of a plan that names none
 SITES = ("pooled", "strata", "single")
-USUAL = "usual"  # the model that is usual for a feature set: ridge Cox with a photo, plain Cox without
-NETWORK = "cnn"  # looks at the aligned photo itself, and at nothing else
+DEFAULT = "default"  # the default model of a feature set: ridge Cox with a photo, plain Cox without
+NETWORK = "cnn"  # uses the aligned photo itself, and nothing else
 PENALISED = ("cox-ridge", "cox-elastic-net", "cox-lasso")
 
 
@@ -26,19 +26,19 @@ class Plan:
     Parameters
     ----------
     features : names of feature sets (study.comparison.features says which a study has); () stands for all it has but
-        the aligned photo itself. models : names of the registry, each tried on every feature set that it can take;
-        "usual" is the usual one, "cnn" brings the aligned photo along.
+        the aligned photo itself. models : names of the registry, each tried on every feature set that it accepts;
+        "default" is ridge Cox with a photo and plain Cox without, "cnn" brings the aligned photo along.
     folds, repeats : of the nested cross-validation by patient. seed : of folds, shuffles and bootstrap.
-    samples : bootstrap samples. shuffles : controls with a shuffled outcome, 0: none; their figures are averaged.
+    samples : bootstrap samples. shuffles : controls with permuted outcomes, 0: none; their results are averaged.
     random_direction : whether that control is run where there are photos. shortcuts : whether models of the backdrop,
         the face, the blurred and the whole photo are run as further controls (study.comparison.shortcuts).
     penalties : on a penalty path. rule : "best" or "1se" (strongest penalty within one standard error of the best).
-    site : "pooled": site is a covariate; "strata": Cox models, penalised or not, have a baseline hazard of their own
-        a site; "single": only patients of site_name.
+    site : "pooled": site is a covariate; "strata": Cox models, penalised or not, have a baseline hazard per site;
+        "single": only patients of site_name.
     """
 
     features: tuple[str, ...] = ()
-    models: tuple[str, ...] = (USUAL,)
+    models: tuple[str, ...] = (DEFAULT,)
     folds: int = 5
     repeats: int = 3
     seed: int = 0
@@ -54,7 +54,7 @@ class Plan:
     def __post_init__(self) -> None:
         unknown = [name for name in self.features if name not in FEATURE_SETS]
         if unknown:
-            raise StudyError(f"There is no feature set called {unknown[0]!r}: choose of {', '.join(FEATURE_SETS)}.")
+            raise StudyError(f"There is no feature set called {unknown[0]!r}: choose one of {', '.join(FEATURE_SETS)}.")
         if not self.models:
             raise StudyError("Choose at least one model.")
         bounds = {"folds": (2, 20), "repeats": (1, 100), "samples": (20, 10_000), "shuffles": (0, 100)}
@@ -75,6 +75,7 @@ class Plan:
         """From as_dict, or its JSON, of this version or before. Raises StudyError, TypeError or KeyError."""
         names = {f.name for f in fields(cls)}
         if not names - {"shortcuts"} <= set(values) <= names:
-            raise StudyError("This is no plan of a comparison.")
+            raise StudyError("This is not the plan of a comparison.")
         lists = {key: tuple(str(v) for v in values[key]) for key in ("features", "models")}
+        lists["models"] = tuple(DEFAULT if name == "usual" else name for name in lists["models"])  # before 0.1.0
         return cls(**{**values, **lists})

@@ -1,7 +1,7 @@
 """The result of a comparison on disk: `studies/NAME/comparisons/NAME/{comparison.json, comparison.npz}`.
 
 It holds all that the page and the report show, so that nothing is fitted again: out-of-fold scores of all candidates,
-and tables with every figure and its interval. `Comparison.load` believes nothing that does not fit.
+and tables with every estimate and its interval. `Comparison.load` trusts nothing that does not fit.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ MODEL, CONTROL = "model", "control"
 
 
 @dataclass(frozen=True)
-class Judged:
+class CandidateResult:
     """One candidate of a comparison.
 
     name : its key in every table. label : for people, "Photo (W+), ridge Cox". role : "model" or "control".
     features : name of its feature set, "" for a control without one. model : of survival.models.registry. blocks :
-    what it looks at. settings : of the model, as it was run. notes : sentences about the fits, all folds together.
+    what it uses. settings : of the model, as it was run. notes : sentences about the fits, all folds together.
     seconds : of work. error : why it has no scores, else "".
     """
 
@@ -58,16 +58,16 @@ class Comparison:
     Attributes
     ----------
     name, study, title, simulated, time_unit : of the study when it was made. horizons : those at which there are
-        figures; horizons_left_out : those of the study's where follow-up carries none.
-    plan : what was asked for (features, models, folds, repeats, seed, samples, ...).
+        estimates; horizons_left_out : those of the study where follow-up is too short.
+    plan : what was requested (features, models, folds, repeats, seed, samples, ...).
     candidates : in the order of the plan; models first, then controls.
     patients : one row a patient, m rows in the order of the scores: patient_id, time, event (bool), and the covariates
         that clinical models saw (numbers, or words with None where missing). covariates : their names.
-    scores : survival.crossval.Comparison with log_risk (R, m), survival (R, m, T), quartile (R, m) of every candidate
-        that has some, and time, event, fold (R, m), times (T,), null (R, m, T), failed. The
-        shuffled control has figures only: it was judged on outcomes of its own.
+    scores : CrossValidation with log_risk (R, m), survival (R, m, T), quartile (R, m) of every candidate that has some,
+        and time, event, fold (R, m), times (T,), null (R, m, T), failed. The control with permuted outcomes has no
+        scores, only estimates: its outcomes differ.
     tables : name -> DataFrame, columns as in `study.comparison.tables.TABLES`.
-    tau : limit of Uno's C. provenance : digests of what it was made from, see `study.comparison.standing`.
+    tau : limit of Uno's C. provenance : digests of what it was made from, see `study.comparison.provenance`.
     versions : package -> version. made : UTC, 2026-05-31T12:00:00Z. seconds : of work, all processes together.
     notes : sentences for people about the comparison as a whole.
     """
@@ -80,10 +80,10 @@ class Comparison:
     horizons: tuple[float, ...]
     horizons_left_out: tuple[float, ...]
     plan: Plan
-    candidates: tuple[Judged, ...]
+    candidates: tuple[CandidateResult, ...]
     patients: pd.DataFrame
     covariates: tuple[str, ...]
-    scores: crossval.Comparison
+    scores: crossval.CrossValidation
     tables: dict[str, pd.DataFrame]
     tau: float
     provenance: dict[str, Any]
@@ -97,38 +97,38 @@ class Comparison:
         return int(self.scores.event.sum())
 
     @property
-    def models(self) -> tuple[Judged, ...]:
-        """Candidates with scores that are no controls."""
+    def models(self) -> tuple[CandidateResult, ...]:
+        """Candidates with scores that are not controls."""
         return tuple(c for c in self.candidates if c.role == MODEL and c.name in self.scores.scores)
 
-    def candidate(self, name: str) -> Judged:
+    def candidate(self, name: str) -> CandidateResult:
         """By name. Raises StudyError."""
-        for judged in self.candidates:
-            if judged.name == name:
-                return judged
+        for candidate in self.candidates:
+            if candidate.name == name:
+                return candidate
         raise StudyError(f"Comparison {self.name} has no candidate called {name!r}.")
 
-    def best(self, measure: str = "Harrell C") -> Judged:
+    def best(self, measure: str = "Harrell C") -> CandidateResult:
         """The model with the highest value (for IBS and Brier the lowest). Raises StudyError where none has scores."""
         table = self.tables["figures"]
-        own = table[(table["measure"] == measure) & table["candidate"].isin([c.name for c in self.models])]
-        if own.empty:
-            raise StudyError(f"No model of comparison {self.name} has a figure called {measure!r}.")
+        rows = table[(table["measure"] == measure) & table["candidate"].isin([c.name for c in self.models])]
+        if rows.empty:
+            raise StudyError(f"No model of comparison {self.name} has a measure called {measure!r}.")
         lower = measure == "IBS" or measure.startswith("Brier")
-        row = own.sort_values("value", ascending=lower, kind="stable").iloc[0]
+        row = rows.sort_values("value", ascending=lower, kind="stable").iloc[0]
         return self.candidate(str(row["candidate"]))
 
     def figure(self, name: str, measure: str = "Harrell C") -> Estimate:
-        """A candidate's figure with its interval (nan limits where it cannot be said). Raises StudyError."""
+        """A candidate's estimate (nan limits where there is no interval). Raises StudyError."""
         table = self.tables["figures"]
         row = table[(table["candidate"] == name) & (table["measure"] == measure)]
         if row.empty:
-            raise StudyError(f"{name} has no figure called {measure!r} in comparison {self.name}.")
+            raise StudyError(f"{name} has no measure called {measure!r} in comparison {self.name}.")
         value, low, high = (float(row.iloc[0][key]) for key in ("value", "low", "high"))
         return Estimate(value, low, high, int(row.iloc[0]["n"]))
 
     def difference(self, name: str, other: str, measure: str = "Harrell C") -> Estimate:
-        """Paired: a candidate's figure less another's, with the 95 % interval of the difference. Raises StudyError."""
+        """Paired: a candidate's estimate less another's, with the 95 % interval. Raises StudyError."""
         table = self.tables["differences"]
         for one, two, sign in ((name, other, 1.0), (other, name, -1.0)):
             row = table[(table["candidate"] == one) & (table["other"] == two) & (table["measure"] == measure)]
@@ -140,7 +140,7 @@ class Comparison:
 
     def save(self, folder: Path) -> None:
         """Write comparison.json and comparison.npz into a folder, each whole or not at all."""
-        kept = self.scores.scores
+        scores = self.scores.scores
         arrays: dict[str, np.ndarray] = {
             "time": self.scores.time,
             "event": self.scores.event,
@@ -150,15 +150,15 @@ class Comparison:
         }
         if self.scores.entry is not None:
             arrays["entry"] = self.scores.entry
-        if kept:
-            arrays["log_risk"] = np.stack([s.log_risk for s in kept.values()])
-            arrays["survival"] = np.stack([s.survival for s in kept.values()]).astype(np.float32)
-            arrays["quartile"] = np.stack([s.quartile for s in kept.values()]).astype(np.int64)
+        if scores:
+            arrays["log_risk"] = np.stack([s.log_risk for s in scores.values()])
+            arrays["survival"] = np.stack([s.survival for s in scores.values()]).astype(np.float32)
+            arrays["quartile"] = np.stack([s.quartile for s in scores.values()]).astype(np.int64)
         meta = {
             **{key: getattr(self, key) for key in _PLAIN},
             "plan": self.plan.as_dict(),
             "candidates": [asdict(c) for c in self.candidates],
-            "scored": list(kept),
+            "scored": list(scores),
             "failed": self.scores.failed,
             "patients": {str(c): plain(self.patients[c]) for c in self.patients.columns},
             "tables": {name: packed(table) for name, table in self.tables.items()},
@@ -173,7 +173,7 @@ class Comparison:
             return _from_parts(cls, meta, arrays)
         except (SurvivalError, StudyError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
             raise StudyError(
-                f"Comparison {folder.name} is damaged or was made by another version. Finished parts are kept.",
+                f"Comparison {folder.name} is damaged or was made by another version. Finished folds are kept.",
                 ("compare", folder.parent.parent.name),
             ) from None
 
@@ -222,7 +222,7 @@ def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, 
         )
         for i, name in enumerate(scored)
     }
-    raw = crossval.Comparison(
+    raw = crossval.CrossValidation(
         arrays["time"],
         arrays["event"],
         arrays["fold"],
@@ -251,13 +251,13 @@ def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, 
     )
 
 
-def _judged(entry: dict[str, Any]) -> Judged:
+def _judged(entry: dict[str, Any]) -> CandidateResult:
     listed = {"blocks": tuple(map(str, entry["blocks"])), "notes": tuple(map(str, entry["notes"]))}
-    return Judged(**{**entry, **listed})
+    return CandidateResult(**{**entry, **listed})
 
 
 def comparison_folder(study: Path, name: str) -> Path:
-    """Where comparison `name` of the study in a folder lies. Raises StudyError for what is no name."""
+    """Where comparison `name` of the study in a folder lies. Raises StudyError for an invalid name."""
     if not SAFE_NAME.fullmatch(name):
         raise StudyError(f"{name[:64]!r} cannot be a comparison's name: use letters, digits, - and _.")
     return study / FOLDER / name

@@ -10,18 +10,15 @@ import pandas as pd
 
 from study.comparison.features import PHOTO, Cohort
 from study.comparison.measuring.measure import SHARE, TRUTHS, face_hazard, truth_table
-from study.comparison.plan import Plan
-from study.comparison.record import Judged
+from study.comparison.record import CandidateResult
+from study.comparison.run import Work
 from study.description.clinical import late_notes
 from study.description.inversion_error import error_and_survival
 from study.disk.models import OUT_OF_FOLD_FILE, REPORT_FILE
-from study.disk.places import COMPARISON_PARTS as PARTS
 from study.disk.store import Study
 from study.files import csv_text, replacing_folder, write_json, write_text
-from survival.comparison.crossval import Candidate
-from survival.comparison.crossval import Comparison as Scored
+from survival.comparison.crossval import Candidate, CrossValidation
 from survival.comparison.fit import fit_to_all
-from survival.errors import Cancelled
 from survival.metrics.estimate import Estimate
 
 DELAYED_ENTRY = (
@@ -32,39 +29,38 @@ DELAYED_ENTRY = (
 
 
 def save_model(
-    study: Study,
+    work: Work,
     name: str,
-    plan: Plan,
     cohort: Cohort,
-    judged: Judged,
-    scored: Scored,
+    chosen: CandidateResult,
+    scored: CrossValidation,
     versions: dict[str, str],
     comparison: str = "",
-    cancelled: Cancelled = None,
 ) -> dict[str, Any]:
     """Fit the candidate to all patients and write models/NAME/ in one step; returns the report.
 
     On disk: model.json + model.npz, report.json, out_of_fold.csv (patient_id, log_hr, fold, quartile). comparison: name
     of the one that it was chosen from, "" for a model of `fit`. Raises SurvivalError.
     """
-    candidate = Candidate(judged.name, judged.model, judged.blocks, judged.settings)
+    study, plan = work.study, work.plan
+    candidate = Candidate(chosen.name, chosen.model, chosen.blocks, chosen.settings)
     model = fit_to_all(
         candidate,
         {PHOTO: np.asarray(cohort.blocks[PHOTO])},
         scored,
         cohort.patients["patient_id"].tolist(),
-        label=judged.label,
+        label=chosen.label,
         samples=plan.samples,
         seed=plan.seed,
-        cache=study.path / PARTS,
-        cancelled=cancelled,
+        cache=work.cache,
+        cancelled=work.cancelled,
     )
     table = study.patients[study.patients["patient_id"].isin(cohort.patients["patient_id"])].reset_index(drop=True)
     report = {
         "model": name,
-        "label": judged.label,
+        "label": chosen.label,
         "comparison": comparison,
-        "candidate": judged.name,
+        "candidate": chosen.name,
         **_provenance(study, table),
         "alpha": None if model.path_ is None else model.path_.alpha,
         "components": None if model.path_ is None else model.path_.components,
@@ -76,7 +72,7 @@ def save_model(
         "uno_tau": model.uno_tau_,
         "calibration_slope": _plain(model.calibration_slope_),
         "fold_cosine": None if np.isnan(model.fold_cosine_) else model.fold_cosine_,
-        "truth": _truth(study, plan, cohort, judged, scored),
+        "truth": _truth(work, cohort, chosen, scored),
         "notes": [
             *model.notes_,
             *late_notes(study, table, DELAYED_ENTRY),
@@ -115,20 +111,19 @@ def _provenance(study: Study, table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _truth(study: Study, plan: Plan, cohort: Cohort, judged: Judged, scored: Scored) -> dict[str, Any]:
+def _truth(work: Work, cohort: Cohort, chosen: CandidateResult, scored: CrossValidation) -> dict[str, Any]:
     """Of a simulated study: C of the true hazard of the face, the share of it that was recovered, and the correlation
     of the scores (first repeat) with it. {} for other studies."""
-    face = face_hazard(study, cohort.patients["patient_id"])
+    face = face_hazard(work.study, cohort.patients["patient_id"])
     if face is None:
         return {}
-    rows = {
-        row["measure"]: row for row in truth_table(study, scored, [judged], cohort.patients, plan).to_dict("records")
-    }
+    table = truth_table(work.study, scored, [chosen], cohort.patients, work.plan)
+    rows = {row["measure"]: row for row in table.to_dict("records")}
     ceiling, share = (
         Estimate(float(row["value"]), float(row["low"]), float(row["high"]), len(face))
         for row in (rows[TRUTHS["face_log_hazard"]], rows[SHARE])
     )
-    score = scored.scores[judged.name].log_risk[0]
+    score = scored.scores[chosen.name].log_risk[0]
     correlation = float(np.corrcoef(score, face)[0, 1]) if score.std() > 0 else 0.0
     return {"harrell_face": _plain(ceiling), "recovered_share": _plain(share), "correlation_with_face": correlation}
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 INTERVAL = {"value": "f", "low": "f", "high": "f"}
 
-# table -> column -> kind: "s" text, "f" number (nan where it cannot be said), "i" whole number, "b" yes or no.
+# table -> column -> kind: "s" text, "f" number (nan: not estimable), "i" whole number, "b" yes or no.
 TABLES: dict[str, dict[str, str]] = {
     # Every measure of every candidate, mean over repeats, with the 95 % bootstrap interval over patients: Harrell C,
     # Uno C, AUC(t) and Brier(t) at the horizons, IBS, scaled IBS, Cox slope.
@@ -18,7 +18,7 @@ TABLES: dict[str, dict[str, str]] = {
     # candidate less other, paired: same patients, folds and bootstrap samples. Each pair once, the other way round is
     # the negative (Comparison.difference). Measures: Harrell C, Uno C, IBS, scaled IBS, AUC(t).
     "differences": {"candidate": "s", "other": "s", "measure": "s", **INTERVAL},
-    # Likelihood-ratio test: does the out-of-fold score of `added` tell anything beside that of `base`?
+    # Likelihood-ratio test of the out-of-fold score of `added`, adjusted for that of `base`.
     "added_value": {"base": "s", "added": "s", "chisq": "f", "df": "i", "p": "f"},
     # At each horizon: measure in mean predicted, observed, ratio, intercept, slope, ici, e50, e90. First repeat.
     "calibration": {"candidate": "s", "horizon": "f", "measure": "s", **INTERVAL},
@@ -43,7 +43,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     # measure "AUC" or "Brier" at each of the comparison's times, mean over repeats.
     "over_time": {"candidate": "s", "measure": "s", "time": "f", **INTERVAL},
-    # Net benefit at each threshold; candidates and survival.decision's TREAT_ALL and TREAT_NONE. First repeat.
+    # Net benefit at each threshold; candidates and survival.metrics.decision's TREAT_ALL and TREAT_NONE. First repeat.
     "decision": {"candidate": "s", "horizon": "f", "threshold": "f", "net_benefit": "f", "low": "f", "high": "f"},
     # Penalised Cox models on all patients: a row a penalty. score: cross-validated partial log-likelihood an event,
     # concordance: mean over folds at that penalty, effective: number of effective parameters, chosen: the choice.
@@ -70,7 +70,7 @@ TABLES: dict[str, dict[str, str]] = {
         "patients": "i",
         "events": "i",
     },
-    # Unpenalised Cox models of the clinical sets fitted to all patients: coefficients (in-sample, no measure of worth).
+    # Unpenalised Cox models of the clinical sets fitted to all patients: coefficients (in-sample).
     "coefficients": {
         "candidate": "s",
         "name": "s",
@@ -87,9 +87,9 @@ TABLES: dict[str, dict[str, str]] = {
     "proportionality": {"candidate": "s", "name": "s", "chisq": "f", "df": "i", "p": "f"},
     # Scaled Schoenfeld residuals, coefficient added, an event a row: their mean at a time estimates log HR there.
     "schoenfeld": {"candidate": "s", "name": "s", "time": "f", "residual": "f"},
-    # Harrell C of each shuffle of the outcome (study.comparison.shuffles).
+    # Harrell C of each permutation of the outcomes (study.comparison.measuring.shuffles).
     "shuffles": {"shuffle": "i", "harrell": "f"},
-    # Every measure of every model within subgroups (survival.subgroups.subgroup_table): "all patients" first. A
+    # Every measure of every model within subgroups (survival.comparison.subgroups): "all patients" first. A
     # subgroup under ten events has one row with candidate and measure "" and no value.
     "subgroups": {
         "variable": "s",
@@ -127,7 +127,7 @@ def packed(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def unpacked(columns: dict[str, Any]) -> dict[str, list[Any]]:
-    """Columns from `packed`. Raises KeyError, TypeError, IndexError or ValueError where they are none."""
+    """Columns from `packed`. Raises KeyError, TypeError, IndexError or ValueError where they are not."""
     out = {}
     for name, column in columns.items():
         if isinstance(column, dict):
@@ -151,7 +151,7 @@ def table_of(name: str, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
 
 
 def frame_of(name: str, columns: dict[str, list[Any]]) -> pd.DataFrame:
-    """A table from its columns. Raises ValueError, TypeError or KeyError where they are not its own."""
+    """A table from its columns. Raises ValueError, TypeError or KeyError where they do not fit."""
     kinds = TABLES[name]
     if set(columns) != set(kinds) or len({len(values) for values in columns.values()}) > 1:
         raise ValueError(f"columns of {name}")

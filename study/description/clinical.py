@@ -13,7 +13,7 @@ import pandas as pd
 
 from study.errors import StudyError
 from study.tables.covariates import clinical_table, design
-from survival.late_entry import late_start_words
+from survival.delayed_entry import delayed_start_words
 
 if TYPE_CHECKING:
     from study.disk.store import Study
@@ -40,7 +40,7 @@ def late_notes(study: Study, rows: pd.DataFrame, sentence: str = LATE_ENTRY) -> 
     entry = entry_of(study, rows)
     if entry is None:
         return []
-    words = late_start_words(rows["time"].to_numpy(np.float64), rows["event"].to_numpy(bool), entry, study.time_unit)
+    words = delayed_start_words(rows["time"].to_numpy(np.float64), rows["event"].to_numpy(bool), entry, study.time_unit)
     return [sentence, *([words] if words else [])]
 
 

@@ -68,7 +68,7 @@ def model_text(study: Study, model: ClinicalModel) -> str:
     lines = [f"Cox regression of {study.name}: {fit.n:,} patients, {fit.events:,} events, {fit.ties} ties."]
     if model.left_out:
         lines.append(f"{model.left_out:,} patients are left out: a covariate is missing.")
-    if fit.late:
+    if fit.delayed_entry:
         lines.append("Entry times are taken in (left truncation).")
     median = model.curve.median()
     told = f"{_time(median.value)} (95 % CI {_time(median.low)} to {_time(median.high)})"

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.files import safe_cell
+from common.text import count
 from study.errors import Findings, StudyError
 from study.files import read_limited, write_text
 from study.tables.column import SAFE_ID
@@ -86,6 +87,16 @@ def _rows(data: bytes, findings: Findings) -> Iterator[tuple[int, list[str]]]:
             yield number, [cell.strip() for cell in cells]
         elif any(cell.strip() for cell in cells):
             findings.error(FILE_NAME, number, f"{len(cells)} cells in place of {len(COLUMNS)}.", _REPAIR)
+
+
+def changes_since(now: Collection[str], then: Collection[str]) -> list[str]:
+    """Sentences on who was excluded or re-included between two states."""
+    changes = ((set(now) - set(then), "excluded"), (set(then) - set(now), "re-included"))
+    return [
+        f"{count(len(patients), 'patient')} {'was' if len(patients) == 1 else 'were'} {what} since."
+        for patients, what in changes
+        if patients
+    ]
 
 
 def exclude(folder: Path, patients: Iterable[str], reason: str, when: datetime | None = None) -> list[str]:

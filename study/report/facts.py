@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
-from study.comparison.standing import stale_reasons
+from study.comparison.provenance import stale_reasons
+from study.comparison.record import CandidateResult, Comparison, list_comparisons, read_comparison
 from study.description.flow import Step, flow
 from study.description.inversion_error import ErrorSurvival, error_and_survival
 from study.description.table_one import FollowUp, analysed_rows, follow_up, table_one
@@ -74,7 +74,7 @@ class Facts:
         return self.study.time_unit
 
     @property
-    def featured(self) -> tuple[Judged, ...]:
+    def featured(self) -> tuple[CandidateResult, ...]:
         """Models that are shown in detail: the best, the photo by itself, the clinical columns by themselves."""
         c = self.comparison
         if c is None or not c.models:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from latent.checkpoints import Checkpoint
 from latent.errors import LatentError
 from study.description.flow import embedding_failures
+from study.disk.exclusions import changes_since
 from study.disk.latents import INDEX, Embedding, has_latents, read_index
 from study.disk.store import Study
 from study.embedding.command import study_record
@@ -96,11 +97,7 @@ def model_status(study: Study, name: str = "photo") -> Status:
     if report.get("photo_rule", rule) != rule:
         reasons.append(f"Of several photos another one counts since (rule {rule} in study.toml).")
     patients = set(study.patients["patient_id"])
-    now, then = study.excluded.keys() & patients, set(report.get("excluded", []))
-    if now - then:
-        reasons.append(f"{len(now - then)} of its patients were excluded since.")
-    if then - now:
-        reasons.append(f"{len(then - now)} excluded patients were taken back since.")
+    reasons += changes_since(study.excluded.keys() & patients, report.get("excluded", []))
     facts = {"harrell": report["harrell"]} if isinstance(report.get("harrell"), dict) else {}
     return Status(
         "stale" if reasons else "done", tuple(reasons), int(report.get("patients", 0)), len(patients), facts=facts

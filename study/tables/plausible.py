@@ -18,8 +18,8 @@ from study.tables.covariates import events_short, parameters_of
 from study.tables.missing_codes import numeric_codes
 from study.tables.patients import DAYS
 from study.tables.values import code_line
+from survival.delayed_entry import delayed_start_words
 from survival.events_per_parameter import EVENTS_A_PARAMETER
-from survival.late_entry import late_start_words
 
 SHORT, LONG = 30.0, 20 * 365.25  # days between which the median follow-up of a study lies
 FEW_EVENTS = 20  # two outer folds of cross-validation cannot be filled
@@ -210,5 +210,5 @@ def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, whe
         message = f"{late} patients came under observation after time 0 (left truncation)."
         findings.note(where, None, message, "Kaplan-Meier and Cox models take that in; other models cannot.")
         time, event, entry = (table[name].to_numpy() for name in ("time", "event", "entry"))
-        if words := late_start_words(time, event.astype(bool), entry, settings.time_unit):
+        if words := delayed_start_words(time, event.astype(bool), entry, settings.time_unit):
             findings.warning(where, None, words, "Check the entry times, or leave out who came before the others.")

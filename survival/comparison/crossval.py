@@ -55,7 +55,7 @@ class Scores:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class CrossValidation:
     """Out-of-fold (or external) scores of all candidates on the same m patients.
 
     time, event: (m,). fold: (R, m), -1 for an external set. times: (T,). null: (R, m, T) the training patients'
@@ -94,7 +94,7 @@ def cross_validate(
     workers: int = 1,
     on_progress: Progress | None = None,
     cancelled: Cancelled = None,
-) -> Comparison:
+) -> CrossValidation:
     """Score every patient by models that have not seen it.
 
     Parameters
@@ -132,7 +132,7 @@ def cross_validate(
         entered = None if start is None else start[rows]
         null[r, test[r, k]] = kaplan_meier(outcome.time[rows], outcome.event[rows], entered).at(at)
     scores, failed = _collect(candidates, test, done, null.shape)
-    return Comparison(outcome.time, outcome.event, table, at, null, scores, failed, start)
+    return CrossValidation(outcome.time, outcome.event, table, at, null, scores, failed, start)
 
 
 def external_test(
@@ -145,7 +145,7 @@ def external_test(
     event_new: Any,
     times: np.ndarray,
     **work: Any,
-) -> Comparison:
+) -> CrossValidation:
     """External validation: fit on one cohort, score another. R is 1, the patients are the new ones. work: as of
     cross_validate."""
     old, outcome = _checked(candidates, X, time, event)
@@ -164,7 +164,7 @@ def external_test(
     done = _run(jobs, both, **{"cache": None, "workers": 1, "on_progress": None, "cancelled": None, **work})
     null = np.tile(kaplan_meier(outcome.time, outcome.event).at(at), (1, m, 1))
     scores, failed = _collect(candidates, {(0, -1): np.arange(m)}, done, null.shape)
-    return Comparison(outcome_new.time, outcome_new.event, np.full((1, m), -1), at, null, scores, failed)
+    return CrossValidation(outcome_new.time, outcome_new.event, np.full((1, m), -1), at, null, scores, failed)
 
 
 def _checked(candidates: Sequence[Candidate], X: Any, time: Any, event: Any) -> tuple[Features, Outcome]:

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 import pandas as pd
 
-from survival.comparison.crossval import Comparison
+from survival.comparison.crossval import CrossValidation
 from survival.cox_regression.regression import cox_regression, likelihood_ratio
 from survival.errors import SurvivalError
 from survival.metrics.bootstrap import Resampled, mean_of, resampled, sample_weights
@@ -59,29 +59,28 @@ class Evaluation:
 
 
 def evaluate(
-    comparison: Comparison,
+    comparison: CrossValidation,
     horizons: tuple[float, ...],
     *,
-    tau: float | None = None,
     samples: int = 1000,
     seed: int = 0,
     calibrate: bool = True,
 ) -> Evaluation:
     """All measures of all candidates.
 
-    horizons : times of the comparison at which AUC, Brier and calibration are reported. tau : of Uno's C, None: the
-    last of the comparison's times. samples, seed : of the bootstrap. calibrate : also calibration (the slowest part).
+    horizons : times of the comparison at which AUC, Brier and calibration are reported. samples, seed : of the
+    bootstrap. calibrate : also calibration (the slowest part).
 
     With delayed entry Harrell's C and the slopes count each patient from entry on. The other measures weigh by a
-    censoring that starts at time 0, or ask who of all has died by t, so there are none.
+    censoring that starts at time 0, or count the deaths by t among all, so there are none.
     """
     at = comparison.times
     places = [int(np.argmin(np.abs(at - h))) for h in horizons]
     if not horizons or any(not np.isclose(at[p], h) for p, h in zip(places, horizons, strict=True)):
         raise SurvivalError("Horizons must be among the times that the comparison was made for.")
-    limit = float(at[-1]) if tau is None else float(tau)
+    tau = float(at[-1])  # of Uno's C
     weight = sample_weights(len(comparison.time), samples, seed)
-    figures = {name: _figures(comparison, name, places, limit, weight) for name in comparison.scores}
+    figures = {name: _figures(comparison, name, places, tau, weight) for name in comparison.scores}
     calibrations, slopes = {}, {}
     for name, scores in comparison.scores.items():
         slopes[name] = calibration_slope(comparison.time, comparison.event, scores.log_risk[0], comparison.entry)
@@ -92,11 +91,11 @@ def evaluate(
                 )
                 for p in places
             )
-    return Evaluation(figures, limit, tuple(horizons), calibrations, slopes, dict(comparison.failed))
+    return Evaluation(figures, tau, tuple(horizons), calibrations, slopes, dict(comparison.failed))
 
 
 def _figures(
-    comparison: Comparison, name: str, places: list[int], tau: float, weight: np.ndarray
+    comparison: CrossValidation, name: str, places: list[int], tau: float, weight: np.ndarray
 ) -> dict[str, Resampled]:
     """Means over the repeats."""
     time, event, at = comparison.time, comparison.event, comparison.times
@@ -104,29 +103,29 @@ def _figures(
     scores = comparison.scores[name]
     for r in range(len(comparison.fold)):
         risk, n = scores.log_risk[r], len(time)
-        found = concordances(comparison, risk, tau, weight)
+        measures = concordances(comparison, risk, tau, weight)
         for p in places if comparison.entry is None else ():
             # of the log risk: a predicted risk by t carries its fold's baseline hazard, and a fold held out with
             # many events leaves a training part with few, so that folds would rank against each other the wrong way
-            found[f"AUC({at[p]:g})"] = resampled(auc_columns(time, event, risk, at[p], weight), n)
+            measures[f"AUC({at[p]:g})"] = resampled(auc_columns(time, event, risk, at[p], weight), n)
         if len(at) > 1 and comparison.entry is None:
             brier, ibs, scaled = brier_scores(time, event, scores.survival[r], comparison.null[r], at, weight)
-            found |= {f"Brier({at[p]:g})": brier[p] for p in places} | {IBS: ibs, SCALED_IBS: scaled}
-        for measure, figure in found.items():
-            each.setdefault(measure, []).append(figure)
+            measures |= {f"Brier({at[p]:g})": brier[p] for p in places} | {IBS: ibs, SCALED_IBS: scaled}
+        for measure, value in measures.items():
+            each.setdefault(measure, []).append(value)
     return {measure: mean_of(parts) for measure, parts in each.items()}
 
 
-def concordances(comparison: Comparison, risk: np.ndarray, tau: float, weight: np.ndarray) -> dict[str, Resampled]:
+def concordances(comparison: CrossValidation, risk: np.ndarray, tau: float, weight: np.ndarray) -> dict[str, Resampled]:
     """Harrell's C of risks (m,), and, without delayed entry, Uno's C up to tau, under the columns of sample_weights."""
     time, event = comparison.time, comparison.event
-    found = {HARRELL: harrell_resampled(time, event, risk, weight, comparison.entry)}
+    measures = {HARRELL: harrell_resampled(time, event, risk, weight, comparison.entry)}
     if comparison.entry is None:
-        found[UNO] = uno_resampled(time, event, risk, tau, weight)
-    return found
+        measures[UNO] = uno_resampled(time, event, risk, tau, weight)
+    return measures
 
 
-def added_value(comparison: Comparison, base: str, added: str) -> ChiSquare:
+def added_value(comparison: CrossValidation, base: str, added: str) -> ChiSquare:
     """Likelihood-ratio test of one candidate's out-of-fold score, adjusted for the base candidate's (first repeat).
 
     Both scores come from models that have not seen the patient, so the test is not flattered by their fitting.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from survival.comparison.crossval import Candidate, Comparison, cross_validate, draw_folds
+from survival.comparison.crossval import Candidate, CrossValidation, cross_validate, draw_folds
 from survival.comparison.evaluate import HARRELL, UNO, concordances
 from survival.errors import Cancelled, SurvivalError
 from survival.features.encoding import Features, as_features
@@ -57,7 +57,7 @@ def fit_model(
 def fit_to_all(
     candidate: Candidate,
     features: Features,
-    scored: Comparison,
+    scored: CrossValidation,
     patients: Sequence[str],
     *,
     label: str = "",
@@ -105,7 +105,7 @@ def fit_to_all(
 
 
 def _fold_cosine(
-    candidate: Candidate, blocks: Features, scored: Comparison, cache: Path | None, cancelled: Cancelled
+    candidate: Candidate, blocks: Features, scored: CrossValidation, cache: Path | None, cancelled: Cancelled
 ) -> float:
     """Of the first repeat. Scores read from disk come without it: then from the comparison's finished jobs, or, where
     these are gone, from the same folds again."""

@@ -1,7 +1,7 @@
 """Measures of a comparison along time: AUC(t) and Brier(t) of every candidate with bands, and decision curves.
 
 As in `evaluate`: means over the repeats, all from the same bootstrap samples of patients. Fewer samples than there,
-because a band of a curve is looked at and not read off.
+because bands of a curve need less precision.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from survival.comparison.crossval import Comparison
+from survival.comparison.crossval import CrossValidation
 from survival.errors import SurvivalError
 from survival.metrics.bootstrap import resampled, sample_weights
 from survival.metrics.decision import decision_curve
@@ -19,7 +19,6 @@ from survival.metrics.probability import auc_columns, brier_columns
 
 BAND_SAMPLES = 200
 NULL = "Kaplan-Meier null"
-MOST = 97.5  # percentile of the predicted risks up to which thresholds go
 COLUMNS = ["model", "time", "value", "low", "high"]
 
 
@@ -34,11 +33,11 @@ def _rows(model: str, times: np.ndarray, values: np.ndarray) -> list[tuple[str, 
     return rows
 
 
-def _weights(comparison: Comparison, samples: int, seed: int) -> np.ndarray:
+def _weights(comparison: CrossValidation, samples: int, seed: int) -> np.ndarray:
     return sample_weights(len(comparison.time), samples, seed)
 
 
-def _names(comparison: Comparison, names: Sequence[str] | None) -> list[str]:
+def _names(comparison: CrossValidation, names: Sequence[str] | None) -> list[str]:
     chosen = list(comparison.scores) if names is None else list(names)
     absent = [name for name in chosen if name not in comparison.scores]
     if absent:
@@ -47,7 +46,7 @@ def _names(comparison: Comparison, names: Sequence[str] | None) -> list[str]:
 
 
 def auc_over_time(
-    comparison: Comparison, names: Sequence[str] | None = None, samples: int = BAND_SAMPLES, seed: int = 0
+    comparison: CrossValidation, names: Sequence[str] | None = None, samples: int = BAND_SAMPLES, seed: int = 0
 ) -> pd.DataFrame:
     """Columns model, time, value, low, high. Times without a case or a control are left out."""
     weight, rows = _weights(comparison, samples, seed), []
@@ -62,7 +61,7 @@ def auc_over_time(
 
 
 def brier_over_time(
-    comparison: Comparison, names: Sequence[str] | None = None, samples: int = BAND_SAMPLES, seed: int = 0
+    comparison: CrossValidation, names: Sequence[str] | None = None, samples: int = BAND_SAMPLES, seed: int = 0
 ) -> pd.DataFrame:
     """Columns model, time, value, low, high; NULL is the training folds' Kaplan-Meier curve."""
     chosen, weight = _names(comparison, names), _weights(comparison, samples, seed)
@@ -83,10 +82,10 @@ def brier_over_time(
 
 
 def decision_over_thresholds(
-    comparison: Comparison,
+    comparison: CrossValidation,
     horizon: float,
-    names: Sequence[str] | None = None,
-    thresholds: np.ndarray | None = None,
+    names: Sequence[str],
+    thresholds: np.ndarray,
     samples: int = BAND_SAMPLES,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -95,8 +94,5 @@ def decision_over_thresholds(
     if not np.isclose(comparison.times[place], horizon):
         raise SurvivalError("The horizon must be among the times that the comparison was made for.")
     risks = {name: 1 - comparison.scores[name].survival[0, :, place] for name in _names(comparison, names)}
-    # beyond what is predicted for nearly anyone the curves are a few patients' noise
-    top = max(float(np.percentile(risk, MOST)) for risk in risks.values())
-    at = np.linspace(0.01, min(0.99, max(0.05, top)), 50) if thresholds is None else thresholds
     weight = _weights(comparison, samples, seed)
-    return decision_curve(comparison.time, comparison.event, risks, horizon, at, weight)
+    return decision_curve(comparison.time, comparison.event, risks, horizon, thresholds, weight)

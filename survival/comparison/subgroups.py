@@ -1,8 +1,8 @@
-"""How every model of a comparison does in every subgroup of its patients.
+"""How every model of a comparison performs in every subgroup of its patients.
 
 The models are those of the whole cohort: nothing is fitted within a subgroup. Its patients' out-of-fold scores are
-judged among themselves: ranking by the concordances and AUC, spread by the calibration slope, level by observed over
-expected events. A subgroup with few events has no figures, because they would be read as if they meant something.
+evaluated among themselves: ranking by the concordances and AUC, spread by the calibration slope, level by observed over
+expected events. A subgroup with few events has no estimates, which would be over-interpreted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from survival.comparison.crossval import Comparison, Scores
+from survival.comparison.crossval import CrossValidation, Scores
 from survival.comparison.evaluate import Evaluation, evaluate
 from survival.errors import FitCancelled, SurvivalError
 from survival.horizons import carried_horizons
@@ -45,7 +45,7 @@ class Subgroup:
 
 def subgroups_of(table: pd.DataFrame) -> list[Subgroup]:
     """Subgroups by every column of a table (m rows): age in decades, numbers of few values and words by level, other
-    numbers in thirds. A column that is the same for all makes none; gaps make a level of their own.
+    numbers in thirds. A column that is the same for all makes none; missing values are a level.
     """
     found = []
     for column in table.columns:
@@ -90,7 +90,7 @@ def _bands(values: np.ndarray, years: bool) -> tuple[np.ndarray, list[str]]:
     return levels, [name for name in names if (levels == name).any()]
 
 
-def restrict(comparison: Comparison, rows: np.ndarray) -> Comparison:
+def restrict(comparison: CrossValidation, rows: np.ndarray) -> CrossValidation:
     """The same scores for some of the patients. rows: (m,) bool."""
     scores = {
         name: Scores(s.log_risk[:, rows], s.survival[:, rows], s.quartile[:, rows], s.notes, s.seconds)
@@ -108,7 +108,7 @@ def restrict(comparison: Comparison, rows: np.ndarray) -> Comparison:
 
 
 def subgroup_table(
-    comparison: Comparison,
+    comparison: CrossValidation,
     table: pd.DataFrame,
     horizons: Sequence[float],
     *,
@@ -124,66 +124,66 @@ def subgroup_table(
     Parameters
     ----------
     table : (m,) rows of the columns to group by. horizons : times of the comparison. names : candidates; None: all.
-    whole : figures of all patients that are there already: a figure is bootstrapped once and is the same everywhere.
+    whole : the evaluation of all patients, where it exists, so that an estimate is bootstrapped only once.
     samples, seed : of the bootstrap over the subgroup's patients.
 
-    Figures at a time are given where the subgroup's own follow-up carries it (survival.horizons).
-    A subgroup under MIN_EVENTS events has one row, without a model and figures. Measures: those of `evaluate`, the Cox
+    Estimates at a time are given where the subgroup's follow-up supports them (survival.horizons).
+    A subgroup under MIN_EVENTS events has one row, without model and estimates. Measures: those of `evaluate`, the Cox
     slope, and O/E(t), observed over expected events by each horizon (1: as predicted; above: risks too low).
     """
     if len(table) != len(comparison.time):
         raise SurvivalError(f"The table has {len(table)} rows for {len(comparison.time)} patients.")
     chosen = list(comparison.scores) if names is None else list(names)
     scores: Mapping[str, Scores] = {name: comparison.scores[name] for name in chosen if name in comparison.scores}
-    judged = replace(comparison, scores=dict(scores))
+    chosen_only = replace(comparison, scores=dict(scores))
     everyone = Subgroup(ALL, "", np.ones(len(table), dtype=bool))
     groups, rows = [everyone, *subgroups_of(table)], list[tuple[Any, ...]]()
     for done, group in enumerate(groups):
         if cancelled is not None and cancelled():
             raise FitCancelled("The subgroups were stopped; nothing was changed.")
-        own = restrict(judged, group.rows)
-        head = (group.variable, group.level, len(own.time), int(own.event.sum()))
-        if own.event.sum() < MIN_EVENTS:
+        part = restrict(chosen_only, group.rows)
+        head = (group.variable, group.level, len(part.time), int(part.event.sum()))
+        if part.event.sum() < MIN_EVENTS:
             rows.append((*head, "", "", np.nan, np.nan, np.nan))
         else:
-            known = whole if group is everyone else None
-            rows += [(*head, *figure) for figure in _figures(own, horizons, samples, seed, known)]
+            given = whole if group is everyone else None
+            rows += [(*head, *figure) for figure in _figures(part, horizons, samples, seed, given)]
         if on_progress is not None:
             on_progress(done + 1, len(groups))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _figures(
-    own: Comparison, horizons: Sequence[float], samples: int, seed: int, known: Evaluation | None
+    part: CrossValidation, horizons: Sequence[float], samples: int, seed: int, given: Evaluation | None
 ) -> list[tuple[str, str, float, float, float]]:
     """(model, measure, value, low, high)."""
-    last = float(own.time.max())
-    carried = carried_horizons(horizons, own.time, own.event).carried
-    at = carried or (float(own.times[own.times < last][-1] if (own.times < last).any() else own.times[0]),)
-    found = known or evaluate(own, at, samples=samples, seed=seed, calibrate=False)
+    last = float(part.time.max())
+    carried = carried_horizons(horizons, part.time, part.event).carried
+    at = carried or (float(part.times[part.times < last][-1] if (part.times < last).any() else part.times[0]),)
+    evaluation = given or evaluate(part, at, samples=samples, seed=seed, calibrate=False)
     rows = [
         (str(r["model"]), str(r["measure"]), float(r["value"]), float(r["low"]), float(r["high"]))
-        for r in found.table().to_dict("records")
-        if r["model"] in own.scores
+        for r in evaluation.table().to_dict("records")
+        if r["model"] in part.scores
     ]
-    weight = sample_weights(len(own.time), samples, seed)
-    for name, scores in own.scores.items():
-        slope = found.slopes[name]  # of the first repeat; not a number where all scores are alike
+    weight = sample_weights(len(part.time), samples, seed)
+    for name, scores in part.scores.items():
+        slope = evaluation.slopes[name]  # of the first repeat; not a number where all scores are alike
         if np.isfinite(slope.value):
             rows.append((name, COX_SLOPE, slope.value, slope.low, slope.high))
-        for horizon in carried if own.entry is None else ():
-            ratio = _observed_expected(own, scores, horizon, weight)
+        for horizon in carried if part.entry is None else ():
+            ratio = _observed_expected(part, scores, horizon, weight)
             if ratio is not None:
                 rows.append((name, f"O/E({horizon:g})", ratio.value, ratio.low, ratio.high))
     return rows
 
 
-def _observed_expected(own: Comparison, scores: Scores, horizon: float, weight: np.ndarray) -> Estimate | None:
+def _observed_expected(part: CrossValidation, scores: Scores, horizon: float, weight: np.ndarray) -> Estimate | None:
     """Kaplan-Meier risk by the horizon over the mean predicted one, mean over repeats."""
-    place = int(np.argmin(np.abs(own.times - horizon)))
-    observed = 1 - survival_at(own.time, own.event, weight, horizon)
+    place = int(np.argmin(np.abs(part.times - horizon)))
+    observed = 1 - survival_at(part.time, part.event, weight, horizon)
     parts = [
-        resampled(observed / ((1 - s[:, place]) @ weight / weight.sum(axis=0)), len(own.time)) for s in scores.survival
+        resampled(observed / ((1 - s[:, place]) @ weight / weight.sum(axis=0)), len(part.time)) for s in scores.survival
     ]
     estimate = mean_of(parts).estimate()
     return estimate if estimate.known else None

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from survival.cox_regression.likelihood import breslow_hazard
+from survival.delayed_entry import curve_start
 from survival.errors import SurvivalError
-from survival.late_entry import curve_start
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
     """Breslow's cumulative hazard at log_hr 0. times: (T,) rising event times; cumulative_hazard: (T,).
 
-    last_time: end of follow-up; beyond it nothing is known and survival is nan. Where patients come late and the curve
-    cannot begin at 0 (survival.late_entry), times and hazard begin with (start, 0), and survival is nan before.
+    last_time: end of follow-up; beyond it survival is unknown, nan. Where, with delayed entry, the
+    curve cannot begin at 0 (survival.delayed_entry), times and hazard begin with (start, 0); survival is nan before.
     """
 
     times: np.ndarray

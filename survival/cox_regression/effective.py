@@ -24,19 +24,19 @@ def effective_parameters(
     """(a,) of each penalty of a path that was fitted to these scores (n, k). Breslow ties, as the path has."""
     n = len(time)
     parts, weight = parts_of(time, event, "breslow", at_risk), np.ones(n)
-    found = np.empty(len(path.alphas))
+    df = np.empty(len(path.alphas))
     for a, alpha in enumerate(path.alphas):
-        kept = np.flatnonzero(path.coef[:, a])
-        if len(kept) == 0:
-            found[a] = 0.0
+        nonzero = np.flatnonzero(path.coef[:, a])
+        if len(nonzero) == 0:
+            df[a] = 0.0
             continue
-        x = scores[:, kept]
-        lp = x @ path.coef[kept, a]
-        information = np.zeros((len(kept), len(kept)))
+        x = scores[:, nonzero]
+        lp = x @ path.coef[nonzero, a]
+        information = np.zeros((len(nonzero), len(nonzero)))
         for part in parts:
             sums = risk_sums(part, x, weight, lp, float(lp.max()))
             information += information_matrix(part, sums, x, event_weight(part, weight))
         values = np.maximum(np.linalg.eigvalsh(information), 0.0)
         ridge = n * alpha * (1 - l1_ratio)
-        found[a] = float((values / (values + ridge)).sum()) if ridge > 0 else float(len(kept))
-    return found
+        df[a] = float((values / (values + ridge)).sum()) if ridge > 0 else float(len(nonzero))
+    return df

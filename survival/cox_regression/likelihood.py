@@ -22,7 +22,7 @@ def risk_set_ends(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def log_likelihood(time: np.ndarray, event: np.ndarray, lp: np.ndarray, at_risk: AtRisk = ALL_AT_RISK) -> np.ndarray:
     """Partial log-likelihood of each column of lp, summed over strata. time, event: (n,); lp: (n, a) -> (a,).
 
-    With late entries the sum over a risk set is a difference; nan where it is lost in rounding, at absurd lps.
+    With delayed entry the sum over a risk set is a difference; nan where it is lost in rounding, at absurd lps.
     """
     if not at_risk.plain:
         parts = parts_of(time, event, "breslow", at_risk)

@@ -20,7 +20,7 @@ from survival.errors import SurvivalError
 
 FLAT = 0.999  # four penalties that explain no more than this ratio of each other: the path is at its end
 # largest change left in a coefficient's weighted square, as a share of the null deviance
-EXACT = 1e-9  # coefficients within 5e-4 of glmnet's, for a model that is kept
+EXACT = 1e-9  # coefficients within 5e-4 of glmnet's, for the final model
 QUICK = 1e-7  # within 2e-3 and several times faster, for a path that is only compared along its length
 MAX_SWEEPS = 1_000_000  # over the whole path
 SLACK = 1e-6  # by how much the explained deviance may fall from rounding and the solver's tolerance
@@ -67,8 +67,8 @@ def fit_path(
 
     The path ends before the first penalty whose fit is not finite, explains a share of deviance outside [0, 1], or
     explains less than a larger penalty did. The solver gives up by itself once the explained deviance is flat; it
-    reckons that without ties, which stops it at once where many times are equal, so it is sent on from there. With late
-    entries or strata the solver is `penalised`.
+    computes that without ties, which stops it at once where many times are equal, so it is restarted from there. With
+    delayed entry or strata the solver is `penalised`.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""Penalised Cox regression with late entries and strata, penalty by penalty.
+"""Penalised Cox regression with delayed entry and strata, penalty by penalty.
 
-The objective of `survival.cox_regression.path` with the partial likelihood summed over strata, risk sets without who
-has not come yet: neither is known to scikit-survival's solver. With u and w the first derivative of log L by the linear
-predictors and the second with its sign turned (its diagonal), log L is near lp that of a least-squares problem with
-weights w and responses lp + u / w, whose elastic net scikit-learn solves; again from there until the gradient says that
-it is the optimum (Simon et al., J Stat Softw 2011;39(5), section 2). A step that makes the objective worse is halved.
+The objective of `survival.cox_regression.path` with the partial likelihood summed over strata, without patients who
+have not entered: scikit-survival's solver supports neither. With u and w the first derivative of log L by the linear
+predictors and the negative second one (its diagonal), log L is near lp that of a least-squares problem with weights w
+and responses lp + u / w, whose elastic net scikit-learn solves; repeated until the gradient shows that it is the
+optimum (Simon et al., J Stat Softw 2011;39(5), section 2). A step that makes the objective worse is halved.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def penalised(
     problem = _Problem(scores, time, event, l1_ratio, at_risk)
     coef = np.zeros(scores.shape[1])
     for alpha in alphas:
-        found = problem.solve(float(alpha), coef, tolerance)
-        if found is None:
+        solution = problem.solve(float(alpha), coef, tolerance)
+        if solution is None:
             return
-        coef = found
+        coef = solution
         yield coef
 
 
@@ -103,10 +103,10 @@ class _Problem:
         )
         net.coef_ = coef.copy()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the next round goes on from there
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the next round starts from there
             net.fit(np.asfortranarray(root[:, None] * self.x[rows]), response)
-        found = np.asarray(net.coef_, dtype=np.float64)
-        return found if np.isfinite(found).all() else None
+        solution = np.asarray(net.coef_, dtype=np.float64)
+        return solution if np.isfinite(solution).all() else None
 
     def _step(self, coef: np.ndarray, target: np.ndarray, value: float, alpha: float) -> tuple[np.ndarray, float]:
         for _ in range(HALVINGS):

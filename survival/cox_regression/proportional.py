@@ -55,9 +55,9 @@ def proportional_hazards_test(fit: CoxFit, transform: str = "km") -> pd.DataFram
     u, blocks = np.zeros(p), np.zeros((3, p, p))
     for part in fit._parts:
         sums = risk_sums(part, x, fit._weight, lp, float(lp.max()))
-        factor, own = event_weight(part, fit._weight), part.rows[part.dies]
-        g = g_all[own]  # one time, one g: equal within ties
-        u += (g * fit._weight[own]) @ x[own] - (g * factor) @ sums.mean
+        factor, dying = event_weight(part, fit._weight), part.rows[part.dies]
+        g = g_all[dying]  # one time, one g: equal within ties
+        u += (g * fit._weight[dying]) @ x[dying] - (g * factor) @ sums.mean
         for power in range(3):
             blocks[power] += information_matrix(part, sums, x, factor * g**power)
     information = np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])

@@ -1,8 +1,8 @@
 """Unpenalised Cox regression for few covariates: coefficients with standard errors, and the tests that go with them.
 
 log L(b) = sum over events of [x_i b - log S0], S0 = sum over the risk set of w_j exp(x_j b). Events at one time:
-Breslow takes the same S0 for all (Breslow 1974); Efron takes away l/d of the d dying patients' own part for the l-th of
-them, l = 0 .. d-1 (Efron 1977). Strata: a risk set of its own each, one b for all.
+Breslow takes the same S0 for all (Breslow 1974); Efron subtracts l/d of the part of the d dying patients for the l-th,
+l = 0 .. d-1 (Efron 1977). Strata: separate risk sets, one b for all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CoxFit:
 
     names: (p,). coef, se: (p,) log hazard ratios and their standard errors. covariance: (p, p). log_likelihood: of the
     fit; null: with all b = 0. score: score statistic at b = 0. n, events: rows and events. ties: "efron" or "breslow".
-    centre: (p,) weighted column means; lp is x @ coef, not centred. late: whether entry times were taken in.
+    centre: (p,) weighted column means; lp is x @ coef, not centred. delayed_entry: whether there were entry times.
     """
 
     names: tuple[str, ...]
@@ -54,7 +54,7 @@ class CoxFit:
     _entry: np.ndarray | None = None
 
     @property
-    def late(self) -> bool:
+    def delayed_entry(self) -> bool:
         return self._entry is not None
 
     @property
@@ -95,17 +95,17 @@ class CoxFit:
         Breslow's estimate, or Efron's with Efron ties.
         """
         lp = self._x @ self.coef
-        found = {}
+        hazards = {}
         for label, part in zip(self._labels, self._parts, strict=True):
             sums = risk_sums(part, self._x, self._weight, lp, 0.0)
             hazard = np.cumsum((event_weight(part, self._weight) / sums.s0)[::-1])
             times = part.time[::-1]
             last = np.r_[np.diff(times) > 0, True]
-            found[label] = (times[last], hazard[last])
-        return found
+            hazards[label] = (times[last], hazard[last])
+        return hazards
 
     def schoenfeld(self) -> tuple[np.ndarray, np.ndarray]:
-        """(event times (E,) rising within strata, residuals (E, p)): covariates of who died less their mean at risk."""
+        """(event times (E,) rising within strata, residuals (E, p)): x of the dying less the mean of x at risk."""
         lp, times, residuals = self._x @ self.coef, [], []
         for part in self._parts:
             mean = risk_sums(part, self._x, self._weight, lp, float(lp.max())).mean
@@ -133,9 +133,9 @@ def cox_regression(
     Parameters
     ----------
     x : (n, p) covariates, or (n,) one; p well below the number of events. time, event : (n,).
-    ties : "efron" or "breslow". strata : (n,) labels, each with a baseline of its own.
+    ties : "efron" or "breslow". strata : (n,) labels, each with a separate baseline hazard.
     weight : (n,) case weights >= 0, None: 1 each. Standard errors take them for numbers of patients.
-    entry : (n,) when each patient came under observation (left truncation), before `time`; None: all at 0.
+    entry : (n,) when each patient came under observation (delayed entry), before `time`; None: all at 0.
 
     Raises
     ------
@@ -151,14 +151,14 @@ def cox_regression(
     if not np.isfinite(matrix).all():
         raise SurvivalError("A covariate is missing or not finite: fill it in or leave the row out.")
     if ties not in TIES:
-        raise SurvivalError(f"There is no way of ties called {ties!r}: choose one of {', '.join(TIES)}.")
+        raise SurvivalError(f"There is no method for ties called {ties!r}: choose one of {', '.join(TIES)}.")
     labels = tuple(names) if names is not None else tuple(f"x{j + 1}" for j in range(matrix.shape[1]))
     w = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
-    kept = np.flatnonzero(w > 0)
+    used = np.flatnonzero(w > 0)
     if len(labels) != matrix.shape[1] or w.shape != (n,) or not np.isfinite(w).all() or (w < 0).any():
         raise SurvivalError("Give one name a covariate and one weight, at least 0, a row.")
     start_time = None if entry is None else check_entry(entry, outcome.time)
-    groups, parts = _split(kept, outcome.time, outcome.event, strata, ties, start_time)
+    labels_of_parts, parts = _split(used, outcome.time, outcome.event, strata, ties, start_time)
     if not parts:
         raise SurvivalError("There is no event: a Cox regression needs some.")
     centre = np.average(matrix, axis=0, weights=w)
@@ -181,7 +181,7 @@ def cox_regression(
         _x=matrix,
         _weight=w,
         _parts=parts,
-        _labels=groups,
+        _labels=labels_of_parts,
         _time=outcome.time,
         _event=outcome.event,
         _entry=start_time,
@@ -189,18 +189,18 @@ def cox_regression(
 
 
 def _split(
-    kept: np.ndarray, time: np.ndarray, event: np.ndarray, strata: Any, ties: str, entry: np.ndarray | None
+    used: np.ndarray, time: np.ndarray, event: np.ndarray, strata: Any, ties: str, entry: np.ndarray | None
 ) -> tuple[tuple[Any, ...], tuple[Stratum, ...]]:
     """Strata that have an event; the others have no part in the likelihood."""
     if strata is None:
-        return ((None,), (stratum_of(kept, time, event, ties, entry),)) if event[kept].any() else ((), ())
+        return ((None,), (stratum_of(used, time, event, ties, entry),)) if event[used].any() else ((), ())
     label = np.asarray(strata)
     if label.shape != time.shape or pd.isna(label).any():
         raise SurvivalError("Give every patient a stratum.")
-    found = [(name, kept[label[kept] == name]) for name in pd.unique(label[kept])]
-    found = [(name, rows) for name, rows in found if event[rows].any()]
-    parts = tuple(stratum_of(rows, time, event, ties, entry) for _, rows in found)
-    return tuple(name.item() if isinstance(name, np.generic) else name for name, _ in found), parts
+    groups = [(name, used[label[used] == name]) for name in pd.unique(label[used])]
+    groups = [(name, rows) for name, rows in groups if event[rows].any()]
+    parts = tuple(stratum_of(rows, time, event, ties, entry) for _, rows in groups)
+    return tuple(name.item() if isinstance(name, np.generic) else name for name, _ in groups), parts
 
 
 def derivatives(
@@ -210,18 +210,18 @@ def derivatives(
     that a risk set's sum is lost in rounding."""
     lp = z @ b
     shift = float(lp.max())
-    value, gradient, kept = 0.0, np.zeros(len(b)), []
+    value, gradient, terms = 0.0, np.zeros(len(b)), []
     for part in parts:
         with np.errstate(divide="ignore", invalid="ignore"):
             sums = risk_sums(part, z, w, lp, shift)
-            factor, own = event_weight(part, w), part.rows[part.dies]
-            value += float(w[own] @ lp[own] - factor @ (np.log(sums.s0) + shift))
-            gradient += w[own] @ z[own] - factor @ sums.mean
-        kept.append((part, sums, factor))
+            factor, dying = event_weight(part, w), part.rows[part.dies]
+            value += float(w[dying] @ lp[dying] - factor @ (np.log(sums.s0) + shift))
+            gradient += w[dying] @ z[dying] - factor @ sums.mean
+        terms.append((part, sums, factor))
 
     def information() -> np.ndarray:
         return sum(
-            (information_matrix(part, sums, z, factor) for part, sums, factor in kept), np.zeros((len(b), len(b)))
+            (information_matrix(part, sums, z, factor) for part, sums, factor in terms), np.zeros((len(b), len(b)))
         )
 
     return value, gradient, information
@@ -247,7 +247,7 @@ def _maximise(
         level = abs(new[0] - value) <= CONVERGED * (1 + abs(value))
         done = level and float(np.abs(move).max()) < 1e-7
         value, gradient, information = new
-        # a coefficient that walks on although the likelihood is level is on its way to infinity
+        # a coefficient that keeps growing although the likelihood is level is on its way to infinity
         if np.abs(b).max() > LARGE_EFFECT or (level and np.abs(move).max() > RUNAWAY):
             raise _separated(names[int(np.abs(move).argmax())])
         if done:
@@ -266,12 +266,12 @@ def _regular(information: np.ndarray) -> np.ndarray:
     """The information, which can be inverted; raises SurvivalError where it cannot."""
     values = np.linalg.eigvalsh(information)
     if not values[0] > 1e-10 * values[-1]:
-        raise SurvivalError("The covariates say the same thing twice (a column is a sum of others): leave one out.")
+        raise SurvivalError("The covariates are redundant (a column is a sum of others): leave one out.")
     return information
 
 
 def likelihood_ratio(small: CoxFit, large: CoxFit) -> ChiSquare:
-    """Whether the covariates that `large` has beyond `small` tell anything; both on the same patients and strata."""
+    """Whether the covariates that `large` has beyond `small` improve the fit; both on the same patients and strata."""
     if not set(small.names) < set(large.names) or (small.n, small.events, small.ties) != (
         large.n,
         large.events,

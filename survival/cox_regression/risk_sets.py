@@ -1,7 +1,7 @@
 """Risk sets of a Cox model and the sums over them, with Breslow or Efron ties, in strata, with case weights.
 
-Who comes under observation late (entry > 0, left truncation) is at risk at times t with entry < t <= time: sums over
-those who are still there, less sums over those who have not come yet.
+With delayed entry (entry > 0, left truncation) a patient is at risk at times t with entry < t <= time: sums over those
+still followed at t, less sums over those who have not entered by then.
 
 At a time with d events, S the sum over the risk set and D the events' own part of it: Breslow takes S for each event,
 Efron S - (l / d) D for the l-th of them, l = 0 .. d - 1.
@@ -16,8 +16,8 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class AtRisk:
-    """Who is compared with whom, beyond time and event. entry: (n,) when each came under observation, None: all at 0.
-    stratum: (n,) labels, each with a baseline hazard of its own, None: one for all."""
+    """Who is compared with whom, apart from time and event. entry: (n,) start of observation, None: all at 0.
+    stratum: (n,) labels, each with a separate baseline hazard, None: one for all."""
 
     entry: np.ndarray | None = None
     stratum: np.ndarray | None = None
@@ -40,9 +40,9 @@ class Stratum:
     """Risk sets of one stratum. Rows in falling time, E events in the same order, the d events of a time together.
 
     rows: (m,) places in the input. end: (E,) last place in rows that is at risk with the event. dies: (E,) the event's
-    own place in rows. first, last: (E,) where the events of its time begin and end among the E. share: (E,) l / d.
+    place in rows. first, last: (E,) where the events of its time begin and end among the E. share: (E,) l / d.
     reach: (m,) how many of the E events each row is still at risk for, counted from the end. With entry times:
-    entering: (m,) rows in falling entry; late: (E,) how many of those have not entered by the event; before: (m,) the
+    entering: (m,) rows in falling entry; not_entered: (E,) how many of those by the event; before: (m,) the
     first of the E events that is at or before the row's entry.
     """
 
@@ -55,7 +55,7 @@ class Stratum:
     reach: np.ndarray
     time: np.ndarray
     entering: np.ndarray | None = None
-    late: np.ndarray | None = None
+    not_entered: np.ndarray | None = None
     before: np.ndarray | None = None
 
 
@@ -91,12 +91,13 @@ def parts_of(time: np.ndarray, event: np.ndarray, ties: str, at_risk: AtRisk) ->
 
 
 def _entries(rows: np.ndarray, at: np.ndarray, entry: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The part of a stratum that late entries need; at: (E,) event times with a minus, rising."""
+    """The part of a stratum that delayed entry needs; at: (E,) event times with a minus, rising."""
     if entry is None:
         return {}
     entering = rows[np.argsort(-entry[rows], kind="stable")]
-    late = np.searchsorted(-entry[entering], at, side="right")
-    return {"entering": entering, "late": late, "before": np.searchsorted(at, -entry[rows], side="left")}
+    not_entered = np.searchsorted(-entry[entering], at, side="right")
+    before = np.searchsorted(at, -entry[rows], side="left")
+    return {"entering": entering, "not_entered": not_entered, "before": before}
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,22 +111,22 @@ class RiskSums:
 
 def risk_sums(part: Stratum, x: np.ndarray, weight: np.ndarray, lp: np.ndarray, shift: float) -> RiskSums:
     risk = weight[part.rows] * np.exp(lp[part.rows] - shift)
-    own = risk[part.dies]
+    dying = risk[part.dies]
     columns = np.column_stack([np.ones(len(risk)), x[part.rows]])
     s = np.cumsum(risk[:, None] * columns, axis=0)[part.end]
     if part.entering is not None:
         waiting = weight[part.entering] * np.exp(lp[part.entering] - shift)
-        coming = waiting[:, None] * np.column_stack([np.ones(len(waiting)), x[part.entering]])
-        s = s - np.vstack([np.zeros(columns.shape[1]), np.cumsum(coming, axis=0)])[part.late]
-    tied = np.cumsum(np.vstack([np.zeros(columns.shape[1]), own[:, None] * columns[part.dies]]), axis=0)
+        later = waiting[:, None] * np.column_stack([np.ones(len(waiting)), x[part.entering]])
+        s = s - np.vstack([np.zeros(columns.shape[1]), np.cumsum(later, axis=0)])[part.not_entered]
+    tied = np.cumsum(np.vstack([np.zeros(columns.shape[1]), dying[:, None] * columns[part.dies]]), axis=0)
     s = s - part.share[:, None] * (tied[part.last + 1] - tied[part.first])
     return RiskSums(s[:, 0], s[:, 1:] / s[:, :1], risk)
 
 
 def event_weight(part: Stratum, weight: np.ndarray) -> np.ndarray:
     """Weight of each of the E terms: the mean weight of the events of its time, as R has it."""
-    own = weight[part.rows[part.dies]]
-    total = np.concatenate([[0.0], np.cumsum(own)])
+    dying = weight[part.rows[part.dies]]
+    total = np.concatenate([[0.0], np.cumsum(dying)])
     return (total[part.last + 1] - total[part.first]) / (part.last - part.first + 1)
 
 

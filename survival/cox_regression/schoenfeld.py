@@ -34,8 +34,8 @@ def smooth_residuals(residuals: pd.DataFrame) -> pd.DataFrame:
     Raises SurvivalError with too few events for a smooth.
     """
     parts = []
-    for name, own in residuals.groupby("name", sort=False):
-        time, y = own["time"].to_numpy(np.float64), own["residual"].to_numpy(np.float64)
+    for name, rows in residuals.groupby("name", sort=False):
+        time, y = rows["time"].to_numpy(np.float64), rows["residual"].to_numpy(np.float64)
         if len(y) < MIN_EVENTS:
             raise SurvivalError(f"{len(y)} events are too few for a smooth of the residuals: at least {MIN_EVENTS}.")
         knots = np.unique(np.percentile(time, KNOTS))

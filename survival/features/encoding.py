@@ -28,10 +28,10 @@ ONLY = "x"  # name of the block where just an array or a table is given
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What a model looks at: which blocks, fused how.
+    """What a model uses: which blocks, fused how.
 
     fusion: "early": one matrix of all blocks; "late": a model a block, joined by a Cox regression on their
-    out-of-fold scores. missing: "refuse", or "indicator": the training mean and a 0/1 column that says so.
+    out-of-fold scores. missing: "refuse", or "indicator": the training mean and a 0/1 indicator column.
     """
 
     name: str
@@ -68,8 +68,8 @@ def as_features(X: Any) -> Features:
         raise SurvivalError("There are no features: give at least one block.")
     lengths = {name: len(block) if np.ndim(block) else 0 for name, block in blocks.items()}
     if len(set(lengths.values())) > 1 or 0 in lengths.values():
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise SurvivalError(f"The blocks of features have unequal or no rows ({told}): give one row a patient in each.")
+        sizes = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise SurvivalError(f"The blocks of features have unequal or no rows ({sizes}): give one row a patient.")
     return blocks
 
 
@@ -96,20 +96,20 @@ class _Column:
 
     @property
     def names(self) -> list[str]:
-        own = [self.name] if self.levels is None else [f"{self.name} {level}" for level in self.levels]
-        return [*own, f"{self.name} missing"] if self.indicator else own
+        names = [self.name] if self.levels is None else [f"{self.name} {level}" for level in self.levels]
+        return [*names, f"{self.name} missing"] if self.indicator else names
 
     def encode(self, values: pd.Series) -> np.ndarray:
         gone = values.isna().to_numpy()
         if self.levels is None:
-            own = np.where(gone, self.fill, pd.to_numeric(values, errors="coerce").to_numpy(np.float64))[:, None]
+            columns = np.where(gone, self.fill, pd.to_numeric(values, errors="coerce").to_numpy(np.float64))[:, None]
         else:
             words = values.astype(str).to_numpy()
             words = np.where(np.isin(words, (self.reference, *self.levels)), words, self.others)
             counts = ~gone | (not self.indicator)  # without an indicator a missing word is the commonest level
-            own = np.array([(words == level) & counts for level in self.levels], dtype=np.float64)
-            own = own.reshape(len(self.levels), len(values)).T
-        return np.column_stack([own, gone]) if self.indicator else own
+            columns = np.array([(words == level) & counts for level in self.levels], dtype=np.float64)
+            columns = columns.reshape(len(self.levels), len(values)).T
+        return np.column_stack([columns, gone]) if self.indicator else columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,18 +152,16 @@ class Encoding:
             raise SurvivalError(f"Block {name}, row {row + 1}: a value is not a finite number; correct it.")
         return flat
 
-    def weights(self, block_weights: Mapping[str, float] | None = None) -> np.ndarray | None:
-        """(p,) standard deviations that give every block the same total variance, times its weight squared.
+    def weights(self) -> np.ndarray | None:
+        """(p,) standard deviations that give every block the same total variance.
 
         None for a single block. Otherwise a handful of clinical columns would be drowned by thousands of a code.
         """
         if len(self.slices) == 1:
             return None
         out = np.empty(len(self.names))
-        for name, part in self.slices.items():
-            out[part] = (block_weights or {}).get(name, 1.0) / np.sqrt(part.stop - part.start)
-        if not (np.isfinite(out).all() and (out > 0).all()):
-            raise SurvivalError("The weight of a block must be above 0.")
+        for part in self.slices.values():
+            out[part] = 1 / np.sqrt(part.stop - part.start)
         return out
 
     def as_dict(self) -> dict[str, Any]:
@@ -184,16 +182,16 @@ class Encoding:
 
 
 def encoding_from(values: Mapping[str, Any]) -> Encoding:
-    """The encoding that as_dict told. Raises KeyError, TypeError or ValueError where it tells none."""
+    """The encoding that as_dict described. Raises KeyError, TypeError or ValueError where it does not."""
     shapes: dict[str, tuple[int, ...] | None] = {}
     columns: dict[str, tuple[_Column, ...]] = {}
     slices, names = {}, list[str]()
     for block, shape in values["shapes"].items():
         start = len(names)
         if shape is None:
-            own = tuple(_column_from(entry) for entry in values["columns"][block])
-            shapes[block], columns[block] = None, own
-            names += [label for column in own for label in column.names]
+            encoded = tuple(_column_from(entry) for entry in values["columns"][block])
+            shapes[block], columns[block] = None, encoded
+            names += [label for column in encoded for label in column.names]
         else:
             if any(type(s) is not int or s < 1 for s in shape):
                 raise ValueError(block)
@@ -231,12 +229,12 @@ def fit_encoding(X: Any, missing: str = "refuse", rare: int = RARE) -> Encoding:
         if isinstance(block, pd.DataFrame):
             if missing == "refuse":
                 _refuse_missing(name, block)
-            found = [_fit_column(name, str(c), block[c], notes, rare) for c in block.columns]
-            kept = tuple(c for c in found if c.names)
-            if not kept:
-                raise SurvivalError(f"Block {name} says the same of all patients: leave it out.")
-            shapes[name], columns[name] = None, kept
-            names += [label for c in kept for label in c.names]
+            fitted = [_fit_column(name, str(c), block[c], notes, rare) for c in block.columns]
+            used = tuple(c for c in fitted if c.names)
+            if not used:
+                raise SurvivalError(f"Block {name} is the same for all patients: leave it out.")
+            shapes[name], columns[name] = None, used
+            names += [label for c in used for label in c.names]
         else:
             shapes[name] = tuple(int(s) for s in block.shape[1:])
             names += [f"{name} {j + 1}" for j in range(int(np.prod(block.shape[1:])))]
@@ -251,15 +249,15 @@ def _fit_column(block: str, name: str, values: pd.Series, notes: list[str], leas
             f"{block}: {name} is missing for {int(gone.sum())} of {len(values)} training patients; the "
             "mean or commonest level and an indicator stand in."
         )
-    known = values[~gone]
+    observed = values[~gone]
     if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        number = known.to_numpy(np.float64)
+        number = observed.to_numpy(np.float64)
         if not np.isfinite(number).all():
             raise SurvivalError(f"Block {block}, column {name}: a value is not finite; correct it.")
         if len(number) == 0 or np.ptp(number) == 0:
             return _Column(name, (), 0.0, bool(gone.any() and not gone.all()))
         return _Column(name, None, float(number.mean()), bool(gone.any()))
-    counts = known.astype(str).value_counts()
+    counts = observed.astype(str).value_counts()
     indicator = bool(gone.any() and not gone.all())
     if counts.empty:
         return _Column(name, (), 0.0, indicator)
@@ -267,11 +265,11 @@ def _fit_column(block: str, name: str, values: pd.Series, notes: list[str], leas
     levels = values.cat.categories if given else sorted(counts.index)
     order = [str(level) for level in levels if str(level) in counts.index]
     commonest = max(order, key=lambda level: counts[level])
-    kept = [level for level in order if counts[level] >= least or level == commonest]
-    rare = [level for level in order if level not in kept]
+    frequent = [level for level in order if counts[level] >= least or level == commonest]
+    rare = [level for level in order if level not in frequent]
     if rare:
         notes.append(f"{block}: {name} {', '.join(rare)} (under {least} patients) counted with {commonest}.")
-    return _Column(name, tuple(kept[1:]), 0.0, indicator, kept[0], commonest)
+    return _Column(name, tuple(frequent[1:]), 0.0, indicator, frequent[0], commonest)
 
 
 def _refuse_missing(name: str, table: pd.DataFrame) -> None:

@@ -46,7 +46,7 @@ def calibration_slope(time: np.ndarray, event: np.ndarray, lp: np.ndarray, entry
     """Slope of a Cox regression (Breslow ties) on out-of-fold log hazards lp (n,), with its Wald 95 % interval.
 
     1: the differences in lp are as large as they should be. Below 1: too large (overfitting). nan where there is none:
-    lp does not vary, nobody has the event, or lp parts early from late events perfectly.
+    lp does not vary, nobody has the event, or lp separates early from late events perfectly.
     """
     try:
         fit = cox_regression(lp - lp.mean(), time, event, ties="breslow", entry=entry)
@@ -69,10 +69,10 @@ def spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
     columns = [x]
     for knot in knots[:-2]:
-        bent = (
+        column = (
             cube(knot) - cube(before) * (last - knot) / (last - before) + cube(last) * (before - knot) / (last - before)
         )
-        columns.append(bent / (last - first) ** 2)
+        columns.append(column / (last - first) ** 2)
     return np.column_stack(columns)
 
 
@@ -85,7 +85,7 @@ def smooth_observed(
 ) -> np.ndarray:
     """Observed risk at the horizon of people with these predicted risks, by the smooth curve.
 
-    risk: (m,) predicted. at: (k,) predicted risks to read the curve at, None: the patients' own.
+    risk: (m,) predicted. at: (k,) predicted risks to read the curve at, None: the patients'.
     Raises SurvivalError where the predictions do not vary.
     """
     x = complementary_log_log(risk)
@@ -93,12 +93,12 @@ def smooth_observed(
     if len(knots) < 2:
         raise SurvivalError("The predicted risks do not vary: there is no calibration curve.")
     wanted = x if at is None else complementary_log_log(at)
-    bend = (lambda v: spline_basis(v, knots)) if len(knots) == len(KNOTS) else (lambda v: v[:, None])
-    fit = cox_regression(bend(x), time, event, ties="breslow")
+    basis = (lambda v: spline_basis(v, knots)) if len(knots) == len(KNOTS) else (lambda v: v[:, None])
+    fit = cox_regression(basis(x), time, event, ties="breslow")
     times, hazard = fit.baselines()[None]
     reached = int(np.searchsorted(times, horizon, side="right"))
     base = hazard[reached - 1] if reached else 0.0
-    return -np.expm1(-base * np.exp(bend(wanted) @ fit.coef))
+    return -np.expm1(-base * np.exp(basis(wanted) @ fit.coef))
 
 
 def weak_calibration(
@@ -125,8 +125,8 @@ def _fit(cases: np.ndarray, controls: np.ndarray, design: np.ndarray, offset: np
         mu = np.clip(-np.expm1(-rate), 1e-12, 1 - 1e-12)
         slope = rate * np.exp(-rate)
         score = design.T @ ((cases / mu - controls / (1 - mu)) * slope)
-        own = total * slope**2 / (mu * (1 - mu))
-        information = ((design[:, :, None] * design[:, None, :]).reshape(len(design), -1).T @ own).T.reshape(b, k, k)
+        each = total * slope**2 / (mu * (1 - mu))
+        information = ((design[:, :, None] * design[:, None, :]).reshape(len(design), -1).T @ each).T.reshape(b, k, k)
         sound = np.isfinite(information).all(axis=(1, 2))  # a column without a fit is nan from then on
         sound[sound] = np.linalg.cond(information[sound]) < 1e12
         step = np.zeros((k, b))
@@ -147,15 +147,16 @@ def quantile_groups(
     code = np.searchsorted(cuts, risk, side="right")
     rows = []
     for k in np.unique(code):
-        own = code == k
-        curve = kaplan_meier(time[own], event[own])
+        group = code == k
+        curve = kaplan_meier(time[group], event[group])
         place = int(np.searchsorted(curve.times, horizon, side="right")) - 1
-        known = horizon <= curve.times[-1]
+        followed = horizon <= curve.times[-1]
         observed, low, high = (
-            (float(1 - values[place]) if known else float("nan")) for values in (curve.survival, curve.high, curve.low)
+            (float(1 - values[place]) if followed else float("nan"))
+            for values in (curve.survival, curve.high, curve.low)
         )
-        died = int((event[own] & (time[own] <= horizon)).sum())
-        rows.append((int(own.sum()), died, float(risk[own].mean()), observed, low, high))
+        died = int((event[group] & (time[group] <= horizon)).sum())
+        rows.append((int(group.sum()), died, float(risk[group].mean()), observed, low, high))
     return pd.DataFrame(rows, columns=["n", "events", "predicted", "observed", "low", "high"])
 
 

@@ -33,14 +33,14 @@ def net_benefit(
     above = risk > threshold
     if not above.any():
         return np.zeros(weight.shape[1])
-    t, own = time[above], weight[above]
-    survival = survival_at(t, event[above], own, min(horizon, float(t.max())))
+    t, drawn_weight = time[above], weight[above]
+    survival = survival_at(t, event[above], drawn_weight, min(horizon, float(t.max())))
     for b in np.flatnonzero(np.isnan(survival)):  # a bootstrap sample without the last of them
-        drawn = own[:, b] > 0
+        drawn = drawn_weight[:, b] > 0
         last = min(horizon, float(t[drawn].max())) if drawn.any() else 0.0
-        survival[b] = survival_at(t, event[above], own[:, b : b + 1], last)[0] if drawn.any() else 1.0
+        survival[b] = survival_at(t, event[above], drawn_weight[:, b : b + 1], last)[0] if drawn.any() else 1.0
     died = 1 - survival
-    return own.sum(axis=0) / weight.sum(axis=0) * (died - (1 - died) * threshold / (1 - threshold))
+    return drawn_weight.sum(axis=0) / weight.sum(axis=0) * (died - (1 - died) * threshold / (1 - threshold))
 
 
 def decision_curve(

@@ -1,7 +1,7 @@
 """Hazard ratios of an out-of-fold score, for a table and a forest plot: per standard deviation and per quartile.
 
 A penalised coefficient has no ordinary interval, so the score enters an unpenalised Cox regression (Efron ties) as one
-covariate: alone, and beside the covariates that a person chose. The score has not seen the patients it is tested on.
+covariate: alone, and adjusted for the covariates that a person chose. The patients are not those it was fitted to.
 """
 
 from __future__ import annotations
@@ -64,15 +64,15 @@ def _fits(
     quartile: np.ndarray,
     time: Any,
     event: np.ndarray,
-    beside: np.ndarray | None,
+    covariates: np.ndarray | None,
     heading: str,
     notes: list[str],
     entry: Any,
 ) -> list[tuple[str, str, float, float, float, float]]:
-    others = 0 if beside is None else beside.shape[1]
+    others = 0 if covariates is None else covariates.shape[1]
     if others and not enough_events(int(event.sum()), 1 + others):
         raise SurvivalError(f"{too_few_words(int(event.sum()), 1 + others)}.")
-    rows = [(heading, PER_SD, *_ratios(z[:, None], time, event, beside, entry)[0])]
+    rows = [(heading, PER_SD, *_ratios(z[:, None], time, event, covariates, entry)[0])]
     groups = [k for k in range(4) if (quartile == k).any()]
     if len(groups) < 2 or (quartile < 0).any():
         return rows
@@ -80,20 +80,20 @@ def _fits(
         parameters = len(groups) - 1 + others
         if others and not enough_events(int(event.sum()), parameters):
             raise SurvivalError(f"{too_few_words(int(event.sum()), parameters)}.")
-        found = _ratios(np.column_stack([quartile == k for k in groups[1:]]), time, event, beside, entry)
+        ratios = _ratios(np.column_stack([quartile == k for k in groups[1:]]), time, event, covariates, entry)
     except SurvivalError as problem:
         notes.append(f"There are no hazard ratios of the quartiles ({heading.lower()}): {problem}")
         return rows
     rows.append((heading, QUARTILE_NAMES[groups[0]], 1.0, np.nan, np.nan, np.nan))
-    rows += [(heading, QUARTILE_NAMES[k], *ratio) for k, ratio in zip(groups[1:], found, strict=True)]
+    rows += [(heading, QUARTILE_NAMES[k], *ratio) for k, ratio in zip(groups[1:], ratios, strict=True)]
     return rows
 
 
 def _ratios(
-    x: np.ndarray, time: Any, event: np.ndarray, beside: np.ndarray | None, entry: Any
+    x: np.ndarray, time: Any, event: np.ndarray, covariates: np.ndarray | None, entry: Any
 ) -> list[tuple[float, float, float, float]]:
-    """(hr, low, high, p) of each column of x, with the columns of beside in the model."""
-    whole = x.astype(np.float64) if beside is None else np.column_stack([x, beside])
+    """(hr, low, high, p) of each column of x, adjusted for the covariates."""
+    whole = x.astype(np.float64) if covariates is None else np.column_stack([x, covariates])
     table = cox_regression(whole, time, event, entry=entry).table()
     return [(float(r["hr"]), float(r["low"]), float(r["high"]), float(r["p"])) for r in table.to_dict("records")][
         : x.shape[1]

@@ -1,9 +1,9 @@
 """How good predicted risks and probabilities are at a time: cumulative/dynamic AUC, Brier score and its integral.
 
-Patients censored before t do not tell whether they died by t. They get no weight, and the others the inverse of the
-chance to have stayed uncensored (IPCW): w_i = 1 / G(T_i-) for who died by t, 1 / G(t) for who was followed beyond t, G
-the Kaplan-Meier estimate of the censoring, from the patients that are judged. All functions take columns of patient
-weights (m, b), bootstrap samples as numbers of draws, and estimate G anew in each.
+Whether patients censored before t died by t is unknown. They get no weight, and the others the inverse of the chance to
+have stayed uncensored (IPCW): w_i = 1 / G(T_i-) for those who died by t, 1 / G(t) for those followed beyond t, G the
+Kaplan-Meier estimate of the censoring, from the same patients. All functions take columns of patient weights (m, b),
+bootstrap samples as numbers of draws, and estimate G in each.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def censoring_at(time: np.ndarray, event: np.ndarray, weight: np.ndarray, t: flo
 
 
 def survival_at(time: np.ndarray, event: np.ndarray, weight: np.ndarray, t: float) -> np.ndarray:
-    """Kaplan-Meier S(t) of each column of weights, (b,); nan where t lies beyond the follow-up of who has weight."""
+    """Kaplan-Meier S(t) of each column of weights, (b,); nan where t lies beyond the follow-up of those with weight."""
     order = np.argsort(time, kind="stable")
     s, w, seen = time[order], weight[order], event[order]
     starts = np.flatnonzero(np.r_[True, np.diff(s) > 0])

@@ -7,7 +7,6 @@ that are held out are held out of all of it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -107,18 +106,15 @@ def inner_folds(event: np.ndarray, copies: Any, folds: int, seed: int) -> np.nda
 class EncodedModel(SurvivalModel):
     """A model on one matrix: blocks are encoded, then _fit sees (n, p) numbers.
 
-    Parameters common to all: missing ("refuse" or "indicator"), block_weights (block -> factor on its standard
-    deviation where several blocks are fused), seed. accepts_entry: whether `fit` accepts entry times.
+    Parameters common to all: missing ("refuse" or "indicator"), seed. accepts_entry: whether `fit` accepts entry times.
     """
 
     accepts_entry: ClassVar[bool] = False
     _entry: np.ndarray | None = None
     _encoding: Encoding | None = None
 
-    def __init__(
-        self, *, missing: str = "refuse", block_weights: Mapping[str, float] | None = None, seed: int = 0
-    ) -> None:
-        self.missing, self.block_weights, self.seed = missing, block_weights, seed
+    def __init__(self, *, missing: str = "refuse", seed: int = 0) -> None:
+        self.missing, self.seed = missing, seed
 
     def fit(
         self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None

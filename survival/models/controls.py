@@ -41,7 +41,7 @@ class KaplanMeierNull(SurvivalModel):
 
 
 class RandomDirection(CompressedModel, LinearModel):
-    """Cox regression on one random direction of the features, drawn from the training patients' own covariance.
+    """Cox regression on one random direction of the features, drawn from the training patients' covariance.
 
     It moves faces as far as a health direction does. Its sign and size are fitted, so its concordance is what a single
     direction chosen without looking at the outcome reaches.

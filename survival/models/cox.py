@@ -12,12 +12,12 @@ from survival.cox_regression.effective import effective_parameters
 from survival.cox_regression.path import QUICK, fit_path, is_flat
 from survival.cox_regression.regression import CoxFit, cox_regression
 from survival.cox_regression.risk_sets import AtRisk
+from survival.delayed_entry import curve_start
 from survival.errors import Cancelled, SurvivalError
 from survival.features.encoding import Features, as_features
-from survival.late_entry import curve_start
 from survival.models.base import LinearModel, inner_folds
 from survival.models.hazard import Hazard
-from survival.models.penalty import CRITERIA, RULES, PathSettings, PenaltySearch, choose_penalty
+from survival.models.penalty import RULES, PathSettings, PenaltySearch, choose_penalty
 
 PENALTIES = {"ridge": 1e-3, "elastic-net": 0.5, "lasso": 1.0}  # name -> l1_ratio
 # how far down the path goes: alpha_max is counted in l1, so the near-ridge path has to go further; with fewer features
@@ -26,10 +26,10 @@ RIDGE_RATIO, WIDE_RATIO, NARROW_RATIO = 1e-5, 1e-2, 1e-4
 
 
 class StratifiedCox(LinearModel):
-    """What Cox models share: delayed entry, and strata, whose levels have baseline hazards of their own.
+    """What Cox models share: delayed entry, and strata with separate baseline hazards.
 
-    strata : a column of a table block: its levels get baseline hazards of their own and no coefficient, and patients
-        are compared within them. New rows need the column; a level without an event in training has no curve (nan).
+    strata : a column of a table block: its levels get separate baseline hazards and no coefficient, and patients are
+        compared within them. New rows need the column; a level without an event in training has no curve (nan).
     """
 
     accepts_entry: ClassVar[bool] = True
@@ -98,15 +98,13 @@ class PenalisedCox(StratifiedCox):
     Parameters
     ----------
     penalty : "ridge" (l1_ratio 0.001), "elastic-net" (0.5) or "lasso" (1). Lasso picks components, not raw features.
-    l1_ratio : overrides the penalty's value; in (0, 1].
     n_components : at most so many components are kept; None: no limit.
     variance : components that carry this share of the variance are kept; None: all.
     n_alphas : penalties on the path.
     folds : inner folds.
-    choose_by : "partial-likelihood" (cross-validated, Verweij and van Houwelingen) or "harrell".
     rule : "best", or "1se": the strongest penalty within one standard error of the best.
     strata : as of StratifiedCox.
-    missing, block_weights : as of EncodedModel.
+    missing : as of EncodedModel.
     seed : of the folds.
 
     Attributes after fit
@@ -127,35 +125,25 @@ class PenalisedCox(StratifiedCox):
         self,
         *,
         penalty: str = "ridge",
-        l1_ratio: float | None = None,
         n_components: int | None = None,
         variance: float | None = 0.99,
         n_alphas: int = 50,
         folds: int = 5,
-        choose_by: str = "partial-likelihood",
         rule: str = "best",
         strata: str | None = None,
         missing: str = "refuse",
-        block_weights: dict[str, float] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(strata=strata, missing=missing, block_weights=block_weights, seed=seed)
-        for what, value, allowed in (
-            ("penalty", penalty, PENALTIES),
-            ("criterion", choose_by, CRITERIA),
-            ("rule", rule, RULES),
-        ):
+        super().__init__(strata=strata, missing=missing, seed=seed)
+        for what, value, allowed in (("penalty", penalty, PENALTIES), ("rule", rule, RULES)):
             if value not in allowed:
                 raise SurvivalError(f"There is no {what} called {value!r}: choose one of {', '.join(allowed)}.")
-        self.l1_ratio = PENALTIES[penalty] if l1_ratio is None else float(l1_ratio)
-        if not 0 < self.l1_ratio <= 1:
-            raise SurvivalError(f"l1_ratio is {self.l1_ratio:g}: give a number above 0 and at most 1.")
         if variance is not None and not 0 < variance <= 1:
             raise SurvivalError(f"The share of variance is {variance:g}: give a number above 0 and at most 1.")
         if (n_components is not None and n_components < 1) or n_alphas < 5 or folds < 2:
             raise SurvivalError("Give at least 1 component, 5 penalties and 2 folds.")
-        self.penalty, self.n_components, self.variance = penalty, n_components, variance
-        self.n_alphas, self.folds, self.choose_by, self.rule = n_alphas, folds, choose_by, rule
+        self.l1_ratio, self.n_components, self.variance = PENALTIES[penalty], n_components, variance
+        self.n_alphas, self.folds, self.rule = n_alphas, folds, rule
 
     def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
         fold = inner_folds(event, copies, self.folds, self.seed)
@@ -173,12 +161,12 @@ class PenalisedCox(StratifiedCox):
         """Stratum -> baseline hazard on out-of-fold scores: fitted scores are spread too widely."""
         if self._labels is None:
             return {None: fit_baseline(time, event, log_hr, self._entry)}
-        found = {}
+        baselines = {}
         for label in np.unique(self._labels[event]):
             rows = self._labels == label
             entry = None if self._entry is None else self._entry[rows]
-            found[label] = fit_baseline(time[rows], event[rows], log_hr[rows], entry)
-        return found
+            baselines[label] = fit_baseline(time[rows], event[rows], log_hr[rows], entry)
+        return baselines
 
     def effective_parameters(self, X: Any, time: np.ndarray, event: np.ndarray) -> np.ndarray:
         """(a,) number of effective parameters at each penalty of path_. X, time, event: as given to fit."""
@@ -186,9 +174,9 @@ class PenalisedCox(StratifiedCox):
         settings, at_risk = self._path_settings(flat), self._at_risk
         scores, alphas = settings.reduction(flat).scores, self.path_.table["alpha"].to_numpy()
         path = fit_path(scores, time, event, alphas, settings.l1_ratio, QUICK, at_risk)
-        found = np.full(len(alphas), np.nan)
-        found[: len(path.alphas)] = effective_parameters(scores, time, event, path, settings.l1_ratio, at_risk)
-        return found
+        df = np.full(len(alphas), np.nan)
+        df[: len(path.alphas)] = effective_parameters(scores, time, event, path, settings.l1_ratio, at_risk)
+        return df
 
     def _path_settings(self, flat: np.ndarray) -> PathSettings:
         wide = flat.shape[1] >= len(flat)
@@ -198,9 +186,8 @@ class PenalisedCox(StratifiedCox):
             variance=self.variance,
             n_alphas=self.n_alphas,
             alpha_min_ratio=RIDGE_RATIO if self.l1_ratio < 0.1 else WIDE_RATIO if wide else NARROW_RATIO,
-            choose_by=self.choose_by,
             rule=self.rule,
-            weight=self.encoding.weights(self.block_weights),
+            weight=self.encoding.weights(),
         )
 
 

@@ -142,12 +142,12 @@ class FittedModel:
     def save(self, folder: Path | str) -> None:
         """Write folder/model.json and folder/model.npz, each replaced at once or not at all."""
         values, arrays = self.hazard.to_parts()
-        kept = {f"hazard.{name}": array for name, array in arrays.items()}
+        saved = {f"hazard.{name}": array for name, array in arrays.items()}
         columns = COHORT | (ENTRY if "entry" in self.cohort_ else {})
-        kept |= {f"cohort.{name}": self.cohort_[name].to_numpy().astype(dtype) for name, dtype in columns.items()}
+        saved |= {f"cohort.{name}": self.cohort_[name].to_numpy().astype(dtype) for name, dtype in columns.items()}
         path = self.path_
         if path is not None:
-            kept |= {f"path.{name}": path.table[name].to_numpy(np.float64) for name in PATH_COLUMNS}
+            saved |= {f"path.{name}": path.table[name].to_numpy(np.float64) for name in PATH_COLUMNS}
         document = {
             "hazard": {"kind": type(self.hazard).__name__, **values},
             "label": self.label,
@@ -157,7 +157,7 @@ class FittedModel:
             **_plain({"uno_tau": self.uno_tau_, "fold_cosine": self.fold_cosine_}),
             "notes": list(self.notes_),
         }
-        write_model(Path(folder), KIND, document, kept)
+        write_model(Path(folder), KIND, document, saved)
 
     @classmethod
     def load(cls, folder: Path | str) -> FittedModel:
@@ -191,10 +191,10 @@ def _below(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 def _cohort(patients: list[Any], arrays: dict[str, np.ndarray]) -> pd.DataFrame:
     columns = COHORT | (ENTRY if "entry" in arrays else {})
-    found = {name: arrays[name].astype(dtype, casting="no") for name, dtype in columns.items()}
-    if any(column.shape != (len(patients),) for column in found.values()) or not patients:
+    values = {name: arrays[name].astype(dtype, casting="no") for name, dtype in columns.items()}
+    if any(column.shape != (len(patients),) for column in values.values()) or not patients:
         raise ValueError("cohort")
-    return pd.DataFrame({"patient": [str(name) for name in patients], **found})
+    return pd.DataFrame({"patient": [str(name) for name in patients], **values})
 
 
 def _path(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> PenaltySearch:

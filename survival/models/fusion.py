@@ -49,13 +49,13 @@ class LateFusion(SurvivalModel):
         self, X: Any, time: Any, event: Any, copies: Any = None, cancelled: Cancelled = None, entry: Any = None
     ) -> Self:
         features, t, e = check_rows(X, time, event)
-        late = checked_entry(entry, t, self.label, True)
+        start = checked_entry(entry, t, self.label, True)
         plan = self.members or {name: {"blocks": name} for name in features}
         fold = inner_folds(e, copies, self.folds, self.seed)
         scores, fitted, notes = np.empty((len(t), len(plan))), {}, list[str]()
         for j, (name, member) in enumerate(plan.items()):
-            own = _blocks(features, name, member)
-            fitted[name] = self._make(member).fit(own, t, e, copies, cancelled, late)
+            used = _blocks(features, name, member)
+            fitted[name] = self._make(member).fit(used, t, e, copies, cancelled, start)
             notes += [f"{name}: {note}" for note in fitted[name].notes_]
             inner = fitted[name].out_of_fold_
             if inner is not None:
@@ -66,20 +66,20 @@ class LateFusion(SurvivalModel):
                 train = fold != k
                 model = self._make(member)
                 inside = None if copies is None else np.asarray(copies)[train]
-                came = None if late is None else late[train]
-                model.fit(take_rows(own, train), t[train], e[train], inside, cancelled, came)
-                scores[~train, j] = model.predict(take_rows(own, ~train))
+                entered = None if start is None else start[train]
+                model.fit(take_rows(used, train), t[train], e[train], inside, cancelled, entered)
+                scores[~train, j] = model.predict(take_rows(used, ~train))
         varies = scores.std(axis=0) > FLAT
         names = [name for name, used in zip(plan, varies, strict=True) if used]
         if not names:
             raise SurvivalError("No member of the fusion predicts survival: there is nothing to join.")
-        self.join_ = cox_regression(scores[:, varies], t, e, names=names, ties="breslow", entry=late)
+        self.join_ = cox_regression(scores[:, varies], t, e, names=names, ties="breslow", entry=start)
         self.used_, self.notes_ = tuple(names), tuple(notes)
         self._fitted, self._plan = fitted, plan
         joined = scores[:, varies] @ self.join_.coef
         self._offset = float(np.median(joined))
         self.out_of_fold_ = joined - self._offset
-        self._baseline: Baseline = fit_baseline(t, e, self.out_of_fold_, late)
+        self._baseline: Baseline = fit_baseline(t, e, self.out_of_fold_, start)
         return self
 
     def _make(self, member: Mapping[str, Any]) -> SurvivalModel:
@@ -113,7 +113,7 @@ class LateFusion(SurvivalModel):
         linear = [member for member in members if isinstance(member, LinearHazard)]
         if len(linear) < len(members):
             raise SurvivalError(
-                "A late fusion with a network in it cannot be saved: choose a Cox model for its members."
+                "A start fusion with a network in it cannot be saved: choose a Cox model for its members."
             )
         return weighted_sum(linear, self.join_.coef.tolist(), self._offset, self._baseline)
 

@@ -19,7 +19,6 @@ from survival.errors import Cancelled, SurvivalError, stop_if
 from survival.features.reduction import Reduction, fit_reduction
 from survival.metrics.pairs import harrell_columns
 
-CRITERIA = ("partial-likelihood", "harrell")
 RULES = ("best", "1se")
 PATH_COLUMNS = ("alpha", "score", "score_se", "concordance", "deviance_ratio")
 
@@ -36,7 +35,6 @@ class PathSettings:
     variance: float | None
     n_alphas: int
     alpha_min_ratio: float
-    choose_by: str
     rule: str
     weight: np.ndarray | None = None
 
@@ -103,7 +101,7 @@ def choose_penalty(
         stop_if(cancelled)
     # only penalties that every fold reached can be compared; a shorter path would lend its last coefficients
     lps = [lp[:, :reached] for lp in lps]
-    score, score_se, concordance = _criterion(time, event, fold, lps, settings.choose_by, at_risk)
+    score, score_se, concordance = _criterion(time, event, fold, lps, at_risk)
     best = _pick(score, score_se, settings.rule)
     out_of_fold = np.empty(len(time))
     for k, lp in enumerate(lps):
@@ -134,12 +132,12 @@ def _fold_lp(
 
 
 def _criterion(
-    time: np.ndarray, event: np.ndarray, fold: np.ndarray, lps: list[np.ndarray], choose_by: str, at_risk: AtRisk
+    time: np.ndarray, event: np.ndarray, fold: np.ndarray, lps: list[np.ndarray], at_risk: AtRisk
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Criterion, its standard error over folds, and mean C, for each penalty.
+    """Criterion, its standard error over folds, and mean C within the left-out parts, for each penalty.
 
-    partial-likelihood: the left-out part's share log L(all) - log L(training) under the fold's coefficients, per
-    left-out event (Verweij and van Houwelingen, Stat Med 1993;12:2305). harrell: C within the left-out part.
+    Criterion: the left-out part's share log L(all) - log L(training) under the fold's coefficients, per left-out event
+    (Verweij and van Houwelingen, Stat Med 1993;12:2305).
     """
     concordance = np.array(
         [
@@ -149,20 +147,17 @@ def _criterion(
         ]
     )
     weight = np.array([event[fold == k].sum() for k in range(len(lps))], dtype=float)
-    if choose_by == "harrell":
-        each = concordance
-    else:
-        each = np.array(
-            [
-                (
-                    log_likelihood(time, event, lp, at_risk)
-                    - log_likelihood(time[train], event[train], lp[train], at_risk.take(train))
-                )
-                / weight[k]
-                for k, lp in enumerate(lps)
-                for train in [fold != k]
-            ]
-        )
+    each = np.array(
+        [
+            (
+                log_likelihood(time, event, lp, at_risk)
+                - log_likelihood(time[train], event[train], lp[train], at_risk.take(train))
+            )
+            / weight[k]
+            for k, lp in enumerate(lps)
+            for train in [fold != k]
+        ]
+    )
     if not (np.isfinite(each).all() and np.isfinite(concordance).all()):
         raise SurvivalError("A cross-validation fold holds no comparable patients: use fewer folds or add events.")
     score = np.average(each, axis=0, weights=weight)

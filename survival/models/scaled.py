@@ -1,4 +1,4 @@
-"""Models whose scores are on a scale of their own, brought to log hazard ratios by inner folds.
+"""Models whose scores have an arbitrary scale, brought to log hazard ratios by inner folds.
 
 Scores from inner folds, which have not seen the patient, set the scale: a Cox regression of the outcome on the score
 gives one factor and a baseline hazard.

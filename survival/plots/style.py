@@ -19,7 +19,6 @@ GRID = "rgba(128,128,128,0.18)"
 TEXT_SIZE = 12
 MAX_LABEL = 34  # characters of a label that still leave room for its numbers at 350 px
 DASHES = ("solid", "dash", "dashdot", "dot", "longdash", "longdashdot")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def test_entry_times_reach_the_model(studies: dict[str, Study], tmp_path: Path) 
 
     from study.files import csv_text, write_text
     from study.settings import settings_text
-    from tests.survival.test_truncation import VALUES
+    from tests.survival.cox_regression.test_truncation import VALUES
 
     study = studies["whas500"]
     table = pd.read_csv(study.path / "patients.csv", dtype=str)

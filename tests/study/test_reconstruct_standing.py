@@ -108,7 +108,7 @@ def test_a_model_is_done_until_codes_or_exclusions_change(study: Study) -> None:
     assert model_status(study).state == "done"
     exclude(study.path, ["P0001", "X"], "blurred")
     changed = model_status(Study.open(study.path))
-    assert (changed.state, changed.reasons) == ("stale", ("1 of its patients were excluded since.",))
+    assert (changed.state, changed.reasons) == ("stale", ("1 patient was excluded since.",))
     include(study.path, ["P0001"])
     assert model_status(Study.open(study.path)).state == "done"
     text = (study.path / "study.toml").read_text()

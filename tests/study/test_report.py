@@ -160,8 +160,8 @@ def test_reproducibility(study: Study, report: str) -> None:
 
 def test_a_change_since_is_said(study: Study, comparison: Comparison) -> None:
     facts = gather(replace(study, excluded={}))
-    assert any("taken back" in reason for reason in facts.stale)
-    assert "Out of date: 2 excluded patients were taken back since." in words(document(facts, MONDAY).decode())
+    assert any("re-included" in reason for reason in facts.stale)
+    assert "Out of date: 2 patients were re-included since." in words(document(facts, MONDAY).decode())
 
 
 def test_texts_of_a_study_are_texts(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from study.disk.store import Study
 from study.report.facts import Facts, gather
 from study.report.sections.robustness import robustness
 from study.robustness.record import Condition, Figure, Robustness, model_digest
+from tests.study.comparison.test_shortcuts import made
 from tests.study.conftest import patient_table, write_codes, write_study
-from tests.study.test_shortcuts import made
 
 pytestmark = pytest.mark.slow  # its fixtures take seconds
 

@@ -14,8 +14,8 @@ def test_the_end_of_follow_up_carries_nothing() -> None:
     found = carried_horizons((5, 12, 60, 72), time, event)
     assert found.carried == (12.0,)
     assert found.sentences("months") == (
-        "There is no figure at 5 months: only 5 events have happened by then.",
-        "There is no figure at 60 and 72 months: no patient is under observation afterwards.",
+        "There is no estimate at 5 months: only 5 events have happened by then.",
+        "There is no estimate at 60 and 72 months: no patient is under observation afterwards.",
     )
 
 

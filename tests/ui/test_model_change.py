@@ -150,7 +150,7 @@ def test_an_exclusion_since_the_fit_is_said_on_every_page_of_the_model(
     app.run()
     assert not app.exception
     assert BEFORE in titles(app)
-    assert "2 of its patients were excluded since" in words(app)
+    assert "2 patients were excluded since" in words(app)
     finish(app, "editing") if page.endswith("direction.py") else None
 
 

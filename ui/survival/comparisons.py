@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
-from study.comparison.standing import stale_reasons
+from study.comparison.provenance import stale_reasons
+from study.comparison.record import CandidateResult, Comparison, list_comparisons, read_comparison
 from survival.metrics.estimate import Estimate
 from ui.shell.resources import OpenedStudy
 
@@ -38,7 +38,7 @@ def _stale(key: str, name: str, _opened: OpenedStudy) -> tuple[str, ...]:
     return stale_reasons(_opened.study, comparison(_opened, name))
 
 
-def best_first(result: Comparison, measure: str = "Harrell C", controls: bool = False) -> list[Judged]:
+def best_first(result: Comparison, measure: str = "Harrell C", controls: bool = False) -> list[CandidateResult]:
     """Candidates with scores by a measure, the best first; controls, where wanted, after the models."""
     table = result.tables["figures"]
     values = table[table["measure"] == measure].set_index("candidate")["value"]

@@ -11,8 +11,8 @@ from common.threads import left
 from study.comparison.candidates import choosable_models
 from study.comparison.command import add_arguments, plan_of
 from study.comparison.features import available_sets, chosen_sets, covariate_names, patients_of, unavailable_sets
-from study.comparison.measuring.estimate import seconds_here
-from study.comparison.plan import FEATURE_SETS, IMAGE, NETWORK, USUAL_SETS, Plan
+from study.comparison.measuring.duration import seconds_here
+from study.comparison.plan import DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, Plan
 from study.comparison.record import comparison_folder
 from study.description.clinical import LATE_ENTRY
 from survival.models.registry import MODELS
@@ -30,7 +30,7 @@ SITES = {
     "strata": "A separate baseline hazard for each site",
     "single": "One site only",
 }
-DEFAULT = "usual"  # as the command names it
+DEFAULT = "default"  # as the command names it
 SITE_HELP = (
     "Separate baselines (stratified Cox) are for Cox models, penalised or not, without late fusion; their scores then "
     "rank patients within a site. One site only: all other patients are left out of the comparison."
@@ -64,7 +64,7 @@ def section(opened: OpenedStudy, open_at_first: bool) -> None:
             label_visibility="collapsed",
         )
         for name, why in unavailable_sets(opened.study).items():
-            if name in USUAL_SETS:
+            if name in DEFAULT_SETS:
                 blocks.note(f"Not available: {FEATURE_SETS[name].label}. {why}")
         if opened.study.left_truncated:
             blocks.note(LATE_ENTRY)

@@ -8,7 +8,7 @@ import streamlit as st
 from common.text import number, p_value
 from study.comparison.measuring.added_value import clinical_models, weak_comparator
 from study.comparison.measuring.caveats import wrong_way
-from study.comparison.record import Comparison, Judged
+from study.comparison.record import CandidateResult, Comparison
 from study.description.clinical import LATE_ENTRY
 from study.errors import StudyError
 from survival.metrics.calibration import COX_SLOPE
@@ -171,7 +171,9 @@ def _help(result: Comparison) -> str:
     return f"AUC(t) at {times} {result.time_unit}. {GLOSSARY['AUC(t)']} {GLOSSARY['Brier score']}"
 
 
-def _differences(result: Comparison, base: Judged, others: list[Judged], measure: str) -> pd.DataFrame:
+def _differences(
+    result: Comparison, base: CandidateResult, others: list[CandidateResult], measure: str
+) -> pd.DataFrame:
     rows = []
     for candidate in others:
         d = result.difference(candidate.name, base.name, measure)
@@ -185,7 +187,7 @@ def _columns(result: Comparison) -> dict[str, int]:
     return {HARRELL: 3, UNO: 3, **dict.fromkeys(auc, 3), SCALED: 3, SLOPE: 2}
 
 
-def _table(result: Comparison, order: list[Judged]) -> None:
+def _table(result: Comparison, order: list[CandidateResult]) -> None:
     columns = _columns(result)
     heads = {
         SLOPE: "Calibration slope (Cox, log hazard)",
@@ -216,14 +218,14 @@ def _cell(result: Comparison, name: str, measure: str, digits: int) -> Cell:
     return estimate(e.value, e.low, e.high, digits)
 
 
-def _wide(result: Comparison, order: list[Judged]) -> pd.DataFrame:
+def _wide(result: Comparison, order: list[CandidateResult]) -> pd.DataFrame:
     """Every estimate of every candidate, best first, for download."""
     rows = comparisons.frame(result, "figures")
     rank = {c.label: i for i, c in enumerate(order)}
     return rows.sort_values("model", key=lambda labels: labels.map(rank), kind="stable").reset_index(drop=True)
 
 
-def _added(result: Comparison, base: Judged) -> None:
+def _added(result: Comparison, base: CandidateResult) -> None:
     """Whether the others' scores add anything to the base model's."""
     rows = result.tables["added_value"]
     rows = rows[rows["base"] == base.name]

@@ -1,6 +1,6 @@
-"""Whether the photo adds to what the clinical columns tell: one judgement for page, command line and report.
+"""Whether the photo adds to the clinical columns: one verdict for page, command line and report.
 
-A model that overfits its clinical columns is an easy rival. So the photo must gain on every clinical model that was
+A model that overfits its clinical columns is easy to beat. So the photo must gain on every clinical model that was
 compared, a penalised one among them, or an unpenalised one with ten events for each of its parameters.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from study.comparison.plan import PENALISED
-from study.comparison.record import Comparison, Judged
+from study.comparison.record import CandidateResult, Comparison
 from survival.events_per_parameter import enough_events, too_few_words
 from survival.metrics.estimate import Estimate
 
-ADDS = "the photo adds to what the clinical columns tell"
-TAKES_AWAY = "the photo takes away from it"
-OPEN = "whether the photo adds anything is open"
+ADDS = "the photo adds to the clinical columns"
+TAKES_AWAY = "the photo makes it worse"
+OPEN = "it is unclear whether the photo adds anything"
 
 
 @dataclass(frozen=True)
@@ -23,26 +23,26 @@ class AddedValue:
     """both: the best model of photo and clinical columns. base: the clinical model with the highest C. difference: in
     Harrell's C, paired. verdict: end of a sentence. why_open: why a gain proves nothing here, a sentence, or ""."""
 
-    both: Judged
-    base: Judged
+    both: CandidateResult
+    base: CandidateResult
     difference: Estimate
     verdict: str
     why_open: str = ""
 
 
-def clinical_models(comparison: Comparison) -> list[Judged]:
+def clinical_models(comparison: Comparison) -> list[CandidateResult]:
     """Models of the clinical columns alone that were fitted, best first by Harrell's C."""
-    found = [judged for judged in comparison.models if judged.features == "clinical"]
-    return sorted(found, key=lambda judged: -comparison.figure(judged.name).value)
+    models = [candidate for candidate in comparison.models if candidate.features == "clinical"]
+    return sorted(models, key=lambda candidate: -comparison.figure(candidate.name).value)
 
 
 def photo_added(comparison: Comparison) -> AddedValue | None:
-    """None where no model of photo and clinical columns stands beside one of clinical columns."""
+    """None without a model of photo and clinical columns, or without one of clinical columns alone."""
     bases = clinical_models(comparison)
     joint = [j for j in comparison.models if "photo" in j.features and "clinical" in j.features]
     if not bases or not joint:
         return None
-    both = max(joint, key=lambda judged: comparison.figure(judged.name).value)
+    both = max(joint, key=lambda candidate: comparison.figure(candidate.name).value)
     gains = [comparison.difference(both.name, base.name) for base in bases]
     weak = weak_comparator(comparison)
     if all(gain.low > 0 for gain in gains):

@@ -1,4 +1,4 @@
-"""Sentences that page and report both say beside the figures of a comparison."""
+"""Sentences that page and report both print next to the results of a comparison."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from study.comparison.record import Comparison
 
 def wrong_way(comparison: Comparison, names: Sequence[str]) -> str:
     """On candidates that rank worse than guessing, "" where there are none: the likelihood-ratio test of added value
-    has no side, so their p may be small too."""
+    has no direction, so their p may be small too."""
     worse = [comparison.candidate(name).label for name in names if comparison.figure(name).value < 0.5]
     if not worse:
         return ""
-    return f"Of {' and '.join(worse)}, with a C below 0.5, the test says only that the score points the wrong way."
+    return f"For {' and '.join(worse)}, with a C below 0.5, the test only says that the score points the wrong way."

@@ -1,4 +1,4 @@
-"""From out-of-fold scores to the tables of a comparison: every figure, in pairs, over time, by threshold.
+"""From out-of-fold scores to the tables of a comparison: every measure, in pairs, over time, by threshold.
 
 Nothing here fits a candidate again.
 """
@@ -17,11 +17,11 @@ from study.comparison.candidates import NULL, SHUFFLED
 from study.comparison.features import OF_PHOTOS, PHOTO, STRATA
 from study.comparison.measuring.shuffles import Shuffled
 from study.comparison.plan import Plan
-from study.comparison.record import MODEL, Judged
+from study.comparison.record import MODEL, CandidateResult
 from study.comparison.tables import table_of
 from study.disk.store import Study
 from study.errors import StudyError
-from survival.comparison.crossval import Comparison as Scored
+from survival.comparison.crossval import CrossValidation
 from survival.comparison.evaluate import HARRELL, IBS, SCALED_IBS, UNO, Evaluation, added_value, evaluate
 from survival.comparison.over_time import auc_over_time, brier_over_time, decision_over_thresholds
 from survival.curves import QUARTILE_NAMES
@@ -32,7 +32,7 @@ from survival.metrics.calibration import COX_SLOPE
 from survival.metrics.concordance import harrell_resampled, recovered_share
 from survival.metrics.hazard_ratios import PER_SD, hazard_ratios
 
-NOT_EVERY_SITE = "not every site with a baseline hazard of its own is followed that long"
+NOT_EVERY_SITE = "not every site with a separate baseline hazard is followed that long"
 CURVE_SAMPLES = 200
 THRESHOLDS = 40
 TRUTHS = {"face_log_hazard": "C of the true face hazard", "log_hazard": "C of the true hazard"}
@@ -40,59 +40,61 @@ SHARE = "share recovered"
 
 
 def usable_horizons(
-    horizons: Sequence[float], time: np.ndarray, event: np.ndarray, fold: np.ndarray, late: bool = False
+    horizons: Sequence[float], time: np.ndarray, event: np.ndarray, fold: np.ndarray, delayed_entry: bool = False
 ) -> Horizons:
-    """Those that follow-up carries in all patients and reaches in every training part.
+    """Those that follow-up supports in all patients and reaches in every training part.
 
-    late: some came under observation after time 0; then there is no figure at any time, whatever the follow-up.
+    delayed_entry: there is no estimate at any time then, whatever the follow-up.
     """
-    if late:
+    if delayed_entry:
         return Horizons((), tuple((float(t), FROM_START) for t in horizons))
     return carried_horizons(horizons, time, event, fold=fold)
 
 
-def horizons_of(study: Study, scored: Scored) -> Horizons:
+def horizons_of(study: Study, scored: CrossValidation) -> Horizons:
     """usable_horizons of the study, among the times that were predicted for."""
-    found = usable_horizons(study.horizons, scored.time, scored.event, scored.fold, scored.entry is not None)
-    there = tuple(t for t in found.carried if np.isclose(scored.times, t).any())
-    unpredicted = tuple((t, NOT_EVERY_SITE) for t in found.carried if t not in there)
-    return Horizons(there, tuple(sorted((*found.left_out, *unpredicted))))
+    usable = usable_horizons(study.horizons, scored.time, scored.event, scored.fold, scored.entry is not None)
+    predicted = tuple(t for t in usable.carried if np.isclose(scored.times, t).any())
+    unpredicted = tuple((t, NOT_EVERY_SITE) for t in usable.carried if t not in predicted)
+    return Horizons(predicted, tuple(sorted((*usable.left_out, *unpredicted))))
 
 
 def within_every_site(
     times: np.ndarray, site: pd.Series, time: np.ndarray, event: np.ndarray, fold: np.ndarray
 ) -> np.ndarray:
-    """The times up to which every training part follows every site, whose own baseline hazard ends there.
+    """The times up to which every training part follows every site, whose baseline hazard ends there.
 
-    Raises StudyError where that is no time, or a training part has no event in a site.
+    Raises StudyError where there is no such time, or a training part has no event in a site.
     """
     last = np.inf
     for name in site.dropna().unique():
-        own = (site == name).to_numpy()
+        in_site = (site == name).to_numpy()
         for labels in fold:
             for k in np.unique(labels):
-                rows = own & (labels != k)
+                rows = in_site & (labels != k)
                 if not event[rows].any():
                     raise StudyError(
-                        f"Site {str(name)[:60]} has too few events for a baseline hazard of its own: compare with "
+                        f"Site {str(name)[:60]} has too few events for a separate baseline hazard: compare with "
                         "sites pooled, or exclude its patients."
                     )
                 last = min(last, float(time[rows].max()))
     if (times <= last).sum() < 2:
         raise StudyError(
-            f"A site is followed for {last:g} at most, too short for baseline hazards of their own: compare with sites "
+            f"A site is followed for {last:g} at most, too short for separate baseline hazards: compare with sites "
             "pooled."
         )
     return times[times <= last]
 
 
-def figures_of(scored: Scored, horizons: tuple[float, ...], shuffled: Shuffled | None, plan: Plan) -> Evaluation:
-    """All figures; those of the shuffled control are of its own outcomes."""
+def figures_of(
+    scored: CrossValidation, horizons: tuple[float, ...], shuffled: Shuffled | None, plan: Plan
+) -> Evaluation:
+    """All measures; those of the control with permuted outcomes are of the permuted ones."""
     at = horizons or (float(scored.times[-1]),)
-    found = evaluate(scored, at, samples=plan.samples, seed=plan.seed)
+    evaluation = evaluate(scored, at, samples=plan.samples, seed=plan.seed)
     if shuffled is not None and shuffled.figures:
-        found.figures[SHUFFLED] = shuffled.figures
-    return found
+        evaluation.figures[SHUFFLED] = shuffled.figures
+    return evaluation
 
 
 def figure_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
@@ -101,12 +103,12 @@ def figure_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
     rows += [(name, COX_SLOPE, s.value, s.low, s.high, s.n) for name, s in evaluation.slopes.items()]
     paired = [HARRELL, UNO, IBS, SCALED_IBS, *(f"AUC({t:g})" for t in evaluation.horizons)]
     pairs: list[tuple[Any, ...]] = []
-    # the shuffled control was judged on other outcomes: nothing pairs with it
+    # the control with permuted outcomes cannot be paired
     for name, other in combinations([n for n in evaluation.figures if n != SHUFFLED], 2):
         for measure in paired:
-            own = evaluation.figures[name]
-            if measure in own and measure in evaluation.figures[other]:
-                pairs.append((name, other, measure, *_limits(own[measure] - evaluation.figures[other][measure])))
+            one, two = evaluation.figures[name], evaluation.figures[other]
+            if measure in one and measure in two:
+                pairs.append((name, other, measure, *_limits(one[measure] - two[measure])))
     return {"figures": table_of("figures", rows), "differences": table_of("differences", pairs)}
 
 
@@ -114,14 +116,14 @@ def _limits(figure: Resampled) -> tuple[float, float, float]:
     return astuple(figure.estimate())[:3]
 
 
-def added_table(scored: Scored, models: Sequence[Judged]) -> pd.DataFrame:
-    """Likelihood-ratio test of each model's out-of-fold score beside each other's; copies of one another have none."""
+def added_table(scored: CrossValidation, models: Sequence[CandidateResult]) -> pd.DataFrame:
+    """Likelihood-ratio test of each model's out-of-fold score, adjusted for each other's; none for copies."""
     rows = []
     for base, added in permutations([c.name for c in models if c.name in scored.scores], 2):
         try:
             test = added_value(scored, base, added)
         except SurvivalError:
-            continue  # two scores that say the same have no joint fit
+            continue  # two equal scores have no joint fit
         rows.append((base, added, test.statistic, test.df, test.p))
     return table_of("added_value", rows)
 
@@ -147,22 +149,26 @@ def calibration_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
 
 
 def curve_tables(
-    scored: Scored, evaluation: Evaluation, horizons: tuple[float, ...], models: Sequence[Judged], plan: Plan
+    scored: CrossValidation,
+    evaluation: Evaluation,
+    horizons: tuple[float, ...],
+    models: Sequence[CandidateResult],
+    plan: Plan,
 ) -> dict[str, Any]:
     """over_time (every candidate with scores) and decision (models). Bands are of fewer bootstrap samples; where a
-    horizon has a figure with an interval already, the curve passes through that one."""
+    horizon has an estimate already, the curve passes through that one."""
     if scored.entry is not None:
         return {"over_time": table_of("over_time", []), "decision": table_of("decision", [])}
     samples = min(plan.samples, CURVE_SAMPLES)
-    known = {(r.model, r.measure): (r.value, r.low, r.high) for r in evaluation.table().itertuples(index=False)}
+    at_horizons = {(r.model, r.measure): (r.value, r.low, r.high) for r in evaluation.table().itertuples(index=False)}
     rows = []
     for measure, frame in (
         ("AUC", auc_over_time(scored, samples=samples, seed=plan.seed)),
         ("Brier", brier_over_time(scored, [n for n in scored.scores if n != NULL], samples=samples, seed=plan.seed)),
     ):
         for r in frame.itertuples(index=False):
-            figure = known.get((r.model, f"{measure}({r.time:g})"), (r.value, r.low, r.high))
-            rows.append((r.model, measure, r.time, *figure))
+            estimate = at_horizons.get((r.model, f"{measure}({r.time:g})"), (r.value, r.low, r.high))
+            rows.append((r.model, measure, r.time, *estimate))
     names = [c.name for c in models if c.name in scored.scores]
     decisions: list[tuple[Any, ...]] = []
     for horizon in horizons if names else ():
@@ -174,30 +180,33 @@ def curve_tables(
     return {"over_time": table_of("over_time", rows), "decision": table_of("decision", decisions)}
 
 
-def thresholds_of(scored: Scored, names: Sequence[str], horizon: float) -> np.ndarray:
-    """Thresholds between the 2nd and 98th percentile of what the models predict by the horizon."""
+def thresholds_of(scored: CrossValidation, names: Sequence[str], horizon: float) -> np.ndarray:
+    """Thresholds between the 2nd and 98th percentile of the risks that the models predict by the horizon."""
     place = int(np.argmin(np.abs(scored.times - horizon)))
     risk = np.concatenate([1 - scored.scores[name].survival[0, :, place] for name in names])
     low, high = np.percentile(risk, (2, 98))
     return np.linspace(max(0.01, float(low)), min(0.99, max(float(high), float(low) + 0.01)), THRESHOLDS)
 
 
-def hazard_table(scored: Scored, models: Sequence[Judged], clinical: pd.DataFrame) -> pd.DataFrame:
-    """Hazard ratios of each score, alone and, where the model saw no clinical column, beside age and sex, and all."""
+def hazard_table(scored: CrossValidation, models: Sequence[CandidateResult], clinical: pd.DataFrame) -> pd.DataFrame:
+    """Hazard ratios of each score, alone and, where the model used no clinical column, adjusted for age and sex, and
+    for all clinical columns."""
     rows: list[tuple[Any, ...]] = []
     person = [name for name in ("age", "sex") if name in clinical]
-    for judged in models:
-        if judged.name not in scored.scores:
+    for candidate in models:
+        if candidate.name not in scored.scores:
             continue
-        own = scored.scores[judged.name]
-        beside: list[list[str]] = [[]]
-        if set(judged.blocks) <= OF_PHOTOS | {STRATA}:
-            beside += [names for names in (person, [str(c) for c in clinical.columns]) if names and names not in beside]
-        for names in beside:
+        scores = scored.scores[candidate.name]
+        adjustments: list[list[str]] = [[]]
+        if set(candidate.blocks) <= OF_PHOTOS | {STRATA}:
+            adjustments += [
+                names for names in (person, [str(c) for c in clinical.columns]) if names and names not in adjustments
+            ]
+        for names in adjustments:
             try:
-                found, _ = hazard_ratios(
-                    own.log_risk[0],
-                    own.quartile[0],
+                ratios, _ = hazard_ratios(
+                    scores.log_risk[0],
+                    scores.quartile[0],
                     scored.time,
                     scored.event,
                     clinical[names] if names else None,
@@ -206,15 +215,15 @@ def hazard_table(scored: Scored, models: Sequence[Judged], clinical: pd.DataFram
             except SurvivalError:
                 continue
             # with covariates the table also repeats the score alone, under another heading
-            part = found[found["group"] != "Alone"] if names else found
+            part = ratios[ratios["group"] != "Alone"] if names else ratios
             rows += [
-                (judged.name, ", ".join(names), label, *ratio, *_counts(own, str(label), scored))
+                (candidate.name, ", ".join(names), label, *ratio, *_counts(scores, str(label), scored))
                 for label, *ratio in part[["label", "hr", "low", "high", "p"]].itertuples(index=False)
             ]
     return table_of("hazards", rows)
 
 
-def _counts(scores: Any, label: str, scored: Scored) -> tuple[int, int]:
+def _counts(scores: Any, label: str, scored: CrossValidation) -> tuple[int, int]:
     if label == PER_SD:
         return len(scored.time), int(scored.event.sum())
     rows = scores.quartile[0] == QUARTILE_NAMES.index(label)
@@ -222,9 +231,9 @@ def _counts(scores: Any, label: str, scored: Scored) -> tuple[int, int]:
 
 
 def truth_table(
-    study: Study, scored: Scored, models: Sequence[Judged], patients: pd.DataFrame, plan: Plan
+    study: Study, scored: CrossValidation, models: Sequence[CandidateResult], patients: pd.DataFrame, plan: Plan
 ) -> pd.DataFrame:
-    """What a perfect model would reach, and the share of it that photo models recover; only of simulated studies."""
+    """C of a perfect model, and the share of it that photo models recover; only of simulated studies."""
     if study.truth is None:
         return table_of("truth", [])
     truth = study.truth.set_index("patient_id").loc[patients["patient_id"]]
@@ -240,11 +249,11 @@ def truth_table(
             c = harrell(truth[column].to_numpy(np.float64))
             ceiling = c if column == "face_log_hazard" else ceiling
             rows.append(("", measure, *_limits(c)))
-    for judged in models:
-        if ceiling is None or judged.name not in scored.scores or set(judged.blocks) - {STRATA} != {PHOTO}:
+    for candidate in models:
+        if ceiling is None or candidate.name not in scored.scores or set(candidate.blocks) - {STRATA} != {PHOTO}:
             continue
-        c = mean_of([harrell(risk) for risk in scored.scores[judged.name].log_risk])
-        rows.append((judged.name, SHARE, *_limits(recovered_share(c, ceiling))))
+        c = mean_of([harrell(risk) for risk in scored.scores[candidate.name].log_risk])
+        rows.append((candidate.name, SHARE, *_limits(recovered_share(c, ceiling))))
     return table_of("truth", rows)
 
 
@@ -258,6 +267,6 @@ def face_hazard(study: Study, patients: pd.Series) -> np.ndarray | None:
     return study.truth.set_index("patient_id").loc[patients, "face_log_hazard"].to_numpy(np.float64)
 
 
-def models_of(candidates: Sequence[Judged]) -> list[Judged]:
-    """Candidates that are no controls."""
+def models_of(candidates: Sequence[CandidateResult]) -> list[CandidateResult]:
+    """Candidates that are not controls."""
     return [c for c in candidates if c.role == MODEL]

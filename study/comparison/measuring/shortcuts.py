@@ -1,8 +1,8 @@
-"""Controls against shortcuts: how much of the outcome can be read from a photo without looking at the face.
+"""Controls against shortcuts: how well a photo predicts the outcome without the face.
 
 Cheap features of the aligned photo go through the same ridge Cox model: the backdrop alone, the face alone, the whole
-photo so blurred that nobody is recognised, and, to measure these by, the whole photo as pixels. Which pixels are shown
-is the same for all patients, so that the outline of a mask does not tell the shape of the face that it hides.
+photo so blurred that nobody is recognised, and, for comparison, the whole photo as pixels. The same pixels are shown of
+all patients, so that the outline of a mask does not reveal the shape of the face that it hides.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from common.text import count
 from faces.align import HEAD
 from faces.regions import BACKGROUND, BELOW
 from study.errors import StudyError
@@ -29,7 +30,7 @@ SHORTCUT_SETS = {
 }
 SIDE = 32  # px at which masked photos are looked at
 BLURRED_SIDE = 8
-WIDER = 1.25  # times the head's ellipse: long hair reaches beyond it, and hair tells sex and age (docs/methods.md)
+WIDER = 1.25  # times the head's ellipse: long hair reaches beyond it, and hair predicts sex and age (docs/methods.md)
 BLUR = 1 / 8  # standard deviation of the blur, of the side: the distance of the eyes is about a quarter
 SHARE = 0.95  # of the photos in which a pixel must belong to the region to be shown in all
 
@@ -38,9 +39,9 @@ def shortcut_blocks(photos: AlignedPhotos) -> dict[str, NDArray[np.float32]]:
     """The blocks of SHORTCUT_SETS, one row a photo. Raises StudyError where faces or regions are missing."""
     absent, without = int((photos.state == NO_FACE).sum()), int((photos.state != FINE).sum())
     if absent:
-        raise StudyError(f"{absent} photos show no face, so shortcuts cannot be looked for: exclude these patients.")
+        raise StudyError(f"No face was found in {count(absent, 'photo')}: exclude these patients.")
     if without:
-        raise StudyError(f"In {without} photos no landmarks tell the face from the backdrop: exclude these patients.")
+        raise StudyError(f"No landmarks were found in {count(without, 'photo')}: exclude these patients.")
     face = (photos.regions != BACKGROUND) & (photos.regions != BELOW)
     behind = (photos.regions == BACKGROUND) & ~head(photos.regions.shape[1])
     return {
@@ -61,7 +62,7 @@ def head(size: int) -> NDArray[np.bool_]:
 def masked(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], what: str) -> NDArray[np.float32]:
     """(n, k, 3): the pixels that lie in the region in nearly all photos, after shrinking.
 
-    In the few photos where such a pixel lies outside, the mean colour of the photo's own region stands there.
+    In the few photos where such a pixel lies outside, it gets the mean colour of that photo's region.
     """
     n, size = mask.shape[:2]
     step = size // SIDE
@@ -71,9 +72,9 @@ def masked(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], what: str) -> NDA
         raise StudyError(f"No part of the picture is {what} in nearly all photos: this control cannot be run.")
     out = np.empty((n, int(shown.sum()), 3), np.float32)
     for i in range(n):
-        own = mask[i][..., None]
-        colour = pixels[i].mean(axis=(0, 1), where=own) if own.any() else np.zeros(3)
-        out[i] = _small(np.where(own, pixels[i], colour))[shown]
+        inside = mask[i][..., None]
+        colour = pixels[i].mean(axis=(0, 1), where=inside) if inside.any() else np.zeros(3)
+        out[i] = _small(np.where(inside, pixels[i], colour))[shown]
     return out
 
 

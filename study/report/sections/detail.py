@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from common.text import number, p_value, sentence_case
-from study.comparison.record import Comparison, Judged
+from study.comparison.record import CandidateResult, Comparison
 from study.report.facts import Facts
 from study.report.page import Html, figure, note, paragraph, section, subsection, table
 from study.report.sections.cohort import OUTCOME, axis_times, since
@@ -43,7 +43,7 @@ def detail(facts: Facts) -> Html:
     return section("detail", "Models in detail", *parts) if parts else Html("")
 
 
-def _candidate(facts: Facts, c: Comparison, judged: Judged) -> list[Html]:
+def _candidate(facts: Facts, c: Comparison, judged: CandidateResult) -> list[Html]:
     scores = c.scores.scores[judged.name]
     parts = [
         _quartiles(facts, c.scores.time, c.scores.event, scores.quartile[0], c.scores.entry),
@@ -78,7 +78,7 @@ def _quartiles(
     return figure(drawn, words)
 
 
-def _forest(c: Comparison, judged: Judged) -> Html:
+def _forest(c: Comparison, judged: CandidateResult) -> Html:
     own = c.tables["hazards"]
     own = own[own["candidate"] == judged.name]
     if own.empty:
@@ -90,7 +90,7 @@ def _forest(c: Comparison, judged: Judged) -> Html:
     return figure(forest(frame), "Hazard ratios of the out-of-fold score: per standard deviation, and by quartile.")
 
 
-def _calibrations(c: Comparison, judged: Judged) -> list[Html]:
+def _calibrations(c: Comparison, judged: CandidateResult) -> list[Html]:
     parts = []
     for horizon in c.horizons:
         place = int(np.argmin(np.abs(c.scores.times - horizon)))
@@ -113,11 +113,11 @@ def _calibrations(c: Comparison, judged: Judged) -> list[Html]:
     return parts
 
 
-def _own(frame: pd.DataFrame, judged: Judged, horizon: float) -> pd.DataFrame:
+def _own(frame: pd.DataFrame, judged: CandidateResult, horizon: float) -> pd.DataFrame:
     return frame[(frame["candidate"] == judged.name) & (frame["horizon"] == horizon)]
 
 
-def _schoenfeld(c: Comparison, judged: Judged) -> list[Html]:
+def _schoenfeld(c: Comparison, judged: CandidateResult) -> list[Html]:
     tests, residuals = (
         frame[frame["candidate"] == judged.name] for frame in (c.tables["proportionality"], c.tables["schoenfeld"])
     )
@@ -144,7 +144,7 @@ def _renamed(tests: pd.DataFrame) -> list:
     return list(tests.rename(columns={"name": "name_"}).itertuples(index=False))
 
 
-def _path(c: Comparison, judged: Judged) -> Html:
+def _path(c: Comparison, judged: CandidateResult) -> Html:
     own = c.tables["paths"]
     own = own[own["candidate"] == judged.name]
     return Html("") if own.empty else _path_figure(own, float(own.loc[own["chosen"], "alpha"].iloc[0]))
@@ -158,7 +158,7 @@ def _path_figure(path: pd.DataFrame, chosen: float) -> Html:
     return figure(penalty_figure(path, chosen), words)
 
 
-def _coefficients(c: Comparison, judged: Judged) -> Html:
+def _coefficients(c: Comparison, judged: CandidateResult) -> Html:
     own = c.tables["coefficients"]
     own = own[own["candidate"] == judged.name]
     if own.empty:

@@ -9,7 +9,7 @@ import pandas as pd
 from common.text import number, p_value, sentence_case
 from study.comparison.measuring.added_value import clinical_models, weak_comparator
 from study.comparison.measuring.caveats import wrong_way
-from study.comparison.record import Comparison, Judged
+from study.comparison.record import CandidateResult, Comparison
 from study.description.clinical import LATE_ENTRY
 from study.report.facts import Facts
 from study.report.page import Html, figure, join, note, paragraph, section, subsection, table, tag
@@ -50,7 +50,7 @@ def _intro(c: Comparison) -> str:
     )
 
 
-def _ordered(c: Comparison) -> list[Judged]:
+def _ordered(c: Comparison) -> list[CandidateResult]:
     """Models by falling C, then controls by falling C."""
     scored = [judged for judged in c.candidates if not judged.error]
     return sorted(scored, key=lambda judged: (judged.role != "model", -c.figure(judged.name).value))
@@ -96,7 +96,7 @@ def labelled(c: Comparison, frame: pd.DataFrame, column: str = "model") -> pd.Da
     return frame.assign(**{column: [labels.get(name, name) for name in frame[column]]})
 
 
-def _base(c: Comparison) -> Judged:
+def _base(c: Comparison) -> CandidateResult:
     """What the others are compared with: the clinical model, else the best."""
     return next(iter(clinical_models(c)), None) or c.best()
 

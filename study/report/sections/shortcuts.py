@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.text import listed, number
 from study.comparison.measuring.shortcuts import BACKDROP, SHORTCUT_SETS, WHOLE
-from study.comparison.record import CONTROL, Comparison, Judged
+from study.comparison.record import CONTROL, CandidateResult, Comparison
 from study.report.facts import Facts
 from study.report.page import Html, figure, note, paragraph, subsection, table, warning
 from study.report.words import interval, signed
@@ -15,7 +15,7 @@ CHANGE_AXIS = "Change of log HR, in SD (95 % CI)"  # short enough for a telephon
 FEW = 20  # patients, below which it is said that they are few
 
 
-def is_shortcut(judged: Judged) -> bool:
+def is_shortcut(judged: CandidateResult) -> bool:
     """Whether a candidate looks at a part of the photo as a control."""
     return judged.role == CONTROL and judged.features in SHORTCUT_SETS
 
@@ -49,13 +49,13 @@ def shortcuts(facts: Facts) -> Html:
     return subsection("Parts of the photo", *parts)
 
 
-def photo_model(c: Comparison) -> Judged | None:
+def photo_model(c: Comparison) -> CandidateResult | None:
     """The model that shortcuts are measured by: the best one of the codes, else the best of all."""
     own = [judged for judged in c.models if judged.features == "photo"]
     return max(own, key=lambda judged: c.figure(judged.name).value) if own else c.best() if c.models else None
 
 
-def _verdict(c: Comparison, own: list[Judged]) -> Html:
+def _verdict(c: Comparison, own: list[CandidateResult]) -> Html:
     there = {judged.name for judged in own if not judged.error}
     if BACKDROP not in there:
         return Html("")

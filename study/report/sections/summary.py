@@ -89,8 +89,8 @@ def _cautions(facts: Facts) -> list[str]:
     if c is not None:
         found += list(c.notes)
         found += [f"{j.label} could not be fitted: {j.error}" for j in c.candidates if j.error]
-        if c.horizons_left_out and not any("no figure at" in note for note in c.notes):
-            found.append(f"There is no figure at {times(c.horizons_left_out, facts.unit)}: follow-up carries none.")
+        if c.horizons_left_out and not any(note.startswith("There is no") for note in c.notes):
+            found.append(f"There is no estimate at {times(c.horizons_left_out, facts.unit)}: follow-up carries none.")
     else:
         found += facts.horizons.sentences(facts.unit)
     if short := events_short(facts.rows, facts.study.settings):

@@ -4,7 +4,7 @@ The baseline that a model of codes is measured against: it sees the photo and kn
 likelihood (Katzman et al. 2018; on images e.g. Mobadersany et al., PNAS 2018;115:E2970) of each mini-batch, exact
 within the batch: risk sets are formed among its patients alone, Breslow ties. AdamW. Training photos are mirrored,
 shifted and recoloured at random. As in DeepSurv there is one member a fold of the training patients: each starts from
-its own seed, stops early by the fold that it does not learn from, and scores that fold; predictions are the members'
+another seed, stops early by the fold that it does not learn from, and scores that fold; predictions are the members'
 mean, over the photo and its mirror image.
 """
 
@@ -91,9 +91,9 @@ class ImageCox(SurvivalModel):
         def train(inside: np.ndarray, seed: int) -> tuple[nn.Sequential, int]:
             return self._train(photos, time, event, np.flatnonzero(inside), seed, cancelled)
 
-        found = fit_members(fold, time, event, train, lambda network: self._apply(network, photos), self.seed)
-        self._networks, self._centre, self.slope_ = found.networks, found.centre, found.slope
-        self.epochs_, self.notes_, self.out_of_fold_ = found.epochs, found.notes, found.out_of_fold
+        fitted = fit_members(fold, time, event, train, lambda network: self._apply(network, photos), self.seed)
+        self._networks, self._centre, self.slope_ = fitted.networks, fitted.centre, fitted.slope
+        self.epochs_, self.notes_, self.out_of_fold_ = fitted.epochs, fitted.notes, fitted.out_of_fold
         self._baseline: Baseline = fit_baseline(time, event, self.out_of_fold_)
         return self
 
@@ -150,7 +150,7 @@ class ImageCox(SurvivalModel):
             optimiser = torch.optim.AdamW(
                 network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, betas=(0.9, 0.99)
             )
-            best, best_epoch, kept = self._loss(network, photos, time, event, left_out), 0, copy_of(network)
+            best, best_epoch, weights = self._loss(network, photos, time, event, left_out), 0, copy_of(network)
             for epoch in range(1, self.epochs + 1):
                 network.train()
                 for places in _batches(draws.permutation(train), self.batch):
@@ -165,10 +165,10 @@ class ImageCox(SurvivalModel):
                     optimiser.step()
                 value = self._loss(network, photos, time, event, left_out)
                 if value < best - BETTER:
-                    best, best_epoch, kept = value, epoch, copy_of(network)
+                    best, best_epoch, weights = value, epoch, copy_of(network)
                 elif epoch - best_epoch >= self.patience or not np.isfinite(value):
                     break
-        network.load_state_dict(kept)
+        network.load_state_dict(weights)
         return network.eval(), best_epoch
 
     def _loss(
@@ -179,18 +179,18 @@ class ImageCox(SurvivalModel):
             return 0.0
         places, end = risk_order(time, rows)
         log_hr = torch.as_tensor(self._apply(network, photos[places]))
-        told = torch.as_tensor(event[places], dtype=torch.float64)
-        return float(cox_loss(log_hr, told, torch.as_tensor(end)))
+        observed = torch.as_tensor(event[places], dtype=torch.float64)
+        return float(cox_loss(log_hr, observed, torch.as_tensor(end)))
 
     def _apply(self, network: nn.Sequential, photos: np.ndarray) -> np.ndarray:
         """Scores (n,), mean over the photo and its mirror image, so that both get the same."""
         network.eval()
-        found = []
+        scores = []
         with torch.no_grad():
             for start in range(0, len(photos), SCORED):
                 x = self._scaled(self._tensor(photos[start : start + SCORED]))
-                found.append(((network(x) + network(x.flip(3))) / 2)[:, 0].double().cpu().numpy())
-        return np.concatenate(found)
+                scores.append(((network(x) + network(x.flip(3))) / 2)[:, 0].double().cpu().numpy())
+        return np.concatenate(scores)
 
     def _tensor(self, photos: np.ndarray) -> Tensor:
         """uint8 (n, S, S, 3) -> float (n, 3, S, S) in [0, 1]."""
@@ -202,12 +202,12 @@ class ImageCox(SurvivalModel):
         return (x - mean) / spread
 
     def _outcome(self, event: np.ndarray, end: np.ndarray) -> tuple[Tensor, Tensor]:
-        told = torch.as_tensor(event, dtype=torch.float32, device=self._device)
-        return told, torch.as_tensor(end, device=self._device)
+        observed = torch.as_tensor(event, dtype=torch.float32, device=self._device)
+        return observed, torch.as_tensor(end, device=self._device)
 
 
 def augmented(x: Tensor, draws: np.random.Generator, shift: float, jitter: float, mirror: bool) -> Tensor:
-    """Photos (n, 3, S, S) in [0, 1], each mirrored, shifted (reflected at the edge) and recoloured by its own draws.
+    """Photos (n, 3, S, S) in [0, 1], each mirrored, shifted (reflected at the edge) and recoloured at random.
 
     Drawn on the CPU, so that a fit draws alike on CPU and CUDA.
     """

@@ -2,7 +2,7 @@
 
 Katzman et al., BMC Med Res Methodol 2018;18:24. Loss: - (1 / events) sum over events of [f(x_i) - log sum_{t_j >= t_i}
 exp f(x_j)] (Breslow ties), all training patients in one batch, AdamW. One member a fold of the training patients: each
-starts from its own seed, stops early by the fold that it does not learn from, and scores that fold; predictions are the
+starts from another seed, stops early by the fold that it does not learn from, and scores that fold; predictions are the
 members' mean. So every training patient has a score from a network that has not learned from it, on which the baseline
 hazard rests.
 """
@@ -68,10 +68,10 @@ class DeepSurv(CompressedModel, HazardModel):
         def train(inside: np.ndarray, seed: int) -> tuple[nn.Sequential, int]:
             return self._train(scores, time, event, inside, seed, cancelled)
 
-        found = fit_members(fold, time, event, train, lambda network: self._apply(network, scores), self.seed)
-        self._networks, self._centre, self.slope_ = found.networks, found.centre, found.slope
-        self.epochs_, self.out_of_fold_ = found.epochs, found.out_of_fold
-        self.notes_ += found.notes
+        fitted = fit_members(fold, time, event, train, lambda network: self._apply(network, scores), self.seed)
+        self._networks, self._centre, self.slope_ = fitted.networks, fitted.centre, fitted.slope
+        self.epochs_, self.out_of_fold_ = fitted.epochs, fitted.out_of_fold
+        self.notes_ += fitted.notes
         self._set_baseline(time, event, self.out_of_fold_)
         self._middle = flat.mean(axis=0, dtype=np.float64)[None]
 
@@ -102,7 +102,7 @@ class DeepSurv(CompressedModel, HazardModel):
             )
             inside, whole = (self._batch(scores, time, event, rows) for rows in (train, np.ones_like(train)))
             added = float(event[~train].sum())
-            best, best_epoch, kept = np.inf, 0, copy_of(network)
+            best, best_epoch, weights = np.inf, 0, copy_of(network)
             for epoch in range(1, self.epochs + 1):
                 stop_if(cancelled)
                 network.train()
@@ -114,10 +114,10 @@ class DeepSurv(CompressedModel, HazardModel):
                     values = [float(cox_loss(network(b[0])[:, 0], b[1], b[2]) * b[1].sum()) for b in (whole, inside)]
                 left_out = (values[0] - values[1]) / max(added, 1.0)
                 if left_out < best - 1e-5:
-                    best, best_epoch, kept = left_out, epoch, copy_of(network)
+                    best, best_epoch, weights = left_out, epoch, copy_of(network)
                 elif epoch - best_epoch >= self.patience or not np.isfinite(left_out):
                     break
-        network.load_state_dict(kept)
+        network.load_state_dict(weights)
         return network.eval(), best_epoch
 
     def _batch(
@@ -141,7 +141,7 @@ class DeepSurv(CompressedModel, HazardModel):
         return self.slope_ * (mean - self._centre)
 
     def log_hr_gradient(self) -> dict[str, np.ndarray]:
-        """At the training patients' mean: the network bends, so this holds near there."""
+        """At the training patients' mean: the network is not linear, so this holds near there."""
         return self.gradient_at(None)
 
     def gradient_at(self, X: Any) -> dict[str, np.ndarray]:
@@ -170,10 +170,10 @@ class DeepSurv(CompressedModel, HazardModel):
         }
         arrays["middle"] = self._middle[0]
         for i, (_, reduction) in enumerate(self._compression.parts):
-            known = np.isfinite(reduction.scale)
-            arrays[f"mean_{i}"], arrays[f"scale_{i}"] = reduction.mean, np.where(known, reduction.scale, 0.0)
+            varies = np.isfinite(reduction.scale)
+            arrays[f"mean_{i}"], arrays[f"scale_{i}"] = reduction.mean, np.where(varies, reduction.scale, 0.0)
             basis = reduction.to_features(np.eye(reduction.scores.shape[1]))
-            arrays[f"basis_{i}"] = np.where(known[:, None], basis * arrays[f"scale_{i}"][:, None], 0.0)
+            arrays[f"basis_{i}"] = np.where(varies[:, None], basis * arrays[f"scale_{i}"][:, None], 0.0)
         for m, network in enumerate(self._networks):
             for name, value in network.state_dict().items():
                 arrays[f"network_{m}.{name}"] = value.cpu().numpy().astype(np.float32)

@@ -78,8 +78,8 @@ def test_one_photo(scored: Scored) -> None:
     assert score.inversion.checkpoint_sha256 == checkpoint.sha256
     assert set(score.survival_at) == {24.0}
     assert score.risk.left_out == (
-        "There is no figure at 12 months: only 8 events have happened by then.",
-        "There is no figure at 60 months: only 6 patients are under observation afterwards.",
+        "There is no estimate at 12 months: only 8 events have happened by then.",
+        "There is no estimate at 60 months: only 6 patients are under observation afterwards.",
     )
     assert 0 <= score.percentile <= 100
     times, survival = score.curve

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from jobs.queue import Queue
 from study.__main__ import main
-from study.comparison.measuring.estimate import measured_here
+from study.comparison.measuring.duration import measured_here
 from study.comparison.plan import Plan
 from study.comparison.record import read_comparison
 from study.comparison.run import compare
@@ -92,7 +92,7 @@ def test_figures_on_the_page_are_those_on_disk(open_app: Opener, studies: Path) 
 def test_a_study_that_changed_since_says_so(open_app: Opener, studies: Path) -> None:
     exclude(studies / "demo", ["P0001"], "covered")
     said = words(open_app(studies=studies).switch_page(PAGE).run())
-    assert "1 of its patients were excluded since." in said
+    assert "1 patient was excluded since." in said
 
 
 def test_a_plan_becomes_a_job_of_the_queue(
@@ -112,7 +112,7 @@ def test_a_plan_becomes_a_job_of_the_queue(
     assert app.button(key="survival-start").disabled
     sets = app.pills(key="survival-sets-demo")
     sets.set_value(["photo", "age-sex"]).run()
-    app.pills(key="survival-models-demo").set_value(["usual", "forest"]).run()
+    app.pills(key="survival-models-demo").set_value(["default", "forest"]).run()
     app.number_input(key="survival-repeats").set_value(2).run()
     app.text_input(key="survival-name").set_value("../x").run()
     assert "cannot be a comparison" in words(app)
@@ -122,7 +122,7 @@ def test_a_plan_becomes_a_job_of_the_queue(
     [job] = Queue(tmp_path / "runs" / "queue").jobs()[0]
     assert job.command == (
         *("study", "compare", str(studies / "demo"), "--name", "more"),
-        *("--features", "age-sex,photo", "--models", "usual,forest", "--repeats", "2"),
+        *("--features", "age-sex,photo", "--models", "default,forest", "--repeats", "2"),
     )
     assert app.button(key="survival-start").disabled, "one at a time"
     next(b for b in app.button if b.label == "Stop").click().run()

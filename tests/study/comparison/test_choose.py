@@ -13,7 +13,7 @@ from study.comparison.choose import choose, name_of, use, why_not_chosen
 from study.comparison.fit import fit, fit_plan
 from study.comparison.measuring.measure import SHARE, TRUTHS
 from study.comparison.plan import Plan
-from study.comparison.record import Comparison, Judged
+from study.comparison.record import CandidateResult, Comparison
 from study.comparison.run import compare
 from study.disk.exclusions import exclude, include
 from study.disk.store import Study
@@ -26,7 +26,7 @@ from tests.study.conftest import make_cohort, scorer_of
 pytestmark = pytest.mark.slow
 PLAN = Plan(
     ("clinical", "photo"),
-    ("usual", "svm", "deepsurv", "forest"),
+    ("default", "svm", "deepsurv", "forest"),
     folds=3,
     repeats=1,
     samples=40,
@@ -100,7 +100,7 @@ def test_what_cannot_be_chosen_says_why(compared: tuple[Study, Comparison, np.nd
         assert why in why_not_chosen(result.candidate(name))
         with pytest.raises(StudyError, match=why):
             choose(study, result, name)
-    late = Judged("late", "Late", "model", "photo-clinical-late", "late-fusion", ("photo", "clinical"))
+    late = CandidateResult("late", "Late", "model", "photo-clinical-late", "late-fusion", ("photo", "clinical"))
     assert "than a photo's code" in why_not_chosen(late)
     assert not why_not_chosen(result.candidate("photo / svm"))
     with pytest.raises(FitCancelled):

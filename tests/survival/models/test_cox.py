@@ -134,7 +134,7 @@ def test_percentile_and_quartile_against_out_of_fold_scores(fitted):
     assert sizes.min() > 30  # cut-points come from other patients, so groups are only about equal
 
 
-@pytest.mark.parametrize("settings", [{"penalty": "lasso"}, {"penalty": "elastic-net", "choose_by": "harrell"}])
+@pytest.mark.parametrize("settings", [{"penalty": "lasso"}, {"penalty": "elastic-net"}])
 def test_other_penalties_on_real_data(settings):
     features, time, event = load_cohort("gbsg2")
     model = fit(features.to_numpy(), time, event, **settings, n_alphas=20, folds=4)
@@ -149,7 +149,7 @@ def test_one_standard_error_rule_penalises_more(small_study):
     fold = patient_folds(small_study["event"], 5, np.random.default_rng(0))
     chosen = []
     for rule in ("best", "1se"):
-        settings = PathSettings(1e-3, None, 0.99, 20, 1e-5, "partial-likelihood", rule)
+        settings = PathSettings(1e-3, None, 0.99, 20, 1e-5, rule)
         chosen.append(choose_penalty(flat, small_study["time"], small_study["event"], fold, settings).search)
     best, cautious = chosen
     assert cautious.alpha > best.alpha
@@ -203,9 +203,7 @@ def test_two_runs_give_the_same_numbers(small_study, fitted):
     ("settings", "sentence"),
     [
         ({"penalty": "group"}, "no penalty called"),
-        ({"choose_by": "aic"}, "no criterion called"),
         ({"rule": "2se"}, "no rule called"),
-        ({"l1_ratio": 0}, "l1_ratio is 0"),
         ({"variance": 1.5}, "share of variance"),
         ({"n_components": 0}, "at least 1 component"),
         ({"folds": 1}, "2 folds"),

@@ -1,4 +1,4 @@
-"""Whether a comparison is still of the study as it lies on disk: patients, outcomes, covariates, codes, exclusions."""
+"""What a comparison was made from, and whether the study on disk has changed since."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from study.comparison.features import OF_PHOTOS, Cohort, clinical_table, covariate_names, outcome_columns, patients_of
 from study.comparison.record import Comparison
+from study.disk.exclusions import changes_since
 from study.disk.latents import read_index
 from study.disk.store import Study
 from study.errors import StudyError
@@ -18,56 +19,52 @@ from study.errors import StudyError
 def provenance(study: Study, plan: Any, cohort: Cohort) -> dict[str, Any]:
     """Digests of what a comparison is made from.
 
-    table_sha256 : of ids, outcomes and covariates of its patients. excluded : who was left out by a person. Where
-    photos took part also codes (latents_sha256), checkpoint, checkpoint_sha256, preset, perceptual_name.
+    table_sha256 : of ids, outcomes and covariates of its patients. excluded : ids of excluded patients. With photos
+    also codes (latents_sha256), checkpoint, checkpoint_sha256, preset, perceptual_name.
     """
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "table_sha256": table_digest(cohort.patients),
         "excluded": sorted(study.excluded.keys() & set(study.patients["patient_id"])),
         "patients_in_table": len(study.patients),
         "horizons": list(study.horizons),
     }
     if OF_PHOTOS & set(cohort.blocks):
-        record = study.embedding
-        found |= {
-            "latents_sha256": record.latents_sha256,
-            "checkpoint": record.checkpoint,
-            "checkpoint_sha256": record.checkpoint_sha256,
-            "preset": record.preset,
-            "perceptual_name": str(record.settings.get("perceptual_name", "")),
+        embedding = study.embedding
+        record |= {
+            "latents_sha256": embedding.latents_sha256,
+            "checkpoint": embedding.checkpoint,
+            "checkpoint_sha256": embedding.checkpoint_sha256,
+            "preset": embedding.preset,
+            "perceptual_name": str(embedding.settings.get("perceptual_name", "")),
         }
-    return found
+    return record
 
 
 def table_digest(patients: pd.DataFrame) -> str:
     """SHA-256 of patient ids, times, events and covariates, whatever the file looked like."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in patients.columns:
         column = patients[name]
         if column.dtype.kind in "fib":
             words = [f"{v:.12g}" for v in column.to_numpy(np.float64)]
         else:
             words = ["" if pd.isna(v) else str(v) for v in column]
-        found.update("\0".join([str(name), *words]).encode())
-        found.update(b"\1")
-    return found.hexdigest()
+        digest.update("\0".join([str(name), *words]).encode())
+        digest.update(b"\1")
+    return digest.hexdigest()
 
 
 def stale_reasons(study: Study, comparison: Comparison) -> tuple[str, ...]:
-    """Why the comparison is not of the study as it is now, in sentences; () where it is."""
+    """Why the comparison is out of date, in sentences; () where it is not."""
     then = comparison.provenance
-    reasons = []
-    now, before = study.excluded.keys() & set(study.patients["patient_id"]), set(then.get("excluded", []))
-    if now - before:
-        reasons.append(f"{len(now - before)} of its patients were excluded since.")
-    if before - now:
-        reasons.append(f"{len(before - now)} excluded patients were taken back since.")
+    excluded = study.excluded.keys() & set(study.patients["patient_id"])
+    reasons = changes_since(excluded, then.get("excluded", []))
     photos = "latents_sha256" in then
     if photos:
         try:
             _, record = read_index(study.path)
             if record.latents_sha256 != then["latents_sha256"]:
-                reasons.append("The codes were made anew since.")
+                reasons.append("The photos were embedded again since.")
         except StudyError as error:
             return (*reasons, str(error))
     if not reasons and _table_changed(study, comparison, photos):

@@ -15,11 +15,11 @@ from study.comparison.candidates import candidates_of
 from study.comparison.choose import why_not_chosen
 from study.comparison.features import STRATIFIED, available_sets, covariate_names, gather
 from study.comparison.measuring.caveats import wrong_way
-from study.comparison.measuring.estimate import expected_seconds, measured_here, seconds_here
+from study.comparison.measuring.duration import expected_seconds, measured_here, seconds_here
 from study.comparison.plan import Plan
+from study.comparison.provenance import stale_reasons
 from study.comparison.record import Comparison, read_comparison
-from study.comparison.run import PARTS, QUIET, Tell, compare
-from study.comparison.standing import stale_reasons
+from study.comparison.run import PARTS, QUIET, Reporter, compare
 from study.disk.exclusions import exclude, include
 from study.disk.latents import read_latents, write_latents
 from study.disk.store import Study
@@ -99,7 +99,7 @@ def test_a_score_that_ranks_worse_than_guessing_is_named_beside_its_p(result: Co
     figures.loc[backwards, "value"] = 0.477
     changed = replace(result, tables=result.tables | {"figures": figures})
     said = wrong_way(changed, ["age-sex / cox", "photo / cox-ridge"])
-    assert said == "Of Age and sex, Cox, with a C below 0.5, the test says only that the score points the wrong way."
+    assert said == "For Age and sex, Cox, with a C below 0.5, the test only says that the score points the wrong way."
     assert wrong_way(changed, ["photo / cox-ridge"]) == ""
 
 
@@ -155,8 +155,8 @@ def test_a_shuffled_outcome_is_one_half_even_beside_a_strong_covariate(tmp_path:
 def test_a_stopped_comparison_goes_on_and_a_further_model_fits_only_itself(study: Study, result: Comparison) -> None:
     kept = len(list((study.path / PARTS).glob("*.npz")))
     seen: list[tuple[str, int, int]] = []
-    tell = Tell(lambda _: None, lambda done, total, left, what: seen.append((what, done, total)))
-    again = compare(study, QUICK, "again", tell=tell)
+    reporter = Reporter(lambda _: None, lambda done, total, left, what: seen.append((what, done, total)))
+    again = compare(study, QUICK, "again", reporter=reporter)
     first = {what: (done, total) for what, done, total in reversed(seen)}
     assert first["fits"][0] == first["fits"][1] == 7 * 3
     assert first["control fits"] == (3, 6), "the first of two shuffles, all of it from before"
@@ -174,7 +174,7 @@ def test_a_stopped_comparison_goes_on_and_a_further_model_fits_only_itself(study
 def test_it_is_stale_when_exclusions_codes_or_table_change(study: Study, result: Comparison, tmp_path: Path) -> None:
     assert stale_reasons(study, result) == ()
     exclude(study.path, ["P0003"], "covered")
-    assert "1 of its patients were excluded since." in stale_reasons(Study.open(study.path), result)
+    assert "1 patient was excluded since." in stale_reasons(Study.open(study.path), result)
     include(study.path, ["P0003"])
     before = (study.path / "patients.csv").read_text()
     try:
@@ -189,7 +189,7 @@ def test_it_is_stale_when_exclusions_codes_or_table_change(study: Study, result:
     latents, record = read_latents(study.path)
     codes = np.array(latents.ws)
     write_latents(study.path, codes + 1, latents.index, record)
-    assert "The codes were made anew since." in stale_reasons(Study.open(study.path), result)
+    assert "The photos were embedded again since." in stale_reasons(Study.open(study.path), result)
     write_latents(study.path, codes, latents.index, record)
     assert stale_reasons(Study.open(study.path), result) == ()
 
@@ -223,7 +223,7 @@ def test_sites_pooled_stratified_or_one_alone(study: Study) -> None:
     assert (found[1].settings["strata"], found[1].blocks) == ("site", ("photo", "strata"))
     forest = Plan(("photo",), ("forest",), site="strata")
     cohort = gather(study, forest)
-    with pytest.raises(StudyError, match="Only Cox models can have a baseline a site"):
+    with pytest.raises(StudyError, match="Only Cox models can have a baseline hazard per site"):
         candidates_of(study, forest, cohort)
     with pytest.raises(StudyError, match="No patient"):
         gather(study, Plan(("clinical",), site="single", site_name="moon"))
@@ -255,7 +255,7 @@ def test_a_baseline_a_site_ends_where_the_site_is_not_followed(study: Study) -> 
     assert (found.horizons, found.horizons_left_out) == ((12.0,), (24.0, 60.0))
     assert STRATIFIED in found.notes
     nobody = study.patients.assign(event=study.patients["event"] & ~lung)
-    with pytest.raises(StudyError, match="Site lung has too few events for a baseline hazard of its own"):
+    with pytest.raises(StudyError, match="Site lung has too few events for a separate baseline hazard"):
         compare(replace(study, patients=nobody), plan, "none")
 
 
@@ -272,7 +272,7 @@ def test_models_that_cannot_be_asked_for_are_refused(study: Study) -> None:
         "clinical / cox",
         "clinical / cox-ridge",
     ]
-    assert "cannot take a photo" in notes[0]
+    assert "does not accept a photo" in notes[0]
 
 
 def test_a_model_that_fails_is_said_and_the_others_go_on(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +285,7 @@ def test_a_model_that_fails_is_said_and_the_others_go_on(study: Study, monkeypat
         return tuple(broken), notes
 
     monkeypatch.setattr(running, "candidates_of", spoilt)
-    found = compare(study, plan, "spoilt", tell=QUIET)
+    found = compare(study, plan, "spoilt", reporter=QUIET)
     assert "stratify" in found.candidate("clinical / cox").error
     assert [c.name for c in found.models] == ["age-sex / cox"]
 
@@ -322,7 +322,7 @@ def test_the_time_expected_grows_with_the_work() -> None:
     few = expected_seconds(Plan(sets, repeats=1), sets, 150)
     assert few < expected_seconds(Plan(sets, repeats=3), sets, 150) < expected_seconds(Plan(sets), sets, 600)
     assert expected_seconds(Plan(sets), sets, 600, workers=4) < expected_seconds(Plan(sets), sets, 600)
-    assert expected_seconds(Plan(sets, ("usual", "forest")), sets, 600) > expected_seconds(Plan(sets), sets, 600)
+    assert expected_seconds(Plan(sets, ("default", "forest")), sets, 600) > expected_seconds(Plan(sets), sets, 600)
 
 
 def test_the_time_promised_is_that_of_comparisons_made_here(

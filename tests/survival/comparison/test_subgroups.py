@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survival.comparison.crossval import Comparison, Scores
+from survival.comparison.crossval import CrossValidation, Scores
 from survival.comparison.subgroups import ALL, MISSING, subgroup_table, subgroups_of
 from survival.curves import kaplan_meier
 from survival.errors import FitCancelled, SurvivalError
@@ -31,7 +31,7 @@ def cohort():
     null = np.tile(kaplan_meier(time, event).at(times), (2, 400, 1))
     fold = np.tile(np.arange(400) % 5, (2, 1))
     table = pd.DataFrame({"site": site, "age": rng.integers(40, 90, 400)})
-    return Comparison(time, event, fold, times, null, scores, {}), table
+    return CrossValidation(time, event, fold, times, null, scores, {}), table
 
 
 @pytest.fixture(scope="module")

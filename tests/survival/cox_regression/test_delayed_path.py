@@ -18,7 +18,7 @@ from survival.errors import SurvivalError
 from survival.metrics.calibration import calibration_slope
 from tests.survival.cohorts import COHORTS, load_cohort, made_up, standardised
 
-VALUES = json.loads((Path(__file__).parents[1] / "data" / "r" / "delayed_path.json").read_text())
+VALUES = json.loads((Path(__file__).parents[2] / "data" / "r" / "delayed_path.json").read_text())
 STRATUM = {"veteran": "celltype_smallcell", "gbsg2": "horth_yes", "whas500": "gender_1"}
 
 

@@ -19,7 +19,7 @@ from survival.metrics.decision import TREAT_ALL, TREAT_NONE, decision_curve, net
 from survival.metrics.probability import auc_columns, brier_columns, brier_scores, evaluation_times, survival_at
 from tests.survival.cohorts import load_cohort
 
-EXPECTED = json.loads((Path(__file__).parents[1] / "data" / "r" / "probability.json").read_text())
+EXPECTED = json.loads((Path(__file__).parents[2] / "data" / "r" / "probability.json").read_text())
 
 
 def world(seed=0, n=300, decimals=9):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from survival.comparison.crossval import Comparison, Scores
+from survival.comparison.crossval import CrossValidation, Scores
 from survival.comparison.evaluate import evaluate
 from survival.comparison.over_time import NULL, auc_over_time, brier_over_time, decision_over_thresholds
 from survival.cox_regression.effective import effective_parameters
@@ -41,7 +41,7 @@ def comparison():
         scores[name] = Scores(risk, survival, np.zeros((2, 200), dtype=np.int64), (), 0.0)
     null = np.tile(np.exp(-times / 25), (2, 200, 1))
     fold = np.tile(np.arange(200) % 5, (2, 1))
-    return Comparison(time, event, fold, times, null, scores, {})
+    return CrossValidation(time, event, fold, times, null, scores, {})
 
 
 def test_along_time_agrees_with_the_figures(comparison):
@@ -59,11 +59,11 @@ def test_along_time_agrees_with_the_figures(comparison):
 
 
 def test_decision_curves_of_a_comparison(comparison):
-    frame = decision_over_thresholds(comparison, 10.0, ["good"], samples=20)
+    frame = decision_over_thresholds(comparison, 10.0, ["good"], np.linspace(0.01, 0.9, 20), samples=20)
     assert set(frame["model"]) == {"good", TREAT_ALL, "act on nobody"}
-    assert frame["threshold"].max() <= 1 - comparison.scores["good"].survival[0, :, 1].min()
+    assert frame["threshold"].nunique() == 20
     with pytest.raises(SurvivalError, match="among the times"):
-        decision_over_thresholds(comparison, 11.0)
+        decision_over_thresholds(comparison, 11.0, ["good"], np.array([0.1]))
     with pytest.raises(SurvivalError, match="'other'"):
         auc_over_time(comparison, ["other"])
 

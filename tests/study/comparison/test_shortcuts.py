@@ -15,7 +15,7 @@ from study.comparison import features
 from study.comparison.candidates import candidates_of
 from study.comparison.choose import why_not_chosen
 from study.comparison.features import available_sets, chosen_sets, gather
-from study.comparison.measuring.estimate import expected_seconds
+from study.comparison.measuring.duration import expected_seconds
 from study.comparison.measuring.shortcuts import (
     BACKDROP,
     BLURRED,
@@ -27,9 +27,9 @@ from study.comparison.measuring.shortcuts import (
     shortcut_blocks,
 )
 from study.comparison.plan import Plan
+from study.comparison.provenance import stale_reasons
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import compare
-from study.comparison.standing import stale_reasons
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_bytes
@@ -40,7 +40,7 @@ from survival.errors import FitCancelled
 from survival.models.registry import MODELS, ModelEntry
 from tests.study.conftest import patient_table, write_codes, write_study
 
-DEMO = Path(__file__).resolve().parents[2] / "studies" / "demo" / "photos"
+DEMO = Path(__file__).resolve().parents[3] / "studies" / "demo" / "photos"
 QUICK = {"widths": (8, 8), "members": 2, "epochs": 2, "device": "cpu"}
 
 
@@ -90,7 +90,7 @@ def test_photos_are_aligned_once_and_found_again_by_content(tmp_path: Path, monk
     again = aligned_photos(study, files[::-1])
     np.testing.assert_array_equal(again.pixels, found.pixels[::-1])
     np.testing.assert_array_equal(again.regions, found.regions[::-1])
-    with pytest.raises(StudyError, match="1 photos show no face"):
+    with pytest.raises(StudyError, match="No face was found in 1 photo"):
         shortcut_blocks(found)
 
 
@@ -113,7 +113,7 @@ def test_a_stop_or_damage_costs_only_the_parts_in_work(study: Study, monkeypatch
     found = aligned_photos(study, files, lambda done, total, left: told.append(done))
     assert told == [40, 60], "one part of three was there"
     assert set(found.state) == {NO_REGIONS}, "such squares of colours have no landmarks"
-    with pytest.raises(StudyError, match="no landmarks"):
+    with pytest.raises(StudyError, match="No landmarks"):
         shortcut_blocks(found)
 
 
@@ -185,13 +185,13 @@ def test_a_backdrop_that_tells_the_outcome_is_found(planted: Comparison) -> None
 def test_the_image_network_brings_the_photo_along(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "cnn", ModelEntry(MODELS["cnn"].place, "Image network", QUICK))
     assert "image" not in available_sets(study)
-    assert chosen_sets(study, Plan(("clinical",), ("usual", "cnn"))) == ("clinical", "image")
-    plan = Plan(("clinical",), ("usual", "cnn"), folds=2, repeats=1, samples=30, shuffles=0)
+    assert chosen_sets(study, Plan(("clinical",), ("default", "cnn"))) == ("clinical", "image")
+    plan = Plan(("clinical",), ("default", "cnn"), folds=2, repeats=1, samples=30, shuffles=0)
     found = compare(study, plan, "network")
     assert [c.name for c in found.candidates if c.role == "model"] == ["clinical / cox", "image / cnn"]
     assert found.candidate("image / cnn").label == "Aligned photo, image network"
     assert not found.candidate("image / cnn").error
-    assert "looks at pixels" in why_not_chosen(found.candidate("image / cnn"))
+    assert "uses pixels" in why_not_chosen(found.candidate("image / cnn"))
     assert "latents_sha256" in found.provenance
     assert stale_reasons(study, found) == ()
     alone = Plan((), ("cnn",), shuffles=1)
@@ -199,7 +199,7 @@ def test_the_image_network_brings_the_photo_along(study: Study, monkeypatch: pyt
     assert set(cohort.blocks) == {"image"}
     names = [c.name for c in candidates_of(study, alone, cohort)[0]]
     assert names == ["image / cnn", "kaplan-meier", "shuffled"]
-    both = Plan(("image",), ("usual", "cnn"), shuffles=0)
+    both = Plan(("image",), ("default", "cnn"), shuffles=0)
     names = [c.name for c in candidates_of(study, both, gather(study, both))[0]]
     assert names[:2] == ["image / cox-ridge", "image / cnn"]
 
@@ -207,14 +207,14 @@ def test_the_image_network_brings_the_photo_along(study: Study, monkeypatch: pyt
 def test_without_photos_there_is_no_network_and_no_control(tmp_path: Path) -> None:
     plain = Study.open(write_study(tmp_path / "plain", patient_table(20).assign(photo="")))
     with pytest.raises(StudyError, match="no feature set 'image': The study has no photos"):
-        gather(plain, Plan((), ("usual", "cnn")))
-    with pytest.raises(StudyError, match="to look for shortcuts in"):
+        gather(plain, Plan((), ("default", "cnn")))
+    with pytest.raises(StudyError, match="no embedded photos for shortcut controls"):
         gather(plain, Plan(shortcuts=True))
 
 
 def test_the_network_and_the_controls_take_their_time() -> None:
-    plan = Plan(("clinical",), ("usual",))
-    more = Plan(("clinical",), ("usual", "cnn"))
+    plan = Plan(("clinical",), ("default",))
+    more = Plan(("clinical",), ("default", "cnn"))
     usual = expected_seconds(plan, ("clinical",), 600)
     network = expected_seconds(more, ("clinical", "image"), 600)
     assert network > usual + 300
@@ -226,8 +226,8 @@ def test_a_plan_of_before_is_read() -> None:
     told = asdict(Plan())
     del told["shortcuts"]
     assert Plan.from_dict(told) == Plan()
-    with pytest.raises(StudyError, match="no plan"):
+    with pytest.raises(StudyError, match="not the plan"):
         Plan.from_dict({**told, "more": 1})
     del told["seed"]
-    with pytest.raises(StudyError, match="no plan"):
+    with pytest.raises(StudyError, match="not the plan"):
         Plan.from_dict(told)

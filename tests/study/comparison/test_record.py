@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from study.comparison.plan import Plan
-from study.comparison.record import Comparison, Judged, list_comparisons, read_comparison
+from study.comparison.record import CandidateResult, Comparison, list_comparisons, read_comparison
 from study.comparison.tables import TABLES, empty
 from study.errors import StudyError
 from survival.comparison import crossval
@@ -25,7 +25,7 @@ def made(m: int = 6) -> Comparison:
         for name in ("age-sex", "photo")
     }
     event = np.arange(m) % 2 == 0
-    raw = crossval.Comparison(
+    raw = crossval.CrossValidation(
         np.arange(1.0, m + 1),
         event,
         rng.integers(0, 2, (2, m)),
@@ -59,9 +59,15 @@ def made(m: int = 6) -> Comparison:
         }
     )
     judged = (
-        Judged("age-sex", "Age and sex, Cox", "model", "age-sex", "cox", ("age-sex",), {"missing": "indicator"}),
-        Judged("photo", "Photo (W+), ridge Cox", "model", "photo", "cox-ridge", ("photo",), {}, ("a note",), 1.5),
-        Judged("clinical", "Clinical, Cox", "model", "clinical", "cox", ("clinical",), error="It cannot be fitted."),
+        CandidateResult(
+            "age-sex", "Age and sex, Cox", "model", "age-sex", "cox", ("age-sex",), {"missing": "indicator"}
+        ),
+        CandidateResult(
+            "photo", "Photo (W+), ridge Cox", "model", "photo", "cox-ridge", ("photo",), {}, ("a note",), 1.5
+        ),
+        CandidateResult(
+            "clinical", "Clinical, Cox", "model", "clinical", "cox", ("clinical",), error="It cannot be fitted."
+        ),
     )
     return Comparison(
         name="main",
@@ -111,7 +117,7 @@ def test_figures_and_differences_are_found_both_ways_round() -> None:
     assert np.isnan(one.figure("photo").low)
     there, back = one.difference("age-sex", "photo"), one.difference("photo", "age-sex")
     assert (there.value, there.low, there.high) == (-back.value, -back.high, -back.low)
-    with pytest.raises(StudyError, match="no figure"):
+    with pytest.raises(StudyError, match="no measure"):
         one.figure("photo", "Gini")
     with pytest.raises(StudyError, match="no candidate"):
         one.candidate("other")

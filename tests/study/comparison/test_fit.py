@@ -17,7 +17,7 @@ from study.comparison.choose import choose
 from study.comparison.fit import fit, fit_plan, report_text
 from study.comparison.plan import Plan
 from study.comparison.record import read_comparison
-from study.comparison.run import Tell, compare
+from study.comparison.run import Reporter, compare
 from study.disk.models import OUT_OF_FOLD_FILE
 from study.disk.store import Study
 from study.errors import StudyError
@@ -160,13 +160,13 @@ def test_a_fit_is_a_comparison_of_one_candidate(own: Study) -> None:
 def test_a_stopped_fit_resumes(own: Study) -> None:
     shutil.rmtree(own.path / "comparisons.parts")
     seen: list[int] = []
-    tell = Tell(lambda _: None, lambda done, *_: seen.append(done))
+    reporter = Reporter(lambda _: None, lambda done, *_: seen.append(done))
     with pytest.raises(FitCancelled, match="finished folds are kept"):
-        fit(own, plan=PLAN, tell=tell, cancelled=lambda: len(seen) > 1)
+        fit(own, plan=PLAN, reporter=reporter, cancelled=lambda: len(seen) > 1)
     done = len(list((own.path / "comparisons.parts").glob("*.npz")))
     assert 0 < done < 3
     seen.clear()
-    fit(own, plan=PLAN, tell=tell)
+    fit(own, plan=PLAN, reporter=reporter)
     assert seen[0] == done
 
 

@@ -1,15 +1,15 @@
 """How long a comparison takes on this machine.
 
 The size of the work comes from speeds measured once, on another machine; how much longer or shorter it takes here from
-comparisons that were made here. Before the first of these nothing is promised.
+comparisons that were made here. Before the first of these there is no estimate.
 """
 
 from __future__ import annotations
 
 from common import speeds
-from study.comparison.candidates import PLAIN, RIDGE, asked_of
+from study.comparison.candidates import PLAIN, RIDGE, models_for
 from study.comparison.features import OF_PHOTOS
-from study.comparison.plan import FEATURE_SETS, NETWORK, USUAL, Plan
+from study.comparison.plan import DEFAULT, FEATURE_SETS, NETWORK, Plan
 
 KIND = "comparison"
 # Seconds of one fit with its scoring, one thread, 480 training patients with codes of 5,120 numbers (the demo study,
@@ -43,12 +43,12 @@ SHORTCUTS = {"backdrop-only": 0.5, "face-only": 0.4, "blurred": 0.1, "whole-pixe
 
 def seconds_here(plan: Plan, sets: tuple[str, ...], patients: int, workers: int = 1) -> tuple[float, float] | None:
     """From and to how many seconds a comparison of these feature sets takes on this machine; None where no comparison
-    has been made on it. What is kept from an earlier run comes off as it goes."""
+    has been made on it. Cached folds are skipped as they come."""
     return speeds.seconds(KIND, expected_seconds(plan, sets, patients, workers))
 
 
 def measured_here(plan: Plan, sets: tuple[str, ...], patients: int, workers: int, seconds: float) -> None:
-    """Remember how long a whole comparison, of which nothing was kept from before, took on this machine."""
+    """Remember how long a whole comparison, of which nothing was cached, took on this machine."""
     speeds.record(KIND, seconds / expected_seconds(plan, sets, patients, workers))
 
 
@@ -59,8 +59,8 @@ def expected_seconds(plan: Plan, sets: tuple[str, ...], patients: int, workers: 
     total, candidates = 0.0, plan.shuffles + 2
     for name in sets:
         wide = bool(OF_PHOTOS & set(FEATURE_SETS[name].blocks))
-        for asked in asked_of(name, plan, sets):
-            model = (RIDGE if wide else PLAIN) if asked == USUAL else asked
+        for requested in models_for(name, plan, sets):
+            model = (RIDGE if wide else PLAIN) if requested == DEFAULT else requested
             if model == PLAIN and wide:
                 continue
             total += _one(model, wide, training)
@@ -69,8 +69,8 @@ def expected_seconds(plan: Plan, sets: tuple[str, ...], patients: int, workers: 
         total += sum(_one(name, True, training) for name in SHORTCUTS)
         candidates += len(SHORTCUTS)
     photo = any("photo" in FEATURE_SETS[name].blocks for name in sets)
-    usual = RIDGE if photo else PLAIN
-    control = plan.folds * plan.shuffles * _one(usual, photo, training)  # no repeats
+    default = RIDGE if photo else PLAIN
+    control = plan.folds * plan.shuffles * _one(default, photo, training)  # no repeats
     total += _one("random-direction", True, training) * (photo and plan.random_direction)
     return (fits * total + control) / max(1, workers) + MEASURING * candidates * plan.repeats * patients / 600
 

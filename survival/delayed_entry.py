@@ -1,8 +1,8 @@
-"""Where a survival curve can begin when patients come under observation late (left truncation).
+"""Where a survival curve can begin with delayed entry (left truncation).
 
-While few have come yet, one event is a large step, and where all who are at risk have the event the product-limit
-estimate is 0 for ever, whoever comes later (Klein and Moeschberger 2003, section 4.6; Lai and Ying, Ann Stat
-1991;19:417, who leave out events while the risk set is small). We estimate survival given that a patient was free of
+While few patients have entered, one event is a large step, and where all at risk have the event the product-limit
+estimate is 0 for ever, whoever enters later (Klein and Moeschberger 2003, section 4.6; Lai and Ying, Ann Stat
+1991;19:417, which leaves out events while the risk set is small). We estimate survival given that a patient was free of
 the event at the time a from which on enough are at risk, S(t) / S(a), which is their conditional estimate and what R
 gives for `survfit(..., start.time = a)`.
 """
@@ -15,10 +15,10 @@ MIN_AT_RISK = 10  # fewer do not begin a curve; half the largest risk set where 
 
 
 def curve_start(time: np.ndarray, event: np.ndarray, entry: np.ndarray | None) -> float:
-    """The time a, 0 where the curve begins with the first event. time, event, entry: (n,), entry None: all came at 0.
+    """The time a, 0 where the curve begins with the first event. time, event, entry: (n,), entry None: all at 0.
 
     a is the last event before the risk set first reaches MIN_AT_RISK; again from there where all at risk have the event
-    while others are still to come.
+    while others have not entered.
     """
     if entry is None or not (entry > 0).any() or not event.any():
         return 0.0
@@ -38,16 +38,16 @@ def curve_start(time: np.ndarray, event: np.ndarray, entry: np.ndarray | None) -
             return float(times[-1])
 
 
-def late_start_words(time: np.ndarray, event: np.ndarray, entry: np.ndarray | None, unit: str) -> str:
-    """A warning where the survival curve cannot begin at 0, one sentence; "" where it does."""
+def delayed_start_words(time: np.ndarray, event: np.ndarray, entry: np.ndarray | None, unit: str) -> str:
+    """A warning where the survival curve cannot begin at 0, one sentence, else ""."""
     start = curve_start(time, event, entry)
     if entry is None or start == 0:
         return ""
     before = np.unique(time[event & (time <= start)])
     fewest = min(int(((entry < t) & (time >= t)).sum()) for t in before)
-    who = "1 patient is" if fewest == 1 else f"{fewest} patients are"
+    few = "1 patient is" if fewest == 1 else f"{fewest} patients are"
     return (
-        f"Only {who} under observation when an early event happens, because patients come late: survival curves and "
+        f"Only {few} under observation when an early event happens, because of delayed entry: survival curves and "
         f"baseline hazards begin at {start:g} {unit}, where enough are at risk, and hold for those free of the event "
         "then."
     )

@@ -14,10 +14,10 @@ from study.__main__ import main
 from study.comparison.choose import choose
 from study.comparison.fit import fit, fit_plan, report_text
 from study.comparison.plan import Plan
+from study.comparison.provenance import stale_reasons
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import compare
 from study.comparison.saved_model import DELAYED_ENTRY
-from study.comparison.standing import stale_reasons
 from study.description.clinical import LATE_ENTRY, clinical_cox
 from study.description.inversion_error import error_and_survival
 from study.disk.store import Study
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow  # its fixtures take seconds
 
 PLAN = Plan(
     ("clinical", "photo", "photo-clinical-late"),
-    ("usual", "forest"),
+    ("default", "forest"),
     folds=3,
     repeats=1,
     samples=40,
@@ -85,7 +85,7 @@ def test_a_comparison_counts_everyone_from_entry_on_and_says_what_is_missing(stu
     risk = read.scores.scores["photo / cox-ridge"].log_risk[0]
     c = harrell_c(table["time"], table["event"], risk, table["entry"])
     assert read.figure("photo / cox-ridge").value == pytest.approx(c, abs=1e-6)
-    with pytest.raises(StudyError, match="no figure called 'Uno C'"):
+    with pytest.raises(StudyError, match="no measure called 'Uno C'"):
         read.figure("photo / cox-ridge", "Uno C")
     assert set(read.tables["figures"]["measure"]) == {"Harrell C", "Cox slope"}
     assert read.tables["over_time"].empty

@@ -13,12 +13,12 @@ from survival.cox_regression.baseline import fit_baseline
 from survival.cox_regression.proportional import TRANSFORMS, proportional_hazards_test
 from survival.cox_regression.regression import cox_regression
 from survival.curves import kaplan_meier, logrank
+from survival.delayed_entry import curve_start
 from survival.errors import SurvivalError
-from survival.late_entry import curve_start
 from survival.metrics.concordance import harrell_c
 from tests.survival.cohorts import COHORTS, load_cohort
 
-VALUES = json.loads((Path(__file__).parents[1] / "data" / "r" / "truncation.json").read_text())
+VALUES = json.loads((Path(__file__).parents[2] / "data" / "r" / "truncation.json").read_text())
 
 
 @pytest.fixture(params=sorted(COHORTS), scope="module")
@@ -110,7 +110,7 @@ def test_a_curve_begins_where_enough_are_at_risk():
 
 def test_a_curve_that_begins_late_is_that_of_r():
     """survfit(..., start.time) and basehaz from then on; without a start, R's curve is 0 from the first event on."""
-    data = Path(__file__).parents[1] / "data"
+    data = Path(__file__).parents[2] / "data"
     expected = json.loads((data / "r" / "late_start.json").read_text())
     table = pd.read_csv(data / "tables" / "empty_risk.csv")
     time, event, entry = (table[name].to_numpy(float) for name in ("time_months", "event", "entered"))
