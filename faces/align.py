@@ -72,10 +72,10 @@ def align(photo: Photo, face: Face, size: int = 256) -> AlignedFace:
 
 
 def uncertain(score: float) -> Flag:
-    """The flag of a find that may not be a face."""
+    """The flag of a detection that may not be a face."""
     sentence = (
         f"It is uncertain whether this is a face (the detector's score is {score:.2f}; clear portraits reach more than "
-        f"{CERTAIN_SCORE:g}): look at it, and confirm it or use another photo."
+        f"{CERTAIN_SCORE:g}): check it, and confirm it or use another photo."
     )
     return Flag(UNCERTAIN, score, sentence)
 

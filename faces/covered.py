@@ -21,8 +21,8 @@ LOWER_COLOUR_MAX, LIPS_WITH_IT = 12.0, 4.0  # a*, b* from forehead to the neares
 EYE_EDGES_MIN = 22.0  # mean gradient of L* in the eyes (Sobel); clean 23-85
 EYE_RANGE_MIN = 14.0  # of L*; clean 15-71
 EYE_COLOUR_MAX = 30.0  # distance of eyes from the skin below, L* halved; clean 9-29
-COLOUR_MIN = 3.0  # chroma of the face below which a picture has no colour to judge by
-CHEEK = 0.28  # of the eye distance: how far below the eyes their skin is looked at
+COLOUR_MIN = 3.0  # chroma of the face below which a picture counts as colourless
+CHEEK = 0.28  # of the eye distance: how far below the eyes their skin is measured
 
 
 @dataclass(frozen=True)

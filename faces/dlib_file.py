@@ -1,4 +1,4 @@
-"""Reader of dlib's own serialization, as far as its face encoder needs it.
+"""Reader of dlib's own serialization, as far as its face encoder requires.
 
 Integers: one byte (low nibble: number of bytes that follow, bit 7: sign), then that many bytes, little endian.
 A tensor: integer version 2, integers num_samples, k, nr, nc, then that many little-endian float32. Between tensors

@@ -60,8 +60,8 @@ def detect_faces(photo: Photo, upsample: bool = True) -> list[Face]:
     """All faces of the photo, largest box first; an empty list where there is none.
 
     The search runs without upsampling first: with it the detector also fires on cloth and background.
-    Only where nothing is found, and `upsample` allows it, it is repeated once at twice the scale. A weak find beside a
-    certain one is dropped; alone it is kept, flagged, for a person to judge.
+    Only where nothing is found, and `upsample` allows it, it is repeated once at twice the scale. A weak detection
+    next to a certain one is dropped; alone it is kept, flagged, for a person to decide.
     """
     with _LOCK:
         boxes = _search(photo.pixels, upsample=False)
@@ -93,9 +93,9 @@ def find_upright(photo: Photo) -> Upright:
         return Upright(photo, faces)
     for quarters, how in QUARTERS.items():
         turned = Photo(np.ascontiguousarray(cv2.rotate(photo.pixels, how), dtype=np.uint8), photo.source)
-        found = detect_faces(turned, upsample=max(turned.pixels.shape) <= UPSAMPLED_SIDE)
-        if any(face.certain for face in found):
-            return Upright(turned, found, quarters)
+        turned_faces = detect_faces(turned, upsample=max(turned.pixels.shape) <= UPSAMPLED_SIDE)
+        if any(face.certain for face in turned_faces):
+            return Upright(turned, turned_faces, quarters)
     return Upright(photo, faces)
 
 
@@ -143,8 +143,8 @@ _GEOMETRY = {
 
 def plausible(landmarks: NDArray[np.float32], box: Box) -> bool:
     """Whether 68 points lie as a face's do: brows, eyes, nose, mouth and chin in this order, their distances within
-    those of people, in the detector's box. It tells little of what is no face: the predictor gives nearly every place a
-    face's shape (17 of 18 false hits pass)."""
+    those of people, in the detector's box. It excludes little: the predictor gives nearly every
+    place a face's shape (17 of 18 false detections pass)."""
     p = np.asarray(landmarks, dtype=np.float64)
     left, right = p[36:42].mean(axis=0), p[42:48].mean(axis=0)
     apart, width = float(np.hypot(*(right - left))), box[2] - box[0]
@@ -192,7 +192,7 @@ def _predict_landmarks(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.float3
     """68 points in photo pixels, float32 (68, 2).
 
     dlib rounds its points to whole pixels, reads single pixels and starts from the detector's box, whose place and
-    size jump in steps. So the face is first brought to a fixed size, the box is placed anew from a first prediction,
+    size jump in steps. So the face is first brought to a fixed size, the box is placed again from a first prediction,
     and predictions from boxes around it are averaged: points between two scalings of one photo differ by 0.4 % of
     the eye distance instead of 1.7 %.
     """

@@ -3,7 +3,7 @@
 Only an allow-list of formats is opened, and limits on bytes, sides, pixels and memory are checked before pixels are
 decoded (`containers`, `decoding`). EXIF orientation and colour profile or gamma are applied (`colour`); then all
 metadata and the bytes are dropped. Transparent parts become white. Of a camera's multi-picture JPEG the main picture
-is taken; animations and files of several pages are refused, because which picture is meant is for the person to say.
+is taken; animations and files of several pages are refused, because only the person can say which picture is meant.
 Nothing is logged.
 """
 
@@ -30,7 +30,7 @@ _DECODING = threading.Lock()  # one photo at a time, so that memory is bounded b
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """An upright photo: pixels uint8 (H, W, 3) sRGB, source: what to call it before people."""
+    """An upright photo: pixels uint8 (H, W, 3) sRGB, source: its name in messages."""
 
     pixels: NDArray[np.uint8]
     source: str

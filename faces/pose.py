@@ -60,10 +60,10 @@ def estimate_pose(landmarks: NDArray[np.float32]) -> Pose:
     image = np.ascontiguousarray(points[list(POINTS)] - points.mean(axis=0))
     start = (np.zeros((3, 1)), np.array([[0.0], [0.0], [DISTANCE * FACE_WIDTH]]))
     try:
-        found, turn, _ = cv2.solvePnP(HEAD, image, camera, None, *start, True, cv2.SOLVEPNP_ITERATIVE)
+        solved, turn, _ = cv2.solvePnP(HEAD, image, camera, None, *start, True, cv2.SOLVEPNP_ITERATIVE)
     except cv2.error:
-        found = False
-    if not found:
+        solved = False
+    if not solved:
         return Pose(float("nan"), float("nan"), float("nan"))
     rotation, _ = cv2.Rodrigues(turn)
     nose = -rotation[:, 2]  # where it points, in the camera's frame

@@ -1,4 +1,4 @@
-"""config.json of a checkpoint, read and judged without torch: what a page may ask before any network is opened.
+"""config.json of a checkpoint, read and checked without torch: what can be known before any network is opened.
 
 config.json holds the format, the settings of the networks, size and sha256 of each weight file, and where the networks
 come from. `latent.checkpoints` writes it and reads the weights that it lists.

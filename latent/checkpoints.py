@@ -66,7 +66,7 @@ def usable_device(device: str | torch.device) -> torch.device:
         usable = torch.device(device)
         torch.zeros(1, device=usable)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        raise CheckpointError(f"There is no device {str(device)[:40]!r} here: leave it out, or say cpu.") from error
+        raise CheckpointError(f"This machine has no device {str(device)[:40]!r}: leave it out, or use cpu.") from error
     return usable
 
 
@@ -129,7 +129,7 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint folder, whole or not at all; one of that name is replaced. Returns its path.
 
-    config: anything to keep beside what is written here (source, licence, training facts); plain JSON values.
+    config: anything to keep in addition to what is written here (source, licence, training facts); plain JSON values.
     half: kernels and matrices as float16 on disk (vectors stay float32). None keeps what `config` says, so that a
         checkpoint that is loaded and saved again keeps the digest of its generator.
     Raises CheckpointError where the name is not one, or the networks cannot be saved.
@@ -244,8 +244,8 @@ def _read_statistics(path: Path, config: dict[str, Any], generator: Generator) -
     if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != shapes or k == 0:
         raise CheckpointError(f"{where} do not fit its generator; restore its folder.")
     arrays = {name: tensor.float().numpy() for name, tensor in tensors.items()}
-    noted = config.get("statistics")
-    samples = noted.get("samples") if isinstance(noted, dict) else None
+    recorded = config.get("statistics")
+    samples = recorded.get("samples") if isinstance(recorded, dict) else None
     if type(samples) is not int or not 2 <= samples <= MAX_SAMPLES:
         raise CheckpointError(f"{where} do not say how many samples they come from; restore config.json.")
     statistics = WStatistics(**arrays, samples=samples)

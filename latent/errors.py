@@ -26,4 +26,4 @@ class PivotalError(LatentError):
 
 
 class FinetuneError(LatentError):
-    """A training run could not start or go on; the run folder keeps its last good state."""
+    """A training run could not start or resume; the run folder keeps its last good state."""

@@ -36,7 +36,7 @@ class PhotoArchive:
 
     names: members that are ordinary visible files, in the order of the directory, with `/` between folders. Folders,
     hidden files and macOS's resource forks are left out. data: the bytes of the file, where they are in memory; `path`
-    is then its name alone. Raises ArchiveError where the file is no zip or is refused.
+    is then its name alone. Raises ArchiveError where the file is not a zip or is refused.
     """
 
     def __init__(self, path: Path, data: bytes | None = None) -> None:
@@ -51,7 +51,7 @@ class PhotoArchive:
         self.names = [name for name in self._members if not _hidden(name)]
 
     def read(self, name: str) -> bytes:
-        """Bytes of one member; ArchiveError where it is too large, no ordinary file, damaged or encrypted."""
+        """Bytes of one member; ArchiveError where it is too large, not an ordinary file, damaged or encrypted."""
         info = self._members[name]
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
@@ -154,7 +154,7 @@ def _directory(file: _Guarded | _GuardedBytes, source: str) -> zipfile.ZipFile:
     except ArchiveError as error:
         raise ArchiveError(f"{source} was refused: it {error}.") from None
     except Exception as error:  # the reader raises nearly anything on a damaged directory
-        raise ArchiveError(f"{source} is no zip file, or is damaged or cut off: pack it again.") from error
+        raise ArchiveError(f"{source} is not a zip file, or is damaged or cut off: pack it again.") from error
     file.guarded = False
     return archive
 

@@ -70,7 +70,7 @@ class _Converter:
         return canvas
 
     def _srgb(self, image: Image.Image) -> Image.Image:
-        """RGB of an L, RGB, CMYK or YCbCr picture; a profile that does not fit or cannot be read is left aside."""
+        """RGB of an L, RGB, CMYK or YCbCr picture; a profile that does not fit or cannot be read is ignored."""
         if image.mode not in self.transforms:
             self.transforms[image.mode] = _transform(self.profile, image.mode)
         transform = self.transforms[image.mode]
@@ -101,7 +101,7 @@ def _sixteen_table(image: Picture) -> NDArray[np.uint8]:
 
 
 def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The way from a file's colour profile to sRGB; None where there is none to go, or the profile is unusable."""
+    """The transform from a file's colour profile to sRGB; None where none is needed, or the profile is unusable."""
     space = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}.get(mode)
     if not profile or not space or len(profile) > MAX_PROFILE:
         return None

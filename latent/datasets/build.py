@@ -1,10 +1,10 @@
 """`python -m latent dataset`: folders and zip files of photos -> one aligned training set, through the app's gate and
 alignment.
 
-On disk: `images.npy` (N, size, size, 3) uint8 RGB; `table.parquet`, one row per kept photo: folder, file, sha256,
+On disk: `images.npy` (N, size, size, 3) uint8 RGB; `table.parquet`, one row per photo of the set: folder, file, sha256,
 patient and split where they were asked for, measures of quality, factor columns where the folder has a `factors.csv`;
 `refused.csv`, every photo left out, and why; `dataset.json`, the counts. While it is being made, finished photos are in
-`OUT.parts`; the same command goes on from there.
+`OUT.parts`, from which the same command resumes.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def build(
 ) -> dict[str, Any]:
     """Align every photo of `inputs`; returns the numbers that `dataset.json` holds.
 
-    Raises LatentError with nothing written but, after a stop, the parts that the next call goes on from.
+    Raises LatentError with nothing written but, after a stop, the parts from which the next call resumes.
     """
     if out.exists():
         raise LatentError(f"{out} exists already: choose another --out or delete it.")
@@ -95,15 +95,15 @@ def build(
     try:
         parts = Parts(out.with_name(out.name + ".parts"), size)
         digests = align_photos(sources, parts, size, workers)
-        kept, refused = choose(sources, digests, patients, parts, choices)
-        if not kept:
+        accepted, refused = choose(sources, digests, patients, parts, choices)
+        if not accepted:
             parts.remove()
             reason, count = next(iter(reasons(refused).items()))
             raise LatentError(f"No face can be taken from the {len(sources)} photos. Most often ({count}): {reason}")
-        table = _table(sources, kept, patients, parts, choices)
-        facts = {"size": size, "photos": len(sources), "kept": len(kept), "refused": len(refused)}
+        table = _table(sources, accepted, patients, parts, choices)
+        facts = {"size": size, "photos": len(sources), "kept": len(accepted), "refused": len(refused)}
         facts |= _counts(table, refused, others, choices)
-        _write(out, parts, kept, table, refused, facts)
+        _write(out, parts, accepted, table, refused, facts)
     except OSError as error:
         raise LatentError(f"{out} could not be written: {error.strerror or error}.") from error
     parts.remove()
@@ -111,14 +111,14 @@ def build(
 
 
 def _table(
-    sources: list[Source], kept: dict[str, int], patients: list[str | None] | None, parts: Parts, choices: Choices
+    sources: list[Source], accepted: dict[str, int], patients: list[str | None] | None, parts: Parts, choices: Choices
 ) -> pd.DataFrame:
-    """One row a kept photo, factors first, then what was found here."""
+    """One row per photo of the set: factors first, then what was measured here."""
     rows = []
-    for digest, position in kept.items():
+    for digest, position in accepted.items():
         source = sources[position]
-        own = {"sha256": digest} | ({} if patients is None else {"patient": patients[position]})
-        rows.append({"folder": source.folder, "file": source.file} | source.factors | own | parts.facts[digest])
+        identity = {"sha256": digest} | ({} if patients is None else {"patient": patients[position]})
+        rows.append({"folder": source.folder, "file": source.file} | source.factors | identity | parts.facts[digest])
     table = pd.DataFrame(rows)
     if choices.hold_out is not None:
         table["split"] = hold_out(table["patient"].tolist(), choices.hold_out, choices.seed)
@@ -145,12 +145,17 @@ def _counts(table: pd.DataFrame, refused: list[Refusal], others: int, choices: C
 
 
 def _write(
-    out: Path, parts: Parts, kept: dict[str, int], table: pd.DataFrame, refused: list[Refusal], facts: dict[str, Any]
+    out: Path,
+    parts: Parts,
+    accepted: dict[str, int],
+    table: pd.DataFrame,
+    refused: list[Refusal],
+    facts: dict[str, Any],
 ) -> None:
     """The finished set under a temporary name, then moved in place. One part is in memory at a time."""
-    row_of = {digest: row for row, digest in enumerate(kept)}
+    row_of = {digest: row for row, digest in enumerate(accepted)}
     with PLAIN.replacing_folder(out) as temporary:
-        shape = (len(kept), parts.size, parts.size, 3)
+        shape = (len(accepted), parts.size, parts.size, 3)
         images = np.lib.format.open_memmap(temporary / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
         missing = set(row_of)
         for digest, pixels in parts.pixels():
@@ -251,7 +256,7 @@ def _report(facts: dict[str, Any], out: Path) -> Iterator[str]:
         ]
         yield f"Training: {sides[0]}; held out: {sides[1]} (seed {facts['hold_out']['seed']})."
     if facts["other_files"]:
-        yield f"{facts['other_files']} other files beside them were not looked at."
+        yield f"{facts['other_files']} other files in the inputs were ignored."
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 
 DERIVED = ("index", "image", "age_years", "severity", "face_log_hazard", "truth")
-OF_THE_SET = ("folder", "file", "sha256", "patient", "split", "faces_found")  # what `dataset` writes beside the factors
+OF_THE_SET = (
+    "folder",
+    "file",
+    "sha256",
+    "patient",
+    "split",
+    "faces_found",
+)  # columns that `dataset` adds to the factors
 MIRRORED = ("yaw", "roll", "torso_yaw", "gaze_x")  # factors that change sign in a mirror
 
 

@@ -1,7 +1,8 @@
-"""Aligned photos on disk while a training set is being made, found again by the sha256 of the photo's bytes.
+"""Aligned photos on disk while a training set is being made, identified by the sha256 of the photo's bytes.
 
 `OUT.parts/` holds files of some dozens of photos each, written whole or not at all; a run that is stopped at any
-instant loses at most the last of them. Only the size shapes what is kept here: who is left out is decided at the end.
+instant loses at most the last of them. They depend on the photo and the size alone: which photos are left out is
+decided at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from common.parsing import json_value
 from latent.errors import LatentError
 
-FORMAT = 1  # raised when alignment changes, so that old parts are not taken over
+FORMAT = 1  # raised when alignment changes, so that old parts are not reused
 PART_PHOTOS = 64
 PART_SECONDS = 20.0
 
@@ -37,7 +38,7 @@ class AlignedPhoto:
 
 class Parts:
     """The parts of one training set; `add` what is new, `flush` at the end. Raises LatentError where the folder was
-    begun with other settings."""
+    started with other settings."""
 
     def __init__(self, folder: Path, size: int) -> None:
         self.folder, self.size = folder, size
@@ -47,12 +48,12 @@ class Parts:
         self._written = time.monotonic()
         settings = {"format": FORMAT, "size": size}
         folder.mkdir(parents=True, exist_ok=True)
-        noted = folder / "settings.json"
-        if noted.exists() and noted.read_text() != json.dumps(settings):
-            raise LatentError(f"{folder} was begun with another --size or version: use that, or delete the folder.")
+        recorded = folder / "settings.json"
+        if recorded.exists() and recorded.read_text() != json.dumps(settings):
+            raise LatentError(f"{folder} was started with another --size or version: use that, or delete the folder.")
         temporary = folder / f"{uuid.uuid4().hex}.tmp"
         temporary.write_text(json.dumps(settings))
-        os.replace(temporary, noted)
+        os.replace(temporary, recorded)
         for file in folder.glob("*.tmp"):
             file.unlink(missing_ok=True)
         for file in sorted(folder.glob("part-*.npz")):
@@ -102,7 +103,7 @@ class Parts:
             self.folder.rmdir()
 
     def _take(self, file: Path) -> None:
-        """Remember what a part holds; one that a failing disk has damaged is dropped and its photos aligned again."""
+        """Register what a part holds; one that a failing disk has damaged is dropped and its photos aligned again."""
         try:
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as part:
                 rows = json_value(part["rows"].tobytes())

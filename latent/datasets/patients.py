@@ -51,13 +51,13 @@ def patients_from_table(sources: list[Source], table: Path, photo: str, patient:
     A photo is named by its path in the input, with or without the input's name in front, or by its bare name where no
     two photos share that. Raises LatentError for a table that cannot be read or gives one photo to two patients.
     """
-    known = _table(table, photo, patient)
+    patient_of = _table(table, photo, patient)
     bare = Counter(PurePosixPath(source.file).name for source in sources)
     patients = []
     for source in sources:
         name = PurePosixPath(source.file).name
         keys = [source.file, f"{source.folder}/{source.file}", *([name] if bare[name] == 1 else [])]
-        patients.append(next((known[key] for key in keys if key in known), None))
+        patients.append(next((patient_of[key] for key in keys if key in patient_of), None))
     return patients
 
 
@@ -69,18 +69,20 @@ def _table(table: Path, photo: str, patient: str) -> dict[str, str]:
     except OSError as error:
         raise LatentError(f"{table} cannot be read: {error.strerror or error}.") from error
     except (ValueError, pd.errors.ParserError) as error:
-        raise LatentError(f"{table.name} is no comma-separated UTF-8 table; save it as CSV again.") from error
+        raise LatentError(f"{table.name} is not a comma-separated UTF-8 table; save it as CSV again.") from error
     for column in (photo, patient):
         if column not in rows:
             raise LatentError(f"{table.name} has no column {column!r}: name it with --photo-column, --patient-column.")
-    known: dict[str, str] = {}
+    patient_of: dict[str, str] = {}
     for number, (name, who) in enumerate(zip(rows[photo], rows[patient], strict=True), 2):
         name, who = name.strip().replace("\\", "/").removeprefix("./"), who.strip()
         if not name or not who:
             raise LatentError(f"{table.name}, row {number}: photo or patient is missing; fill it in.")
-        if known.setdefault(name, who) != who:
-            raise LatentError(f"{table.name}, row {number}: {name[:60]} already belongs to patient {known[name][:40]}.")
-    return known
+        if patient_of.setdefault(name, who) != who:
+            raise LatentError(
+                f"{table.name}, row {number}: {name[:60]} already belongs to patient {patient_of[name][:40]}."
+            )
+    return patient_of
 
 
 def hold_out(patients: list[str], share: float, seed: int = 0) -> list[str]:
@@ -93,6 +95,6 @@ def hold_out(patients: list[str], share: float, seed: int = 0) -> list[str]:
     if not 0 < share < 1:
         raise LatentError(f"--hold-out must be a share between 0 and 1, not {share}.")
     if len(people) < 2:
-        raise LatentError("There is only one patient: nobody can be held out; check how patients are named.")
+        raise LatentError("There is only one patient, so no one can be held out; check how patients are named.")
     out = set(people[: min(max(1, round(share * len(people))), len(people) - 1)])
     return [HELD_OUT if who in out else TRAIN for who in patients]

@@ -1,4 +1,4 @@
-"""Which photos stay in a training set, and in what words the others are refused."""
+"""Which photos stay in a training set, and the sentences with which the others are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ BOUNDS = {  # option: measure, sign (+1: the measure must be at least the bound)
 
 @dataclass(frozen=True)
 class Choices:
-    """Who is in the set. bounds: limits by the names in BOUNDS; no_flags: leave out what has any quality flag."""
+    """Which photos are in the set. bounds: limits by the names in BOUNDS; no_flags: leave out all with a quality
+    flag."""
 
     patients: Path | None = None
     photo_column: str = "photo"
@@ -62,16 +63,16 @@ class Refusal:
 
 
 def photo_patients(sources: list[Source], choices: Choices) -> list[str | None] | None:
-    """Patient of each photo; None where nobody asked. Raises LatentError if no photo has one."""
+    """Patient of each photo; None where patients were not asked for. Raises LatentError if no photo has one."""
     if choices.patients is not None:
-        found = patients_from_table(sources, choices.patients, choices.photo_column, choices.patient_column)
+        patients = patients_from_table(sources, choices.patients, choices.photo_column, choices.patient_column)
     elif choices.patient_from is not None:
-        found = patients_from(sources, choices.patient_from, choices.separator)
+        patients = patients_from(sources, choices.patient_from, choices.separator)
     else:
         return None
-    if not any(found):
+    if not any(patients):
         raise LatentError("No photo belongs to a patient: check the table's paths, or how the folders are named.")
-    return found
+    return patients
 
 
 def choose(
@@ -83,7 +84,7 @@ def choose(
 ) -> tuple[dict[str, int], list[Refusal]]:
     """Photos that stay, sha256 -> position in `sources`, in that order; and all others. A digest that is no key of
     the parts is the sentence of a photo that could not even be read."""
-    kept: dict[str, int] = {}
+    accepted: dict[str, int] = {}
     refused = []
     for position, (source, digest) in enumerate(zip(sources, digests, strict=True)):
         facts = parts.facts.get(digest, {"reason": digest})
@@ -92,15 +93,15 @@ def choose(
         elif patients is not None and patients[position] is None:
             reason = NO_ROW if choices.patients else NO_FOLDER
             refused.append(Refusal(source, reason, reason))
-        elif digest in kept:
-            first = sources[kept[digest]]
-            whose = "" if patients is None else f" of patient {patients[kept[digest]]}"
+        elif digest in accepted:
+            first = sources[accepted[digest]]
+            whose = "" if patients is None else f" of patient {patients[accepted[digest]]}"
             refused.append(Refusal(source, f"The same photo as {first.folder}/{first.file}{whose}.", DUPLICATE))
         elif bound := _out_of_bounds(facts, choices):
             refused.append(Refusal(source, *bound))
         else:
-            kept[digest] = position
-    return kept, refused
+            accepted[digest] = position
+    return accepted, refused
 
 
 def _out_of_bounds(facts: dict[str, Any], choices: Choices) -> tuple[str, str] | None:

@@ -35,22 +35,22 @@ class Source:
 
 
 def list_photos(inputs: list[Path], renderer: Path | None = None) -> tuple[list[Source], int]:
-    """All photos of the inputs sorted by name, and how many other files lie beside them. Raises LatentError."""
+    """All photos of the inputs sorted by name, and how many other files the inputs hold. Raises LatentError."""
     module = _load_renderer(renderer) if renderer else None
     sources: list[Source] = []
     others = 0
     for given in inputs:
         if (given / "factors.csv").exists():
-            found, rest = _rendered(given, module), 0
+            photos, rest = _rendered(given, module), 0
         elif given.is_dir():
-            found, rest = _in_folder(given)
+            photos, rest = _in_folder(given)
         else:
-            found, rest = _in_zip(given)
-        if not found:
+            photos, rest = _in_zip(given)
+        if not photos:
             raise LatentError(
                 f"{given} holds no photo: give JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF files in folders or zips."
             )
-        sources += found
+        sources += photos
         others += rest
     return sources, others
 
@@ -105,7 +105,7 @@ def _in_zip(path: Path) -> tuple[list[Source], int]:
 
 
 def _rendered(folder: Path, renderer: ModuleType | None) -> list[Source]:
-    """Photos of a renderer's factor table, with its factors and, with the renderer at hand, identity coefficients."""
+    """Photos of a renderer's factor table, with its factors and, given the renderer, identity coefficients."""
     table = folder / "factors.csv"
     try:
         return _drawn(folder, table, renderer)
@@ -122,7 +122,7 @@ def _drawn(folder: Path, table: Path, renderer: ModuleType | None) -> list[Sourc
         path = folder / row["image"]
         if not path.resolve().is_relative_to(folder.resolve()):
             raise LatentError(f"{table} names a picture outside its folder; render again.")
-        if not path.exists():  # a run that was interrupted, or is still going on
+        if not path.exists():  # a run that was interrupted, or is still running
             continue
         if renderer is not None:
             drawn = renderer.draw(settings["command"], settings["seed"], int(row["index"]))

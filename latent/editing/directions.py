@@ -1,10 +1,10 @@
 """Directions in W+ along which a linear risk changes by a known amount.
 
 A model with lp(ws) = lp0 + <g, ws> (g = its gradient, in W+) is changed by exactly s along s * v whenever <g, v> = 1.
-Many v do that; two have a meaning of their own:
+Many v do that; two have a meaning:
 
 - *coefficients*: v = g / |g|^2, the shortest step that buys the change. For a penalised model on PCA scores it lives in
-  the span of the cohort's codes, but it also carries whatever cancels noise in them.
+  the span of the cohort's codes, but it also includes whatever cancels noise in them.
 - *pattern*: v = C g / <g, C g>, C the covariance of the cohort's codes: what differs, on average, between faces whose
   risk differs by one (Haufe et al. 2014, doi 10.1016/j.neuroimage.2013.10.067, theorem 1: the forward pattern of a
   linear readout, and the regression of codes on lp). C is never formed: with rows x_i of centred codes
@@ -82,7 +82,7 @@ class Direction:
         if band is None or band == self.band:
             return self
         if self.band is not None:
-            raise LatentError("This direction is already restricted to a band; start again from the whole one.")
+            raise LatentError("This direction is already restricted to a band; restrict the whole direction instead.")
         low, high = band
         if not 0 <= low < high <= self.num_ws:
             raise LatentError(f"Layers {low} to {high - 1} are not a band of the {self.num_ws} layers of this model.")

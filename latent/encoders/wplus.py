@@ -1,8 +1,8 @@
 """A small convolutional encoder: one forward pass from an aligned face to a W+ code, the start of every inversion.
 
 A residual pyramid looks at the face on grids of 16, 8 and 4 cells. The coarse grid gives one common code (a point of
-W) and the first layers' offsets from it, the finer grids the offsets of the later layers; a finer head also sees what
-the coarser one has found. Common code plus offsets is the arrangement of Tov et al. 2021 (arXiv:2102.02766, section
+W) and the first layers' offsets from it, the finer grids the offsets of the later layers; a finer head also reads
+the output of the coarser one. Common code plus offsets is the arrangement of Tov et al. 2021 (arXiv:2102.02766, section
 4.2); the network itself is our own and made for a CPU: about 140 million floating-point operations for a 64 px face.
 """
 
@@ -26,7 +26,7 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; `stride` 2 halves the grid."""
+    """Two 3x3 convolutions and a shortcut; `stride` 2 halves the grid."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__()

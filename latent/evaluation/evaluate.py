@@ -1,7 +1,7 @@
 """`python -m latent evaluate`: how close a checkpoint's samples are to portraits it has not seen.
 
-Distances between samples and portraits are printed beside the same distances between two halves of the portraits: what
-no generator can fall below. All sets have the same number of images, because most of these measures depend on it. With
+Distances between samples and portraits are printed next to the same distances between two halves of the portraits, the
+floor for every generator. All sets have the same number of images, because most of these measures depend on it. With
 a data set that holds people out, only they are the reference.
 """
 
@@ -27,7 +27,7 @@ from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.datasets.build import read_images, read_table
 from latent.datasets.patients import HELD_OUT
 from latent.errors import LatentError
-from latent.evaluation.features import BATCH, Features, look_at, sample_images
+from latent.evaluation.features import BATCH, Features, features_of, sample_images
 from latent.evaluation.metrics import bootstrap_sd, frechet, kernel_distance, mean_pairwise_distance, precision_recall
 from latent.evaluation.report import SHEET_ROWS, SHEET_SUFFIXES, table_lines, write_report, write_sheet
 from latent.features.inception import InceptionFeatures, load_inception, weights_file
@@ -61,7 +61,7 @@ class Measures:
 
 def measure(features: Features, psi: float | None, reference: Features | None, n: int) -> Measures:
     """Measures of a set; what compares uses its first n images and the reference's first n."""
-    alone = Measures(psi, float(features.found.mean()), mean_pairwise_distance(features.descriptors))
+    alone = Measures(psi, float(features.has_face.mean()), mean_pairwise_distance(features.descriptors))
     if reference is None:
         return alone
     ours, theirs = features.descriptors[:n], reference.descriptors[:n]
@@ -89,7 +89,7 @@ def unit_scale(reference: NDArray[np.float32]) -> float:
 
 
 def halves(table: pd.DataFrame, n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of images.npy for reference and floor, equally many and at most n each, nobody in both.
+    """Rows of images.npy for reference and floor, equally many and at most n each, no person in both.
 
     Raises LatentError where there are too few portraits.
     """
@@ -143,15 +143,15 @@ def evaluate(
 
     reference = floor = None
     if first is not None and second is not None:
-        reference = look_at(portraits(first), device, inception, seen)
-        floor = measure(look_at(portraits(second), device, inception, seen), None, reference, n)
+        reference = features_of(portraits(first), device, inception, seen)
+        floor = measure(features_of(portraits(second), device, inception, seen), None, reference, n)
     rows: list[Measures] = []
     pictures: list[NDArray[np.uint8]] = []
     for psi in psis:
-        drawn = sample_images(checkpoint, samples, psi, seed)
+        samples_of_psi = sample_images(checkpoint, samples, psi, seed)
         if psi == sheet_psi:
-            drawn = _keeping(drawn, pictures)
-        rows.append(measure(look_at(drawn, device, inception, seen), psi, reference, n))
+            samples_of_psi = _collecting(samples_of_psi, pictures)
+        rows.append(measure(features_of(samples_of_psi, device, inception, seen), psi, reference, n))
     report = _facts(checkpoint, data, table) | {
         "n": None if first is None else n,
         "samples": samples,
@@ -176,11 +176,11 @@ def _facts(checkpoint: Checkpoint, data: Path | None, table: pd.DataFrame | None
     }
 
 
-def _keeping(batches: Iterator[NDArray[np.uint8]], kept: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    """The batches as they come; enough of them for a sheet stay in `kept`."""
+def _collecting(batches: Iterator[NDArray[np.uint8]], pictures: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """The batches as they come; enough of them for a sheet are added to `pictures`."""
     for images in batches:
-        if sum(map(len, kept)) < SHEET_ROWS**2:
-            kept.append(images)
+        if sum(map(len, pictures)) < SHEET_ROWS**2:
+            pictures.append(images)
         yield images
 
 
@@ -194,20 +194,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=folder_argument, help="set made by `python -m latent dataset`, best with people held out"
     )
-    parser.add_argument("--samples", type=int, default=500, help="pictures to draw at each truncation")
+    parser.add_argument("--samples", type=int, default=500, help="samples at each truncation")
     parser.add_argument("--psi", type=float, default=0.7, help="truncation; 1 is none")
     parser.add_argument("--sweep", help="further truncations, such as 0.5,0.7,0.85,1.0")
     parser.add_argument("--seed", type=int, default=0, help="of the first sample, and of the cut of the portraits")
     parser.add_argument("--out", type=file_argument, help="JSON file for the figures")
     parser.add_argument("--sheet", type=file_argument, help="PNG or JPEG file for 6 x 6 samples at --psi")
     parser.add_argument(
-        "--inception", type=file_argument, help="weights for FID and KID, where they are not in their usual place"
+        "--inception", type=file_argument, help="weights for FID and KID, where they are not in their default place"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
 
 
 def truncations(psi: float, sweep: str | None) -> list[float]:
-    """All truncations in order, each once. Raises LatentError for what is no number from 0 to 2."""
+    """All truncations in order, each once. Raises LatentError for anything but numbers from 0 to 2."""
     try:
         psis = sorted({psi, *(float(part) for part in (sweep or "").split(",") if part.strip())})
     except ValueError:

@@ -1,4 +1,4 @@
-"""Pictures to the features that a generator is judged by: dlib's descriptors, whether there is a face, Inception."""
+"""From pictures to the features that evaluate a generator: dlib's descriptors, detected faces, Inception."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Of n images, in their order: descriptors float32 (n, 128); found bool (n,), whether dlib finds a face;
-    inception float32 (n, 2048), None where there is no such network."""
+    """Of n images, in their order: descriptors float32 (n, 128); has_face bool (n,), whether dlib finds a face;
+    inception float32 (n, 2048), None without that network."""
 
     descriptors: NDArray[np.float32]
-    found: NDArray[np.bool_]
+    has_face: NDArray[np.bool_]
     inception: NDArray[np.float32] | None
 
 
@@ -50,22 +50,22 @@ def has_face(image: NDArray[np.uint8]) -> bool:
 
 
 @torch.no_grad()
-def look_at(
+def features_of(
     batches: Iterable[NDArray[np.uint8]],
     device: str | torch.device = "cpu",
     inception: InceptionFeatures | None = None,
     seen: Callable[[int], None] = lambda images: None,
 ) -> Features:
-    """Features of batches uint8 (n, S, S, 3); no picture is kept. `seen` is told the size of each finished batch."""
-    descriptors, found, deep = [np.zeros((0, 128), np.float32)], [], [np.zeros((0, FEATURES), np.float32)]
+    """Features of batches uint8 (n, S, S, 3); no picture is kept. `seen` gets the size of each finished batch."""
+    descriptors, detected, deep = [np.zeros((0, 128), np.float32)], [], [np.zeros((0, FEATURES), np.float32)]
     for images in batches:
         descriptors.append(face_descriptors(images, device))
-        found += [has_face(image) for image in images]
+        detected += [has_face(image) for image in images]
         if inception is not None:
             deep.append(inception(to_tensor(images, device)).cpu().numpy())
         seen(len(images))
     features = None if inception is None else np.concatenate(deep)
-    return Features(np.concatenate(descriptors), np.array(found, dtype=bool), features)
+    return Features(np.concatenate(descriptors), np.array(detected, dtype=bool), features)
 
 
 @torch.no_grad()

@@ -38,7 +38,7 @@ def table_lines(report: dict[str, Any]) -> Iterator[str]:
             f"distances between {report['n']} and {report['n']} images. Last column: as many other portraits."
         )
         if whose == "all":
-            yield "The set holds nobody out: where the checkpoint was trained on it, memory counts as quality."
+            yield "The set holds out no one: if the checkpoint was trained on it, memorised faces count as quality."
         columns.append(report["floor"])
         heads.append("portraits")
     yield f"Inception: {report['inception'] or 'no weights on this machine, so no FID and no KID'}."

@@ -1,4 +1,4 @@
-"""How different two faces look: LPIPS where its backbone is at hand, else a face-feature distance named as what it is.
+"""How different two faces look: LPIPS where its backbone is installed, else a face-feature distance under its own name.
 
 Both have one form (Zhang et al. 2018, arXiv:1801.03924, equation 1): the images pass a network, the features of each
 stage are scaled to length one across channels, squared differences are weighted by channel, averaged over the grid and
@@ -9,7 +9,7 @@ added over stages:
 - *LPIPS (AlexNet)*: stages are AlexNet's five activations, v the learned weights that the `lpips` package ships. The
   backbone is looked for in torch's hub cache and in `checkpoints/lpips/`; nothing is ever downloaded here.
 - *Face-feature distance (dlib)*: stages are those of dlib's face encoder on its chip, v = 1 / number of stages. It sees
-  the face alone, not hair, neck or background, and is no LPIPS: figures of the two must not be compared.
+  the face alone, not hair, neck or background, and is not LPIPS: values of the two must not be compared.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class LearnedDistance(PerceptualDistance):
             weight, bias = (backbone.get(f"features.{index}.{part}") for part in ("weight", "bias"))
             head = heads.get(f"lin{stage}.model.1.weight")
             if weight is None or bias is None or head is None:
-                raise LatentError(f"The LPIPS weights hold no layer {stage + 1}; put torchvision's AlexNet file there.")
+                raise LatentError(f"The LPIPS weights hold no layer {stage + 1}; use torchvision's AlexNet file.")
             if weight.shape != convolution.weight.shape or bias.shape != (out,) or head.numel() != out:
                 raise LatentError(f"Layer {stage + 1} of the LPIPS weights is not AlexNet's: {tuple(weight.shape)}.")
             convolution.load_state_dict({"weight": weight, "bias": bias})
@@ -141,8 +141,7 @@ class LearnedDistance(PerceptualDistance):
 
 
 def lpips_heads_file() -> Path | None:
-    """The learned channel weights inside the installed `lpips` package (found by path: importing it pulls torchvision,
-    which does not import beside a CPU build of torch unless its operators are declared first)."""
+    """The learned channel weights inside the installed `lpips` package, by path: its import takes torchvision along."""
     spec = importlib.util.find_spec("lpips")
     if spec is None or not spec.submodule_search_locations:
         return None

@@ -1,6 +1,6 @@
-"""torchvision beside a torch of another build.
+"""Importing torchvision next to a torch of another build.
 
-A torchvision that was built for CUDA has no compiled operators beside a CPU build of torch, and its import ends with
+A torchvision that was built for CUDA has no compiled operators next to a CPU build of torch, and its import ends with
 "operator torchvision::nms does not exist". Its networks use none of them, so it is enough that they are declared.
 """
 

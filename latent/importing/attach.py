@@ -1,4 +1,4 @@
-"""`python -m latent import FILE --encoder-for CHECKPOINT`: the encoder of an e4e or pSp file joins a checkpoint.
+"""`python -m latent import FILE --encoder-for CHECKPOINT`: the encoder of an e4e or pSp file is added to a checkpoint.
 
 The generator stays as it is, byte for byte, so codes that were made with it stay valid.
 """

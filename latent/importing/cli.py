@@ -1,6 +1,6 @@
 """`python -m latent import FILE --name NAME`: a foreign weight file becomes checkpoints/NAME.
 
-`--encoder-for CHECKPOINT` instead of `--name` adds the encoder of an e4e or pSp file to a checkpoint that is there.
+`--encoder-for CHECKPOINT` instead of `--name` adds the encoder of an e4e or pSp file to an existing checkpoint.
 """
 
 import argparse

@@ -27,7 +27,7 @@ class Persistent:
 
 
 def _persistent(arguments: tuple[Any, ...]) -> Persistent:
-    """Stand-in for torch_utils.persistence._reconstruct_persistent_obj(meta); its source code is not even looked at."""
+    """Stand-in for torch_utils.persistence._reconstruct_persistent_obj(meta); its source code is not read."""
     meta = arguments[0] if len(arguments) == 1 else None
     if not isinstance(meta, Table):
         raise ImportRefused("The file describes a network without its parts; it was refused.")
@@ -104,7 +104,7 @@ def read_container(data: memoryview) -> Any:
         return _read_zip(data)
     if len(data) < 2 or data[0] != 0x80 or not 2 <= data[1] <= 5:
         raise ImportRefused(
-            "The file is no weight file: it must be NVIDIA's .pkl or a .pt of rosinality's, e4e's or pSp's layout."
+            "The file is not a weight file: it must be NVIDIA's .pkl or a .pt of rosinality's, e4e's or pSp's layout."
         )
     budget = Budget(len(data))
     if data[2:13] == b"\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")[:9]:
@@ -117,7 +117,7 @@ def read_container(data: memoryview) -> Any:
     reader = PickleReader(data, _globals(names), budget=budget)
     value = reader.load()
     if reader.position != len(data):
-        raise damaged("there is more behind its end")
+        raise damaged("there is data after its end")
     return value
 
 
@@ -131,7 +131,7 @@ def _nested_storage(arguments: tuple[Any, ...], budget: Budget) -> Storage:
     return storage
 
 
-def _storage_of(identity: Any, known: dict[str, Storage]) -> Storage:
+def _storage_of(identity: Any, storages: dict[str, Storage]) -> Storage:
     """Storage of ('storage', class, key, device, length, ...); the same object for the same key."""
     if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
         raise ImportRefused("The file refers to data in a way that weight files do not; it was refused.")
@@ -139,18 +139,18 @@ def _storage_of(identity: Any, known: dict[str, Storage]) -> Storage:
     if not isinstance(kind, Global) or not isinstance(key, str) or any(identity[5:]):
         raise ImportRefused("The file refers to data in a way that weight files do not; it was refused.")
     storage = storage_record(kind.name, length)
-    if key in known and (known[key].dtype, known[key].length) != (storage.dtype, storage.length):
+    if key in storages and (storages[key].dtype, storages[key].length) != (storage.dtype, storage.length):
         raise damaged("two descriptions of one storage")
-    return known.setdefault(key, storage)
+    return storages.setdefault(key, storage)
 
 
 def _read_legacy(data: memoryview, budget: Budget) -> Any:
     """torch's format before 1.6: magic, version, machine, the value, the storages' keys, then their numbers."""
-    position, known = 0, dict[str, Storage]()
+    position, storages = 0, dict[str, Storage]()
 
     def load(names: Mapping[tuple[str, str], Global]) -> Any:
         nonlocal position
-        reader = PickleReader(data, names, position, lambda identity: _storage_of(identity, known), budget)
+        reader = PickleReader(data, names, position, lambda identity: _storage_of(identity, storages), budget)
         value = reader.load()
         position = reader.position
         return value
@@ -162,19 +162,19 @@ def _read_legacy(data: memoryview, budget: Budget) -> Any:
         raise ImportRefused("The file was written on a big-endian machine, which cannot be imported.")
     value = load(_globals({}))
     keys = load({})
-    if not isinstance(keys, list) or len(keys) != len(known):
+    if not isinstance(keys, list) or len(keys) != len(storages):
         raise damaged("its list of storages does not fit")
     for key in keys:
-        if not isinstance(key, str) or key not in known or known[key].data is not None:
+        if not isinstance(key, str) or key not in storages or storages[key].data is not None:
             raise damaged("its list of storages does not fit")
-        storage = known[key]
+        storage = storages[key]
         if int.from_bytes(data[position : position + 8], "little") != storage.length:
             raise damaged("a storage of another length than announced")
         end = position + 8 + storage.length * storage.itemsize
         storage.attach(data[position + 8 : end])
         position = end
     if position != len(data):
-        raise damaged("there is more behind its end")
+        raise damaged("there is data after its end")
     return value
 
 
@@ -187,10 +187,10 @@ def _read_zip(data: memoryview) -> Any:
         raise ImportRefused("The file describes more than any weight file does; it was refused.")
     if "byteorder" in entries and bytes(entries["byteorder"]) != b"little":
         raise ImportRefused("The file was written on a big-endian machine, which cannot be imported.")
-    known: dict[str, Storage] = {}
-    reader = PickleReader(entries["data.pkl"], _globals({}), 0, lambda identity: _storage_of(identity, known))
+    storages: dict[str, Storage] = {}
+    reader = PickleReader(entries["data.pkl"], _globals({}), 0, lambda identity: _storage_of(identity, storages))
     value = reader.load()
-    for key, storage in known.items():
+    for key, storage in storages.items():
         member = entries.get(f"data/{key}")
         if member is None:
             raise damaged("the numbers of a tensor are missing")

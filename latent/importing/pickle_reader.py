@@ -1,10 +1,10 @@
 """A pickle read as data: a small interpreter of the pickle protocol that has no way to call anything.
 
 Python's own unpickler runs what a file names. This one knows the instructions by which torch and Python 3 write
-weight files (protocols 2 to 5), and a table of globals, each with an inert stand-in of ours; any other global is
+weight files (protocols 2 to 5), and a table of globals, each with an inert stand-in; any other global is
 refused by name. Byte strings are slices of the file, not copies. A Budget bounds the work by what the file holds:
-instructions, bytes that are looked at, and keys of tables that are numbers, whose hashes a file can make collide
-(those of texts it cannot: Python salts them). Values may be shared, so whoever walks what is read must not unfold it:
+instructions, bytes read, and keys of tables that are numbers, whose hashes a file can make collide
+(those of texts it cannot: Python salts them). Values may be shared, so code that walks the result must not unfold it:
 10 lists that hold each other twice are 20 references and 1,024 paths.
 """
 
@@ -18,7 +18,7 @@ MAX_INSTRUCTIONS = 1_000_000
 MAX_STRING = 16 << 20  # bytes of one text; the source code that NVIDIA's files carry is about 50 kB
 MAX_LONG = 16  # bytes of one integer
 MAX_NUMBER_KEYS = 10_000  # of all tables together; at worst each is compared with each
-READINGS = 4  # times that a byte may be looked at: storages nested in a pickle are read twice
+READINGS = 4  # times that a byte may be read: storages nested in a pickle are read twice
 
 
 class Table(dict[Any, Any]):
@@ -55,7 +55,7 @@ class Budget:
         self.bytes -= bytes_
         self.keys -= keys
         if min(self.instructions, self.bytes, self.keys) < 0:
-            raise ImportRefused("The file is a pickle of more parts than any weight file has; it was not read on.")
+            raise ImportRefused("The file is a pickle of more parts than any weight file has; reading stopped.")
 
 
 def damaged(why: str) -> ImportRefused:
@@ -100,7 +100,7 @@ class PickleReader:
             instruction = _INSTRUCTIONS.get(code)
             if instruction is None:
                 raise ImportRefused(
-                    f"The file is no weight file that can be read: its pickle uses the instruction {bytes([code])!r}."
+                    f"The file is not a readable weight file: its pickle uses the instruction {bytes([code])!r}."
                 )
             instruction(self)
 
@@ -162,7 +162,7 @@ class PickleReader:
         pairs: Iterator[Any] = iter(items)
         for key, value in zip(pairs, pairs, strict=True):
             if not isinstance(key, (str, int, float, type(None))):  # what is nested may take for ever to hash
-                raise ImportRefused("The file holds a table with a key that is no name or number.")
+                raise ImportRefused("The file holds a table with a key that is neither a name nor a number.")
             if not isinstance(key, str):
                 self.budget.spend(keys=1)
             table[key] = value
@@ -183,19 +183,19 @@ class PickleReader:
     def stack_global(self) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise damaged("a name that is no text")
+            raise damaged("a name that is not a text")
         self._find(module, name)
 
     def _find(self, module: str, name: str) -> None:
-        found = self.globals.get((module, name))
-        if found is None:
+        entry = self.globals.get((module, name))
+        if entry is None:
             full = f"{module}.{name}"
             shown = full if len(full) <= 120 and full.isprintable() else ascii(full)[1:121]
             raise ImportRefused(
                 f"The file was refused because it asks for {shown}, which no weight file that can be imported needs; "
                 "do not use it unless you know why."
             )
-        self.stack.append(found)
+        self.stack.append(entry)
 
     def reduce(self) -> None:
         arguments, function = self._pop(), self._pop()

@@ -48,24 +48,24 @@ def _options(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
     if isinstance(options, Record):
         return options.values
     if options is not None and not isinstance(options, Mapping):
-        raise ImportRefused("The file's opts are no table of settings; it was refused.")
+        raise ImportRefused("The file's opts are not a table of settings; it was refused.")
     return options or {}
 
 
 def _kind(options: Mapping[Any, Any], asked: str | None) -> str:
     """'psp' or 'e4e': the two have the same tensors, so the file has to say, or the person who imports it."""
-    found = options.get("encoder_type")
-    if found is None:
+    kind_name = options.get("encoder_type")
+    if kind_name is None:
         if asked is None:
             raise ImportRefused(
                 "The file does not say whether its encoder is pSp's or e4e's; add --encoder-kind psp or "
                 "--encoder-kind e4e if you know which."
             )
         return asked
-    kind = TYPES.get(found) if isinstance(found, str) else None
+    kind = TYPES.get(kind_name) if isinstance(kind_name, str) else None
     if kind is None:
         raise ImportRefused(
-            f"The file's encoder is of the type {shown(found, 40)!r}; only GradualStyleEncoder (pSp) and "
+            f"The file's encoder is of the type {shown(kind_name, 40)!r}; only GradualStyleEncoder (pSp) and "
             "Encoder4Editing (e4e) can be imported."
         )
     if asked not in (None, kind):
@@ -75,19 +75,19 @@ def _kind(options: Mapping[Any, Any], asked: str | None) -> str:
 
 def _from_average(options: Mapping[Any, Any], average: object) -> bool:
     """`start_from_latent_avg`; where the file is silent, whether it has a mean code to start from."""
-    found = options.get("start_from_latent_avg")
-    if found is None:
+    flag = options.get("start_from_latent_avg")
+    if flag is None:
         return average is not None
-    if not isinstance(found, bool):
+    if not isinstance(flag, bool):
         raise ImportRefused("The file's start_from_latent_avg is neither true nor false; it was refused.")
-    return found
+    return flag
 
 
 def _parts(value: Mapping[Any, Any]) -> tuple[dict[str, TensorRecord], dict[str, TensorRecord]]:
     """Tensors of encoder and decoder under their names there."""
     state = value.get("state_dict")
     if not isinstance(state, Mapping):
-        raise ImportRefused("The file's state_dict is no table of tensors; it was refused.")
+        raise ImportRefused("The file's state_dict is not a table of tensors; it was refused.")
     parts: dict[str, dict[str, TensorRecord]] = {"encoder": {}, "decoder": {}}
     for key, record in state.items():
         if not isinstance(key, str) or not isinstance(record, TensorRecord):

@@ -28,11 +28,11 @@ class Convert:
     kernel: bool = False
 
     def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
-        found = self.view(tensor)
-        return found / math.sqrt(math.prod(found.shape[1:])) if self.kernel else found
+        value = self.view(tensor)
+        return value / math.sqrt(math.prod(value.shape[1:])) if self.kernel else value
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape that comes out, found without numbers. Raises ImportRefused where this does not apply."""
+        """Shape of the result, without numbers. Raises ImportRefused where this does not apply."""
         try:
             return tuple(self.view(torch.empty(shape, device="meta")).shape)
         except (IndexError, RuntimeError):
@@ -67,16 +67,16 @@ def _target(key: str) -> tuple[str, Convert] | None:
         return None
     if key == "input.input":
         return "synthesis.b4.const", _first
-    if found := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", key):
-        return f"mapping.fc{int(found[1]) - 1}.{found[2]}", _plain
-    if found := re.fullmatch(r"noises\.noise_(\d{1,2})", key):
-        return f"{_layer(int(found[1]))}.noise_const", _square
-    if found := re.fullmatch(r"(?:conv1|convs\.(\d{1,2}))\.(.+)", key):
-        name, convert = _LAYER[found[2]]
-        return f"{_layer(0 if found[1] is None else int(found[1]) + 1)}.{name}", convert
-    if found := re.fullmatch(r"(?:to_rgb1|to_rgbs\.(\d{1,2}))\.(.+)", key):
-        name, convert = _RGB[found[2]]
-        return f"synthesis.b{4 if found[1] is None else 8 << int(found[1])}.torgb.{name}", convert
+    if match := re.fullmatch(r"style\.(\d{1,2})\.(weight|bias)", key):
+        return f"mapping.fc{int(match[1]) - 1}.{match[2]}", _plain
+    if match := re.fullmatch(r"noises\.noise_(\d{1,2})", key):
+        return f"{_layer(int(match[1]))}.noise_const", _square
+    if match := re.fullmatch(r"(?:conv1|convs\.(\d{1,2}))\.(.+)", key):
+        name, convert = _LAYER[match[2]]
+        return f"{_layer(0 if match[1] is None else int(match[1]) + 1)}.{name}", convert
+    if match := re.fullmatch(r"(?:to_rgb1|to_rgbs\.(\d{1,2}))\.(.+)", key):
+        name, convert = _RGB[match[2]]
+        return f"synthesis.b{4 if match[1] is None else 8 << int(match[1])}.torgb.{name}", convert
     raise KeyError(key)
 
 

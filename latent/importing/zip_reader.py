@@ -33,10 +33,10 @@ def _int(data: memoryview, start: int, size: int) -> int:
 def _directory(data: memoryview) -> list[_Entry]:
     """Entries of the central directory (APPNOTE 4.3.12), whose place the end record gives (4.3.16)."""
     tail = max(0, len(data) - _END_SIZE - 0xFFFF)
-    found = bytes(data[tail:]).rfind(_END)
-    if found < 0 or tail + found + _END_SIZE > len(data):
+    position = bytes(data[tail:]).rfind(_END)
+    if position < 0 or tail + position + _END_SIZE > len(data):
         raise damaged("its zip directory is missing")
-    end = tail + found
+    end = tail + position
     count, size, position = _int(data, end + 10, 2), _int(data, end + 12, 4), _int(data, end + 16, 4)
     if count > MAX_MEMBERS or size > MAX_DIRECTORY:
         raise ImportRefused("The file is a zip with more members than any weight file has; it was refused.")

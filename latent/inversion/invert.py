@@ -6,8 +6,8 @@ For each photo x the code minimises
 
 d: perceptual distance (`perceptual.load_perceptual`, whichever this machine has); e: descriptor of the face encoder;
 pixel: mean over three octaves of the mean absolute and mean squared difference; M: mean square of the whitened code, in
-units of a code drawn from W. Noise is fixed because a detail that hides in the
-noise maps is lost to whatever reads the code.
+units of a code drawn from W. Noise is fixed because a detail that is fitted by the
+noise maps is missing in the code.
 
 The search runs in whitened coordinates of W (`whitening.Whitening`): one step length suits all models and axes, and a
 code leaves the distribution only where the photo requires it. Two steps are Adam's, then a limited-memory

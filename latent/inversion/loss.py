@@ -38,8 +38,8 @@ def pyramid(images: Tensor) -> list[Tensor]:
 
 
 def pixel_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
-    """Mean over octaves of mean absolute + mean squared difference, (N,): the square punishes what is far off, the
-    absolute value goes on sharpening what is nearly right."""
+    """Mean over octaves of mean absolute + mean squared difference, (N,): the square penalises large errors, the
+    absolute value keeps sharpening small ones."""
     parts = []
     for x, y in zip(a, b, strict=True):
         difference = (x - y).flatten(1)
@@ -54,10 +54,10 @@ class InversionLoss:
         self.weights, self.perceptual, self.whitening = weights, perceptual, whitening
         with torch.no_grad():
             self._pyramid = pyramid(targets)
-            self._features, self._descriptors = self._look(targets)
+            self._features, self._descriptors = self._features_of(targets)
         self._chosen: tuple[Tensor, list[Tensor], list[Tensor], Tensor | None] | None = None
 
-    def _look(self, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
+    def _features_of(self, images: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """Perceptual features and the person's descriptor, as far as the weights ask for them, in one pass if one
         network gives both."""
         perceptual, identity = self.weights.perceptual > 0, self.weights.identity > 0
@@ -68,7 +68,7 @@ class InversionLoss:
         return features, encoder(chips_from_aligned(images)) if identity else None
 
     def _of(self, rows: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor | None]:
-        """The photos' pyramids, features and descriptors for `rows`, cut anew only when the rows change."""
+        """The photos' pyramids, features and descriptors for `rows`, selected again only when the rows change."""
         if self._chosen is None or not torch.equal(self._chosen[0], rows):
             descriptors = None if self._descriptors is None else self._descriptors[rows]
             self._chosen = (rows, [p[rows] for p in self._pyramid], [f[rows] for f in self._features], descriptors)
@@ -79,7 +79,7 @@ class InversionLoss:
         (n, num_ws, k) that belong to photos `rows` (n,)."""
         _, photo_pyramid, photo_features, photo_descriptors = self._of(rows)
         terms = {"pixel": pixel_distance(pyramid(pictures), photo_pyramid)}
-        features, descriptors = self._look(pictures)
+        features, descriptors = self._features_of(pictures)
         if features:
             terms["perceptual"] = self.perceptual.between(features, photo_features)
         if descriptors is not None and photo_descriptors is not None:

@@ -1,7 +1,7 @@
-"""Pivotal tuning: the generator bent around one face's code until that code draws the photo. For display only.
+"""Pivotal tuning: the generator fine-tuned around one face's code until that code gives the photo. For display only.
 
-Roich et al. 2021 (arXiv:2106.05744), sections 3.2 and 3.3. The code w of the photo x (the pivot) stays as the inversion
-found it; the synthesis network's weights move to minimise
+Roich et al. 2021 (arXiv:2106.05744), sections 3.2 and 3.3. The code w of the photo x (the pivot) stays that of the
+inversion; the synthesis network's weights move to minimise
 
     L = d(G(w), x) + a_x |G(w) - x|^2 + a_r [ d(G(w_r), G_0(w_r)) + a_x |G(w_r) - G_0(w_r)|^2 ]
 
@@ -9,8 +9,8 @@ d: perceptual distance (`perceptual.load_perceptual`); |.|^2: mean squared diffe
 generator before. The bracket keeps the rest of W as it was: w_r = w + s (w_z - w) / |w_z - w| lies on the way from the
 pivot to a new random code w_z each step.
 
-What comes out is no checkpoint. A `TunedGenerator` is the weights that changed, and it draws only together with the
-checkpoint it was made from, which stays untouched. It has a name and digest of its own, so whatever asks for the
+The result is not a checkpoint. A `TunedGenerator` holds the weights that changed and works only together with the
+checkpoint it was made from, which stays untouched. It has its own name and digest, so code that asks for the
 checkpoint of a study refuses it: a risk is always that of the code.
 """
 
@@ -50,7 +50,7 @@ class PivotalSettings:
     pixel, locality: a_x, a_r above; locality 0 leaves the bracket out. locality_every: the bracket is computed in every
     such step, with as many times its weight. distance: s in standard deviations of W (root of the summed variances) a
     layer. coarsest: blocks of fewer pixels a side are left as they are; 4 moves all of them. close: the perceptual
-    distance at which it is enough, None for the one that suits the distance at hand. patience, tolerance: it also stops
+    distance at which it stops, None for the default of the distance in use. patience, tolerance: it also stops
     when the distance to the photo fell by less than this share over so many steps.
     """
 
@@ -98,7 +98,7 @@ class TunedGenerator:
         return sum(value.numel() * value.element_size() for value in self.changed.values()) / 1e6
 
     def draw(self, checkpoint: Checkpoint, ws: np.ndarray) -> np.ndarray:
-        """Pictures uint8 (K, R, R, 3) of codes (K, num_ws, w_dim). Raises PivotalError beside another checkpoint."""
+        """Pictures uint8 (K, R, R, 3) of codes (K, num_ws, w_dim). Raises PivotalError for another checkpoint."""
         if checkpoint.sha256 != self.checkpoint_sha256:
             raise PivotalError(
                 f"The generator {self.name} belongs to another checkpoint than {checkpoint.name}; tune that one."
@@ -133,7 +133,7 @@ def close_enough(settings: PivotalSettings, perceptual_name: str) -> float:
 
 
 def tuned_network(generator: Generator, changed: Mapping[str, Tensor]) -> SynthesisNetwork:
-    """A synthesis network of its own with `changed` in place; all else is the generator's own memory, not a copy."""
+    """A new synthesis network with `changed` in place; all else shares the generator's memory."""
     settings: dict[str, Any] = generator.init_kwargs
     with torch.device("meta"):
         network = Generator(**settings).synthesis
@@ -164,9 +164,9 @@ class _Tuning:
     def __init__(self, checkpoint: Checkpoint, pivot: Tensor, target: Tensor, settings: PivotalSettings) -> None:
         self.before, self.settings, self.pivot, self.target = checkpoint.generator, settings, pivot, target
         self.perceptual: PerceptualDistance = load_perceptual(target.device)
-        own = dict(self.before.synthesis.named_parameters())
+        weights = dict(self.before.synthesis.named_parameters())
         names = tuned_names(self.before, settings.coarsest)
-        self.network = tuned_network(self.before, {name: own[name].detach().clone() for name in names})
+        self.network = tuned_network(self.before, {name: weights[name].detach().clone() for name in names})
         self.moving = {name: p for name, p in self.network.named_parameters() if name in set(names)}
         for parameter in self.moving.values():
             parameter.requires_grad_(True)
@@ -189,9 +189,11 @@ class _Tuning:
         loss = terms["fit"]
         if near is not None:
             with torch.no_grad():
-                kept = self.before.synthesis(near, noise_mode="const")
-                kept_features = self.perceptual.features(kept)
-            terms["locality"] = self._difference(pictures[1:], [f[1:] for f in features], kept, kept_features)["fit"]
+                unchanged = self.before.synthesis(near, noise_mode="const")
+                unchanged_features = self.perceptual.features(unchanged)
+            terms["locality"] = self._difference(
+                pictures[1:], [f[1:] for f in features], unchanged, unchanged_features
+            )["fit"]
             loss = loss + self.settings.locality * self.settings.locality_every * terms["locality"]
         self._record(terms)
         if number < self.settings.steps:
@@ -212,7 +214,7 @@ class _Tuning:
         values = {name: float(value.detach()) for name, value in terms.items()}
         if not all(math.isfinite(value) for value in values.values()):
             raise PivotalError(
-                "The tuning broke down: the generator's picture is not a number any more. The checkpoint is unchanged; "
+                "The tuning failed: the generator's picture is no longer finite. The checkpoint is unchanged; "
                 "try again with a smaller learning rate."
             )
         for name, value in values.items():
@@ -259,8 +261,9 @@ def tune(
 ) -> Pivotal:
     """Tune a copy of the generator to an aligned face uint8 (S, S, 3) around the code that `inversion` found for it.
 
-    The checkpoint is only read. Raises PivotalError for the code of another checkpoint, for an image that is no face's
-    square, or where the pictures become no numbers; Cancelled when `cancelled` says so (asked every step).
+    The checkpoint is only read. Raises PivotalError for the code of another checkpoint, for an image that is not
+    a square aligned face, or where the pictures are not finite; Cancelled when `cancelled` returns True (asked every
+    step).
     """
     began, settings = time.perf_counter(), settings or PivotalSettings()
     if inversion.checkpoint_sha256 != checkpoint.sha256:

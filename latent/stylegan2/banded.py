@@ -40,7 +40,7 @@ class BandedMatrix:
     @cached_property
     def blocks(self) -> list[tuple[int, int, torch.Tensor]]:
         """(first column, last column + 1, block) of so many rows, from the top."""
-        found = []
+        blocks = []
         step = max(BLOCK, math.ceil(self.shape[0] / BLOCKS))
         for top in range(0, self.shape[0], step):
             height = min(step, self.shape[0] - top)
@@ -49,8 +49,8 @@ class BandedMatrix:
             first, end = int(column.min()), int(column.max()) + 1
             block = torch.zeros(height, end - first, dtype=torch.float64)
             block.index_put_((row, column - first), self.value[inside], accumulate=True)
-            found.append((first, end, block.to(self.device, self.dtype)))
-        return found
+            blocks.append((first, end, block.to(self.device, self.dtype)))
+        return blocks
 
 
 class _Product(torch.autograd.Function):

@@ -77,7 +77,7 @@ def _checked(
     """`given` without its neutral entries. Raises ValueError naming the first entry that is not legal."""
     if not isinstance(given, Mapping):
         raise ValueError(f"{what} are not a table of settings")
-    kept: dict[str, Any] = {}
+    checked: dict[str, Any] = {}
     for name, value in given.items():
         check = legal.get(name) or (neutral or {}).get(name)
         if check is None:
@@ -85,8 +85,8 @@ def _checked(
         if not check(value):
             raise ValueError(f"{what} give {name} the value {shown(value, 40)!r}, which is not supported")
         if name in legal:
-            kept[name] = value
-    return kept
+            checked[name] = value
+    return checked
 
 
 def _require(what: str, kwargs: Mapping[str, Any], *names: str) -> None:
@@ -107,14 +107,14 @@ def check_generator_kwargs(kwargs: object) -> dict[str, Any]:
         "mapping_kwargs": lambda value: isinstance(value, Mapping),
         "synthesis_kwargs": lambda value: isinstance(value, Mapping),
     }
-    kept = _checked(what, kwargs, legal)
-    _require(what, kept, "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
-    kept["mapping_kwargs"] = _checked("the mapping network's settings", kept.get("mapping_kwargs", {}), _MAPPING)
-    kept["synthesis_kwargs"] = _checked(
-        "the synthesis network's settings", kept.get("synthesis_kwargs", {}), _SYNTHESIS, _NEUTRAL
+    checked = _checked(what, kwargs, legal)
+    _require(what, checked, "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+    checked["mapping_kwargs"] = _checked("the mapping network's settings", checked.get("mapping_kwargs", {}), _MAPPING)
+    checked["synthesis_kwargs"] = _checked(
+        "the synthesis network's settings", checked.get("synthesis_kwargs", {}), _SYNTHESIS, _NEUTRAL
     )
-    _check_channels("the synthesis network", kept["synthesis_kwargs"], kept["img_resolution"])
-    return kept
+    _check_channels("the synthesis network", checked["synthesis_kwargs"], checked["img_resolution"])
+    return checked
 
 
 def check_discriminator_kwargs(kwargs: object) -> dict[str, Any]:
@@ -132,16 +132,18 @@ def check_discriminator_kwargs(kwargs: object) -> dict[str, Any]:
         "epilogue_kwargs": lambda value: isinstance(value, Mapping),
         "block_kwargs": lambda value: isinstance(value, Mapping),
     }
-    kept = _checked(what, kwargs, legal)
-    _require(what, kept, "c_dim", "img_resolution", "img_channels")
-    _checked("the discriminator blocks' settings", kept.pop("block_kwargs", {}), {}, _NEUTRAL)
+    checked = _checked(what, kwargs, legal)
+    _require(what, checked, "c_dim", "img_resolution", "img_channels")
+    _checked("the discriminator blocks' settings", checked.pop("block_kwargs", {}), {}, _NEUTRAL)
     mapping = {name: check for name, check in _MAPPING.items() if name != "w_avg_beta"}
-    kept["mapping_kwargs"] = _checked("the discriminator's mapping settings", kept.get("mapping_kwargs", {}), mapping)
-    kept["epilogue_kwargs"] = _checked(
-        "the discriminator's last settings", kept.get("epilogue_kwargs", {}), _EPILOGUE, _NEUTRAL
+    checked["mapping_kwargs"] = _checked(
+        "the discriminator's mapping settings", checked.get("mapping_kwargs", {}), mapping
     )
-    _check_channels("the discriminator", kept, kept["img_resolution"])
-    return kept
+    checked["epilogue_kwargs"] = _checked(
+        "the discriminator's last settings", checked.get("epilogue_kwargs", {}), _EPILOGUE, _NEUTRAL
+    )
+    _check_channels("the discriminator", checked, checked["img_resolution"])
+    return checked
 
 
 def _check_channels(what: str, kwargs: Mapping[str, Any], resolution: int) -> None:

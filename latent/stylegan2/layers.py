@@ -1,6 +1,6 @@
 """Layers shared by generator and discriminator. Parameter names are those of NVIDIA's weight files.
 
-Equalised learning rate (Karras et al. 2017, 4.1): parameters are kept at unit variance and scaled at run time.
+Equalised learning rate (Karras et al. 2017, 4.1): parameters are stored at unit variance and scaled at run time.
 """
 
 import math
@@ -15,7 +15,7 @@ NOISE_MODES = ("const", "random", "none")
 
 
 def kernel_parameter(*shape: int) -> nn.Parameter:
-    """Unit-variance kernel (O, I, k, k) kept in channels_last memory, so that no convolution reorders it."""
+    """Unit-variance kernel (O, I, k, k) in channels_last memory, so that no convolution reorders it."""
     return nn.Parameter(torch.randn(shape).contiguous(memory_format=torch.channels_last))
 
 
@@ -90,21 +90,21 @@ class Conv2dLayer(nn.Module):
 
 
 class _Frozen:
-    """A tensor that follows from a weight, kept while that weight is frozen and unchanged."""
+    """A tensor that follows from a weight, cached while that weight is frozen and unchanged."""
 
     def __init__(self, derive: Callable[[torch.Tensor], torch.Tensor]) -> None:
         self.derive = derive
-        self.kept: tuple[tuple[int, int, torch.device], torch.Tensor] | None = None
+        self.cached: tuple[tuple[int, int, torch.device], torch.Tensor] | None = None
 
     def __call__(self, weight: torch.Tensor) -> torch.Tensor:
         if (weight.requires_grad and torch.is_grad_enabled()) or weight.is_inference():
             return self.derive(weight)
         key = (weight.data_ptr(), weight._version, weight.device)
-        kept = self.kept  # read once: other threads may use the same network
-        if kept is None or kept[0] != key:
+        cached = self.cached  # read once: other threads may use the same network
+        if cached is None or cached[0] != key:
             with torch.no_grad():
-                self.kept = kept = (key, self.derive(weight))
-        return kept[1]
+                self.cached = cached = (key, self.derive(weight))
+        return cached[1]
 
 
 def _squares(weight: torch.Tensor) -> torch.Tensor:

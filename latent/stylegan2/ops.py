@@ -3,7 +3,7 @@
 Karras et al. 2019 (arXiv:1912.04958) and 2020 (arXiv:2006.06676). Resampling is by the binomial filter
 [1, 3, 3, 1] in both directions, the only one those networks were published with; convolutions with a
 stride keep their exact alignment. Everything is arranged for channels_last memory, in which depthwise
-convolutions (the filter) cost a few per cent of the convolution beside them.
+convolutions (the filter) cost a few per cent of the convolution.
 """
 
 import math

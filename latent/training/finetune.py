@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_name(args.out.name)
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise FinetuneError("There is no CUDA device here: leave --device out or say --device cpu.")
+        raise FinetuneError("There is no CUDA device here: leave --device out or use --device cpu.")
     method = _method(args)
     given = _given(args, method)
     group, folder = Group(args.device), RunFolder(args.run)

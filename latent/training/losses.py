@@ -1,7 +1,7 @@
 """What training minimises: the objectives of StyleGAN2, and how far a reconstruction is from its portrait.
 
 Karras et al. 2019 (arXiv:1912.04958): logistic losses and two regularisers. The hinge losses of a projected
-discriminator stand beside it (`latent.training.projected_discriminator`).
+discriminator are in `latent.training.projected_discriminator`.
 """
 
 from __future__ import annotations

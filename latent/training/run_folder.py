@@ -70,8 +70,8 @@ def read_settings(path: Path, method: str) -> dict[str, Any]:
     record = read_json(path)
     if record.get("method") not in METHODS:
         raise FinetuneError(
-            f"The run in {path.parent} was begun by an earlier version, which can finish it; this one cannot: start in "
-            "a new --run."
+            f"The run in {path.parent} was started by an earlier version, and only that version can finish it: start "
+            "in a new --run."
         )
     if record["method"] != method:
         raise FinetuneError(f"The run in {path.parent} is one of --method {record['method']}: choose another --run.")
@@ -125,7 +125,7 @@ class RunFolder:
         return self._held is not None
 
     def lock(self) -> None:
-        """Hold the folder. The lock is the kernel's, so that of a dead process is no obstacle.
+        """Hold the folder. The lock is the kernel's, so the lock of a dead process does not block.
 
         Raises FinetuneError where another process holds it or the folder cannot be made.
         """
@@ -147,7 +147,7 @@ class RunFolder:
         file.write(f"{os.getpid()}\n")
         file.flush()
         self._held = file
-        for left in self.path.glob(".*.tmp"):  # what a kill left half written
+        for left in self.path.glob(".*.tmp"):  # left half written by a kill
             if left.is_file():
                 left.unlink(missing_ok=True)
         (self.path / "stop").unlink(missing_ok=True)

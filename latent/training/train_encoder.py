@@ -1,8 +1,8 @@
 """`python -m latent train-encoder`: teach a checkpoint's W+ encoder on its own samples and, if given, real portraits.
 
 Half of a batch are samples of the generator (style-mixed half of the time), whose codes are known; the other half are
-aligned portraits, whose codes are judged by the picture they give. Loss: pyramid L1 + face-feature distance of the
-reconstruction, squared error of the known codes in units of the W standard deviation, and a pull of the unknown ones
+aligned portraits, whose codes are compared by the picture they give. Loss: pyramid L1 + face-feature distance of the
+reconstruction, squared error of the known codes in units of the W standard deviation, and a pull of the others
 towards the W distribution (the delta regularisation of e4e, Tov et al. 2021, section 4.2, in the same units).
 """
 
@@ -27,7 +27,7 @@ from latent.errors import LatentError
 from latent.training.losses import centre_weight, reconstruction_loss
 from latent.training.run_folder import write_whole
 
-TICK_SECONDS = 60.0
+TICK_IMAGES = 1000  # between reports and states
 
 
 def sample(checkpoint: Checkpoint, n: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -85,14 +85,14 @@ class Trainer:
         rate = self.rate * min(1.0, 2 * (1 - self.seen / total) + 0.02)
         for group in self.opt.param_groups:
             group["lr"] = rate
-        known = self.batch if self.images is None else self.batch // 2
-        x, ws = sample(self.checkpoint, known, self.rng)
-        if known < self.batch:
-            x = torch.cat([x, self._real(self.batch - known)])
+        sampled = self.batch if self.images is None else self.batch // 2
+        x, ws = sample(self.checkpoint, sampled, self.rng)
+        if sampled < self.batch:
+            x = torch.cat([x, self._real(self.batch - sampled)])
         predicted = self.encoder(x)
         fake = self.checkpoint.generator.synthesis(predicted, noise_mode="const")
         losses = reconstruction_loss(fake, x, self.weight, 0.5)
-        code = ((predicted[:known] - ws) / self.scale).square().mean()
+        code = ((predicted[:sampled] - ws) / self.scale).square().mean()
         offset = (predicted - self.mean) / self.scale
         losses |= {
             "code": code,
@@ -124,20 +124,20 @@ class Trainer:
 
 
 def train(trainer: Trainer, total: int, state: Path) -> None:
-    """Train to `total` images seen, printing one JSON line a minute and keeping `state` to go on from."""
-    began, ticked, start, steps = time.monotonic(), time.monotonic(), trainer.seen, 0
+    """Train to `total` images seen, printing a JSON line and saving `state` every TICK_IMAGES."""
+    began, start, steps = time.monotonic(), trainer.seen, 0
     sums: dict[str, Tensor] = {}
     while trainer.seen < total:
         for name, value in trainer.step(total).items():
             sums[name] = value + sums.get(name, 0.0)
         steps += 1
-        if time.monotonic() - ticked > TICK_SECONDS or trainer.seen >= total:
+        if trainer.seen // TICK_IMAGES > (trainer.seen - trainer.batch) // TICK_IMAGES or trainer.seen >= total:
             speed = (trainer.seen - start) / (time.monotonic() - began)
             line = {"kimg": round(trainer.seen / 1000, 2), "images_per_s": round(speed, 2)}
             line |= {"minutes_left": round((total - trainer.seen) / speed / 60, 1)}
             print(json.dumps(line | {k: round(float(v) / steps, 4) for k, v in sums.items()}), flush=True)
             trainer.save(state)
-            ticked, sums, steps = time.monotonic(), {}, 0
+            sums, steps = {}, 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=folder_argument, help="checkpoint whose encoder to begin with, as before a fine-tuning"
     )
-    parser.add_argument("--run", required=True, type=folder_argument, help="folder for the state to go on from")
+    parser.add_argument("--run", required=True, type=folder_argument, help="folder for the state to resume from")
     parser.add_argument("--kimg", type=float, default=30.0)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
@@ -182,10 +182,10 @@ def run(args: argparse.Namespace) -> int:
     state = args.run / "encoder_state.pt"
     start: WPlusEncoder | None = None
     if args.start is not None:
-        found = load_checkpoint(args.start, args.device).encoder
-        if not isinstance(found, WPlusEncoder):
-            raise LatentError(f"{args.start} has no encoder of our kind to start from.")
-        start = found
+        encoder = load_checkpoint(args.start, args.device).encoder
+        if not isinstance(encoder, WPlusEncoder):
+            raise LatentError(f"{args.start} has no encoder of this kind to start from.")
+        start = encoder
     trainer = Trainer(checkpoint, args.data, args.batch, args.learning_rate, args.seed, start)
     args.run.mkdir(parents=True, exist_ok=True)
     if state.exists():

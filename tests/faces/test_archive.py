@@ -122,7 +122,7 @@ def test_what_is_no_zip_is_said(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="no file missing"):
         PhotoArchive(tmp_path / "missing.zip")
     (tmp_path / "x.zip").write_bytes(b"")
-    with pytest.raises(ArchiveError, match="no zip file"):
+    with pytest.raises(ArchiveError, match="not a zip file"):
         PhotoArchive(tmp_path / "x.zip")
 
 

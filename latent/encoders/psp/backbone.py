@@ -1,4 +1,4 @@
-"""IR-SE-50, the face recogniser's trunk that pSp and e4e look through.
+"""IR-SE-50, the trunk of a face recogniser that pSp and e4e build on.
 
 50 layers of residual blocks in the order norm - conv - PReLU - conv - norm (Deng et al. 2019, arXiv:1801.07698,
 section 3.1.3, "improved residual"), each output weighted by channel (squeeze and excitation, Hu et al. 2018,
@@ -45,7 +45,7 @@ class Excitation(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the second has the stride. The shortcut takes every `stride`-th pixel,
+    """Two 3x3 convolutions and a shortcut; the second has the stride. The shortcut takes every `stride`-th pixel,
     through a 1x1 convolution and a norm where the channels change."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:

@@ -1,7 +1,7 @@
 """The controller of adaptive augmentation: how strong it has to be for the discriminator not to overfit.
 
-Karras et al. 2020 (arXiv:2006.06676), section 3: r_t = E[sign(D(real))], 0 for a discriminator that knows nothing and
-1 for one that knows the training set by heart, is held at a target by raising or lowering p.
+Karras et al. 2020 (arXiv:2006.06676), section 3: r_t = E[sign(D(real))], 0 for a discriminator that has learned nothing
+and 1 for one that has memorised the training set, is held at a target by raising or lowering p.
 """
 
 import math
@@ -31,7 +31,7 @@ class AdaptiveStrength:
         self._signs: torch.Tensor | float = 0.0  # stays on its device until it is needed
 
     def update(self, real_logits: torch.Tensor) -> bool:
-        """Take note of one minibatch's logits, one an image; True if p was adjusted.
+        """Add one minibatch's logits, one per image; True if p was adjusted.
 
         Raises ValueError for an empty minibatch.
         """
@@ -44,7 +44,7 @@ class AdaptiveStrength:
             return False
         self.r = float(self._signs) / self._images
         step = self._images / (self.kimg * 1000)
-        direction = (self.r > self.target) - (self.r < self.target)  # a discriminator without numbers moves nothing
+        direction = (self.r > self.target) - (self.r < self.target)  # logits that are not numbers move nothing
         self.p = min(max(self.p + direction * step, 0.0), 1.0)
         self._signs, self._images, self._minibatches = 0.0, 0, 0
         return True
@@ -60,6 +60,6 @@ class AdaptiveStrength:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict()`; target and speed stay those of this object."""
+        """Resume from `state_dict()`; target and speed stay those of this object."""
         self.p, self.r, self._signs = float(state["p"]), float(state["r"]), float(state["signs"])
         self._images, self._minibatches = int(state["images"]), int(state["minibatches"])

@@ -1,7 +1,7 @@
 """The random numbers behind one pass of the augmentation pipe.
 
 All are drawn on the CPU, in float64, from one generator: a run on CUDA makes the same augmentations as one on the CPU,
-goes on from a saved generator exactly, and knows its geometry without waiting for the device.
+resumes from a saved generator exactly, and knows its geometry without waiting for the device.
 """
 
 from dataclasses import dataclass

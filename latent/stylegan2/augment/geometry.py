@@ -18,7 +18,7 @@ from latent.stylegan2.augment.wavelets import SYM6
 from latent.stylegan2.banded import BandedMatrix, multiply, reflect
 
 HALF = len(SYM6) // 2  # pixels that one value at double resolution is made of
-BORDER = 2 * HALF - 2  # values at double resolution that the reduction takes beside the two of each pixel
+BORDER = 2 * HALF - 2  # values at double resolution that the reduction takes in addition to the two of each pixel
 LAG = 0.25  # pixels that a doubled value lies behind its place in the row: sym6 is centred half a tap before its middle
 BILINEAR, REFLECTION = 0, 2  # as torch numbers them
 

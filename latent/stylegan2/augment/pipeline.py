@@ -71,9 +71,9 @@ def _cut(images: torch.Tensor, t: Transforms, draws: Draws) -> torch.Tensor:
 class AugmentPipe(nn.Module):
     """images (N, 3, R, R) in [-1, 1] -> the same shape, augmented with strength `p` (a buffer, 0 at first).
 
-    `transforms` is a preset's name or weights of one's own. `generator` (on the CPU) gives every random number; its
-    state is part of the module's state_dict beside p, so that a run can be resumed draw for draw. Workers of one run
-    need generators of their own. Raises LatentError for an unknown preset.
+    `transforms` is a preset's name or weights. `generator` (on the CPU) gives every random number; its
+    state is part of the module's state_dict, as p is, so that a run can be resumed draw for draw. Each worker of a run
+    needs its own generator. Raises LatentError for an unknown preset.
     """
 
     p: torch.Tensor

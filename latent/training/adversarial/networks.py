@@ -150,7 +150,7 @@ def discriminator_layers(discriminator: Discriminator) -> list[nn.Module]:
 
 
 def freeze(discriminator: Discriminator, count: int) -> list[nn.Parameter]:
-    """Parameters that are trained when the first `count` convolutions stay as they are (Mo et al. 2020, Freeze-D).
+    """Parameters that are trained when the first `count` convolutions are frozen (Mo et al. 2020, Freeze-D).
 
     Raises FinetuneError where there are fewer.
     """

@@ -177,7 +177,7 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
 def _unchanged(start: Mapping[str, Any], encoder: bool) -> Checkpoint:
     source = _source(Path(start["path"]), encoder)
     if digests(source) != start["digests"]:
-        raise FinetuneError(f"{source.name} has changed since this run was begun: start in a new --run.")
+        raise FinetuneError(f"{source.name} has changed since this run began: start in a new --run.")
     return source
 
 

@@ -1,4 +1,4 @@
-"""What a run is made of: published heuristics for the hardware at hand, each of which a flag overrides.
+"""What a run is made of: published heuristics for the hardware, each of which a flag overrides.
 
 The heuristics for GPUs are those of StyleGAN2-ADA's automatic configuration (Karras et al. 2020, appendix): batch by
 resolution and number of GPUs, R1 weight 0.0002 R^2 / batch, learning rate 0.0025 (0.002 from 1024 px), half-life of
@@ -39,7 +39,7 @@ class Settings:
     ema_kimg: float  # half-life of the averaged generator
     mbstd: int  # group of the minibatch standard deviation; 0 leaves the layer out
     ada_kimg: float  # thousand images in which the augmentation strength may go from 0 to 1
-    freeze_d: int  # convolutions of the discriminator that stay as they are, from the image side
+    freeze_d: int  # convolutions of the discriminator that are frozen, from the image side
     precision: str
     tick_kimg: float
     discriminator: str = "stylegan2"  # "projected": on frozen features, its own augmentation, no R1, no path lengths

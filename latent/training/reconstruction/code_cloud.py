@@ -1,4 +1,4 @@
-"""The distribution of the portraits' codes while it moves: recent codes, and free ones drawn like them.
+"""The distribution of the portraits' codes during training: recent codes, and free ones drawn like them.
 
 A free code is mean + X' a / sqrt(m), X the m recent codes about their mean and a ~ N(0, I): normal, with exactly their
 covariance, and no factorisation. What the mapping network is fitted to at the end is this distribution.

@@ -1,8 +1,8 @@
-"""A trained generator and its encoder, grown to twice the resolution: at first nothing changes but the size.
+"""A trained generator and its encoder, grown to twice the resolution: at first only the size changes.
 
-The grown generator draws its old picture, doubled by the synthesis network's own filter, plus an RGB layer that starts
+The grown generator gives its old picture, doubled by the synthesis network's own filter, plus an RGB layer that starts
 at zero (Karras et al. 2018 grow in this direction too; no fading is needed where the new layer starts at nothing). The
-grown encoder answers a photo as the old one answers its area means.
+grown encoder gives a photo the code that the old one gives its area means.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def _spread(stem: Tensor, before: int, after: int) -> Tensor:
 
 
 def grow_encoder(encoder: WPlusEncoder, num_ws: int) -> WPlusEncoder:
-    """An encoder for twice the resolution and num_ws layers; new layers answer as the last old one does.
+    """An encoder for twice the resolution and num_ws layers; new layers give what the last old one gives.
 
-    Raises ValueError below TRUNK_GRID pixels, where a larger photo would be looked at on a finer grid.
+    Raises ValueError below TRUNK_GRID pixels, where a larger photo would be encoded on a finer grid.
     """
     if encoder.resolution < TRUNK_GRID:
         raise ValueError(f"an encoder can be grown from {TRUNK_GRID} px, not from {encoder.resolution}")

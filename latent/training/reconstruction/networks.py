@@ -29,7 +29,7 @@ CODED_AT_ONCE = 64  # portraits
 class Networks:
     """generator, discriminator, encoder, readout are trained; average_generator, average_encoder follow them.
 
-    rng: on the device, for whatever a step draws; seeded anew before each. cloud: recent codes. weight: of pixels.
+    rng: on the device, for whatever a step draws; seeded before each. cloud: recent codes. weight: of pixels.
     """
 
     def __init__(

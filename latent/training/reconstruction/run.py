@@ -234,7 +234,7 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
 def _unchanged(start: Mapping[str, Any]) -> Checkpoint:
     source = load_start(Path(start["path"]))
     if source.sha256 != start["sha256"]:
-        raise FinetuneError(f"{source.name} has changed since this run was begun: start in a new --run.")
+        raise FinetuneError(f"{source.name} has changed since this run began: start in a new --run.")
     return source
 
 

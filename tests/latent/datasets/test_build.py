@@ -168,7 +168,7 @@ def test_a_stopped_run_goes_on_and_doubles_nothing(mixed: list[Path], tmp_path: 
     with pytest.raises(Interrupted):
         dataset.build(mixed, tmp_path / "set", SIZE)
     assert not (tmp_path / "set").exists()
-    with pytest.raises(LatentError, match="begun with another --size"):
+    with pytest.raises(LatentError, match="started with another --size"):
         dataset.build(mixed, tmp_path / "set", 64)
     stop_after[:] = [10**6, 0]
     dataset.build(mixed, tmp_path / "set", SIZE)
@@ -290,7 +290,7 @@ def test_patients_by_table(tmp_path: Path) -> None:
         ("picture,id\na,1\na,2\n", "row 3: a already belongs to patient 1"),
         ("picture,id\na,\n", "row 2: photo or patient is missing"),
         ("photo,id\na,1\n", "no column 'picture'"),
-        ('picture,id\n"a,1\n', "no comma-separated"),
+        ('picture,id\n"a,1\n', "not a comma-separated"),
     ):
         table.write_text(text)
         with pytest.raises(LatentError, match=reason):

@@ -21,7 +21,7 @@ from latent.errors import LatentError
 from latent.evaluation import evaluate
 from latent.evaluation import features as sample_features
 from latent.evaluation.evaluate import halves, truncations, unit_scale
-from latent.evaluation.features import face_descriptors, has_face, look_at, sample_images
+from latent.evaluation.features import face_descriptors, features_of, has_face, sample_images
 from latent.evaluation.metrics import frechet, mean_pairwise_distance, precision_recall
 from latent.evaluation.report import _cell, write_sheet
 from latent.features import inception
@@ -138,7 +138,7 @@ def test_inception_gives_fid_and_kid_and_is_named(
     assert all(row[name] is not None for row in (narrow, full, report["floor"]) for name in ("fid_sd", "kid_sd"))
     first, _ = halves(evaluate.read_table(own_set, HELD_OUT), 12, seed=0)
     images = [evaluate.read_images(own_set, 32, first), np.concatenate(list(sample_images(checkpoint, 12, 1.0)))]
-    features = [look_at([x], inception=Small(TENSORFLOW)).inception for x in images]
+    features = [features_of([x], inception=Small(TENSORFLOW)).inception for x in images]
     assert features[0] is not None
     assert features[0].shape == (12, FEATURES)
     assert full["fid"] == pytest.approx(frechet(*features), rel=1e-4)  # type: ignore[arg-type]

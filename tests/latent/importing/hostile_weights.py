@@ -85,7 +85,7 @@ def calls(marker: str) -> dict[str, tuple[bytes, str]]:
             "__globals__",
         ),
         "inst-opcode": (proto() + b"(X\x02\x00\x00\x00idiposix\nsystem\n" + STOP, "instruction"),
-        "protocol-0": (pickle.dumps(RunsOnLoad(marker, "system"), 0), "no weight file"),
+        "protocol-0": (pickle.dumps(RunsOnLoad(marker, "system"), 0), "not a weight file"),
         "allowed-then-attribute": (
             proto() + global_("torch._utils", "_rebuild_tensor_v2.__globals__") + STOP,
             "__globals__",

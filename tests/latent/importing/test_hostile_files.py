@@ -313,14 +313,12 @@ def test_names_that_leave_the_root_are_refused(place: Path, name: str) -> None:
 
 
 def test_a_full_disk_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from latent import checkpoints
-
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     file = place / "weights.bin"
     file.write_bytes(hostile.good_pickle())
-    monkeypatch.setattr(checkpoints, "_put_in_place", full)
+    monkeypatch.setattr("common.files.os.replace", full)
     with pytest.raises(ImportRefused, match="No space left"):
         import_file(file, "x", place / "checkpoints")
     assert [path for path in (place / "checkpoints").rglob("*") if path.is_file()] == []

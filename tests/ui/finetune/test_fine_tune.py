@@ -197,7 +197,7 @@ def test_what_is_no_zip_leaves_a_sentence_and_nothing_on_disk(shop: Shop) -> Non
     app.button(key="finetune-make").click().run()
     assert not app.exception
     assert [error.value for error in app.error] == [
-        "photos.zip is no zip file, or is damaged or cut off: pack it again."
+        "photos.zip is not a zip file, or is damaged or cut off: pack it again."
     ]
     assert shop.queue.jobs() == ([], [])
     assert not [entry for entry in (shop.runs / "queue").iterdir() if entry.is_dir()]

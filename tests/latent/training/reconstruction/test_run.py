@@ -181,7 +181,7 @@ def test_the_former_command_says_its_new_name(
     assert settings["settings"]["projected_discriminator_rate"] == 0.002
     settings = {"command": "warmstart"} | {name: value for name, value in settings.items() if name != "method"}
     (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
-    with pytest.raises(FinetuneError, match="begun by an earlier version"):
+    with pytest.raises(FinetuneError, match="started by an earlier version"):
         warmstart.run(options)
 
 
