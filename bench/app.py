@@ -1,5 +1,5 @@
 """The running app in a headless browser: start, reruns of every page, the main job, and how fast a face follows the
-slider; `--busy N` beside N processes that multiply matrices.
+slider; `--busy N` while N processes multiply matrices.
 
 Baselines: the same drive of this commit's parent (`--against REV`), with its own settings, in turns on the same machine
 in the same run; and for the slider `st.slider` + `st.image`, the same frames, a server round trip a step. The slider is
@@ -42,7 +42,7 @@ def scrub_latency(ours: Page, browser: Browser) -> tuple[list[float], list[float
     root = ours.locator(".scrubber[data-ready]")
     count = int(ours.locator(".scrubber input[type=range]").get_attribute("max") or 0) + 1
     frames = np.random.default_rng(0).integers(0, 255, (count, 16, 16, 3), dtype=np.uint8)
-    here, there = [], []
+    ours_ms, theirs_ms = [], []
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "frames.npy"
         np.save(file, frames.repeat(16, axis=1).repeat(16, axis=2))
@@ -53,11 +53,11 @@ def scrub_latency(ours: Page, browser: Browser) -> tuple[list[float], list[float
             theirs.locator("[data-testid=stImage] img").wait_for()
             rng = np.random.default_rng(0)
             for turn in range(STEPS):
-                here.append(float(root.evaluate(SCRUB, int(rng.integers(0, count)))))
+                ours_ms.append(float(root.evaluate(SCRUB, int(rng.integers(0, count)))))
                 theirs.evaluate(WATCH_PICTURE)
                 knob.press("ArrowRight" if turn % 2 == 0 else "ArrowLeft")
-                there.append(float(theirs.evaluate("() => window.benchTime")))
-    return here, there
+                theirs_ms.append(float(theirs.evaluate("() => window.benchTime")))
+    return ours_ms, theirs_ms
 
 
 def drive(root: Path) -> tuple[Tour, list[float], list[float]]:
@@ -68,8 +68,8 @@ def drive(root: Path) -> tuple[Tour, list[float], list[float]]:
         with serving(script if script.is_file() else root / "app.py", environment, root) as server:
             tour = Tour(server, browser)
             tour.run()
-            here, there = scrub_latency(tour.page, browser) if "frames" not in tour.problems else ([], [])
-    return tour, here, there
+            ours_ms, theirs_ms = scrub_latency(tour.page, browser) if "frames" not in tour.problems else ([], [])
+    return tour, ours_ms, theirs_ms
 
 
 def table_of(taken: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> list[dict[str, object]]:
@@ -94,9 +94,9 @@ def table_of(taken: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> li
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench app", description=__doc__)
-    parser.add_argument("--busy", type=int, default=0, metavar="N", help="processes multiplying matrices beside it")
-    told = f"revision to compare with (default: this commit's parent; {NONE}: no comparison)"
-    parser.add_argument("--against", default="", metavar="REV", help=told)
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="processes that multiply matrices meanwhile")
+    against = f"revision to compare with (default: this commit's parent; {NONE}: no comparison)"
+    parser.add_argument("--against", default="", metavar="REV", help=against)
     parser.add_argument("--rounds", type=int, default=1, help="drives of each copy, in turns (default 1)")
     options = parser.parse_args(words)
     if options.busy < 0 or options.rounds < 1:
@@ -123,13 +123,13 @@ def run(words: Sequence[str] = ()) -> dict[str, Any]:
         scrubs: dict[str, list[float]] = {name: [] for name in (*copies, "st.slider + st.image")}
         for turn in range(options.rounds):
             for name in list(copies)[:: 1 if turn % 2 == 0 else -1]:
-                tour, here, there = drive(copies[name])
+                tour, ours_ms, theirs_ms = drive(copies[name])
                 tours[name].append(tour)
-                scrubs[name] += here
-                scrubs["st.slider + st.image"] += there
+                scrubs[name] += ours_ms
+                scrubs["st.slider + st.image"] += theirs_ms
     rows = table_of({name: [tour.seconds for tour in runs] for name, runs in tours.items()})
-    beside = f", {options.busy} busy processes beside it" if options.busy else ""
-    print_table(rows, f"The app in headless Chromium, settings as shipped{beside}: median")
+    meanwhile = f", {options.busy} busy processes meanwhile" if options.busy else ""
+    print_table(rows, f"The app in headless Chromium, settings as shipped{meanwhile}: median")
     slider = [
         {"slider": name, "median (ms)": statistics.median(ms), "95th percentile (ms)": float(np.percentile(ms, 95))}
         for name, ms in scrubs.items()

@@ -1,8 +1,8 @@
-"""A study of 20,000 patients: opened, validated, described and drawn; how long the Cohort page stands still for it.
+"""A study of 20,000 patients: opened, validated, described and drawn; how long the Cohort page waits for it.
 
-Each piece of a visit is timed; the goal is that none takes a second. Two pieces stand beside a rival: opening (all
-checks, by different texts of a column) beside a plain loop that judges every cell when its row comes and asks the disk
-for every photo, without the checks of plausibility; and the question of each click, whether files changed, beside a
+Each piece of a visit is timed; the goal is that none takes a second. Two pieces are compared with a baseline: opening
+(all checks, by different texts of a column) with a plain loop that checks every cell row by row and asks the disk for
+every photo, without the checks of plausibility; and the question of each click, whether files changed, with a
 scan of all files. The loop must find the same table and the same photos.
 
     python -m bench cohort [--patients 20000] [--repeats 3]
@@ -38,7 +38,7 @@ from survival.curves import kaplan_meier
 from survival.plots import kaplan_meier_figure
 
 GOAL = 1.0  # seconds
-OPEN, CHANGED, RIVAL = "open and check (once a change)", "has it changed? (each click)", "rival of"
+OPEN, CHANGED, BASELINE = "open and check (once a change)", "has it changed? (each click)", "baseline of"
 SETTINGS = Settings(
     name="large",
     title="20,000 simulated patients",
@@ -78,9 +78,9 @@ def write_large(folder: Path, n: int, photos: bool = True) -> Path:
 
 
 def row_by_row(folder: Path) -> tuple[list[float], list[bool], int]:
-    """(times, events, photos that are there): every cell judged when its row comes, every photo asked for on disk."""
+    """(times, events, existing photos): every cell checked row by row, every photo looked up on disk."""
     problems: list[str] = []
-    times, events, found = [], [], 0
+    times, events, photo_count = [], [], 0
     seen: dict[str, int] = {}
     plain = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -107,10 +107,10 @@ def row_by_row(folder: Path) -> tuple[list[float], list[bool], int]:
             times.append(number(record["time_months"]))
             events.append(record["event"] == "1")
             path = folder / record["photo"]
-            found += path.suffix in (".jpg", ".png") and not path.is_symlink() and path.is_file()
+            photo_count += path.suffix in (".jpg", ".png") and not path.is_symlink() and path.is_file()
     if problems:
         raise RuntimeError(problems[0])
-    return times, events, found
+    return times, events, photo_count
 
 
 def page_work(study: Study) -> dict[str, Callable[[], object]]:
@@ -142,23 +142,23 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = write_large(Path(place) / "large", options.patients)
         study = Study.open(folder)
-        times, events, found = row_by_row(folder)
+        times, events, photo_count = row_by_row(folder)
         table = study.patients
-        if len(study.photos) != found or table["time"].tolist() != times or table["event"].tolist() != events:
-            raise RuntimeError("The two ways found different tables: their times cannot be compared.")
-        rivals = {OPEN: lambda: row_by_row(folder), CHANGED: lambda: whole_scan(folder)}
+        if len(study.photos) != photo_count or table["time"].tolist() != times or table["event"].tolist() != events:
+            raise RuntimeError("The two ways read different tables: their times cannot be compared.")
+        baselines = {OPEN: lambda: row_by_row(folder), CHANGED: lambda: whole_scan(folder)}
         pieces = page_work(study)
-        both = {**pieces, **{f"{RIVAL} {name}": call for name, call in rivals.items()}}
+        both = {**pieces, **{f"{BASELINE} {name}": call for name, call in baselines.items()}}
         seconds = interleaved_medians(both, options.repeats)
     rows: list[dict[str, Any]] = []
     for name in pieces:
-        rival = seconds.get(f"{RIVAL} {name}")
+        baseline = seconds.get(f"{BASELINE} {name}")
         row = {"piece": name, "seconds": seconds[name], "under 1 s": seconds[name] < GOAL}
-        beside = (
-            {"rival": "", "times faster": ""}
-            if rival is None
-            else {"rival": rival, "times faster": rival / seconds[name]}
+        comparison = (
+            {"baseline": "", "times faster": ""}
+            if baseline is None
+            else {"baseline": baseline, "times faster": baseline / seconds[name]}
         )
-        rows.append({**row, **beside})
+        rows.append({**row, **comparison})
     print_table(rows, f"{options.patients:,} patients with a photo each, {sum(events):,} events")
     return {"patients": options.patients, "goal": GOAL, "rows": rows}

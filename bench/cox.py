@@ -1,7 +1,7 @@
 """Choosing a Cox penalty: one descending path a fold against one penalty at a time.
 
-The rival is what scikit-survival's user guide shows: a pipeline of StandardScaler and CoxnetSurvivalAnalysis in a grid
-search in which every penalty is its own candidate, so that each is fitted from nothing in each fold and scored by
+The baseline is what scikit-survival's user guide shows: a pipeline of StandardScaler and CoxnetSurvivalAnalysis in a
+grid search in which every penalty is its own candidate, so that each is fitted from nothing in each fold and scored by
 Harrell's C. Against it, on the same folds, features, penalties and criterion:
   path        the same standardised features, one path a fold (survival.path)
   path + PCA  as PenalisedCox: the path on principal components, which hold the same information in fewer columns
@@ -9,7 +9,7 @@ Codes of the demo study where it is embedded, otherwise made-up codes of the sam
 
     python -m bench cox                                  # one choice of a penalty
     python -m bench cox --nested 5                       # the whole nested cross-validation both ways; takes hours
-    python -m bench cox --nested 1                       # the rival on one outer fold of five
+    python -m bench cox --nested 1                       # the baseline on one outer fold of five
     python -m bench cox --large                          # 5,000 x 9,216: seconds and peak memory
 """
 
@@ -35,7 +35,7 @@ ALPHAS = 20
 
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     parser = Parser(prog="python -m bench cox", description="Choosing a Cox penalty")
-    parser.add_argument("--nested", type=int, default=0, metavar="K", help="nested, the rival on K of 5 outer folds")
+    parser.add_argument("--nested", type=int, default=0, metavar="K", help="nested, the baseline on K of 5 outer folds")
     parser.add_argument("--penalties", type=int, default=50, help="on a path, for --nested and --large (default 50)")
     parser.add_argument("--patients", type=int, help="only the first so many, for --nested")
     parser.add_argument("--large", action="store_true", help="5,000 patients x 9,216 numbers")
@@ -50,19 +50,19 @@ def run_once() -> dict[str, Any]:
     fold = patient_folds(event, FOLDS, np.random.default_rng(0))
     z = StandardScaler().fit_transform(flat)
     alphas = penalty_grid(z, time, event, L1_RATIO, ALPHAS, MIN_RATIO)
-    found: dict[str, np.ndarray] = {}
+    chosen: dict[str, np.ndarray] = {}
 
     def keep(name: str, scores: np.ndarray) -> None:
-        found[name] = scores
+        chosen[name] = scores
 
-    rivals = {
+    ways = {
         "one at a time": lambda: keep("one at a time", one_at_a_time(flat, time, event, fold, alphas)),
         "path": lambda: keep("path", path_a_fold(flat, time, event, fold, alphas, reduce=False)),
         "path + PCA": lambda: keep("path + PCA", path_a_fold(flat, time, event, fold, alphas, reduce=True)),
     }
-    seconds = interleaved_medians(rivals, repeats=1, warmup=0)
-    theirs = found["one at a time"]
-    rows = [_row(name, alphas, found[name], theirs, seconds) for name in rivals]
+    seconds = interleaved_medians(ways, repeats=1, warmup=0)
+    theirs = chosen["one at a time"]
+    rows = [_row(name, alphas, chosen[name], theirs, seconds) for name in ways]
     settings = {"n_alphas": 2 * ALPHAS, "folds": FOLDS}
     start = clock.perf_counter()
     model = fit_model("cox-ridge", flat, time, event, settings=settings, folds=FOLDS, repeats=1)
@@ -92,7 +92,7 @@ def _row(
         "times faster": seconds["one at a time"] / seconds[name],
         "penalty": float(alphas[choice]),
         "mean C there": float(scores[choice]),
-        "C off at the rival's choice": float(abs(scores[reference] - theirs[reference])),
+        "C off at the baseline's choice": float(abs(scores[reference] - theirs[reference])),
         "choice": "same" if choice == reference else f"C differs by {gap:.4f}",
         "agrees": choice == reference or gap < SAME_C,
     }

@@ -106,8 +106,8 @@ def wait_for_nodes(address: str, count: int) -> None:
     raise RuntimeError(f"{count} Ray nodes did not come up in {START_SECONDS:.0f} s: {answer.stderr[-300:]}")
 
 
-class Rival:
-    """An engine, how long it took, and its codes."""
+class TimedEngine:
+    """An engine, its rates and times, and its codes."""
 
     def __init__(self, name: str, make_engine: Callable[[MakeWorker], Engine]) -> None:
         self.name, self.make_engine = name, make_engine
@@ -143,26 +143,26 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     parser.add_argument("--checkpoint")
     options = parser.parse_args(list(arguments))
     source = Study.open(resolve(options.study))
-    rivals = [Rival(f"local, {n} processes", _local(n)) for n in (1, 2)]
+    engines = [TimedEngine(f"local, {n} processes", _local(n)) for n in (1, 2)]
     if importlib.util.find_spec("ray") is None:
         print("Ray is not installed (requirements-scale.txt): the local engine alone.")
-        _turns(rivals, source, options)
+        _turns(engines, source, options)
     else:
         with ray_nodes(2) as address:
-            rivals += [Rival(f"ray, {n} nodes", _ray(n, address)) for n in (1, 2)]
-            _turns(rivals, source, options)
-    difference = max(float(np.abs(rival.codes - rivals[0].codes).max()) for rival in rivals)
+            engines += [TimedEngine(f"ray, {n} nodes", _ray(n, address)) for n in (1, 2)]
+            _turns(engines, source, options)
+    difference = max(float(np.abs(engine.codes - engines[0].codes).max()) for engine in engines)
     if difference > AGREEMENT:
         raise RuntimeError(f"the engines disagree: codes differ by up to {difference:.2g}")
-    rates = {rival.name: statistics.median(rival.rates) for rival in rivals}
+    rates = {engine.name: statistics.median(engine.rates) for engine in engines}
     rows = [
         {
-            "engine": rival.name,
-            "photos/s": rates[rival.name],
-            "times one worker": rates[rival.name] / rates[rivals[i - i % 2].name],
-            "whole seconds": statistics.median(rival.whole),
+            "engine": engine.name,
+            "photos/s": rates[engine.name],
+            "times one worker": rates[engine.name] / rates[engines[i - i % 2].name],
+            "whole seconds": statistics.median(engine.whole),
         }
-        for i, rival in enumerate(rivals)
+        for i, engine in enumerate(engines)
     ]
     title = f"Embedding {options.photos} photos of {source.name}, blocks of {options.batch}, one core a worker"
     print_table(rows, f"{title}; codes differ by at most {difference:.2g}; goal with two Ray nodes: {GOAL} times")
@@ -179,7 +179,7 @@ def _ray(workers: int, address: str) -> Callable[[MakeWorker], Engine]:
     return lambda make_worker: RayEngine(make_worker, "cpu", workers, address=address)
 
 
-def _turns(rivals: list[Rival], source: Study, options: argparse.Namespace) -> None:
+def _turns(engines: list[TimedEngine], source: Study, options: argparse.Namespace) -> None:
     for turn in range(options.rounds):
-        for rival in rivals[:: 1 if turn % 2 == 0 else -1]:
-            rival.turn(source, options.photos, options.batch, options.checkpoint)
+        for engine in engines[:: 1 if turn % 2 == 0 else -1]:
+            engine.turn(source, options.photos, options.batch, options.checkpoint)

@@ -42,7 +42,7 @@ class Planar(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-class Rival:
+class TimedLoop:
     """A trainer, the steps of its turn, and the seconds that they took."""
 
     def __init__(self, settings: Settings, group: Group, steps: int, planar: bool) -> None:
@@ -85,24 +85,24 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     settings = automatic(given, options.resolution, options.device, 1, from_start=False)
     exact = replace(settings, precision="fp32")
     period = settings.r1_every
-    rivals = {
-        f"ours, {settings.precision}": Rival(settings, group, period, planar=False),
-        "ours, fp32": Rival(exact, group, period, planar=False),
-        "baseline": Rival(replace(exact, r1_every=1, pl_every=1), group, BASELINE_STEPS, planar=True),
+    loops = {
+        f"ours, {settings.precision}": TimedLoop(settings, group, period, planar=False),
+        "ours, fp32": TimedLoop(exact, group, period, planar=False),
+        "baseline": TimedLoop(replace(exact, r1_every=1, pl_every=1), group, BASELINE_STEPS, planar=True),
     }
     if settings.precision == "fp32":
-        del rivals["ours, fp32"]
+        del loops["ours, fp32"]
     for name in ("loss_g", "loss_d"):  # the others are measured after updates that differ
-        values = [rival.first[name] for rival in rivals.values()]
+        values = [loop.first[name] for loop in loops.values()]
         if max(values) - min(values) > AGREEMENT * (abs(values[-1]) + 1e-3):
             raise RuntimeError(f"the loops disagree about {name} at the first step: {values}")
     for turn in range(options.rounds):
-        for rival in list(rivals.values())[:: 1 if turn % 2 == 0 else -1]:
-            rival.turn()
-    base = rivals["baseline"].images_per_second()
+        for loop in list(loops.values())[:: 1 if turn % 2 == 0 else -1]:
+            loop.turn()
+    base = loops["baseline"].images_per_second()
     rows = [
-        {"loop": name, "images/s": rival.images_per_second(), "times faster": rival.images_per_second() / base}
-        for name, rival in rivals.items()
+        {"loop": name, "images/s": loop.images_per_second(), "times faster": loop.images_per_second() / base}
+        for name, loop in loops.items()
     ]
     title = f"Training at {options.resolution} px, batch {settings.batch}, {options.device}, {options.rounds} rounds"
     print_table(rows, title)

@@ -96,8 +96,8 @@ def random_generator(resolution: int) -> Generator:
 def gradient(synthesis: Callable[[torch.Tensor], torch.Tensor], ws: torch.Tensor) -> torch.Tensor:
     """d mean(picture^2) / d ws, as a step of an inversion needs it."""
     ws = ws.detach().requires_grad_()
-    (found,) = torch.autograd.grad(synthesis(ws).square().mean(), ws)
-    return found
+    (gradients,) = torch.autograd.grad(synthesis(ws).square().mean(), ws)
+    return gradients
 
 
 def measure(generator: Generator, batch: int, what: str) -> dict[str, Any]:
@@ -119,8 +119,8 @@ def measure(generator: Generator, batch: int, what: str) -> dict[str, Any]:
         start = time.perf_counter()
         run(baseline_of, ws)
         repeats = max(MIN_REPEATS, min(MAX_REPEATS, round(SECONDS_PER_CELL / 2 / (time.perf_counter() - start))))
-        rivals = {"ours": lambda: run(ours_of, ws), "baseline": lambda: run(baseline_of, ws)}
-        seconds = interleaved_medians(rivals, repeats, warmup=0)
+        calls = {"ours": lambda: run(ours_of, ws), "baseline": lambda: run(baseline_of, ws)}
+        seconds = interleaved_medians(calls, repeats, warmup=0)
     return {
         "px": generator.img_resolution,
         "batch": batch,

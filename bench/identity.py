@@ -1,7 +1,7 @@
 """`python -m bench identity`: does a reconstruction still show its own person? Closed set, held-out portraits.
 
 Each of n photos is inverted with a preset, and its reconstruction is looked up among all n photos by dlib's face
-descriptor. Two chips are told apart, and one is used on both sides of every comparison: *dlib's own* (the face is
+descriptor. There are two kinds of chip, and one is used on both sides of every comparison: *dlib's own* (the face is
 found in the picture itself, enlarged or reduced to 256 px, and cut by its landmarks: what the targets are about), and
 the *fixed place* in the aligned square, which is what the inversion's loss looks at. The photo is the aligned one at
 256 px, so what a small generator cannot draw counts against it; the row "photo at R px" is what the checkpoint's
@@ -10,7 +10,7 @@ the loss, so these figures are no independent witness of likeness; that people s
 
 Options: `--n 300 --study demo --portraits FOLDER --checkpoint FOLDER --preset balanced --pivotal 30 --out FILE`. In a
 folder every file is taken for a person of its own. With --out every finished portrait is kept in that file, and the
-same command goes on where it was stopped.
+same command resumes where it was stopped.
 """
 
 from __future__ import annotations
@@ -81,11 +81,12 @@ def found_chips(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8] |
 def describe(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> list[dict[str, list[float] | None]]:
     """Of aligned pictures (n, S, S, 3), descriptors by chip; None where no face is found."""
     chips = found_chips(list(images))
-    there = [cut for cut in chips if cut is not None]
-    found = iter(descriptors(np.stack(there) if there else np.zeros((0, CHIP, CHIP, 3), np.uint8), str(device)))
-    own = [None if cut is None else _plain(next(found)) for cut in chips]
+    detected = [cut for cut in chips if cut is not None]
+    stack = np.stack(detected) if detected else np.zeros((0, CHIP, CHIP, 3), np.uint8)
+    rows = iter(descriptors(stack, str(device)))
+    dlib_chip = [None if cut is None else _plain(next(rows)) for cut in chips]
     fixed = [_plain(row) for row in face_descriptors(images, device)]
-    return [{OWN: a, FIXED: b} for a, b in zip(own, fixed, strict=True)]
+    return [{OWN: a, FIXED: b} for a, b in zip(dlib_chip, fixed, strict=True)]
 
 
 def _plain(descriptor: NDArray[np.float32]) -> list[float]:
@@ -127,28 +128,28 @@ def nearest_own(
     how far it is. A probe of nan was not described: it is not recognised, and its distance is nan."""
     distances = cdist(probes, gallery)
     rows = np.arange(len(probes))
-    own = distances[rows, places].copy()
+    to_own = distances[rows, places].copy()
     distances[rows, places] = np.inf
-    return np.nan_to_num(own, nan=np.inf) < np.nan_to_num(distances.min(axis=1), nan=-np.inf), own
+    return np.nan_to_num(to_own, nan=np.inf) < np.nan_to_num(distances.min(axis=1), nan=-np.inf), to_own
 
 
 def invert_all(
     checkpoint: Checkpoint, people: Sequence[Portrait], settings: InversionSettings, results: Results, batch: int
 ) -> None:
-    """Invert whoever is not in the results yet, a batch at a time."""
+    """Invert the portraits without a result, a batch at a time."""
     missing = [p for p in people if CODE not in results.of(p.sha256)]
     progress, done = ProgressLine(f"portraits inverted ({settings.name})", len(missing)), 0
     for start in range(0, len(missing), batch):
         block = missing[start : start + batch]
         images = np.stack([p.pixels for p in block])
-        found = invert(checkpoint, images, settings)
+        inversions = invert(checkpoint, images, settings)
         kinds = {
             PHOTO: images,
             REDUCED: prepared(images, checkpoint.resolution),
-            CODE: np.stack([inversion.reconstruction for inversion in found]),
+            CODE: np.stack([inversion.reconstruction for inversion in inversions]),
         }
         described = {kind: describe(pictures, checkpoint.device) for kind, pictures in kinds.items()}
-        for i, (person, inversion) in enumerate(zip(block, found, strict=True)):
+        for i, (person, inversion) in enumerate(zip(block, inversions, strict=True)):
             record = {"name": person.name, "metrics": _finite(inversion.metrics)}
             results.add(person.sha256, record | {kind: rows[i] for kind, rows in described.items()})
         results.write()
@@ -157,7 +158,7 @@ def invert_all(
 
 
 def tune_all(checkpoint: Checkpoint, people: Sequence[Portrait], settings: InversionSettings, results: Results) -> None:
-    """Tune a generator to each of these people who has none in the results yet; its code is found again first."""
+    """Tune a generator to each of these people without a result; the code is searched again first."""
     missing = [p for p in people if TUNED not in results.of(p.sha256)]
     progress = ProgressLine("portraits tuned", len(missing))
     for done, person in enumerate(missing, 1):
@@ -189,8 +190,8 @@ def report(records: Sequence[Mapping[str, Any]], names: Mapping[str, str], pivot
             counted = records[:pivotal] if kind == TUNED else records
             if counted:
                 probes = _matrix(counted, kind, route)
-                hits, own = nearest_own(probes, np.arange(len(counted)), gallery)
-                rows.append({"chip": route, "picture": name} | _row(hits, own))
+                hits, to_own = nearest_own(probes, np.arange(len(counted)), gallery)
+                rows.append({"chip": route, "picture": name} | _row(hits, to_own))
     result: dict[str, Any] = {"rows": rows, "between_people": people}
     result["perceptual_median"] = float(np.median([record["metrics"]["perceptual"] for record in records]))
     if pivotal:
@@ -205,42 +206,42 @@ def _before(tuned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _matrix(records: Sequence[Mapping[str, Any]], kind: str, route: str) -> NDArray[np.float64]:
-    """Descriptors (n, 128), nan where there is none."""
+    """Descriptors (n, 128), nan where no face was found."""
     return np.array([record[kind][route] or [np.nan] * 128 for record in records], dtype=np.float64)
 
 
 def _spread(values: NDArray[np.float64], percentiles: Mapping[str, float]) -> dict[str, float | None]:
-    there = values[np.isfinite(values)]
-    return {name: float(np.percentile(there, p)) if len(there) else None for name, p in percentiles.items()}
+    finite = values[np.isfinite(values)]
+    return {name: float(np.percentile(finite, p)) if len(finite) else None for name, p in percentiles.items()}
 
 
-def _row(hits: NDArray[np.bool_], own: NDArray[np.float64]) -> dict[str, Any]:
+def _row(hits: NDArray[np.bool_], to_own: NDArray[np.float64]) -> dict[str, Any]:
     interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
     return {
         "portraits": len(hits),
         "own nearest": float(hits.mean()),
         "from": float(interval.low),
         "to": float(interval.high),
-        **_spread(own, {"median": 50, "1st quartile": 25, "3rd quartile": 75}),
-        "no face": int(np.isnan(own).sum()),
+        **_spread(to_own, {"median": 50, "1st quartile": 25, "3rd quartile": 75}),
+        "no face": int(np.isnan(to_own).sum()),
     }
 
 
 def targets(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The targets beside what was reached, by dlib's own chip."""
+    """The targets next to the results, by dlib's own chip."""
     rows = {row["picture"]: row for row in result["rows"] if row["chip"] == OWN}
     code = rows[names[CODE]]
-    found = [
+    checks = [
         _target(f"{names[CODE]}: own photo nearest", code["own nearest"], SHARE, at_least=True),
         _target(f"{names[CODE]}: median distance", code["median"], DISTANCE, at_least=False),
     ]
     if "pivotal" in result:
         tuned = rows[names[TUNED]]
-        found += [
+        checks += [
             _target(f"{names[TUNED]}: own photo nearest", tuned["own nearest"], TUNED_SHARE, at_least=True),
             _target("median perceptual, tuned / code", result["pivotal"]["ratio"], TUNED_RATIO, at_least=False),
         ]
-    return found
+    return checks
 
 
 def _target(what: str, value: float | None, goal: float, at_least: bool) -> dict[str, Any]:

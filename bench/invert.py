@@ -3,7 +3,7 @@
 Every method meets every portrait in turn, alone (batch of one), so that seconds are what a person waits. Options:
 `python -m bench invert --n 5 --portraits FOLDER --checkpoint FOLDER --steps 1000 --tuning 200`. Pivotal tuning starts
 from the code of a preset, and its seconds include finding it; its picture is for display, the code stays the preset's.
-With `--out FILE` every finished portrait is kept in that file, and the same command goes on where it was stopped.
+With `--out FILE` every finished portrait is kept in that file, and the same command resumes where it was stopped.
 
 The second table is paired: the median over portraits of a method's figure divided by the projector's on the same
 portrait, its percentile bootstrap interval (2000 samples of portraits), and the share of portraits where it is lower.
@@ -57,9 +57,9 @@ def portraits(folder: Path, n: int) -> list[np.ndarray]:
             break
         try:
             photo = load_photo(file)
-            found = detect_faces(photo)
-            if found:
-                faces.append(align(photo, found[0], 256).pixels)
+            detections = detect_faces(photo)
+            if detections:
+                faces.append(align(photo, detections[0], 256).pixels)
         except FaceError as error:
             print(f"left out: {file.name}: {error}", file=sys.stderr)
     return faces
@@ -126,9 +126,9 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     shaped: dict[str, Any] = {"checkpoint": checkpoint.sha256, "presets": [settings.as_dict() for settings in presets]}
     close = close_enough(tuning, load_perceptual(checkpoint.device).name)
     shaped |= {"tuning": tuning.as_dict() | {"close": close}, "projector": options.steps}
-    kept = Results(options.out, shaped)
+    records = Results(options.out, shaped)
     methods[ENCODER_ONLY.name](images[0])  # loads what is loaded once
-    measured = _measure(images, methods, kept)
+    measured = _measure(images, methods, records)
     rows = [_row(name, results) for name, results in measured.items()]
     paired: list[dict[str, Any]] = []
     if options.steps:
@@ -141,22 +141,22 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     if paired:
         print_table(paired, "Divided by the projector's on the same portrait: median, 95 % interval, share below 1")
     report = {"checkpoint": checkpoint.sha256, "perceptual_name": distance, "medians": rows, "paired": paired}
-    kept.write(report)
+    records.write(report)
     return report | {"portraits": measured}
 
 
 def _measure(
-    images: Sequence[np.ndarray], methods: dict[str, Callable[[np.ndarray], dict[str, Any]]], kept: Results
+    images: Sequence[np.ndarray], methods: dict[str, Callable[[np.ndarray], dict[str, Any]]], records: Results
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every method's figures of every portrait, those of a finished portrait as they were kept."""
+    """Every method's figures of every portrait, those of a finished portrait as they were recorded."""
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     for number, image in enumerate(images, 1):
         digest = hashlib.sha256(image.tobytes()).hexdigest()
-        if not kept.of(digest):
-            kept.add(digest, {name: method(image) for name, method in methods.items()})
-            kept.write()
+        if not records.of(digest):
+            records.add(digest, {name: method(image) for name, method in methods.items()})
+            records.write()
         for name in methods:
-            measured[name].append(kept.of(digest)[name])
+            measured[name].append(records.of(digest)[name])
         print(f"{number} of {len(images)} portraits", file=sys.stderr, flush=True)
     return measured
 

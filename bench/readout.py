@@ -8,7 +8,7 @@ sum (y - mean of the training folds)^2 over all patients. The target: codes reac
 Factors are the numeric ones of `latent.datasets.factors`; those that are names (hair, garment, scene, ...) are left
 out. A factor that the network does not read (R^2 under 0.05) has no ratio. Intervals of ratios: 1000 bootstraps of
 patients, the predictions kept. The network learns from these photos alone, while the generator saw many more: a ratio
-above 1 tells of that too, so the better of the two readers of pixels is counted beside it.
+above 1 reflects that too, so the better of the two readers of pixels is counted as well.
 
 Options: `--study demo` or `--latents FILE.npy --photos FOLDER --factors FILE.csv [--aligned]`; `--size 64 --folds 5
 --members 3 --epochs 30 --width 32 --learning-rate 3e-3 --device cpu --out FILE`.
@@ -47,7 +47,7 @@ def out_of_fold(
     """Predictions (n, k) of each reader, and the means (n, k) of the training folds, all of the fold left out."""
     fold = folds_by_group(data.groups, folds, seed)
     codes, pixels = data.ws.reshape(len(fold), -1).astype(float), data.photos.reshape(len(fold), -1) / 255
-    found = {name: np.empty_like(data.y) for name in (CODES, NETWORK, PIXELS)}
+    predicted = {name: np.empty_like(data.y) for name in (CODES, NETWORK, PIXELS)}
     means = np.empty_like(data.y)
     progress, done = ProgressLine("epochs of the networks", folds * members * settings.epochs), 0
     for k in range(folds):
@@ -55,23 +55,32 @@ def out_of_fold(
         train, test = np.flatnonzero(~left), np.flatnonzero(left)
         means[left] = data.y[train].mean(axis=0)
         scaled = standardised(codes, ~left)
-        found[CODES][left] = ridge(scaled[train], data.y[train], scaled[test])[0]
-        found[PIXELS][left] = ridge(pixels[train], data.y[train], pixels[test])[0]
-        told = []
+        predicted[CODES][left] = ridge(scaled[train], data.y[train], scaled[test])[0]
+        predicted[PIXELS][left] = ridge(pixels[train], data.y[train], pixels[test])[0]
+        predictions = []
         for member in range(members):
-            own = seed + 1000 * k + member
+            member_seed = seed + 1000 * k + member
 
             def on_epoch(epochs: int, before: int = done) -> None:
                 progress(before + epochs)
 
-            told.append(
+            predictions.append(
                 network(
-                    data.photos, data.y, data.signs, train, test, data.groups, settings, own, device, on_epoch=on_epoch
+                    data.photos,
+                    data.y,
+                    data.signs,
+                    train,
+                    test,
+                    data.groups,
+                    settings,
+                    member_seed,
+                    device,
+                    on_epoch=on_epoch,
                 )
             )
             done += settings.epochs
-        found[NETWORK][left] = np.mean(told, axis=0)
-    return found, means
+        predicted[NETWORK][left] = np.mean(predictions, axis=0)
+    return predicted, means
 
 
 def r_squared(y: Numbers, predictions: Numbers, means: Numbers, weights: Numbers | None = None) -> Numbers:
@@ -89,17 +98,17 @@ def patient_draws(groups: NDArray[np.str_], draws: int, seed: int) -> Numbers:
     return counts[:, places].astype(float)
 
 
-def compare(data: Readable, found: dict[str, Numbers], means: Numbers, seed: int) -> dict[str, Any]:
+def compare(data: Readable, predicted: dict[str, Numbers], means: Numbers, seed: int) -> dict[str, Any]:
     """Rows, the best read first, and how many factors reach the goal."""
-    reached = {name: r_squared(data.y, predictions, means) for name, predictions in found.items()}
+    reached = {name: r_squared(data.y, predictions, means) for name, predictions in predicted.items()}
     weights = patient_draws(data.groups, DRAWS, seed)
-    drawn = {name: r_squared(data.y, found[name], means, weights) for name in (CODES, NETWORK)}
+    bootstrapped = {name: r_squared(data.y, predicted[name], means, weights) for name in (CODES, NETWORK)}
     rows = []
     for i in np.argsort(-reached[NETWORK], kind="stable"):
         row: dict[str, Any] = {"factor": data.names[i]} | {name: float(values[i]) for name, values in reached.items()}
         row |= {"ratio": None, "from": None, "to": None, "reaches": None}
         if reached[NETWORK][i] >= READ:
-            ratios = drawn[CODES][:, i] / np.maximum(drawn[NETWORK][:, i], 1e-6)
+            ratios = bootstrapped[CODES][:, i] / np.maximum(bootstrapped[NETWORK][:, i], 1e-6)
             low, high = np.percentile(ratios, [2.5, 97.5])
             ratio = row[CODES] / row[NETWORK]
             row |= {"ratio": ratio, "from": float(low), "to": float(high), "reaches": bool(ratio >= GOAL)}
@@ -120,7 +129,7 @@ def compare(data: Readable, found: dict[str, Numbers], means: Numbers, seed: int
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    usual = NetworkSettings()
+    defaults = NetworkSettings()
     parser = Parser(prog="python -m bench readout", description=__doc__)
     parser.add_argument("--study", default="demo", help="a simulated study with codes and a truth table")
     parser.add_argument("--latents", type=file_argument, help="codes (n, num_ws, w_dim) instead, .npy")
@@ -130,9 +139,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--size", type=int, help="px of the photos; without it that of the codes' generator")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--members", type=int, default=3, help="networks a fold, averaged")
-    parser.add_argument("--epochs", type=int, default=usual.epochs)
-    parser.add_argument("--width", type=int, default=usual.width, help="of the network, a multiple of 8")
-    parser.add_argument("--learning-rate", type=float, default=usual.learning_rate)
+    parser.add_argument("--epochs", type=int, default=defaults.epochs)
+    parser.add_argument("--width", type=int, default=defaults.width, help="of the network, a multiple of 8")
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--out", type=file_argument, help="JSON file for the figures")
@@ -156,8 +165,8 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
             data = from_study(options.study, options.size)
         else:
             data = from_files(options.latents, options.photos, options.factors, options.aligned, options.size)
-        found, means = out_of_fold(data, options.folds, options.members, settings, options.seed, options.device)
-        result = compare(data, found, means, options.seed)
+        predicted, means = out_of_fold(data, options.folds, options.members, settings, options.seed, options.device)
+        result = compare(data, predicted, means, options.seed)
         facts = {"source": data.source, "photos": len(data.y), "size": data.photos.shape[1], "folds": options.folds}
         facts |= {"members": options.members, "network": asdict(settings), "left_out": data.left_out}
         if options.out is not None:

@@ -1,8 +1,8 @@
 """Many people at once: N browser sessions (default 20) of one server, each with a face of its own, upload to risk.
 
-What is checked, and fails the run: the pictures of a session are of its own face and of nobody else's; its figures do
+What is checked, and fails the run: the pictures of a session are of its own face only; its values do
 not change while others work, and are those that the same photo gets alone; a photo that was removed, and one whose tab
-was closed, can no longer be fetched; who waits is told how many are before, and the number never grows. What is
+was closed, can no longer be fetched; who waits sees how many are before, and the number never grows. What is
 measured: memory a session and after all have left, and how far the promised wait was from the real one.
 """
 
@@ -50,7 +50,7 @@ class Session:
     name: str
     photo: bytes
     page: Page
-    begun: float = 0.0
+    began: float = 0.0
     done: float = 0.0
     figures: str = ""
     before: list[int] = field(default_factory=list)
@@ -128,7 +128,7 @@ def button(page: Page) -> Any:
 
 
 def begin(session: Session) -> None:
-    session.begun = time.perf_counter()
+    session.began = time.perf_counter()
     button(session.page).click()
 
 
@@ -145,7 +145,7 @@ def look(session: Session) -> bool:
         if found[2] or found[3]:
             wait = 60.0 * int(found[2] or 0) + int(found[3] or 0)
             session.promised = session.promised or (time.perf_counter(), wait)
-    elif text and session.begun and not session.started and session.before:
+    elif text and session.began and not session.started and session.before:
         session.started = time.perf_counter()
     return False
 
@@ -251,7 +251,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
             work_through([first])
             first.page.context.close()
             time.sleep(keeps + LEFT_SECONDS)
-            memory["warm, nobody there"] = server.memory_mb()
+            memory["warm, no sessions"] = server.memory_mb()
             sessions = [visit(browser, server, name, photo) for name, photo in photos[: options.sessions]]
             memory["photos uploaded"] = server.memory_mb()
             for session in sessions:
@@ -268,7 +268,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
                 work_through([alone])
                 again.append((session.name, session.figures, alone.figures))
                 alone.page.context.close()
-            wrong += [f"{name}: {one!r} beside others, {two!r} alone" for name, one, two in again if one != two]
+            wrong += [f"{name}: {one!r} with others, {two!r} alone" for name, one, two in again if one != two]
             removed, closed = sessions[-1], sessions[:-1]  # the first ones were scored again: pictures are shared
             removed.page.get_by_role("button", name="Remove photo and result").click()
             button(removed.page).wait_for(state="detached")
@@ -285,11 +285,11 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 
 def report(sessions: Sequence[Session], memory: dict[str, float], wrong: Sequence[str]) -> dict[str, Any]:
     """Prints the tables. Raises SystemExit with what was wrong."""
-    base = memory["warm, nobody there"]
+    base = memory["warm, no sessions"]
     a_session = (memory["all have a result"] - base) / len(sessions)
     stays = memory["all have left"] - base
     print_table([{"memory of the server": name, "MB": value} for name, value in memory.items()])
-    waits = [s.done - s.begun for s in sessions]
+    waits = [s.done - s.began for s in sessions]
     promises = [(s.promised[1], s.started - s.promised[0]) for s in sessions if s.promised and s.started]
     rows: list[dict[str, object]] = [
         {"measure": "sessions", "value": len(sessions)},

@@ -36,7 +36,7 @@ class Server:
     started: float
 
     def processor_seconds(self) -> float:
-        """User and system time of its process so far; 0 where the system does not tell."""
+        """User and system time of its process so far; 0 where the system does not say."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
         except OSError:
@@ -44,13 +44,13 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float:
-        """Resident memory of its process now; 0 where the system does not tell."""
+        """Resident memory of its process now; 0 where the system does not say."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text("utf-8")
         except OSError:
             return 0.0
-        found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
-        return int(found[1]) / 1024 if found else 0.0
+        match = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+        return int(match[1]) / 1024 if match else 0.0
 
 
 def browser_path() -> str | None:
@@ -67,8 +67,8 @@ def free_port() -> int:
 
 def shipped_environment(root: Path) -> dict[str, str]:
     """The variables with which `make app` of the copy in `root` starts the server."""
-    found = MAKEFILE_SETTINGS.search((root / "Makefile").read_text("utf-8"))
-    return dict(word.split("=", 1) for word in found[1].split()) if found else {}
+    match = MAKEFILE_SETTINGS.search((root / "Makefile").read_text("utf-8"))
+    return dict(word.split("=", 1) for word in match[1].split()) if match else {}
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def serving(
 ) -> Iterator[Server]:
     """Serve a Streamlit script on a free port, with the settings and the code in `root`; ends it afterwards.
 
-    Raises RuntimeError with the server's last words when it does not start.
+    Raises RuntimeError with the server's last output when it does not start.
     """
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
@@ -109,8 +109,8 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], address: str) -> None:
     begin = time.monotonic()
     while time.monotonic() - begin < STARTED_WITHIN:
         if process.poll() is not None:
-            said = process.stdout.read().decode(errors="replace") if process.stdout else ""
-            raise RuntimeError(f"The server stopped at once: {said[-2000:]}")
+            output = process.stdout.read().decode(errors="replace") if process.stdout else ""
+            raise RuntimeError(f"The server stopped at once: {output[-2000:]}")
         try:
             with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
                 return

@@ -1,4 +1,4 @@
-"""Another revision of this project, checked out beside it for the time of a benchmark."""
+"""Another revision of this project, checked out next to it for the time of a benchmark."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def git(*words: str) -> str:
 
 def parent() -> str:
     """Where this branch left the main one; on the main branch itself, the commit before this one."""
-    here = git("rev-parse", "HEAD")
+    head = git("rev-parse", "HEAD")
     for name in MAIN:
         try:
             base = git("merge-base", "HEAD", name)
         except RuntimeError:
             continue
-        if base != here:
+        if base != head:
             return base
     return git("rev-parse", "HEAD~1")
 

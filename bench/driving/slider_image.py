@@ -1,4 +1,4 @@
-"""The usual way to scrub, as a baseline: a server-side slider and a picture sent anew for every step.
+"""The default way to scrub, as a baseline: a server-side slider and a picture sent for every step.
 
 FRAMES names an .npy file with uint8 frames (K, S, S, 3).
 """

@@ -141,7 +141,7 @@ class Tour:
             self._press("Portrait with a result", "photo_source", ("Example", "Upload"), warm=True)
 
     def frames(self) -> None:
-        """From the link to a face that can be moved, then clicks beside it."""
+        """From the link to a face that can be moved, then clicks next to it."""
         begin = time.perf_counter()
         self.page.get_by_role("button", name="Move this face along the health direction").click()
         self.page.locator(".scrubber[data-ready]").wait_for()

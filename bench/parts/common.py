@@ -1,4 +1,4 @@
-"""What every benchmark shares: fair timing of rivals in one run, a printed table, a JSON record."""
+"""What every benchmark shares: fair timing in one run, a printed table, a JSON record."""
 
 import json
 import os
@@ -16,23 +16,23 @@ from common.files import PLAIN
 RESULTS = Path(__file__).resolve().parents[2] / "artefacts" / "bench"
 
 
-def interleaved_medians(rivals: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1) -> dict[str, float]:
+def interleaved_medians(calls: Mapping[str, Callable[[], object]], repeats: int, warmup: int = 1) -> dict[str, float]:
     """Median seconds of each callable, measured in turns (a, b, a, b, ...).
 
-    Turns, because the load of a shared machine drifts: two rivals timed one after the other would meet
+    Turns, because the load of a shared machine drifts: calls timed one after the other would meet
     different machines. The order is reversed every other round for the same reason.
     """
     if repeats < 1:
         raise ValueError("repeats must be at least 1")
     for _ in range(warmup):
-        for call in rivals.values():
+        for call in calls.values():
             call()
-    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeats):
-        names = list(rivals) if turn % 2 == 0 else list(rivals)[::-1]
+        names = list(calls) if turn % 2 == 0 else list(calls)[::-1]
         for name in names:
             start = time.perf_counter()
-            rivals[name]()
+            calls[name]()
             seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 

@@ -1,9 +1,9 @@
 """The whole nested cross-validation, both ways, and a large cohort: the parts of `bench cox` that take long.
 
 nested: for each outer fold the penalty is chosen by mean C over inner folds of the other patients, the model is
-refitted to them and scores the fold. Rival: GridSearchCV over one-penalty pipelines. Ours: one path a fold on
-components. Same folds, same penalties, same criterion. The rival can be limited to the first outer folds; its time is
-then scaled to all of them and called so.
+refitted to them and scores the fold. Baseline: GridSearchCV over one-penalty pipelines. Ours: one path a fold on
+components. Same folds, same penalties, same criterion. The baseline can be limited to the first outer folds; its
+time is then scaled to all of them, which the output says.
 large: made-up codes of 5,000 patients x 9,216 numbers; choice of the penalty by five folds and refit, in a process of
 its own, so that its peak memory is its own.
 """
@@ -62,7 +62,7 @@ def outer_fold(
 
 
 def _refit_alone(x: np.ndarray, time: np.ndarray, event: np.ndarray, alpha: float, new: np.ndarray) -> np.ndarray:
-    """The rival's refit: GridSearchCV fits the best pipeline once more."""
+    """The baseline's refit: GridSearchCV fits the best pipeline once more."""
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sksurv.linear_model import CoxnetSurvivalAnalysis
@@ -72,13 +72,15 @@ def _refit_alone(x: np.ndarray, time: np.ndarray, event: np.ndarray, alpha: floa
     return model.fit(x, Surv.from_arrays(event, time)).predict(new)
 
 
-def nested(flat: np.ndarray, time: np.ndarray, event: np.ndarray, penalties: int, rival_folds: int) -> dict[str, Any]:
-    """Both ways, outer fold by outer fold in turns; the rival on the first rival_folds of them."""
+def nested(
+    flat: np.ndarray, time: np.ndarray, event: np.ndarray, penalties: int, baseline_folds: int
+) -> dict[str, Any]:
+    """Both ways, outer fold by outer fold in turns; the baseline on the first baseline_folds of them."""
     fold = patient_folds(event, FOLDS, np.random.default_rng(0))
     ours, theirs = [], []
     for k in range(FOLDS):
         ours.append(outer_fold(flat, time, event, fold != k, penalties, k, ours=True))
-        if k < rival_folds:
+        if k < baseline_folds:
             theirs.append(outer_fold(flat, time, event, fold != k, penalties, k, ours=False))
     rows = [
         _fold_row(k, a, b, time[fold == k], event[fold == k])
@@ -98,8 +100,8 @@ def nested(flat: np.ndarray, time: np.ndarray, event: np.ndarray, penalties: int
         "penalties": penalties,
         "rows": rows,
         "path_seconds": our_seconds,
-        "rival_seconds_measured": measured,
-        "rival_folds": len(theirs),
+        "baseline_seconds_measured": measured,
+        "baseline_folds": len(theirs),
         "times_faster": scaled / our_seconds,
     }
 
@@ -151,26 +153,28 @@ def large(n: int, p: int, penalties: int) -> dict[str, Any]:
     process.start()
     sender.close()
     try:
-        found = receiver.recv()
+        measured_large = receiver.recv()
     except EOFError:
         raise RuntimeError("The large fit ended without a result (most likely for lack of memory).") from None
     finally:
         process.join()
-    print(f"\n{n} x {p}, {penalties} penalties, {FOLDS} folds and refit: {found['seconds']:.0f} s, ")
-    print(f"peak memory {found['peak_gb']:.2f} GB ({found['before_gb']:.2f} GB with the codes alone); ")
-    print(f"C over the folds that chose the penalty {found['c']:.3f}")
-    return {"patients": n, "features": p, "penalties": penalties, **found}
+    print(f"\n{n} x {p}, {penalties} penalties, {FOLDS} folds and refit: {measured_large['seconds']:.0f} s, ")
+    print(
+        f"peak memory {measured_large['peak_gb']:.2f} GB ({measured_large['before_gb']:.2f} GB with the codes alone); "
+    )
+    print(f"C over the folds that chose the penalty {measured_large['c']:.3f}")
+    return {"patients": n, "features": p, "penalties": penalties, **measured_large}
 
 
 def run_long(
-    penalties: int, rival_folds: int, patients: int | None, big: bool, size: tuple[int, int]
+    penalties: int, baseline_folds: int, patients: int | None, big: bool, size: tuple[int, int]
 ) -> dict[str, Any]:
     """The parts that were asked for."""
     result: dict[str, Any] = {}
-    if rival_folds:
+    if baseline_folds:
         flat, time, event, source = load_codes()
         keep = slice(0, patients)
-        result["nested"] = {"source": source, **nested(flat[keep], time[keep], event[keep], penalties, rival_folds)}
+        result["nested"] = {"source": source, **nested(flat[keep], time[keep], event[keep], penalties, baseline_folds)}
     if big:
         result["large"] = large(*size, penalties)
     return result

@@ -44,16 +44,16 @@ def ridge(x: Numbers, y: Numbers, new: Numbers) -> tuple[Numbers, Numbers]:
     and Wahba 1979, section 1).
     """
     middle, level = x.mean(axis=0), y.mean(axis=0)
-    centred, told = x - middle, y - level
+    centred, centred_y = x - middle, y - level
     eigenvalues, vectors = np.linalg.eigh(centred @ centred.T)
     eigenvalues = eigenvalues.clip(0)
-    turned = vectors.T @ told
+    turned = vectors.T @ centred_y
     penalties = PENALTIES * max(float(eigenvalues.mean()), np.finfo(float).tiny)
     errors = np.empty((len(penalties), y.shape[1]))
     for i, penalty in enumerate(penalties):
-        kept = eigenvalues / (eigenvalues + penalty)
-        leverage = np.square(vectors) @ kept + 1 / len(x)
-        residual = told - vectors @ (kept[:, None] * turned)
+        shrinkage = eigenvalues / (eigenvalues + penalty)
+        leverage = np.square(vectors) @ shrinkage + 1 / len(x)
+        residual = centred_y - vectors @ (shrinkage[:, None] * turned)
         errors[i] = np.square(residual / (1 - leverage)[:, None]).mean(axis=0)
     chosen = penalties[errors.argmin(axis=0)]  # [k]
     weights = vectors @ (turned / (eigenvalues[:, None] + chosen))
@@ -61,7 +61,7 @@ def ridge(x: Numbers, y: Numbers, new: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def standardised(x: Numbers, train: NDArray[np.bool_]) -> Numbers:
-    """Columns with mean 0 and deviation 1 over the training rows; columns constant there are 0."""
+    """Columns with mean 0 and deviation 1 over the training rows; constant columns are 0."""
     spread = x[train].std(axis=0)
     moves = spread > 1e-9 * max(float(spread.max(initial=0)), np.finfo(float).tiny)
     return np.where(moves, (x - x[train].mean(axis=0)) / np.where(moves, spread, 1), 0.0)
@@ -85,8 +85,8 @@ class NetworkSettings:
 
 
 class Network(nn.Module):
-    """Photos (n, 3, S, S) to k numbers. Four halving stages; the last grid is kept, brought to 4 x 4, for pose and gaze
-    are told by places."""
+    """Photos (n, 3, S, S) to k numbers. Four halving stages; the last grid is kept, brought to 4 x 4, because pose
+    and gaze are matters of place."""
 
     def __init__(self, width: int, outputs: int, dropout: float) -> None:
         super().__init__()
@@ -172,12 +172,12 @@ class _Training:
     def predict(self, rows: NDArray[np.int64]) -> Numbers:
         """(n, k), mean over the photo and its mirror image, turned back."""
         self.averaged.eval()
-        found = []
+        predicted = []
         for start in range(0, len(rows), SCORED):
             x = self._scaled(rows[start : start + SCORED])
             seen, mirrored = (self.averaged(view).double().cpu().numpy() for view in (x, x.flip(3)))
-            found.append((self._unscaled(seen) + self.signs * self._unscaled(mirrored)) / 2)
-        return np.concatenate(found)
+            predicted.append((self._unscaled(seen) + self.signs * self._unscaled(mirrored)) / 2)
+        return np.concatenate(predicted)
 
     def _unscaled(self, values: Numbers) -> Numbers:
         return values * self.scale + self.level
@@ -199,7 +199,7 @@ def network(
 
     y (n, k): factors, signs (k,) -1 for those that change sign in the mirror. Each factor is predicted by the epoch at
     which it was read best from the inner patients, whom the training leaves out: some factors are learned, and
-    overfitted, sooner than others. on_epoch is told how many epochs are done, those that are skipped at the end too.
+    overfitted, sooner than others. on_epoch gets the number of epochs done, those that are skipped at the end too.
     """
     who = np.unique(groups[train])
     looked_at = np.random.default_rng(seed).permutation(who)[: max(1, round(settings.inner * len(who)))]

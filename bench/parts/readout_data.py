@@ -27,7 +27,7 @@ PHOTO_COLUMNS, PATIENT_COLUMNS = ("photo", "image", "file"), ("patient_id", "pat
 @dataclass(frozen=True, eq=False)
 class Readable:
     """ws float32 (n, num_ws, w_dim); photos uint8 (n, S, S, 3), aligned; groups (n,): whose. y (n, k): the numeric
-    factors `names`, mean 0 and deviation 1, signs (k,) theirs in the mirror. left_out: factors that are no numbers."""
+    factors `names`, mean 0 and deviation 1, signs (k,) theirs in the mirror. left_out: factors that are not numeric."""
 
     source: str
     ws: NDArray[np.float32]
@@ -49,16 +49,16 @@ def from_study(name: str, size: int | None) -> Readable:
     study = Study.open(name)
     ws, table = study.analysed()
     if study.truth is None:
-        raise StudyError(f"{study.name} has no truth table, so nobody knows the factors of its photos.")
+        raise StudyError(f"{study.name} has no truth table, so the factors of its photos are unknown.")
     truth = study.truth.set_index("patient_id").loc[table["patient_id"]]
     files = [study.photo_path(patient) for patient in table["patient_id"]]
     size = size or resolution_of(ws)
     if size == SIZE:  # kept in the study's folder
-        found = aligned_photos(study, files, ProgressLine("photos aligned"))
-        photos, there = found.pixels, found.state != NO_FACE
+        aligned = aligned_photos(study, files, ProgressLine("photos aligned"))
+        photos, has_face = aligned.pixels, aligned.state != NO_FACE
     else:
-        photos, there = _aligned(files, study.settings.aligned, size)
-    return _readable(study.name, ws, photos, there, table["patient_id"].to_numpy(str), truth)
+        photos, has_face = _aligned(files, study.settings.aligned, size)
+    return _readable(study.name, ws, photos, has_face, table["patient_id"].to_numpy(str), truth)
 
 
 def from_files(latents: Path, folder: Path, factors: Path, aligned: bool, size: int | None) -> Readable:
@@ -80,35 +80,40 @@ def from_files(latents: Path, folder: Path, factors: Path, aligned: bool, size: 
     files = [folder / str(name) for name in table[column]]
     whose = next((name for name in PATIENT_COLUMNS if name in table), column)
     groups = table[whose].astype(str).to_numpy(str)
-    photos, there = _aligned(files, aligned, size or resolution_of(ws))
+    photos, has_face = _aligned(files, aligned, size or resolution_of(ws))
     return _readable(
-        factors.stem, ws.astype(np.float32), photos, there, groups, table.drop(columns=[whose, column], errors="ignore")
+        factors.stem,
+        ws.astype(np.float32),
+        photos,
+        has_face,
+        groups,
+        table.drop(columns=[whose, column], errors="ignore"),
     )
 
 
 def _aligned(files: Sequence[Path], aligned: bool, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Aligned photos (n, size, size, 3), and which of them show a face."""
-    photos, there = np.zeros((len(files), size, size, 3), np.uint8), np.zeros(len(files), bool)
+    photos, has_face = np.zeros((len(files), size, size, 3), np.uint8), np.zeros(len(files), bool)
     progress = ProgressLine("photos aligned", len(files))
     for i, path in enumerate(files):
         try:
-            photos[i], there[i] = resize(prepare(path, aligned).pixels, size), True
+            photos[i], has_face[i] = resize(prepare(path, aligned).pixels, size), True
         except FaceError as error:
             print(f"left out: {path.name}: {error}", file=sys.stderr)
         progress(i + 1)
-    return photos, there
+    return photos, has_face
 
 
 def _readable(
     source: str,
     ws: NDArray[np.float32],
     photos: NDArray[np.uint8],
-    there: NDArray[np.bool_],
+    has_face: NDArray[np.bool_],
     groups: NDArray[np.str_],
     table: pd.DataFrame,
 ) -> Readable:
     """Rows with a face; StudyError where no factor is left."""
-    table = table.drop(columns=[name for name in table if str(name).startswith(NO_FACTORS)])[there]
+    table = table.drop(columns=[name for name in table if str(name).startswith(NO_FACTORS)])[has_face]
     names = readout_names(table)
     if not names:
         raise StudyError(f"The table of {source} has no numeric factor that differs between its rows.")
@@ -120,5 +125,5 @@ def _readable(
     others = [name for name in factor_columns(table) if name not in names and not name.startswith("identity_")]
     others = [name for name in others if name not in (*PHOTO_COLUMNS, *PATIENT_COLUMNS)]
     return Readable(
-        source, ws[there], photos[there], groups[there], names, y.astype(float), signs.astype(float), others
+        source, ws[has_face], photos[has_face], groups[has_face], names, y.astype(float), signs.astype(float), others
     )

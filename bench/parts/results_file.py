@@ -1,4 +1,4 @@
-"""The file in which a benchmark keeps finished portraits, so that a stopped run goes on."""
+"""The file in which a benchmark keeps finished portraits, so that a stopped run resumes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ VERSION = 1
 
 
 class Results:
-    """What is known of each photo, by its sha256; without a path in memory alone.
+    """The record of each photo, by its sha256; without a path in memory alone.
 
     settings: whatever shapes a record, as plain JSON values. A file with others is refused: its portraits were made in
-    another way. Raises StudyError for such a file and for one that is none of these.
+    another way. Raises StudyError for such a file and for any other file.
     """
 
     def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ class Results:
             stored = json.loads(data)
             settings, records = stored["settings"], stored["records"]
             if not isinstance(records, dict) or not all(isinstance(r, dict) for r in records.values()):
-                raise ValueError("records are no objects")
+                raise ValueError("records are not objects")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StudyError(f"{path.name} holds no portraits of this benchmark: name another file.") from error
         if settings != self.settings:
@@ -43,15 +43,15 @@ class Results:
         return records
 
     def of(self, sha256: str) -> dict[str, Any]:
-        """The photo's record, {} where there is none."""
+        """The photo's record, {} without one."""
         return self.records.get(sha256, {})
 
     def add(self, sha256: str, values: Mapping[str, Any]) -> None:
-        """Adds to what is known of a photo; on disk only with the next `write`."""
+        """Adds to the record of a photo; on disk only with the next `write`."""
         self.records[sha256] = self.of(sha256) | dict(values)
 
     def write(self, report: Mapping[str, Any] | None = None) -> None:
-        """Replaces the file; the report, once there is one, stands first for whoever reads it."""
+        """Replaces the file; the report, once made, comes first."""
         if self.path is not None:
             stored = {"report": report, "settings": self.settings, "records": self.records}
             write_text(self.path, json.dumps(stored, ensure_ascii=False) + "\n")

@@ -8,7 +8,7 @@ from survival.outcome import patient_folds
 from tests.survival.cohorts import made_up
 
 
-def test_the_rivals_of_the_benchmark_do_the_same_work():
+def test_the_ways_of_the_benchmark_do_the_same_work():
     """One path a fold gives each penalty the C that fitting it alone gives; so does the path on all components."""
     study = made_up(n=120, shape=(30,))
     flat, time, event = study["X"], study["time"], study["event"]
@@ -24,10 +24,10 @@ def test_the_rivals_of_the_benchmark_do_the_same_work():
 
 
 def test_the_nested_benchmark_compares_two_ways_of_the_same_work(capsys):
-    """Both choose on the same inner folds; a fold of ours predicts what the rival's does."""
+    """Both choose on the same inner folds; a fold of ours predicts what the baseline's does."""
     study = made_up(n=130, shape=(24,))
-    found = cox_nested.nested(study["X"], study["time"], study["event"], penalties=7, rival_folds=1)
-    assert found["rival_folds"] == len(found["rows"]) == 1
+    found = cox_nested.nested(study["X"], study["time"], study["event"], penalties=7, baseline_folds=1)
+    assert found["baseline_folds"] == len(found["rows"]) == 1
     row = found["rows"][0]
     assert row["agrees"]
     assert row["C ours"] == pytest.approx(row["C theirs"], abs=0.03)

@@ -46,10 +46,10 @@ def test_engines_that_disagree_are_refused(source: Study, monkeypatch: pytest.Mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     turns = iter(range(10))
 
-    def turn(rival: bench.Rival, *arguments: object) -> None:
-        rival.rates, rival.whole = [1.0], [1.0]
-        rival.codes = np.full(3, next(turns) * 2 * AGREEMENT)
+    def turn(engine: bench.TimedEngine, *arguments: object) -> None:
+        engine.rates, engine.whole = [1.0], [1.0]
+        engine.codes = np.full(3, next(turns) * 2 * AGREEMENT)
 
-    monkeypatch.setattr(bench.Rival, "turn", turn)
+    monkeypatch.setattr(bench.TimedEngine, "turn", turn)
     with pytest.raises(RuntimeError, match="the engines disagree"):
         bench.run(["--study", str(source.path)])

@@ -43,7 +43,7 @@ def test_each_different_text_is_judged_once(folder: Path, monkeypatch: pytest.Mo
     assert len(asked) <= int(numeric.nunique().sum()) < len(numeric.to_numpy().ravel()) / 5
 
 
-def test_the_benchmarks_rival_finds_the_same(tmp_path: Path) -> None:
+def test_the_benchmarks_baseline_finds_the_same(tmp_path: Path) -> None:
     folder = write_large(tmp_path / "small", 300)
     study = Study.open(folder)
     times, events, photos = row_by_row(folder)
