@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -51,14 +51,21 @@ class _Worker:
 
 class Pool:
     """start(argument) is called in each process and returns the function that does its jobs; both sent by name, so of
-    a module's top level. arguments: one a process. threads: of each process."""
+    a module's top level. arguments: one a process. threads: of each process. variables: of its environment, in
+    addition."""
 
-    def __init__(self, start: Callable[[Any], Work], arguments: Sequence[Any], threads: int = 1) -> None:
-        self.start, self.arguments, self.threads = start, arguments, threads
+    def __init__(
+        self,
+        start: Callable[[Any], Work],
+        arguments: Sequence[Any],
+        threads: int = 1,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.start, self.arguments, self.threads, self.variables = start, arguments, threads, variables or {}
 
     def run(
         self, jobs: Iterable[tuple[Any, Any]], cancelled: Callable[[], bool] | None = None
-    ) -> Iterator[tuple[Any, Any]]:
+    ) -> Generator[tuple[Any, Any], None, None]:
         """(key, job) -> (key, result or WorkerDied), as they are done. Raises PoolStopped."""
         waiting, workers = iter(jobs), list[_Worker]()
         try:
@@ -90,7 +97,7 @@ class Pool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_life, args=(theirs, os.getpid(), self.start, argument), daemon=True)
-        with environment(worker_environment(self.threads)):
+        with environment({**worker_environment(self.threads), **self.variables}):
             process.start()
         theirs.close()
         return _Worker(process, ours, argument)
