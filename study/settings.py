@@ -5,11 +5,8 @@ Read through `read_settings` (a schema, every problem a sentence), written by `s
 
 from __future__ import annotations
 
-import json
 import math
-import re
-from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +14,11 @@ from common.parsing import toml_table
 from study.errors import Findings, StudyError
 from study.files import read_limited
 from study.tables.reading import Reading, parse_reading
+from study.toml_section import SAFE_NAME, TomlSection, toml_value
 
 FILE_NAME = "study.toml"
 MAX_BYTES = 256 * 1024
 MAX_COVARIATES = 100
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 TIME_UNITS = ("days", "weeks", "months", "years")
 PRESETS = ("fast", "balanced", "faithful")
 KINDS = ("numeric", "categorical")
@@ -72,14 +69,14 @@ class Columns:
 REQUIRED_COLUMNS = ("patient_id", "time", "event")
 DATE_COLUMNS = ("photo_date", "baseline_date", "end_date", "death_date")
 OPTIONAL_COLUMNS = ("entry", *DATE_COLUMNS)
-# What the numbers of these columns may be, beside times; ages in years, ECOG performance status.
+# Legal values of these columns; ages in years, ECOG performance status.
 FIXED_BOUNDS = {"time": (0.0, math.inf), "age": (0.0, 120.0), "ecog": (0.0, 5.0), "entry": (0.0, math.inf)}
 TAKEN = frozenset({*(f.name for f in fields(Columns)), "row", "competing"})  # columns of the checked table
 
 
 @dataclass(frozen=True)
 class Covariate:
-    """A clinical column beside age, sex, site, stage and ecog.
+    """A clinical column in addition to age, sex, site, stage and ecog.
 
     kind: "numeric", or "categorical" with its legal `levels`, the reference first; () takes those of the table, in
     alphabetical order. low, high: what a number may be. label: what tables and figures call it.
@@ -106,7 +103,7 @@ class Settings:
     horizons: times, in `time_unit`, at which survival is reported; fixed before the model is fitted.
     event_values / censored_values / competing_values: how the event column is coded in the file. A competing event
     ends the follow-up as a censoring does, so hazards are cause-specific.
-    reading: how columns whose cells do not say so themselves are to be read.
+    reading: how columns with ambiguous cells are to be read.
     aligned: the photos are already FFHQ-aligned squares, so no face is searched for.
     covariates: further clinical columns. photo_rule: what stands for a patient of several photos: the mean of their
     codes, or the code of the first, last or (to the baseline date) nearest photo.
@@ -140,74 +137,7 @@ _COVARIATE = ("kind", "column", "levels", "low", "high", "label")
 _TOP = ("name", "title", "simulated", "time_unit", "horizons", *_TEXTS, *_SECTIONS)
 
 
-class _Reader:
-    """Takes typed values out of a TOML table and notes what does not fit."""
-
-    def __init__(self, table: dict[str, Any], section: str, known: tuple[str, ...], findings: Findings) -> None:
-        self.table, self.section, self.findings = table, section, findings
-        for key in table:
-            if key not in known:
-                near = get_close_matches(key, known, 1)
-                hint = f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(known)}."
-                findings.warning(FILE_NAME, None, f"{section}{key} is not a setting and is ignored.", hint)
-
-    def refuse(self, key: str, expected: str) -> None:
-        self.findings.error(FILE_NAME, None, f"{self.section}{key} must be {expected}.", "Correct it in study.toml.")
-
-    def text(self, key: str, default: str, legal: tuple[str, ...] = (), name: bool = False) -> str:
-        value = self.table.get(key, default)
-        if not isinstance(value, str) or not value.strip() or len(value) > 300:
-            self.refuse(key, "a short text")
-        elif legal and value not in legal:
-            self.refuse(key, f"one of {', '.join(legal)}")
-        elif name and not SAFE_NAME.fullmatch(value):
-            self.refuse(key, "a name of letters, digits, - and _ (64 at most)")
-        else:
-            return value
-        return default
-
-    def line(self, key: str, longest: int = 1000) -> str:
-        """A text that may be absent or empty."""
-        value = self.table.get(key, "")
-        if isinstance(value, str) and len(value) <= longest and (value.isprintable() or not value):
-            return value.strip()
-        self.refuse(key, f"one line of text, at most {longest} characters")
-        return ""
-
-    def number(self, key: str, default: float) -> float:
-        value = self.table.get(key, default)
-        if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
-            return float(value)
-        self.refuse(key, "a number")
-        return default
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.table.get(key, default)
-        if isinstance(value, bool):
-            return value
-        self.refuse(key, "true or false")
-        return default
-
-    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        value = self.table.get(key, list(default))
-        if (
-            isinstance(value, list)
-            and bool(default) <= len(value) <= 20
-            and all(isinstance(v, str | int) for v in value)
-        ):
-            return tuple(str(int(v)) if isinstance(v, bool) else str(v).strip() for v in value)
-        self.refuse(key, 'a list of texts such as ["1"]')
-        return default
-
-    def subtable(self, key: str) -> dict[str, Any]:
-        value = self.table.get(key, {})
-        if isinstance(value, dict):
-            return value
-        self.refuse(key, f"a section, [{key}]")
-        return {}
-
-
-def _horizons(reader: _Reader) -> tuple[float, ...]:
+def _horizons(reader: TomlSection) -> tuple[float, ...]:
     value = reader.table.get("horizons", list(Settings.horizons))
     numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
     if numbers and 0 < len(value) <= 12 and all(math.isfinite(v) and v > 0 for v in value):
@@ -218,21 +148,22 @@ def _horizons(reader: _Reader) -> tuple[float, ...]:
 
 def _columns(table: dict[str, Any], findings: Findings) -> Columns:
     names = tuple(f.name for f in fields(Columns))
-    reader = _Reader(table, "columns.", names, findings)
-    told = {
-        name: reader.line(name, 100) if name in OPTIONAL_COLUMNS else reader.text(name, getattr(Columns(), name))
-        for name in names
-    }
-    columns = replace(Columns(), **told)
+    reader = TomlSection(table, "columns.", names, findings)
+    columns = Columns(
+        **{
+            name: reader.line(name, 100) if name in OPTIONAL_COLUMNS else reader.text(name, getattr(Columns(), name))
+            for name in names
+        }
+    )
     used = list(columns.named().values())
     if len(set(used)) < len(used):
         findings.error(FILE_NAME, None, "[columns] uses one column for two meanings.", "Give each meaning its own.")
     return columns
 
 
-def _covariates(top: _Reader, columns: Columns, findings: Findings) -> tuple[Covariate, ...]:
-    """Section [covariates.NAME] of each covariate, in file order; one that cannot be is told and left out."""
-    found: list[Covariate] = []
+def _covariates(top: TomlSection, columns: Columns, findings: Findings) -> tuple[Covariate, ...]:
+    """Section [covariates.NAME] of each covariate, in file order; one that does not fit is an error and left out."""
+    covariates: list[Covariate] = []
     sections = top.subtable("covariates")
     if len(sections) > MAX_COVARIATES:
         findings.error(FILE_NAME, None, f"more than {MAX_COVARIATES} covariates.", "Keep those of the analysis.")
@@ -245,7 +176,7 @@ def _covariates(top: _Reader, columns: Columns, findings: Findings) -> tuple[Cov
                 FILE_NAME, None, message, "Name it with letters, digits, - and _, other than a fixed column."
             )
             continue
-        reader = _Reader(values, f"covariates.{name}.", _COVARIATE, findings)
+        reader = TomlSection(values, f"covariates.{name}.", _COVARIATE, findings)
         made = Covariate(
             name=name,
             kind=reader.text("kind", "numeric", legal=KINDS),
@@ -255,40 +186,40 @@ def _covariates(top: _Reader, columns: Columns, findings: Findings) -> tuple[Cov
             high=reader.number("high", math.inf),
             label=reader.line("label", 100),
         )
-        if made.where in columns.named().values() or made.where in [c.where for c in found]:
+        if made.where in columns.named().values() or made.where in [c.where for c in covariates]:
             findings.error(FILE_NAME, None, f"[covariates.{name}] uses a column that has a meaning.", "Choose another.")
         if made.levels and (made.kind == "numeric" or len({v.casefold() for v in made.levels}) < 2):
             findings.error(FILE_NAME, None, f"covariates.{name}.levels need two words.", 'Say kind = "categorical".')
         if made.low > made.high:
             findings.error(FILE_NAME, None, f"covariates.{name}: low is above high.", "Exchange them.")
         if findings.counts["error"] == before:
-            found.append(made)
-    return tuple(found)
+            covariates.append(made)
+    return tuple(covariates)
 
 
 def _simulation(table: dict[str, Any], findings: Findings) -> dict[str, Scalar]:
-    kept = {k: v for k, v in table.items() if isinstance(v, str | int | float | bool)}
-    if len(kept) < len(table) or len(table) > 100:
+    scalars = {k: v for k, v in table.items() if isinstance(v, str | int | float | bool)}
+    if len(scalars) < len(table) or len(table) > 100:
         findings.warning(FILE_NAME, None, "[simulation] holds more than plain values; the others are ignored.")
-    return kept
+    return scalars
 
 
 def parse_settings(data: bytes, findings: Findings) -> Settings:
     """Settings from the bytes of study.toml; problems go to `findings` and the default takes their place.
 
-    Raises StudyError when the file is no TOML at all.
+    Raises StudyError when the file is not TOML.
     """
     try:
         table = toml_table(data)
     except ValueError as error:
         raise StudyError(f"{FILE_NAME} is not valid TOML: {str(error)[:200]}. Correct that place.") from error
-    top = _Reader(table, "", _TOP, findings)
+    top = TomlSection(table, "", _TOP, findings)
     for key in ("name", "title"):
         if key not in table:
             findings.error(FILE_NAME, None, f"{key} is missing.", f'Add a line {key} = "...".')
-    events = _Reader(top.subtable("events"), "events.", ("event", "censored", "competing"), findings)
-    embedding = _Reader(top.subtable("embedding"), "embedding.", ("checkpoint", "preset", "aligned"), findings)
-    photos = _Reader(top.subtable("photos"), "photos.", ("rule",), findings)
+    events = TomlSection(top.subtable("events"), "events.", ("event", "censored", "competing"), findings)
+    embedding = TomlSection(top.subtable("embedding"), "embedding.", ("checkpoint", "preset", "aligned"), findings)
+    photos = TomlSection(top.subtable("photos"), "photos.", ("rule",), findings)
     columns = _columns(top.subtable("columns"), findings)
     settings = Settings(
         name=top.text("name", "unnamed", name=True),
@@ -318,35 +249,23 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
 
 
 def read_settings(folder: Path, findings: Findings) -> Settings:
-    """Settings of the study in `folder`; raises StudyError when study.toml is missing, too large or no TOML."""
+    """Settings of the study in `folder`; raises StudyError when study.toml is missing, too large or not TOML."""
     return parse_settings(read_limited(folder / FILE_NAME, MAX_BYTES, "The study's settings file"), findings)
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return "[" + ", ".join(_toml(v) for v in value) + "]"
-
-
 def _lines(table: dict[str, Any]) -> list[str]:
-    return [f"{key} = {_toml(value)}" for key, value in table.items()]
+    return [f"{key} = {toml_value(value)}" for key, value in table.items()]
 
 
 def _reading_lines(reading: Reading) -> list[str]:
     lines: list[str] = []
     if reading.merge_spellings:
-        lines += ["", "[reading]", f"merge_spellings = {_toml(reading.merge_spellings)}"]
+        lines += ["", "[reading]", f"merge_spellings = {toml_value(reading.merge_spellings)}"]
     for section in ("numbers", "dates", "missing"):
         answers = getattr(reading, section)
         if answers:
             lines += ["", f"[reading.{section}]"]
-            lines += [f"{_toml(str(column))} = {_toml(answer)}" for column, answer in answers.items()]
+            lines += [f"{toml_value(str(column))} = {toml_value(answer)}" for column, answer in answers.items()]
     return lines
 
 
@@ -358,17 +277,17 @@ def settings_text(settings: Settings, comments: tuple[str, ...] = ()) -> str:
     lines = [f"# {c}".rstrip() for c in comments] + _lines(top)
     lines += ["", "[columns]", *_lines(settings.columns.named())]
     for covariate in settings.covariates:
-        told = {key: getattr(covariate, key) for key in _COVARIATE}
-        keep = {k: v for k, v in told.items() if v not in ("", ()) and not (isinstance(v, float) and math.isinf(v))}
+        values = {key: getattr(covariate, key) for key in _COVARIATE}
+        keep = {k: v for k, v in values.items() if v not in ("", ()) and not (isinstance(v, float) and math.isinf(v))}
         lines += ["", f"[covariates.{covariate.name}]", *_lines(keep)]
     lines += [
         "",
         "[events]",
-        f"event = {_toml(settings.event_values)}",
-        f"censored = {_toml(settings.censored_values)}",
+        f"event = {toml_value(settings.event_values)}",
+        f"censored = {toml_value(settings.censored_values)}",
     ]
     if settings.competing_values:
-        lines.append(f"competing = {_toml(settings.competing_values)}")
+        lines.append(f"competing = {toml_value(settings.competing_values)}")
     lines += _reading_lines(settings.reading)
     if settings.photo_rule != "mean":
         lines += ["", "[photos]", *_lines({"rule": settings.photo_rule})]

@@ -71,8 +71,8 @@ EXAMPLES = {
         (1825.0, 3650.0),
         ("sex", "mgus"),
         {"age": "age", "sex": "sex"},
-        # The cause of death is known of the dead alone, so it would tell the outcome; the group is cut from the sum of
-        # the two light chains.
+        # The cause of death is known of the dead alone, so it would reveal the outcome; the group is derived from the
+        # sum of the two light chains.
         ("chapter", "flc.grp"),
         about="7,871 people of 50 and more. Three who left on their first day are not in it.",
     ),
@@ -132,8 +132,8 @@ def write_example(name: str, root: Path, called: str | None = None) -> tuple[Pat
 
 
 def add_arguments(parser: Any) -> None:
-    told = "; ".join(f"{name}: {e.about.split('.')[0]}" for name, e in EXAMPLES.items())
-    parser.add_argument("name", choices=tuple(EXAMPLES), help=told)
+    help_text = "; ".join(f"{name}: {e.about.split('.')[0]}" for name, e in EXAMPLES.items())
+    parser.add_argument("name", choices=tuple(EXAMPLES), help=help_text)
     parser.add_argument("--called", help="name of the study (default: the example's)")
     parser.add_argument("--root", type=folder_argument, default=studies_root(), help=ROOT_HELP)
 

@@ -43,9 +43,9 @@ _CODED = re.compile(r"(\d+)\s*[:=]\s*(.+)")  # 1:DECEASED, as cBioPortal writes 
 
 @dataclass(frozen=True)
 class Look:
-    """A table before anyone has said what it means. values: the different texts of each column that has few. numeric:
-    columns that hold numbers alone, but for missing values and usual codes for them. dated: columns that hold dates
-    alone. ids: columns of different short texts. raw: the table itself. said: what was detected about the file.
+    """A table whose columns have no meaning yet. values: the different texts of each column that has few. numeric:
+    columns that hold numbers alone, but for missing values and common codes for them. dated: columns that hold dates
+    alone. ids: columns of different short texts. raw: the table itself. notes: what was detected about the file.
     uneven: the rows that do not fit the header."""
 
     header: list[str]
@@ -55,7 +55,7 @@ class Look:
     numeric: frozenset[str] = frozenset()
     dated: frozenset[str] = frozenset()
     ids: frozenset[str] = frozenset()
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     raw: RawTable = field(default_factory=lambda: RawTable([], [], []))
     uneven: Findings = field(default_factory=Findings)
 
@@ -64,7 +64,7 @@ class Look:
         return self.raw.columns
 
     def numbers(self, column: str, settings: Settings | None = None) -> np.ndarray:
-        """(n,) the numbers of a column, nan where a cell holds none, or where it is not told how it writes them."""
+        """(n,) the numbers of a column, nan where a cell holds none, or where it is unclear how it writes them."""
         if column not in self.cells:
             return np.empty(0)
         reading = settings.reading if settings is not None else Settings("x", "x").reading
@@ -83,32 +83,32 @@ class Look:
 
 
 def look(data: bytes) -> Look:
-    """What stands in a table. Raises StudyError where it is none."""
+    """The contents of a table. Raises StudyError where it is not one."""
     uneven = Findings()
     return look_at(read_table(data, uneven), uneven)
 
 
 def look_at(raw: RawTable, uneven: Findings) -> Look:
-    """What stands in a table that was read. uneven: what was found while it was."""
+    """The contents of a table that was read. uneven: findings of the reading."""
     values: dict[str, list[str]] = {}
     numeric, dated, ids = set(), set(), set()
     for name, cells in raw.columns.items():
-        found = [cell for cell in dict.fromkeys(cells) if cell.casefold() not in MISSING]
-        if len({cell[:60] for cell in found}) <= MAX_VALUES:
-            values[name] = sorted({cell[:60] for cell in found})
-        if _all_numbers(found, name in raw.typed, raw.comma_decimals):
+        texts = [cell for cell in dict.fromkeys(cells) if cell.casefold() not in MISSING]
+        if len({cell[:60] for cell in texts}) <= MAX_VALUES:
+            values[name] = sorted({cell[:60] for cell in texts})
+        if _all_numbers(texts, name in raw.typed, raw.comma_decimals):
             numeric.add(name)
-        if _all_dates(found):
+        if _all_dates(texts):
             dated.add(name)
-        if len(found) == len(cells) and all(map(SAFE_ID.fullmatch, found)):
+        if len(texts) == len(cells) and all(map(SAFE_ID.fullmatch, texts)):
             ids.add(name)
     sets = (frozenset(numeric), frozenset(dated), frozenset(ids))
-    return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, *sets, raw.said, raw, uneven)
+    return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, *sets, raw.notes, raw, uneven)
 
 
-def _all_numbers(found: Sequence[str], typed: bool, comma_file: bool) -> bool:
-    rest = [cell for cell in found if cell.casefold() not in CODE_WORDS]
-    if not rest or len(rest) < len(found) / 2:
+def _all_numbers(texts: Sequence[str], typed: bool, comma_file: bool) -> bool:
+    rest = [cell for cell in texts if cell.casefold() not in CODE_WORDS]
+    if not rest or len(rest) < len(texts) / 2:
         return False
     style = style_of(rest, None, typed, comma_file)
     open_ones = style.problem in ("ambiguous", "comma", "mixed")
@@ -121,11 +121,11 @@ def _bare(cell: str) -> str:
     return cell.replace(",", "").replace(".", "")
 
 
-def _all_dates(found: Sequence[str]) -> bool:
+def _all_dates(texts: Sequence[str]) -> bool:
     """Whether every text is a date: numbers that could be dates (20200131, 43831) count where all are."""
-    rest = [cell for cell in found if cell.casefold() not in CODE_WORDS]
+    rest = [cell for cell in texts if cell.casefold() not in CODE_WORDS]
     style = date_style(rest)
-    return bool(rest) and len(rest) >= len(found) / 2 and (style.readable == 1.0 or style.mixed)
+    return bool(rest) and len(rest) >= len(texts) / 2 and (style.readable == 1.0 or style.mixed)
 
 
 def guess_covariate(column: str, seen: Look, taken: Collection[str] = ()) -> Covariate | None:
@@ -150,23 +150,23 @@ def guess_columns(header: list[str], seen: Look | None = None) -> dict[str, str 
     """
     words = {name: words_of_name(name) for name in header}
     plain = {name: "".join(w for w in ws if not unit_of(w)) or "".join(ws) for name, ws in words.items()}
-    found: dict[str, str | None] = dict.fromkeys(NAMES)
+    columns: dict[str, str | None] = dict.fromkeys(NAMES)
 
     def free(meaning: str, certain: bool = True) -> list[str]:
-        left = [c for c in header if c not in found.values()]
+        left = [c for c in header if c not in columns.values()]
         return left if seen is None else [c for c in left if _can_be(c, meaning, seen, certain)]
 
     for meaning, names in NAMES.items():
         left = free(meaning)
         fits = [column for name in names for column in left if plain[column] == name]
-        found[meaning] = fits[0] if fits else None
+        columns[meaning] = fits[0] if fits else None
     for meaning, parts in WORDS.items() if seen is not None else ():
-        if found[meaning] is None:
+        if columns[meaning] is None:
             fits = [c for c in free(meaning, False) if parts & {*words[c], plain[c]}]
-            found[meaning] = fits[0] if len(fits) == 1 else None
-    if found["time"] is not None:  # it is there already: dates of the end would give it twice
-        found["end_date"] = found["death_date"] = None
-    return found
+            columns[meaning] = fits[0] if len(fits) == 1 else None
+    if columns["time"] is not None:  # dates of the end would give it twice
+        columns["end_date"] = columns["death_date"] = None
+    return columns
 
 
 def _can_be(column: str, meaning: str, seen: Look, certain: bool) -> bool:
@@ -185,18 +185,18 @@ def _can_be(column: str, meaning: str, seen: Look, certain: bool) -> bool:
 
 
 def guess_unit(column: str | None) -> str:
-    """The unit that a column's name tells, months where it tells none."""
-    told = [unit for word in words_of_name(column or "") if (unit := unit_of(word)) in TIME_UNITS]
-    return told[-1] if told and told[-1] else "months"
+    """The unit in a column's name, months where it names none."""
+    units = [unit for word in words_of_name(column or "") if (unit := unit_of(word)) in TIME_UNITS]
+    return units[-1] if units and units[-1] else "months"
 
 
 def guess_horizons(unit: str, time: np.ndarray) -> tuple[float, ...]:
-    """Times to report survival at: the usual ones that follow-up carries, where it carries none earlier ones; () where
+    """Times to report survival at: the common ones that follow-up carries, where it carries none earlier ones; () where
     not even these. time: (n,) of all patients; at a time, at least 10 of them and a tenth must be followed beyond it:
     farther out a curve is a few patients' fate."""
-    known = time[np.isfinite(time)]
-    enough = max(LEAST_FOLLOWED, SHARE_FOLLOWED * len(known))
-    carried = [tuple(t for t in times[unit] if (known > t).sum() >= enough) for times in (USUAL, EARLY)]
+    finite = time[np.isfinite(time)]
+    enough = max(LEAST_FOLLOWED, SHARE_FOLLOWED * len(finite))
+    carried = [tuple(t for t in times[unit] if (finite > t).sum() >= enough) for times in (USUAL, EARLY)]
     return tuple(float(t) for t in carried[0] or carried[1])
 
 

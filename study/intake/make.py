@@ -4,7 +4,7 @@ The table is CSV, Excel or Parquet; what is written is always patients.csv in UT
 with an apostrophe before what a spreadsheet would run. The person says which column means what (`intake_guess` only
 proposes), how time and event are coded and at which times survival is reported: the study.toml of the study to come.
 Rows with errors refuse the table as a whole, with their numbers in the file that was given. A photo that cannot be used
-is left out and told. Photos are stored under the patients' ids: file names often carry people's names.
+is left out with a warning. Photos are stored under the patients' ids: file names often carry people's names.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import pandas as pd
 
 from common.command import file_argument, folder_argument, path_argument
 from common.files import safe_cell
+from common.text import count
 from faces.decoding.archive import PhotoArchive
 from faces.photo import EXTENSIONS
 from latent.datasets.sources import Source, list_photos
@@ -78,12 +79,12 @@ class IntakeRefused(StudyError):
 
     def __init__(self, findings: Findings) -> None:
         more = findings.counts["error"] - 1
-        super().__init__(str(findings.errors[0]) + (f" ({more} more errors in the table.)" if more else ""))
+        super().__init__(str(findings.errors[0]) + (f" ({count(more, 'more error')} in the table.)" if more else ""))
         self.findings = findings
 
 
 def check_table(data: bytes, settings: Settings, findings: Findings, photos: bool = True) -> Table:
-    """The table as it will be written; see `check_raw`. Raises StudyError for what is no table."""
+    """The table as it will be written; see `check_raw`. Raises StudyError for what is not a table."""
     return check_raw(read_table(data, findings), settings, findings, photos)
 
 
@@ -97,7 +98,7 @@ def check_raw(raw: RawTable, settings: Settings, findings: Findings, photos: boo
     columns, header, rows = settings.columns, raw.header, raw.rows
     by_id = photos and columns.photo not in header and columns.patient_id in header
     if by_id:
-        findings.note(PATIENTS_FILE, None, f"no column {columns.photo}: photos are looked for under the patients' ids.")
+        findings.note(PATIENTS_FILE, None, f"no column {columns.photo}: photos are expected under the patients' ids.")
         place = header.index(columns.patient_id)
         header, rows = [*header, columns.photo], [[*row, row[place]] for row in rows]
     elif not photos and columns.photo in header:
@@ -121,7 +122,7 @@ def check_raw(raw: RawTable, settings: Settings, findings: Findings, photos: boo
 def with_points(raw: RawTable, settings: Settings) -> tuple[list[list[str]], Settings]:
     """The rows with plain decimals in the columns of numbers, and settings that read them so.
 
-    A column whose plain decimals could be taken for thousands (1.129 beside 453) gets an entry in [reading.numbers].
+    A column whose plain decimals could be taken for thousands (1.129 next to 453) gets an entry in [reading.numbers].
     """
     rows, styles = raw.rows, dict(settings.reading.numbers)
     for name in (name for name in raw.header if name in numeric_columns(settings)):
@@ -195,8 +196,8 @@ def make_study(
         raise IntakeRefused(findings)
     matches: list[Match] = []
     if photos is not None:
-        found = match_photos(table, offered_photos(photos), photo_list, findings)
-        matches = report_matches(found, table.settings.columns.photo, near, findings, names)
+        matching = match_photos(table, offered_photos(photos), photo_list, findings)
+        matches = report_matches(matching, table.settings.columns.photo, near, findings, names)
         if findings.counts["error"]:
             raise IntakeRefused(findings)
         if not matches:
@@ -215,10 +216,10 @@ def make_study(
 def offered_photos(photos: Path) -> list[Source]:
     """The photos of a zip or folder. Raises StudyError."""
     try:
-        found = list_photos([photos])[0]
+        listed = list_photos([photos])[0]
     except LatentError as error:
         raise StudyError(str(error)) from error
-    return [s for s in found if s.file.lower().endswith(EXTENSIONS) and not s.path.is_symlink()]
+    return [s for s in listed if s.file.lower().endswith(EXTENSIONS) and not s.path.is_symlink()]
 
 
 def offered_in(name: str, data: bytes) -> list[Source]:
@@ -246,18 +247,18 @@ def _fill(
     findings: Findings,
     on_photo: OnPhoto | None,
 ) -> Study:
-    """Everything of a study into a folder that nobody sees yet, and a look at it as at any study."""
+    """Writes a whole study into a temporary folder and checks it like any study."""
     columns = table.settings.columns
     ids, rows = table.column(columns.patient_id), [list(row) for row in table.rows]
-    kept, refused = keep_photos(folder, ids, matches, findings, on_photo)
+    stored, refused = keep_photos(folder, ids, matches, findings, on_photo)
     if listed:
-        cells = [[ids[match.request.place], cell, match.request.taken] for match, cell in kept]
+        cells = [[ids[match.request.place], cell, match.request.taken] for match, cell in stored]
         write_bytes(folder / LIST_NAME, _csv([*LIST_COLUMNS, "date"], cells).encode())
     elif columns.photo in table.header:
         place = table.header.index(columns.photo)
         for row in rows:
             row[place] = ""
-        for match, cell in kept:
+        for match, cell in stored:
             row = rows[match.request.place]
             row[place] += (";" if row[place] else "") + cell
     write_bytes(folder / PATIENTS_FILE, _csv(table.header, rows).encode())
@@ -323,7 +324,7 @@ def run(args: Any) -> int:
         _print(error.findings)
         raise
     _print(findings)
-    print(f"{args.root / plan.name}: {len(study.patients)} patients, {len(study.photos)} with a photo.")
+    print(f"{args.root / plan.name}: {count(len(study.patients), 'patient')}, {len(study.photos)} with a photo.")
     return 0
 
 

@@ -23,7 +23,7 @@ _RUNS = re.compile(r"\d+|[^\W\d_]+")
 
 @dataclass(frozen=True)
 class Request:
-    """A photo that a row asks for. place: of the patient in the table; taken: its date as text, "" if not told."""
+    """A photo that a row asks for. place: of the patient in the table; taken: its date as text, "" if unknown."""
 
     place: int
     where: str
@@ -76,8 +76,8 @@ def _last(text: str) -> str:
 def _stem(text: str) -> str:
     """The name without a file ending: of up to five letters or digits, with one letter at least (not P1.2)."""
     name = _last(text)
-    found = re.fullmatch(r"(.+)\.(?=[^.]*[A-Za-z])[A-Za-z0-9]{1,5}", name)
-    return found[1] if found else name
+    parts = re.fullmatch(r"(.+)\.(?=[^.]*[A-Za-z])[A-Za-z0-9]{1,5}", name)
+    return parts[1] if parts else name
 
 
 def _runs(text: str) -> str:
@@ -108,16 +108,16 @@ def match(requests: Sequence[Request], photos: Sequence[Source], by_id: bool = F
     taken: dict[str, int] = {}
     rest: list[Request] = []
     for request in requests:
-        found = whole.get(request.cell) or exact.get(request.cell, [])
-        if len(found) > 1:
-            out.several.append((request, found))
-        elif not found:
+        candidates = whole.get(request.cell) or exact.get(request.cell, [])
+        if len(candidates) > 1:
+            out.several.append((request, candidates))
+        elif not candidates:
             rest.append(request)
-        elif found[0].file in taken:
-            out.doubled.append((request, taken[found[0].file]))
+        elif candidates[0].file in taken:
+            out.doubled.append((request, taken[candidates[0].file]))
         else:
-            taken[found[0].file] = request.row
-            out.exact.append(Match(request, found[0]))
+            taken[candidates[0].file] = request.row
+            out.exact.append(Match(request, candidates[0]))
     _propose(rest, [source for source in photos if source.file not in taken], out, by_id)
     claimed = {*taken, *(m.source.file for m in out.near)}
     out.unused.extend(source for source in photos if source.file not in claimed)
@@ -158,20 +158,20 @@ def _propose(requests: Sequence[Request], photos: Sequence[Source], out: Matches
 
 def difference(cell: str, file: str, by_id: bool = False) -> str:
     """In what a near match differs, in words. by_id: an id names no ending, so that is no difference."""
-    told, one, other = [], cell, file
+    differences, one, other = [], cell, file
     if "\\" in one or ("/" in one and _folded(one) not in (_folded(other), _folded(_inner(other)))):
-        told.append("the folders before its name")
+        differences.append("the folders before its name")
         one = _last(one)
     one, other = _last(one), _last(other)
     if _stem(one) == one or _folded(one).rpartition(".")[2] != _folded(other).rpartition(".")[2]:
-        told += [] if by_id else ["the file's ending"]
+        differences += [] if by_id else ["the file's ending"]
         one, other = _stem(one), _stem(other)
     composed = [unicodedata.normalize("NFC", text) for text in (one, other)]
     if (one, other) != tuple(composed) and unicodedata.normalize("NFD", one) == unicodedata.normalize("NFD", other):
-        told.append("how accents are stored (Unicode)")
+        differences.append("how accents are stored (Unicode)")
     one, other = composed
     if one != other and _folded(one) == _folded(other):
-        told.append("upper and lower case")
+        differences.append("upper and lower case")
     elif _folded(one) != _folded(other):
-        told.append("leading zeros or signs")
-    return ", ".join(told)
+        differences.append("leading zeros or signs")
+    return ", ".join(differences)

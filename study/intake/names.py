@@ -99,7 +99,7 @@ _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": 
 
 
 def unit_of(word: str) -> str | None:
-    """The unit of time that a word of a column's name tells."""
+    """The unit of time that a word of a column's name means."""
     return next((unit for unit, words in UNITS.items() if word in words), None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from common.text import count
 from faces.errors import FaceError
 from faces.photo import load_photo
 from latent.datasets.sources import PhotoReader, Source
@@ -22,7 +23,7 @@ LISTED_UNUSED = 100  # photos of nobody that are named
 
 
 def requests_of_column(cells: list[str], numbers: list[int], column: str, findings: Findings) -> list[Request]:
-    """What the photo column asks for, several with `;` or `|` between them; who has none is reported."""
+    """What the photo column asks for, several with `;` or `|` between them; patients without one are reported."""
     out: list[Request] = []
     for place, (cell, number) in enumerate(zip(cells, numbers, strict=True)):
         several = photo_cells(cell)
@@ -33,7 +34,7 @@ def requests_of_column(cells: list[str], numbers: list[int], column: str, findin
 
 
 def requests_of_list(data: bytes, ids: list[str], findings: Findings, reading: Reading | None = None) -> list[Request]:
-    """What a list of photos (patient_id, photo, and date if known) asks for. Raises StudyError where it is no table."""
+    """The requests of a list of photos (patient_id, photo, and date if known). StudyError where it is not a table."""
     raw = read_table(data, findings, LIST_NAME)
     absent = [name for name in LIST_COLUMNS if name not in raw.header]
     if absent:
@@ -54,13 +55,13 @@ def requests_of_list(data: bytes, ids: list[str], findings: Findings, reading: R
     return out
 
 
-def report_matches(found: Matches, column: str, near: Near, findings: Findings, names: bool = True) -> list[Match]:
+def report_matches(matches: Matches, column: str, near: Near, findings: Findings, names: bool = True) -> list[Match]:
     """The matches to take. What could not be found, or belongs to another row, goes to `findings`.
 
     near: "ask" makes each near match an error, "accept" takes them with a note each, "leave" leaves them out.
     names: whether warnings and notes name files, which often carry people's names.
     """
-    for request, sources in found.several:
+    for request, sources in matches.several:
         names_of = ", ".join(source.file[:60] for source in sources[:3])
         if len(sources) > 1:
             message, remedy = f"several photos are called {request.cell[:60]!r}: {names_of}.", "Give the whole path."
@@ -68,11 +69,11 @@ def report_matches(found: Matches, column: str, near: Near, findings: Findings, 
             message = f"{request.cell[:60]!r} may be {names_of}, and so may another row."
             remedy = "Write the photo's whole name."
         findings.error(request.where, request.row, message, remedy)
-    for request, row in found.doubled:
+    for request, row in matches.doubled:
         message = f"{column} {request.cell[:60]!r} already belongs to row {row}."
         findings.error(request.where, request.row, message, "Give each patient their own photo.")
-    absent = list(found.absent)
-    for match in found.near:
+    absent = list(matches.absent)
+    for match in matches.near:
         request, file = match.request, match.source.file[:80]
         message = f"{request.cell[:60]!r} is probably {file}; it differs in {match.differs}."
         if near == "ask":
@@ -84,21 +85,19 @@ def report_matches(found: Matches, column: str, near: Near, findings: Findings, 
         else:
             absent.append(request)
     for request in absent:
-        message = (
-            f"no photo is called {request.cell[:60]!r}." if names else "the photo that is named here is not there."
-        )
+        message = f"no photo is called {request.cell[:60]!r}." if names else "the photo named here does not exist."
         findings.warning(request.where, request.row, message, "It is left out.")
-    unused = [*found.unused, *([match.source for match in found.near] if near == "leave" else [])]
+    unused = [*matches.unused, *([match.source for match in matches.near] if near == "leave" else [])]
     _report_unused([source.file for source in unused], findings, names)
-    return found.taken(near == "accept")
+    return matches.taken(near == "accept")
 
 
 def _report_unused(files: list[str], findings: Findings, names: bool) -> None:
     if not files:
         return
-    told = f": {', '.join(file[:80] for file in files[:LISTED_UNUSED])}" if names else ""
+    named = f": {', '.join(file[:80] for file in files[:LISTED_UNUSED])}" if names else ""
     more = f" and {len(files) - LISTED_UNUSED} more" if names and len(files) > LISTED_UNUSED else ""
-    findings.note("photos", None, f"{len(files)} photos belong to no patient and are not taken{told}{more}.")
+    findings.note("photos", None, f"{count(len(files), 'photo')} of no patient, not used{named}{more}.")
 
 
 @dataclass
@@ -127,17 +126,17 @@ def keep_photos(
     folder: Path, ids: list[str], matches: list[Match], findings: Findings, on_photo: object = None
 ) -> tuple[list[tuple[Match, str]], list[dict[str, object]]]:
     """Copies the photos; returns (match, cell) of those that passed the gate, and a record of those that did not."""
-    kept: list[tuple[Match, str]] = []
+    stored: list[tuple[Match, str]] = []
     refused: list[dict[str, object]] = []
     shelf = Shelf(folder, {patient.casefold() for patient in ids})
     with PhotoReader() as reader:
         for i, match in enumerate(matches):
             patient, request = ids[match.request.place], match.request
             try:
-                kept.append((match, shelf.keep(patient, match.source, reader)))
+                stored.append((match, shelf.keep(patient, match.source, reader)))
             except FaceError as error:
                 refused.append({"patient_id": patient, "row": request.row, "reason": str(error)})
                 findings.warning(request.where, request.row, str(error), "It is left out.")
             if callable(on_photo):
                 on_photo(i + 1, len(matches))
-    return kept, refused
+    return stored, refused

@@ -39,8 +39,8 @@ def simulate_tables(factors: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.
     patients, truth = outcomes.simulate_cohort(face, age, factors["sex"].to_numpy(), seed=seed)
     patients.insert(0, "patient_id", ids)
     patients["photo"] = [f"{FOLDER}/{i}.jpg" for i in ids]
-    known = factors.drop(columns=["index", "image", *truth.columns], errors="ignore").reset_index(drop=True)
-    truth = pd.concat([pd.Series(ids, name="patient_id"), known, truth.round(TRUTH_DECIMALS)], axis=1)
+    columns = factors.drop(columns=["index", "image", *truth.columns], errors="ignore").reset_index(drop=True)
+    truth = pd.concat([pd.Series(ids, name="patient_id"), columns, truth.round(TRUTH_DECIMALS)], axis=1)
     return patients, truth
 
 

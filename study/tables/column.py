@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from common.files import safe_cell
+from common.text import count
 from study.errors import Findings, Severity
 from study.tables.formats.raw import FILE_NAME, MAX_CELL, MISSING, RawTable
 from study.tables.numbers import Style, plain_number, style_of
@@ -112,8 +113,8 @@ def _cell(cell: str) -> tuple[None, str, str]:
 
 
 def _formula(cell: str) -> tuple[None, str, str]:
-    found = "looks like a spreadsheet formula." if is_formula(cell) else ""
-    return None, found, "It is kept as text and never run; replace it by its value."
+    message = "looks like a spreadsheet formula." if is_formula(cell) else ""
+    return None, message, "It is kept as text and never run; replace it by its value."
 
 
 def check_ids(column: Column) -> None:
@@ -148,9 +149,8 @@ def _several_rows_each(column: Column) -> bool:
     if repeated < 10 or repeated <= len(column.counts) / 2:
         return False
     first = next(cell for cell in column.cells if cell and column.counts[cell] > 1)
-    message = (
-        f"{len(column.counts)} patients in {len(column.cells)} rows: {first[:40]} alone has {column.counts[first]}."
-    )
+    patients, rows = count(len(column.counts), "patient"), count(len(column.cells), "row")
+    message = f"{patients} in {rows}: {first[:40]} alone has {column.counts[first]}."
     remedy = "Keep one row a patient: export one event (REDCap: filter by event, without repeated instruments)."
     column.error(column.first_row(first), f"{column.name}: {message}", remedy)
     return True

@@ -1,4 +1,4 @@
-"""The clinical covariates of a study, and how they become numbers: one encoder for all that looks at them.
+"""The clinical covariates of a study, and how they become numbers: one encoder for all.
 
 Words become a 0/1 column for each level but the reference. Levels are in the order of study.toml where it declares
 them, else in that of the alphabet (stage I before II); the reference is the first
@@ -36,22 +36,37 @@ def clinical_table(table: pd.DataFrame, settings: Settings, names: Sequence[str]
 
     names: which ones; None: all that vary. Raises StudyError for one that the study does not have.
     """
-    there = {c.name: c for c in covariates_of(table, settings)}
-    absent = [name for name in names or () if name not in there]
+    available = {c.name: c for c in covariates_of(table, settings)}
+    absent = [name for name in names or () if name not in available]
     if absent:
-        raise StudyError(f"The study has no covariate {absent[0][:60]!r}: it has {', '.join(there) or 'none'}.")
+        raise StudyError(f"The study has no covariate {absent[0][:60]!r}: it has {', '.join(available) or 'none'}.")
     out: dict[str, object] = {}
-    for c in (there[name] for name in names) if names is not None else there.values():
+    for c in (available[name] for name in names) if names is not None else available.values():
         values = table[c.name]
         if c.kind == "numeric":
             column: pd.Series = values.astype(float)
         else:
-            known = values[values != ""]
-            levels = [v for v in c.levels if (known == v).any()] if c.levels else sorted(known.unique())
+            present = values[values != ""]
+            levels = [v for v in c.levels if (present == v).any()] if c.levels else sorted(present.unique())
             column = pd.Series(pd.Categorical(values, categories=levels), index=table.index)
         if names is not None or column.nunique() > 1:
             out[c.name] = column
     return pd.DataFrame(out, index=table.index)
+
+
+def clinical_words(table: pd.DataFrame, settings: Settings, names: Sequence[str]) -> pd.DataFrame:
+    """These covariates, rows renumbered: numbers (nan missing) and words (None missing)."""
+    return as_words(clinical_table(table, settings, names).reset_index(drop=True))
+
+
+def as_words(columns: pd.DataFrame) -> pd.DataFrame:
+    """Categories as plain words, None where missing."""
+    words = {
+        str(name): np.array([None if pd.isna(v) else str(v) for v in column], dtype=object)
+        for name, column in columns.items()
+        if isinstance(column.dtype, pd.CategoricalDtype)
+    }
+    return columns.assign(**words)
 
 
 def parameters_of(table: pd.DataFrame, settings: Settings) -> dict[str, int]:
@@ -95,7 +110,7 @@ def adjustment(table: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, l
 def compared_with(names: Collection[str], table: pd.DataFrame) -> str:
     """Which levels the coefficients of words ("sex male") are compared with, as one sentence; "" without any.
 
-    names: of the coefficients. table: covariates of the patients. The reference has no coefficient of its own; nor have
+    names: of the coefficients. table: covariates of the patients. The reference has no coefficient; nor have
     rare levels, which count as the commonest.
     """
     parts = []

@@ -68,17 +68,17 @@ def parse_date(cell: str, order: str = DAY_FIRST, serial: bool = False) -> date 
     """The day that a text names, None where it names none, or one outside 1900 to 2099."""
     if serial and _is_serial(cell):
         return _EXCEL_START + timedelta(days=int(float(cell)))
-    if found := _ISO.fullmatch(cell):
-        return _day(found[1], found[3], found[4])
-    if found := _PACKED.fullmatch(cell):
-        return _day(found[1], found[2], found[3])
-    if found := _NUMERIC.fullmatch(cell):
-        day, month = (found[1], found[3]) if order == DAY_FIRST else (found[3], found[1])
-        return _day(found[4], month, day)
-    if (found := _DAY_MONTH.fullmatch(cell)) and found[2].casefold() in MONTHS:
-        return _day(found[3], str(MONTHS[found[2].casefold()]), found[1])
-    if (found := _MONTH_DAY.fullmatch(cell)) and found[1].casefold() in MONTHS:
-        return _day(found[3], str(MONTHS[found[1].casefold()]), found[2])
+    if match := _ISO.fullmatch(cell):
+        return _day(match[1], match[3], match[4])
+    if match := _PACKED.fullmatch(cell):
+        return _day(match[1], match[2], match[3])
+    if match := _NUMERIC.fullmatch(cell):
+        day, month = (match[1], match[3]) if order == DAY_FIRST else (match[3], match[1])
+        return _day(match[4], month, day)
+    if (match := _DAY_MONTH.fullmatch(cell)) and match[2].casefold() in MONTHS:
+        return _day(match[3], str(MONTHS[match[2].casefold()]), match[1])
+    if (match := _MONTH_DAY.fullmatch(cell)) and match[1].casefold() in MONTHS:
+        return _day(match[3], str(MONTHS[match[1].casefold()]), match[2])
     return None
 
 
@@ -88,10 +88,10 @@ def _is_serial(cell: str) -> bool:
 
 def _day(year: str, month: str, day: str) -> date | None:
     try:
-        found = date(int(year), int(month), int(day))
+        day_ = date(int(year), int(month), int(day))
     except ValueError:
         return None
-    return found if EARLIEST <= found < LATEST else None
+    return day_ if EARLIEST <= day_ < LATEST else None
 
 
 def _orders(cell: str) -> set[str]:

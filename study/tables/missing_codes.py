@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,7 +17,7 @@ not measured|not recorded|not reported|not tested|n.a.|n.a|na.|n/k|nk|nd|n.d.|n.
 keine angaben|fehlt|fehlend|nicht erhoben|nicht gemessen|nicht bestimmt|n.b.|n.e.|inconnu|desconocido|sconosciuto"""
 CODE_WORDS = frozenset(word for line in _WORDS.splitlines() for word in line.split("|"))
 FAR = 5.0  # interquartile ranges
-LEAST_KNOWN = 20  # values that tell what is far
+LEAST_KNOWN = 20  # values that show what is far
 Counts = Mapping[str, int]  # different text -> in how many rows
 
 
@@ -32,20 +32,20 @@ def numeric_codes(
     is_code = np.isin(values, list(CODE_NUMBERS))
     if not is_code.any():
         return []
-    known, weights = values[~is_code], counts[~is_code]
+    others, weights = values[~is_code], counts[~is_code]
     out = []
     for value, count in zip(values[is_code], counts[is_code], strict=True):
         outside = not low <= value <= high
-        lone_negative = value <= -7 and len(known) > 0 and bool((known >= 0).all())
-        if outside or lone_negative or (count >= 2 and _far(value, known, weights)):
+        lone_negative = value <= -7 and len(others) > 0 and bool((others >= 0).all())
+        if outside or lone_negative or (count >= 2 and _far(value, others, weights)):
             out.append((float(value), int(count)))
     return sorted(out)
 
 
-def _far(value: float, known: np.ndarray, weights: np.ndarray) -> bool:
+def _far(value: float, others: np.ndarray, weights: np.ndarray) -> bool:
     if weights.sum() < LEAST_KNOWN:
         return False
-    low, middle, high = np.percentile(np.repeat(known, weights), [25, 50, 75])
+    low, middle, high = np.percentile(np.repeat(others, weights), [25, 50, 75])
     return bool(abs(value - middle) > FAR * max(high - low, 1e-9))
 
 
@@ -56,7 +56,7 @@ def proposed_codes(
 
     plain: text -> plain decimal, as `Style.plain` gives it. Texts that every table means so ("", NA, ...) are left out.
     """
-    found = {t: n for t, n in counts.items() if t.casefold() in CODE_WORDS and t.casefold() not in MISSING}
+    codes = {t: n for t, n in counts.items() if t.casefold() in CODE_WORDS and t.casefold() not in MISSING}
     numbers: dict[float, list[str]] = {}
     for text in counts:
         value = plain_number(plain.get(text, text))
@@ -65,11 +65,5 @@ def proposed_codes(
     values = np.array(list(numbers), dtype=np.float64)
     rows = np.array([sum(counts[t] for t in texts) for texts in numbers.values()], dtype=np.int64)
     for value, _ in numeric_codes(values, rows, low, high):
-        found |= {text: counts[text] for text in numbers[value]}
-    return found
-
-
-def mostly_numbers(counts: Counts, codes: Sequence[str]) -> bool:
-    """Whether a column holds numbers but for these codes and missing cells."""
-    rest = [t for t in counts if t not in codes and t.casefold() not in MISSING]
-    return bool(rest) and all(plain_number(t) is not None for t in rest)
+        codes |= {text: counts[text] for text in numbers[value]}
+    return codes

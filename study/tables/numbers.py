@@ -2,7 +2,7 @@
 
 `1,129` is 1129 to one person and 1.129 to another. The rule looks at all values of a column: `3,5` shows that a comma
 marks decimals, `1,129,000` or `1,129.5` that it groups thousands. Where nothing shows it, the column is not read before
-a person has said which (`[reading.numbers]` in study.toml).
+a person has chosen one (`[reading.numbers]` in study.toml).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def plain_number(text: str) -> float | None:
 @dataclass(frozen=True)
 class Style:
     """How a column writes numbers. style: COMMA_GROUPS or POINT_GROUPS; groups: cells whose thousands are grouped;
-    commas: cells with a decimal comma; problem: why the column cannot be read before a person has said how, with
+    commas: cells with a decimal comma; problem: why the column cannot be read before a person has chosen how, with
     `example`, one of the cells, and `beside`, another number of the column."""
 
     style: str = COMMA_GROUPS
@@ -55,7 +55,7 @@ class Style:
     beside: str = ""
 
     def plain(self, cell: str) -> str:
-        """The cell as a plain decimal (`1234.5`); a cell that is no number in this style as it is."""
+        """The cell as a plain decimal (`1234.5`); a cell that is not a number in this style stays as it is."""
         if not self.groups and not self.commas:
             return cell
         return as_plain(cell, self.style)
@@ -67,8 +67,8 @@ def as_plain(cell: str, style: str) -> str:
     if _SPACED.fullmatch(cell):
         return re.sub(f"[{_SPACES}]", "", cell).replace(",", ".")
     several, both = _SEVERAL[style], _BOTH[style]
-    found = _EITHER.fullmatch(cell)
-    if several.fullmatch(cell) or both.fullmatch(cell) or (found is not None and found[1] == group):
+    match = _EITHER.fullmatch(cell)
+    if several.fullmatch(cell) or both.fullmatch(cell) or (match is not None and match[1] == group):
         return cell.replace(group, "").replace(decimal, ".")
     if style == POINT_GROUPS and _COMMA_DECIMAL.fullmatch(cell):
         return cell.replace(",", ".")
@@ -105,7 +105,7 @@ def style_of(cells: Collection[str], chosen: str | None = None, typed: bool = Fa
         return Style(problem="ambiguous", example=either[","][0], beside=_beside(cells, either[","]))
     if either["."] and not typed:
         beside = _beside(cells, either["."])
-        # Numbers below 1000 without a mark beside 1.129 are what thousands look like.
+        # 1.129 next to numbers below 1000 without a mark is probably a thousand.
         if comma_file or (beside and beside not in marked):
             return Style(problem="ambiguous", example=either["."][0], beside=beside)
     return _made(marked, COMMA_GROUPS)

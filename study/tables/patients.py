@@ -1,7 +1,7 @@
 """The patient table: the one gate from an untrusted file to checked columns.
 
 The file becomes texts first (`study.tables.read`), each column is checked by itself (`study.tables.column`), and what
-is impossible only together is looked for here.
+is impossible only in combination is checked here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.text import count
 from study.errors import Findings, Severity
 from study.settings import DATE_COLUMNS, FIXED_BOUNDS, REQUIRED_COLUMNS, Columns, Settings
 from study.tables.column import Column, check_ids
@@ -50,7 +51,7 @@ def patients_of(raw: RawTable, settings: Settings, findings: Findings, where: st
             made[name] = Column.of(raw, name, settings.reading, findings, where)
         return made[name]
 
-    for words in raw.said:
+    for words in raw.notes:
         findings.note(where, None, words)
     for name in raw.header:
         column(name).look()
@@ -85,7 +86,7 @@ def _refuse_absent(raw: RawTable, settings: Settings, where: str) -> None:
     absent = [name for name in [*needed, *(c.where for c in settings.covariates)] if name not in raw.columns]
     if absent:
         numbered = [name for name in raw.header if name.rpartition(" (")[0] in absent]
-        hint = f" ({', '.join(numbered[:4])} are there.)" if numbered else ""
+        hint = f" (Columns {', '.join(numbered[:4])} exist.)" if numbered else ""
         remedy = "Rename it, or say in study.toml what it is called."
         raise refusal(f"no column {', '.join(absent)}.{hint}", remedy, 1, where)
 
@@ -110,7 +111,8 @@ def _outcome(column: Columnwise, settings: Settings, days: dict[str, np.ndarray]
     else:
         time = numbers_of(column(columns.time), 0.0, longest, True, "Check value and time unit.")
     if competing.any():
-        words = f"{int(competing.sum())} patients had a competing event: censored at that time (cause-specific hazard)."
+        patients = count(int(competing.sum()), "patient")
+        words = f"{patients} had a competing event: censored at that time (cause-specific hazard)."
         ids.findings.note(ids.where, None, words)
     table = {"patient_id": ids.cells, "time": time, "event": event}
     return table | ({"competing": competing} if settings.competing_values else {})
@@ -125,8 +127,8 @@ def _follow_up(ids: Column, settings: Settings, days: dict[str, np.ndarray], eve
     names = " or ".join(name for name in (columns.death_date, columns.end_date) if name)
     begun = columns.start_date
     length = (end - start).astype("timedelta64[D]")
-    known = ~np.isnat(length)
-    whole = np.where(known, length.astype(np.int64), 0)
+    finite = ~np.isnat(length)
+    whole = np.where(finite, length.astype(np.int64), 0)
     rows = np.asarray(ids.numbers)
 
     def report(severity: Severity, wrong: np.ndarray, sentence: Callable[[int], tuple[str, str]]) -> None:
@@ -144,12 +146,12 @@ def _follow_up(ids: Column, settings: Settings, days: dict[str, np.ndarray], eve
     report(
         "error", np.isnat(end) & ~np.isnat(start), lambda i: (f"{names} is missing.", "Fill it in or remove the row.")
     )
-    report("error", known & (whole <= 0), not_after)
+    report("error", finite & (whole <= 0), not_after)
     report("warning", ~np.isnat(death) & ~event, denied)
-    if known.any():
+    if finite.any():
         words = f"the follow-up is counted from {begun} to {names}, in {settings.time_unit}."
         findings.note(where, None, words)
-    return np.where(known & (whole > 0), whole / DAYS[settings.time_unit], np.nan)
+    return np.where(finite & (whole > 0), whole / DAYS[settings.time_unit], np.nan)
 
 
 def follow_up_of(raw: RawTable, settings: Settings) -> np.ndarray:
@@ -173,8 +175,8 @@ def _clinical(column: Columnwise, settings: Settings, raw: RawTable) -> dict[str
         if (name := getattr(columns, key)) in cells:
             table[key] = words_of(column(name))
     for c in settings.covariates:
-        own = column(c.where)
-        table[c.name] = numbers_of(own, c.low, c.high, False) if c.kind == "numeric" else words_of(own, c.levels)
+        source = column(c.where)
+        table[c.name] = numbers_of(source, c.low, c.high, False) if c.kind == "numeric" else words_of(source, c.levels)
     if columns.entry:
         longest = LONGEST[settings.time_unit]
         table["entry"] = numbers_of(column(columns.entry), 0.0, longest, True, "Check value and time unit.")
@@ -201,4 +203,4 @@ def _remark(table: pd.DataFrame, settings: Settings, findings: Findings, where: 
         missing = int(column.isna().sum()) if column.dtype.kind == "f" else int((column == "").sum())
         if missing:
             name = next((c.where for c in settings.covariates if c.name == key), getattr(columns, key, key))
-            findings.warning(where, None, f"{name} is missing for {missing} of {len(table)} patients.")
+            findings.warning(where, None, f"{name} is missing for {missing} of {count(len(table), 'patient')}.")

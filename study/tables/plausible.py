@@ -1,6 +1,6 @@
 """What a checked patient table says that is legal and still probably wrong, or too little: warnings, never repairs.
 
-Time unit, coding of the event, patients who are there twice, codes for missing values among numbers, events for the
+Time unit, coding of the event, patients listed twice, codes for missing values among numbers, events for the
 parameters of a clinical model, photo dates. All on whole columns: 20,000 patients take a fraction of a second.
 """
 
@@ -12,29 +12,31 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from common.text import count
 from study.errors import Findings
 from study.settings import TIME_UNITS, Settings
-from study.tables.covariates import events_short, parameters_of
+from study.tables.covariates import FIXED, events_short, parameters_of
 from study.tables.missing_codes import numeric_codes
 from study.tables.patients import DAYS
 from study.tables.values import code_line
 from survival.delayed_entry import delayed_start_words
 from survival.events_per_parameter import EVENTS_A_PARAMETER
+from survival.features.encoding import RARE
 
 SHORT, LONG = 30.0, 20 * 365.25  # days between which the median follow-up of a study lies
 FEW_EVENTS = 20  # two outer folds of cross-validation cannot be filled
-RARE = 5  # patients of a level that a regression can hardly tell anything about
 BY_CHANCE = 0.01  # pairs of people who agree in everything, expected among strangers
 SAYS_EVENT = frozenset({"dead", "died", "death", "deceased", "event", "exitus"})
 SAYS_CENSORED = frozenset({"alive", "living", "censored", "lost"})
-NUMBERS, WORDS = ("age", "ecog"), ("sex", "site", "stage")
+NUMBERS = tuple(c.name for c in FIXED if c.kind == "numeric")
+WORDS = tuple(c.name for c in FIXED if c.kind != "numeric")
 _RUNS = re.compile(r"\d+|[a-z]+")
 
 
 def plausible(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
     """Adds warnings and notes about a table that `patients_of` gave. where: what findings call the file."""
     if findings.counts["error"]:
-        return  # a wrong column would be told twice, and the second time misleadingly
+        return  # a wrong column would be reported twice, and the second time misleadingly
     columns = settings.columns
     absent = [getattr(columns, key) for key in (*NUMBERS, *WORDS) if key not in table]
     if absent and not settings.covariates:
@@ -53,15 +55,15 @@ def plausible(table: pd.DataFrame, settings: Settings, findings: Findings, where
 def _times(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]]:
     """Unit and horizons against the follow-up that the table shows."""
     time, event, name = table["time"].to_numpy(float), table["event"].to_numpy(bool), settings.columns.time
-    # Who died would have been followed on: the censored tell the follow-up, where there are enough of them.
+    # Follow-up is judged by censored patients, where there are enough: deaths cut it short.
     follow_up = float(np.median(time[~event] if (~event).sum() >= max(5, len(time) // 10) else time))
     days = follow_up * DAYS[settings.time_unit]
     if not SHORT <= days <= LONG:
         fits = [u for u in TIME_UNITS if u != settings.time_unit and SHORT <= follow_up * DAYS[u] <= LONG]
-        told = f"{days:,.0f} days" if days < SHORT else f"{days / 365.25:,.0f} years"
+        span = f"{days:,.0f} days" if days < SHORT else f"{days / 365.25:,.0f} years"
         hint = f"In {' or '.join(fits)} it would be plausible." if fits else "Look at how it was counted."
         yield (
-            f"the median follow-up in {name} is {follow_up:g} {settings.time_unit} ({told}): is that the unit?",
+            f"the median follow-up in {name} is {follow_up:g} {settings.time_unit} ({span}): is that the unit?",
             f"{hint} The unit is time_unit in study.toml.",
         )
     end = float(time.max())
@@ -79,9 +81,12 @@ def _events(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]
     n, events, name = len(event), int(event.sum()), settings.columns.event
     coding = "Check the coding, [events] in study.toml."
     if events == 0:
-        yield f"no event among {n} patients.", "No survival model can be fitted; check [events] in study.toml."
+        yield f"no event among {count(n, 'patient')}.", "No survival model can be fitted; check [events] in study.toml."
     elif events < FEW_EVENTS:
-        yield f"only {events} events among {n} patients.", "Too few for a photo model or cross-validation."
+        yield (
+            f"only {count(events, 'event')} among {count(n, 'patient')}.",
+            "Too few for a photo model or cross-validation.",
+        )
     if events == n:
         yield "every patient has an event.", coding
     wrong = [v for v in settings.event_values if v.casefold() in SAYS_CENSORED]
@@ -94,7 +99,7 @@ def _events(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]
         with_event, without = float(np.median(time[event])), float(np.median(time[~event]))
         if with_event > 2 * without:
             yield (
-                f"who had the event was followed longer (median {with_event:g}) than who had not ({without:g} "
+                f"patients with the event were followed longer (median {with_event:g}) than those without ({without:g} "
                 f"{settings.time_unit}): is the coding the wrong way round?",
                 coding,
             )
@@ -147,8 +152,8 @@ def _odd_values(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, 
     for key, name in ((key, name) for key, name in numeric if key in table and name not in settings.reading.missing):
         values = table[key].to_numpy(float)
         different, counts = np.unique(values[np.isfinite(values)], return_counts=True)
-        for code, count in numeric_codes(different, counts):
-            more = f", here and in {count - 1} more rows" if count > 1 else ""
+        for code, number in numeric_codes(different, counts):
+            more = f", here and in {count(number - 1, 'more row')}" if number > 1 else ""
             message = f"{name} is {code:g}{more}: a code for missing?"
             remedy = f"If so: {code_line(name, [f'{code:g}'])} If it is a value: an empty list there."
             yield int(table["row"].iloc[np.flatnonzero(values == code)[0]]), message, remedy
@@ -166,7 +171,7 @@ def _odd_values(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, 
 
 
 def _photo_dates(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
-    """Photos taken after the follow-up ended, where baseline and photo dates tell."""
+    """Photos taken after the follow-up ended, where baseline and photo dates are known."""
     if "photo_days" not in table:
         return
     days, end = table["photo_days"].to_numpy(float), table["time"].to_numpy(float) * DAYS[settings.time_unit]
@@ -186,10 +191,10 @@ def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, whe
     if short := events_short(table, settings):
         carried: list[str] = []
         left = events // EVENTS_A_PARAMETER
-        for name, count in sorted(parameters.items(), key=lambda item: item[1]):
-            if count <= left:
+        for name, columns in sorted(parameters.items(), key=lambda item: item[1]):
+            if columns <= left:
                 carried.append(name)
-                left -= count
+                left -= columns
         possible = f"They carry {', '.join(carried)}" if carried else "They carry no covariate unpenalised"
         findings.warning(
             where,
@@ -201,13 +206,12 @@ def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, whe
         days = table["photo_days"].dropna()
         low, middle, high = np.percentile(days, [25, 50, 75])
         after = int((days > 0).sum())
-        message = (
-            f"photo to baseline: median {middle:+.0f} days (quartiles {low:+.0f} to {high:+.0f}), {len(days)} photos."
-        )
-        remedy = f"{after} photos were taken after baseline: time must count from the photo." if after else ""
+        quartiles = f"median {middle:+.0f} days (quartiles {low:+.0f} to {high:+.0f})"
+        message = f"photo to baseline: {quartiles}, {count(len(days), 'photo')}."
+        remedy = f"{count(after, 'photo')} taken after baseline: time must count from the photo." if after else ""
         findings.note(where, None, message, remedy)
     if "entry" in table and (late := int((table["entry"] > 0).sum())):
-        message = f"{late} patients came under observation after time 0 (left truncation)."
+        message = f"{count(late, 'patient')} came under observation after time 0 (left truncation)."
         findings.note(where, None, message, "Kaplan-Meier and Cox models take that in; other models cannot.")
         time, event, entry = (table[name].to_numpy() for name in ("time", "event", "entry"))
         if words := delayed_start_words(time, event.astype(bool), entry, settings.time_unit):

@@ -1,4 +1,4 @@
-"""The one door for tables: which format the bytes are, told by the bytes and not by the file's name."""
+"""The only entry for tables: the format is detected from the bytes, not from the file's name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ EXTENSIONS = ("csv", "tsv", "txt", "xlsx", "parquet")
 def read_table(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTable:
     """Header, cells and row numbers of a CSV, Excel or Parquet table.
 
-    Raises StudyError, one sentence, when the file as a whole is no table; a row that does not fit is a finding and left
-    out.
+    Raises StudyError, one sentence, when the file as a whole is not a table; a row that does not fit is a finding and
+    left out.
     """
     if len(data) > MAX_BYTES:
         raise refusal(f"larger than {MAX_BYTES >> 20} MB.", "Keep the columns of the study only.", None, name)
@@ -38,8 +38,8 @@ def read_table(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTab
 def table_file(folder: Path) -> Path:
     """The patient table of a study's folder; patients.csv where there is none. Raises StudyError where there are
     several: which one counts would be a guess."""
-    there = [folder / name for name in FILE_NAMES if (folder / name).exists()]
-    if len(there) > 1:
-        names = " and ".join(path.name for path in there)
+    existing = [folder / name for name in FILE_NAMES if (folder / name).exists()]
+    if len(existing) > 1:
+        names = " and ".join(path.name for path in existing)
         raise StudyError(f"{folder.name} has {names}: keep the one that counts, and remove the others.")
-    return there[0] if there else folder / FILE_NAME
+    return existing[0] if existing else folder / FILE_NAME

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from common.text import count
 from study.settings import Settings
 from study.tables.column import Column
 from study.tables.dates import date_style, parse_date
@@ -29,7 +30,7 @@ def options(section: str, column: str, legal: Sequence[str]) -> str:
 
 
 def number_question(column: Column) -> tuple[str, str]:
-    """(what the column's values leave open, what to do); ("", "") where they tell how to read them."""
+    """(what the column's values leave open, what to do); ("", "") where they show how to read them."""
     style, name = column.style, column.name
     first, answer = style.example, options("numbers", name, NUMBER_STYLES)
     if not style.problem:
@@ -41,7 +42,7 @@ def number_question(column: Column) -> tuple[str, str]:
         words = f"{name} has {first}{beside}: {grouped} (the {mark} groups thousands) or {decimal} (it marks decimals)?"
         return words, _sentence(answer)
     rows = sum(n for cell, n in column.counts.items() if "," in cell and cell in column.values)
-    message = f"{name} has decimal commas in {rows} rows, the first {first[:40]!r}."
+    message = f"{name} has decimal commas in {count(rows, 'row')}, the first {first[:40]!r}."
     if style.problem == "mixed":
         return message, "Use a point for decimals, as other rows have."
     return message, f"Use a point for decimals. Or keep them: {answer}"
@@ -69,7 +70,7 @@ def _remark_style(column: Column) -> bool:
 def numbers_of(column: Column, low: float, high: float, required: bool, remedy: str = "Correct it.") -> np.ndarray:
     """(n,) float64 of a column; missing is NaN (an error if required); outside [low, high] is an error.
 
-    Where the values do not tell whether a comma or a point groups thousands, one sentence refuses the column.
+    Where the values do not show whether a comma or a point groups thousands, one sentence refuses the column.
     """
     readable, style, missing = _remark_style(column), column.style, column.missing
 
@@ -121,7 +122,7 @@ def events_of(column: Column, settings: Settings) -> tuple[np.ndarray, np.ndarra
     unknown = [cell for cell in column.values if known(cell) is None]
     one_by_one = len(unknown) > MAX_UNKNOWN
     for cell in () if one_by_one else unknown:
-        message = f"{column.name} is {cell[:40]!r}, not {legal}, in {column.counts[cell]} rows."
+        message = f"{column.name} is {cell[:40]!r}, not {legal}, in {count(column.counts[cell], 'row')}."
         remedy = (
             f'A competing event? study.toml, [events]: competing = ["{cell[:40]}"] counts it as censored at that time '
             "(cause-specific hazard); if it is an event, a censoring or wrong, say so there or correct it."
@@ -176,7 +177,9 @@ def words_of(column: Column, levels: tuple[str, ...] = ()) -> list[str]:
         merged = {}
     for first, others in (alike if merged else {}).items():
         rows = sum(column.counts[word] for word in others)
-        message = f"{column.name}: {', '.join(word[:40] for word in others)} ({rows} rows) counted as {first[:40]}."
+        message = (
+            f"{column.name}: {', '.join(word[:40] for word in others)} ({count(rows, 'row')}) counted as {first[:40]}."
+        )
         column.findings.note(column.where, None, message)
 
     def judge(cell: str) -> tuple[str, str, str]:

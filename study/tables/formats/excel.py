@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from xml.parsers import expat
 
+from common.text import count
 from study.errors import Findings, StudyError
 from study.tables.formats.raw import (
     FILE_NAME,
@@ -54,7 +55,7 @@ class _Book:
 
 
 def read_excel(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTable:
-    """The table of the first visible sheet. Raises StudyError for what is no workbook, or too large."""
+    """The table of the first visible sheet. Raises StudyError for what is not a workbook, or too large."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_archive(archive, name)
@@ -126,10 +127,6 @@ def _parse(
     parser.Parse(b"", True)
 
 
-def _attribute(values: dict[str, str], local: str) -> str:
-    return next((v for k, v in values.items() if k.rpartition(" ")[2] == local), "")
-
-
 def _first_sheet(archive: zipfile.ZipFile, book: _Book, name: str) -> tuple[str, list[str]]:
     """(part of the first visible sheet, what the sheets are called with that one first)."""
     sheets: list[tuple[str, str]] = []
@@ -157,7 +154,7 @@ def _first_sheet(archive: zipfile.ZipFile, book: _Book, name: str) -> tuple[str,
 
 
 def _strings(archive: zipfile.ZipFile, name: str) -> list[str]:
-    found: list[str] = []
+    strings: list[str] = []
     pieces: list[str] = []
     characters = [0]
     inside = {"t": False, "rPh": False}
@@ -170,9 +167,9 @@ def _strings(archive: zipfile.ZipFile, name: str) -> list[str]:
 
     def end(tag: str, _: dict[str, str]) -> None:
         if tag == "si":
-            found.append("".join(pieces)[: MAX_CELL + 1])
-            characters[0] += len(found[-1])
-            if len(found) > MAX_STRINGS or characters[0] > MAX_STRING_CHARACTERS:
+            strings.append("".join(pieces)[: MAX_CELL + 1])
+            characters[0] += len(strings[-1])
+            if len(strings) > MAX_STRINGS or characters[0] > MAX_STRING_CHARACTERS:
                 raise refusal(f"the workbook holds more than {MAX_STRINGS:,} texts, or longer ones.", _CSV, None, name)
         elif tag in inside:
             inside[tag] = False
@@ -182,7 +179,7 @@ def _strings(archive: zipfile.ZipFile, name: str) -> list[str]:
             pieces.append(words[: MAX_CELL + 1])
 
     _parse(archive, "xl/sharedStrings.xml", name, start, end, text)
-    return found
+    return strings
 
 
 def _styles(archive: zipfile.ZipFile, name: str) -> tuple[set[int], dict[int, tuple[str, int, str]]]:
@@ -212,8 +209,8 @@ def _styles(archive: zipfile.ZipFile, name: str) -> tuple[set[int], dict[int, tu
 
 def _padding(code: str) -> tuple[str, int, str] | None:
     """(text before, digits, text after) of a format that pads a whole number with zeros."""
-    found = re.fullmatch(r'(?:"([^"]{0,20})")?(0{2,20})(?:"([^"]{0,20})")?', code.split(";")[0])
-    return None if found is None else (found[1] or "", len(found[2]), found[3] or "")
+    match = re.fullmatch(r'(?:"([^"]{0,20})")?(0{2,20})(?:"([^"]{0,20})")?', code.split(";")[0])
+    return None if match is None else (match[1] or "", len(match[2]), match[3] or "")
 
 
 class _Sheet:
@@ -236,8 +233,8 @@ class _Sheet:
             self._number = int(values.get("r", self._number + 1))
             self._cells, self._column = {}, -1
         elif tag == "c":
-            told = re.fullmatch(r"([A-Z]{1,3})\d{1,7}", values.get("r", ""))
-            self._column = _column_number(told[1]) if told else self._column + 1
+            match = re.fullmatch(r"([A-Z]{1,3})\d{1,7}", values.get("r", ""))
+            self._column = _column_number(match[1]) if match else self._column + 1
             if self._column >= MAX_COLUMNS:
                 raise too_wide(self.name)
             self._kind, self._style, self._pieces = values.get("t", "n"), int(values.get("s", "0")), []
@@ -320,10 +317,10 @@ def _table(sheet: _Sheet, archive: zipfile.ZipFile, part: str, called: list[str]
             numbers.append(number)
     if not rows and not findings.errors:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, sheet.name)
-    said = [f"Sheet {called[0]!r} of the workbook is read."]
+    notes = [f"Sheet {called[0]!r} of the workbook is read."]
     if len(called) > 1:
-        said.append(f"The other sheets are not: {', '.join(called[1:6])}.")
+        notes.append(f"The other sheets are not: {', '.join(called[1:6])}.")
     if sheet.formulas:
-        said.append(f"Formulas in {sheet.formulas:,} cells: the values stored with them are read.")
+        notes.append(f"Formulas in {count(sheet.formulas, 'cell')}: the values stored with them are read.")
     typed = frozenset(column for i, column in enumerate(header) if i not in sheet.texts)
-    return RawTable(header, rows, numbers, False, tuple(said), typed)
+    return RawTable(header, rows, numbers, False, tuple(notes), typed)

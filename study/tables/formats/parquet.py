@@ -49,15 +49,16 @@ def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
     header = [str(field.name).strip() for field in schema]
     check_header(header, name)
     columns = [_texts(table.column(i), header[i], name) for i in range(len(header))]
-    kept = [i for i, column in enumerate(header) if not column.startswith("__index_level_")]
-    rows = [list(cells) for cells in zip(*(columns[i] for i in kept), strict=True)]
-    typed = frozenset(header[i] for i in kept if _stores_numbers(schema.field(i).type))
+    named = [i for i, column in enumerate(header) if not column.startswith("__index_level_")]
+    rows = [list(cells) for cells in zip(*(columns[i] for i in named), strict=True)]
+    typed = frozenset(header[i] for i in named if _stores_numbers(schema.field(i).type))
     if not rows:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
     numbers = list(range(2, len(rows) + 2))
     full = [i for i, row in enumerate(rows) if any(row)]
-    said = ("Rows of a Parquet file are numbered as if its header were row 1.",)
-    return RawTable([header[i] for i in kept], [rows[i] for i in full], [numbers[i] for i in full], False, said, typed)
+    notes = ("Rows of a Parquet file are numbered as if its header were row 1.",)
+    header = [header[i] for i in named]
+    return RawTable(header, [rows[i] for i in full], [numbers[i] for i in full], False, notes, typed)
 
 
 def _as_codes(schema: pa.Schema, chunks: list[Chunk]) -> list[str]:
@@ -93,8 +94,8 @@ def _texts(column: pa.ChunkedArray, called: str, name: str) -> list[str]:
         out: list[str] = []
         for chunk in column.chunks:
             if pa.types.is_dictionary(chunk.type):
-                told = [_text(value)[: MAX_CELL + 1] for value in chunk.dictionary.to_pylist()]
-                out += ["" if place is None else told[place] for place in chunk.indices.to_pylist()]
+                words = [_text(value)[: MAX_CELL + 1] for value in chunk.dictionary.to_pylist()]
+                out += ["" if place is None else words[place] for place in chunk.indices.to_pylist()]
             else:
                 out += [_text(value) for value in chunk.to_pylist()]
         return out

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from common.files import safe_cell
+from common.text import count
 from study.errors import StudyError
 
 FILE_NAME = "patients.csv"
@@ -23,15 +24,15 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", ".", "-", "?"})
 class RawTable:
     """header: stripped names. rows: stripped texts, each as long as the header. numbers: of the rows, as a spreadsheet
     numbers them, header = row 1. comma_decimals: whether columns are separated by something else than commas, so that a
-    comma may well mark decimals. said: what was detected about the file, in sentences. typed: columns whose numbers the
-    file stores as numbers, not as texts.
+    comma may well mark decimals. notes: sentences on what was detected about the file. typed: columns whose numbers
+    the file stores as numbers, not as texts.
     """
 
     header: list[str]
     rows: list[list[str]]
     numbers: list[int]
     comma_decimals: bool = False
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     typed: frozenset[str] = frozenset()
 
     @cached_property
@@ -43,7 +44,7 @@ class RawTable:
 
 
 def refusal(message: str, remedy: str, row: int | None = None, name: str = FILE_NAME) -> StudyError:
-    """The error for a file that is no table."""
+    """The error for a file that is not a table."""
     return StudyError(f"{name if row is None else f'{name}, row {row}'}: {message} {remedy}")
 
 
@@ -77,15 +78,15 @@ def unguarded(cell: str) -> str:
 
 
 def clean_rows(rows: list[list[str]]) -> list[list[str]]:
-    """Cells without space around them and without guards. Each different text of a column is looked at once."""
+    """Cells without space around them and without guards. Each different text of a column is cleaned once."""
     columns: list[Sequence[str]] = []
     changed = False
     for cells in zip(*rows, strict=True):
-        own = {cell: unguarded(cell.strip()) for cell in set(cells)}
-        if all(cell == clean for cell, clean in own.items()):
+        cleaned = {cell: unguarded(cell.strip()) for cell in set(cells)}
+        if all(cell == clean for cell, clean in cleaned.items()):
             columns.append(cells)
         else:
-            columns.append([own[cell] for cell in cells])
+            columns.append([cleaned[cell] for cell in cells])
             changed = True
     return [list(cells) for cells in zip(*columns, strict=True)] if changed else rows
 
@@ -95,8 +96,8 @@ def without_blanks(rows: list[list[str]], numbers: list[int]) -> tuple[list[list
     blank = {i for i, row in enumerate(rows) if not row[0] and not any(row)}
     if not blank:
         return rows, numbers
-    kept = [i for i in range(len(rows)) if i not in blank]
-    return [rows[i] for i in kept], [numbers[i] for i in kept]
+    filled = [i for i in range(len(rows)) if i not in blank]
+    return [rows[i] for i in filled], [numbers[i] for i in filled]
 
 
 INDEX_NAMES = re.compile(r"|Unnamed: ?\d+|\.\.\.\d+")  # as pandas and readr call a column without a name
@@ -105,32 +106,32 @@ REDCAP_COMPLETE = "Complete?"  # closes every instrument of a REDCap export with
 
 def tidied(raw: RawTable, name: str = FILE_NAME) -> RawTable:
     """The table without columns that hold no data: an index that another program wrote, unnamed empty ones; and with
-    REDCap's repeated labels numbered. What is left out is said.
+    REDCap's repeated labels numbered. What is left out is notes.
 
     Raises StudyError for a column with data and no name, and for two columns of one name.
     """
-    header, said = list(raw.header), list(raw.said)
+    header, notes = list(raw.header), list(raw.notes)
     drop = [i for i, column in enumerate(header) if not column and not any(row[i] for row in raw.rows)]
     if drop:
-        said.append(f"{len(drop)} columns without name and contents are left out.")
+        notes.append(f"{count(len(drop), 'column')} without name and contents left out.")
     if 0 not in drop and INDEX_NAMES.fullmatch(header[0]) and len(header) > 1 and _counts_up([r[0] for r in raw.rows]):
         called = f"column {header[0]!r}" if header[0] else "the first column, which has no name,"
-        said.append(f"{called[:1].upper()}{called[1:]} only numbers the rows and is left out.")
+        notes.append(f"{called[:1].upper()}{called[1:]} only numbers the rows and is left out.")
         drop.append(0)
-    kept = [i for i in range(len(header)) if i not in drop]
-    if any(not header[i] for i in kept):
-        place = next(i for i in kept if not header[i])
+    remaining = [i for i in range(len(header)) if i not in drop]
+    if any(not header[i] for i in remaining):
+        place = next(i for i in remaining if not header[i])
         raise refusal(f"column {place + 1} has no name.", "Name it or remove it.", 1, name)
-    twice = sorted({header[i] for i in kept if [header[j] for j in kept].count(header[i]) > 1})
+    twice = sorted({header[i] for i in remaining if [header[j] for j in remaining].count(header[i]) > 1})
     if twice and REDCAP_COMPLETE in header:
-        said.append(f"Several columns are called {', '.join(t[:40] for t in twice[:5])}: they are numbered (1), (2).")
+        notes.append(f"Several columns are called {', '.join(t[:40] for t in twice[:5])}: they are numbered (1), (2).")
         header = _numbered(header, twice)
     elif twice:
         raise refusal(f"two columns are called {twice[0][:60]!r}.", "Rename or remove one.", 1, name)
-    if len(kept) == len(raw.header) and header == raw.header:
+    if len(remaining) == len(raw.header) and header == raw.header:
         return raw
-    rows = raw.rows if len(kept) == len(raw.header) else [[row[i] for i in kept] for row in raw.rows]
-    return replace(raw, header=[header[i] for i in kept], rows=rows, said=tuple(said))
+    rows = raw.rows if len(remaining) == len(raw.header) else [[row[i] for i in remaining] for row in raw.rows]
+    return replace(raw, header=[header[i] for i in remaining], rows=rows, notes=tuple(notes))
 
 
 def _counts_up(cells: Sequence[str]) -> bool:

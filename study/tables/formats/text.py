@@ -1,4 +1,4 @@
-"""Text tables: encoding and separator are detected from the file and said; what is mixed or cut off is refused.
+"""Text tables: encoding and separator are detected and reported; what is mixed or cut off is refused.
 
 Encodings: UTF-8 (with or without a mark), UTF-16, Windows-1252. Separators: comma, semicolon, tab, bar. Lines of
 comment (`#`) before the header, as cBioPortal's clinical files have them, are skipped.
@@ -11,6 +11,7 @@ import io
 import re
 from itertools import islice
 
+from common.text import count
 from study.errors import Findings
 from study.tables.formats.raw import (
     FILE_NAME,
@@ -28,9 +29,9 @@ from study.tables.formats.raw import (
 )
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-LOOKED_AT = 4096  # bytes that tell UTF-16 without a mark
+LOOKED_AT = 4096  # bytes that show UTF-16 without a mark
 MAX_COMMENTS = 1000
-MIXED_ROWS = 20  # of the wrong width, that are looked at for another separator
+MIXED_ROWS = 20  # of the wrong width, that are searched for another separator
 _MULTIBYTE = re.compile(rb"[\xc3-\xf4][\x80-\xbf]{1,3}")
 _AS_CSV = 'Save the table as "CSV UTF-8".'
 _WHOLE, _DIGITS = re.compile(r"[+-]?\d{1,15}", re.ASCII), re.compile(r"\d{1,15}", re.ASCII)
@@ -50,7 +51,7 @@ def decode(data: bytes, name: str = FILE_NAME) -> tuple[str, str]:
     at = data.find(b"\0")
     if at >= 0:
         row = data.count(b"\n", 0, at) + 1
-        raise refusal("the file holds zero bytes, so it is no text table.", _AS_CSV, row, name)
+        raise refusal("the file holds zero bytes, so it is not a text table.", _AS_CSV, row, name)
     try:
         return data.decode("utf-8-sig"), "UTF-8"
     except UnicodeDecodeError as error:
@@ -100,16 +101,16 @@ def read_text(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTabl
     # The width is checked on the raw first line: a header of 10^6 columns must not be taken apart first.
     if first[: MAX_COLUMNS * 110].count(mark) >= MAX_COLUMNS:
         raise too_wide(name)
-    said = [] if encoding == "UTF-8" else [f"The file is read as {encoding} text."]
+    notes = [] if encoding == "UTF-8" else [f"The file is read as {encoding} text."]
     if mark != ",":
-        said.append(f"The columns are separated by {SEPARATORS[mark]}.")
+        notes.append(f"The columns are separated by {SEPARATORS[mark]}.")
     if skipped > bool(hint):
-        said.append(f"{skipped - bool(hint)} lines that begin with # are skipped.")
+        notes.append(f"{count(skipped - bool(hint), 'line')} beginning with # skipped.")
     if text.count("\n") > 4 * MAX_ROWS:  # four lines a row: cells may hold line breaks, and rows may be blank
         check_size(MAX_ROWS + 1, 1, name)
     if text.count(mark) > 2 * MAX_CELLS:  # before any cell is made
         raise refusal(f"more than {MAX_CELLS:,} cells.", "Keep the columns of the study only.", None, name)
-    return _table(_records(text, mark, name), skipped, mark, tuple(said), findings, name)
+    return _table(_records(text, mark, name), skipped, mark, tuple(notes), findings, name)
 
 
 def _without_comments(text: str) -> tuple[int, str]:
@@ -140,7 +141,7 @@ def _records(text: str, mark: str, name: str) -> list[list[str]]:
 
 
 def _table(
-    records: list[list[str]], skipped: int, mark: str, said: tuple[str, ...], findings: Findings, name: str
+    records: list[list[str]], skipped: int, mark: str, notes: tuple[str, ...], findings: Findings, name: str
 ) -> RawTable:
     if not records:
         raise refusal("the file is empty.", "It needs a header line and one row a patient.", None, name)
@@ -159,7 +160,7 @@ def _table(
         elif any(cell.strip() for cell in cells):
             if len(uneven) < MIXED_ROWS:
                 uneven.append((line, cells))
-            message = f"{len(cells)} cells where the header has {len(header)}."
+            message = f"{count(len(cells), 'cell')} where the header has {len(header)}."
             torn = mark == "," and _torn_by_commas(cells, len(header))
             remedy = f"Look for a stray separator{', a decimal comma (3,5)' if torn else ''} or a missing cell."
             findings.error(name, line, message, remedy)
@@ -168,7 +169,7 @@ def _table(
     _refuse_torn(header, uneven, len(rows), mark, name)
     if not rows and not findings.errors:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
-    return RawTable(header, rows, numbers, mark != ",", said)
+    return RawTable(header, rows, numbers, mark != ",", notes)
 
 
 def _row_names(records: list[list[str]], width: int) -> bool:

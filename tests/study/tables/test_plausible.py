@@ -101,7 +101,7 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Settings, str]] =
     "code for missing": (
         lambda t: shifted(t, bmi=[999.0, 999.0, *t["bmi"][2:]]),
         SETTINGS,
-        "row 2: bmi is 999, here and in 1 more rows: a code for missing?",
+        "row 2: bmi is 999, here and in 1 more row: a code for missing?",
     ),
     "names in a covariate": (
         lambda t: shifted(t, site=[f"site {i}" for i in range(300)]),

@@ -28,7 +28,7 @@ from study.tables.patients import parse_patients, patients_of
 from study.tables.read import read_table, table_file
 from tests.study.conftest import HEADER, patient_table, write_study
 
-BOOKS = Path(__file__).parents[1] / "data" / "tables"
+BOOKS = Path(__file__).parents[2] / "data" / "tables"
 GOOD = "P1,61,female,lung,II,1,12.5,1,photos/P1.jpg"
 PLAIN = Settings(name="new", title="New", columns=replace(Columns(), photo="none"))
 LOCAL = "patient_id;time_months;event;age;site\nP1;12,5;1;61,25;Hüfte\nP2;3;0;70;lung, left\n"
@@ -46,7 +46,7 @@ def test_encoding_and_separator_are_detected_and_said(encoding: str, mark: str) 
     assert raw.header == ["patient_id", "time_months", "event", "age", "site"]
     assert raw.rows[0] == ["P1", "12,5", "1", "61,25", "Hüfte"]
     assert raw.rows[1][4] == "lung, left"
-    said = " ".join(raw.said)
+    said = " ".join(raw.notes)
     assert {";": "semicolons", "\t": "tabs", "|": "bars"}[mark] in said
     assert ("UTF-16" in said) == encoding.startswith("utf-16")
     assert ("Windows-1252" in said) == (encoding == "cp1252")
@@ -115,8 +115,8 @@ def test_workbooks_of_two_programs(book: str, first: int) -> None:
     assert raw.rows[1] == ["P2", "0.3", "0", "70", "male", "pancreas", "2019-12-31", ""]
     stored = "" if book == "openpyxl" else "7"
     assert raw.rows[2] == ["P3", stored, "1", "", "male", "=1+1", "2021-01-01", "'quoted"]
-    said = " ".join(raw.said)
-    assert "Formulas in 1 cells" in said
+    said = " ".join(raw.notes)
+    assert "Formulas in 1 cell" in said
     assert ("Codebook" in said) == (book == "openpyxl")
     assert "Hidden" not in said
 

@@ -35,7 +35,7 @@ from study.settings import OPTIONAL_COLUMNS, Columns, Settings, settings_text
 from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like, patient_table
 
-CASES = Path(__file__).parents[1] / "data" / "cases" / "tables"
+CASES = Path(__file__).parents[2] / "data" / "cases" / "tables"
 HEADER = "Patient ID,OS (days),Vital status,Image file,Age\n"
 ROWS = "A1,100,dead,one.jpg,60\nA2,200,alive,two.jpg,\nA3,300,dead,,71\n"
 PLAN = Settings(
@@ -78,7 +78,7 @@ def test_a_zip_and_a_table_become_a_study(tmp_path: Path) -> None:
     assert told[-1] == (2, 2)
     said = [str(f) for f in findings]
     assert any("row 4: Image file is missing" in s for s in said)
-    assert any("1 photos belong to no patient and are not taken: all/three.jpg." in s for s in said)
+    assert any("1 photo of no patient, not used: all/three.jpg." in s for s in said)
     assert any("'two.jpg' is matched to all/TWO.JPG" in s for s in said)
     assert [p.name for p in folder.parent.iterdir()] == ["new"]
 

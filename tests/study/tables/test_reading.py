@@ -19,7 +19,7 @@ from study.tables.patients import parse_patients
 from study.tables.read import read_table
 from study.tables.reading import COMMA_GROUPS, DAY_FIRST, MONTH_FIRST, POINT_GROUPS, Reading
 
-CASES = Path(__file__).parents[1] / "data" / "cases" / "tables"
+CASES = Path(__file__).parents[2] / "data" / "cases" / "tables"
 DAYS = Settings("x", "x", time_unit="days", columns=Columns(time="time_days", photo="none"))
 
 
@@ -238,7 +238,7 @@ def test_clinical_files_of_cbioportal(name: str) -> None:
     assert len(frame) == 80
     assert frame["event"].tolist()[:3] == [True, False, False]
     assert frame["row"][0] == (6 if name.endswith("txt") else 2)
-    assert any("lines that begin with #" in f.message for f in findings) == name.endswith("txt")
+    assert any("beginning with # skipped" in f.message for f in findings) == name.endswith("txt")
 
 
 def test_a_column_that_numbers_the_rows_is_left_out_with_a_note() -> None:
@@ -246,7 +246,7 @@ def test_a_column_that_numbers_the_rows_is_left_out_with_a_note() -> None:
     raw = read_table(case("index.csv"), findings)
     assert raw.header[0] == "patient_id"
     assert raw.rows[0][0] == "P000"
-    assert raw.said == ("The first column, which has no name, only numbers the rows and is left out.",)
+    assert raw.notes == ("The first column, which has no name, only numbers the rows and is left out.",)
     pandas = read_table(b"Unnamed: 0,a,\n0,x,\n1,y,\n", Findings())
     assert (pandas.header, pandas.rows) == (["a"], [["x"], ["y"]])
     r = read_table(b'"a";"b"\n"1";"x";2\n"2";"y";3\n', Findings())

@@ -21,7 +21,7 @@ from study.simulation.simulate import encode_jpeg
 from study.tables.read import read_table
 from tests.study.conftest import face_like
 
-CASES = Path(__file__).parents[1] / "data" / "cases" / "tables"
+CASES = Path(__file__).parents[2] / "data" / "cases" / "tables"
 CASE_PHOTOS = {
     "ids.csv": [f"{i:03d}.jpg" for i in range(1, 61)],
     "xfmt.xlsx": [f"{i:03d}.jpg" for i in range(1, 61)],
@@ -93,9 +93,7 @@ def test_exact_names_come_first_and_near_ones_are_left_out_on_request() -> None:
     findings = Findings()
     assert report_matches(found, "photo", "leave", findings) == found.exact
     assert not findings.errors
-    assert any(
-        str(f) == "photos: 2 photos belong to no patient and are not taken: three.jpg, two.jpg." for f in findings
-    )
+    assert any(str(f) == "photos: 2 photos of no patient, not used: three.jpg, two.jpg." for f in findings)
     quiet = Findings()
     report_matches(found, "photo", "leave", quiet, names=False)
     assert not any("three" in str(f) for f in quiet)

@@ -22,7 +22,7 @@ from survival.cox_regression.regression import CoxFit, cox_regression
 from survival.curves import kaplan_meier, logrank
 from survival.metrics.concordance import harrell_c
 
-COX = json.loads((Path(__file__).parents[1] / "data" / "r" / "cox.json").read_text())
+COX = json.loads((Path(__file__).parents[2] / "data" / "r" / "cox.json").read_text())
 
 
 @pytest.fixture(scope="module")
