@@ -28,12 +28,8 @@ def comparison_text(comparison: Comparison) -> str:
         "",
         f"  {'':<44}" + "".join(f"{measure_name(m):<28}" for m in MEASURES),
     ]
-    harrell = table[table["measure"] == MEASURES[0]].set_index("candidate")["value"]
-    scored = [x for x in c.candidates if x.name in harrell]
-    for candidate in sorted(scored, key=lambda x: (x.role != "model", -harrell[x.name])):
-        lines.append(
-            f"  {candidate.label[:43]:<44}" + "".join(f"{_cell(table, candidate.name, m):<28}" for m in MEASURES)
-        )
+    for judged in c.best_first(MEASURES[0]):
+        lines.append(f"  {judged.label[:43]:<44}" + "".join(f"{_cell(table, judged.name, m):<28}" for m in MEASURES))
     lines += [f"  {x.label[:43]:<44}not fitted: {x.error}" for x in c.candidates if x.error]
     base = next(iter(clinical_models(c)), None) or c.best()
     lines += ["", f"  Harrell C less that of {base.label}, paired:"]

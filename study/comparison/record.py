@@ -110,13 +110,27 @@ class Comparison:
 
     def best(self, measure: str = "Harrell C") -> CandidateResult:
         """The model with the highest value (for IBS and Brier the lowest). Raises StudyError where none has scores."""
-        table = self.tables["figures"]
-        rows = table[(table["measure"] == measure) & table["candidate"].isin([c.name for c in self.models])]
-        if rows.empty:
+        best = next(iter(self.best_first(measure)), None)
+        if best is None or best.role != MODEL:
             raise StudyError(f"No model of comparison {self.name} has a measure called {measure!r}.")
-        lower = measure == "IBS" or measure.startswith("Brier")
-        row = rows.sort_values("value", ascending=lower, kind="stable").iloc[0]
-        return self.candidate(str(row["candidate"]))
+        return best
+
+    def best_first(self, measure: str = "Harrell C") -> list[CandidateResult]:
+        """Candidates with a value of a measure: models, the best first, then controls, the best first."""
+        table = self.tables["figures"]
+        values = table[table["measure"] == measure].set_index("candidate")["value"]
+        sign = 1 if measure == "IBS" or measure.startswith("Brier") else -1
+        scored = [c for c in self.candidates if c.name in values.index and not c.error]
+        return sorted(scored, key=lambda c: (c.role != MODEL, sign * values[c.name]))
+
+    @property
+    def featured(self) -> tuple[CandidateResult, ...]:
+        """Models shown in detail: the best, the best of the photo alone, the best of clinical columns alone."""
+        order = [c for c in self.best_first() if c.role == MODEL]
+        chosen = order[:1]
+        for features in ("photo", "clinical"):
+            chosen += [c for c in order if c.features == features][:1]
+        return tuple({c.name: c for c in chosen}.values())
 
     def figure(self, name: str, measure: str = "Harrell C") -> Estimate:
         """A candidate's estimate (nan limits where there is no interval). Raises StudyError."""

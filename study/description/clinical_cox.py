@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from common.command import path_argument
-from study.description.clinical import clinical_cox, entry_of, late_notes
+from common.text import count
+from study.description.delayed_entry import late_notes
 from study.disk.store import Study
 from study.errors import StudyError
-from study.tables.covariates import clinical_table, compared_with
+from study.tables.covariates import clinical_table, compared_with, design
 from survival.cox_regression.proportional import GLOBAL, proportional_hazards_test
-from survival.cox_regression.regression import TIES, CoxFit
+from survival.cox_regression.regression import TIES, CoxFit, cox_regression
 from survival.curves import Curve, kaplan_meier
 from survival.errors import SurvivalError
 from survival.metrics.concordance import harrell_c
 
-NOT_OUT_OF_FOLD = "C is of the patients the model was fitted to, and so too high; `study compare` tells it out of fold."
+NOT_OUT_OF_FOLD = "C is of the patients the model was fitted to, and so too high; `study compare` gives it out of fold."
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,35 @@ class ClinicalModel:
     warnings: tuple[str, ...] = ()
 
 
+def clinical_cox(
+    study: Study, names: Sequence[str] | None = None, strata: str | None = None, ties: str = "efron"
+) -> tuple[CoxFit, pd.DataFrame]:
+    """Unpenalised Cox regression on clinical covariates of the patients who are not excluded and have all of them.
+
+    names: which covariates; None: all that vary. strata: one whose levels get separate baselines, not coefficients.
+    Entry times are used where the study has them. Returns the fit and the rows of the table that it is based on.
+    Raises StudyError, or SurvivalError where the data cannot carry it.
+    """
+    if strata is not None:
+        clinical_table(study.included, study.settings, [strata])  # refuses an unknown one
+    clinical = clinical_table(study.included, study.settings, names).drop(columns=strata or [], errors="ignore")
+    if clinical.shape[1] == 0:
+        raise StudyError(
+            f"{study.name} has no clinical covariate that varies: declare some in study.toml, [covariates]."
+        )
+    whole = clinical.notna().all(axis=1).to_numpy()
+    if strata is not None:
+        whole &= (study.included[strata].astype(str) != "").to_numpy()
+    rows = study.included[whole].reset_index(drop=True)
+    if rows.empty:
+        raise StudyError(f"No patient of {study.name} has all of {', '.join(map(str, clinical))}.")
+    x, labels = design(clinical[whole])
+    entry = study.entry_of(rows)
+    group = rows[strata].to_numpy() if strata is not None else None
+    fit = cox_regression(x, rows["time"], rows["event"], names=labels, ties=ties, strata=group, entry=entry)
+    return fit, rows
+
+
 def clinical_model(
     study: Study, names: list[str] | None = None, strata: str | None = None, ties: str = "efron"
 ) -> ClinicalModel:
@@ -45,7 +76,7 @@ def clinical_model(
         fit, rows = clinical_cox(study, names, strata, ties)
     except SurvivalError as error:
         raise StudyError(f"{study.name}: {error}") from error
-    entry = entry_of(study, rows)
+    entry = study.entry_of(rows)
     curve = kaplan_meier(rows["time"], rows["event"], entry)
     warnings = late_notes(study, rows)[1:]
     try:
@@ -65,16 +96,18 @@ def clinical_model(
 def model_text(study: Study, model: ClinicalModel) -> str:
     """The model as tables for a terminal."""
     fit, unit = model.fit, study.time_unit
-    lines = [f"Cox regression of {study.name}: {fit.n:,} patients, {fit.events:,} events, {fit.ties} ties."]
+    lines = [
+        f"Cox regression of {study.name}: {count(fit.n, 'patient')}, {count(fit.events, 'event')}, {fit.ties} ties."
+    ]
     if model.left_out:
-        lines.append(f"{model.left_out:,} patients are left out: a covariate is missing.")
+        lines.append(f"{count(model.left_out, 'patient')} left out: a covariate is missing.")
     if fit.delayed_entry:
         lines.append("Entry times are taken in (left truncation).")
     median = model.curve.median()
-    told = f"{_time(median.value)} (95 % CI {_time(median.low)} to {_time(median.high)})"
-    lines.append(f"Median survival in {unit}: {told}.")
-    if told := study.competing_note:
-        lines.append(told)
+    limits = f"(95 % CI {_time(median.low)} to {_time(median.high)})"
+    lines.append(f"Median survival in {unit}: {_time(median.value)} {limits}.")
+    if sentence := study.competing_note:
+        lines.append(sentence)
     lines += ["", f"  {'covariate':<34}{'HR':>8}   {'95 % CI':<19}{'z':>7}{'p':>10}{'p of PH':>10}"]
     changing = dict(zip(model.proportional["name"], model.proportional["p"], strict=True))
     for row in fit.table().to_dict("records"):
@@ -83,8 +116,8 @@ def model_text(study: Study, model: ClinicalModel) -> str:
             f"  {str(row['name'])[:33]:<34}{row['hr']:>8.3f}   {interval:<19}{row['z']:>7.2f}{_p(row['p']):>10}"
             f"{_p(changing.get(row['name'])):>10}"
         )
-    if told := compared_with(fit.names, clinical_table(model.rows, study.settings)):
-        lines.append(f"  {told}")
+    if sentence := compared_with(fit.names, clinical_table(model.rows, study.settings)):
+        lines.append(f"  {sentence}")
     lines.append("")
     for test in fit.tests().to_dict("records"):
         lines.append(f"  {test['test']:<20}chi-square {test['chisq']:8.2f} on {test['df']} df, p {_p(test['p'], '= ')}")
@@ -110,7 +143,7 @@ def _time(value: float) -> str:
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("--covariates", nargs="+", metavar="NAME", help="which (default: all that vary)")
-    parser.add_argument("--strata", metavar="NAME", help="a covariate that gets a baseline hazard of its own a level")
+    parser.add_argument("--strata", metavar="NAME", help="a covariate whose levels get separate baseline hazards")
     parser.add_argument("--ties", choices=TIES, default="efron")
 
 

@@ -10,7 +10,7 @@ from study.disk.latents import read_index
 from study.disk.photos import photo_name
 from study.disk.refused_photos import REFUSED, read_refused
 from study.disk.store import Study
-from study.embedding.job import REPORT
+from study.embedding.run import REPORT
 from study.errors import StudyError
 from study.files import read_limited
 from study.tables.formats.raw import MISSING

@@ -1,4 +1,4 @@
-"""Does the error of the inversion, or the quality of the photo, go along with survival?
+"""Is the error of the inversion, or the quality of the photo, associated with survival?
 
 If photos of sicker patients are reconstructed worse, or are darker or more turned, a model of the codes may read the
 photo in place of the person. Cox regression (Efron ties) of the outcome on the perceptual distance, per standard
@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from common.text import p_value
+from common.text import count, p_value
 from faces.flags import read_flags
-from study.description.clinical import entry_of
 from study.disk.latents import by_patient, to_embed
 from study.disk.store import Study
 from study.tables.covariates import adjustment
@@ -52,7 +51,7 @@ class Ratio:
 class ErrorSurvival:
     """alone: each covariate by itself; together: all in one model with `adjusted_for`, each by itself with them where
     that is too many parameters for the events, () where even these are. warnings: what a person must know before
-    trusting a model of these codes; notes: what could not be told.
+    trusting a model of these codes; notes: what could not be determined.
     """
 
     patients: int
@@ -97,23 +96,23 @@ def _ratios(
 ) -> tuple[Ratio, ...]:
     fit = cox_regression(x.to_numpy(float), table["time"], table["event"], names=[str(c) for c in x], entry=entry)
     rows = {row["name"]: row for row in fit.table().to_dict("records")}
-    found = []
+    ratios = []
     for name in names:
         per, n = ("flag", int(flags[name].sum())) if name in flags else ("SD", len(table))
         hr, low, high, p = (float(rows[name][key]) for key in ("hr", "low", "high", "p"))
-        found.append(Ratio(name, per, hr, low, high, p, n))
-    return tuple(found)
+        ratios.append(Ratio(name, per, hr, low, high, p, n))
+    return tuple(ratios)
 
 
 def _warnings(alone: tuple[Ratio, ...], together: tuple[Ratio, ...], distance: str) -> list[str]:
     """A sentence for each covariate whose hazard ratio is not 1, alone or adjusted; flags by Holm's rule."""
-    said: list[str] = []
+    sentences: list[str] = []
     for ratios, how in ((alone, "alone"), (together, "with the other covariates")):
         flags = sorted((r for r in ratios if r.per == "flag"), key=lambda r: r.p)
         rejected = holm_rejects([r.p for r in flags], ALPHA)
         significant = [r for r in ratios if r.per == "SD" and r.p < ALPHA]
         for r in significant + [flag for flag, rejects in zip(flags, rejected, strict=True) if rejects]:
-            if any(r.name in sentence for sentence in said):
+            if any(r.name in sentence for sentence in sentences):
                 continue
             hazard = "higher" if r.hr > 1 else "lower"
             if r.per == "SD":
@@ -122,8 +121,8 @@ def _warnings(alone: tuple[Ratio, ...], together: tuple[Ratio, ...], distance: s
                 )
             else:
                 what = f"Photos with the flag {r.name!r} belong to patients of {hazard} hazard"
-            said.append(f"{what} ({how}: {r}): {WHY}.")
-    return said
+            sentences.append(f"{what} ({how}: {r}): {WHY}.")
+    return sentences
 
 
 def error_and_survival(
@@ -131,9 +130,8 @@ def error_and_survival(
 ) -> ErrorSurvival:
     """What inversion errors and quality flags of a study's codes say of survival.
 
-    table: rows of `study.patients` to look at; None: all analysed. index: of the codes; None: the study's, checked.
-    Raises StudyError without codes; a cohort that is too small or too even to tell gives an answer without ratios, and
-    a note.
+    table: rows of `study.patients` to analyse; None: all analysed. index: of the codes; None: the study's, checked.
+    Raises StudyError without codes; a cohort too small or too uniform gives a result without ratios, and a note.
     """
     index = by_patient(study.latents().index if index is None else index)
     table = study.patients[study.patients["patient_id"].isin(study.included_photos.keys())] if table is None else table
@@ -150,14 +148,14 @@ def error_and_survival(
         x = pd.concat([((error - error.mean()) / error.std()).rename(ERROR), x], axis=1)
     names = [str(name) for name in x]
     if not names or not enough_events(events, 1):
-        why = "whose inversions differ in nothing" if not names else f"with {events} events"
-        note = f"{patients} patients {why} cannot tell whether inversion error predicts survival."
+        why = "with equal errors and flags" if not names else f"with {count(events, 'event')}"
+        note = f"{count(patients, 'patient')} {why} cannot show whether inversion error predicts survival."
         return ErrorSurvival(patients, events, notes=(note,))
-    notes, entry = [], entry_of(study, table)
+    notes, entry = [], study.entry_of(table)
     try:
         alone = tuple(r for name in names for r in _ratios(x[[name]], [name], table, flags, entry))
     except SurvivalError as problem:
-        note = f"Whether inversion error predicts survival could not be told: {problem}"
+        note = f"Whether inversion error predicts survival could not be tested: {problem}"
         return ErrorSurvival(patients, events, notes=(note,))
     together: tuple[Ratio, ...] = ()
     used: list[str] = []
@@ -185,13 +183,15 @@ def error_and_survival(
     return ErrorSurvival(patients, events, alone, together, tuple(used), tuple(warnings), tuple(notes))
 
 
-def error_text(found: ErrorSurvival) -> str:
+def error_text(result: ErrorSurvival) -> str:
     """The answer for a terminal: a table, then what to make of it."""
-    lines = [f"Does inversion error predict survival? {found.patients} patients, {found.events} events."]
-    if found.alone:
-        adjusted = {r.name: r for r in found.together}
+    lines = [
+        f"Does inversion error predict survival? {count(result.patients, 'patient')}, {count(result.events, 'event')}."
+    ]
+    if result.alone:
+        adjusted = {r.name: r for r in result.together}
         lines.append(f"  {'hazard ratio':<44}{'alone':<36}adjusted" if adjusted else f"  {'hazard ratio':<44}alone")
-        for r in found.alone:
+        for r in result.alone:
             label = f"{r.name} (per SD)" if r.per == "SD" else f"{r.name[:34]} ({r.patients})"
             cells = [
                 f"{v.hr:.2f} ({v.low:.2f} to {v.high:.2f}), {p_value(v.p, named=True)}"
@@ -199,10 +199,10 @@ def error_text(found: ErrorSurvival) -> str:
                 if v
             ]
             lines.append(f"  {label:<44}{cells[0]:<36}{''.join(cells[1:])}".rstrip())
-        if found.adjusted_for:
-            lines.append(f"  adjusted for {', '.join(found.adjusted_for)}.")
-        if not found.warnings:
-            main = found.alone[0]
+        if result.adjusted_for:
+            lines.append(f"  adjusted for {', '.join(result.adjusted_for)}.")
+        if not result.warnings:
+            main = result.alone[0]
             lines.append(f"  No sign of it; hazard ratios inside {main.low:.2f} to {main.high:.2f} are not excluded.")
-    lines += [f"Warning: {sentence}" for sentence in found.warnings]
-    return "\n".join(lines + [f"Note: {note}" for note in found.notes])
+    lines += [f"Warning: {sentence}" for sentence in result.warnings]
+    return "\n".join(lines + [f"Note: {note}" for note in result.notes])

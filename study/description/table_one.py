@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from common.text import percent
-from study.comparison.features import clinical_table, covariate_names
 from study.disk.store import Study
 from study.errors import StudyError
+from study.tables.covariates import clinical_words
 from survival.curves import kaplan_meier
 from survival.metrics.estimate import Estimate
 from survival.tails import poisson_limits
@@ -52,7 +52,7 @@ def analysed_rows(study: Study) -> pd.DataFrame:
     """Rows of the patient table that an analysis takes: not excluded, and, where the study has codes, with one."""
     if study.has_latents:
         return study.analysed()[1]
-    return study.patients[~study.patients["patient_id"].isin(study.excluded.keys())].reset_index(drop=True)
+    return study.included
 
 
 def table_one(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def table_one(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     rows = analysed_rows(study) if rows is None else rows
     if rows.empty:
         raise StudyError(f"No patient of {study.name} is left in the analysis.")
-    clinical = clinical_table(study, rows, covariate_names(study))
+    clinical = clinical_words(rows, study.settings, study.covariates)
     out: list[tuple[object, ...]] = []
     for name in clinical.columns:
         column = clinical[name]

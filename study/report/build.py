@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from common.html import Html, join, tag
 from study.disk.store import Study
 from study.report.facts import Facts, Progress, gather
-from study.report.page import Html, join, page, paragraph, tag
+from study.report.page import page, paragraph
 from study.report.sections import (
     card,
     cohort,
@@ -44,9 +45,9 @@ def report_html(
 ) -> bytes:
     """The whole report, UTF-8. The same study gives the same bytes but for the one line that says when.
 
-    model : name under models/, None: the study's own. comparison : name under comparisons/, None: "main" or
+    model : name under models/, None: the study's chosen one. comparison : name under comparisons/, None: "main" or
     the only one. when : None: now. on_progress : called with what is being done.
-    Raises StudyError, one sentence, for what is not there or is damaged.
+    Raises StudyError, one sentence, for what is missing or damaged.
     """
     facts = gather(study, model, comparison, on_progress)
     if on_progress is not None:

@@ -1,4 +1,4 @@
-"""Everything that a report tells, gathered once from a study on disk; what is not there is None, never made up."""
+"""Everything that a report states, read once from a study on disk; what does not exist is None."""
 
 from __future__ import annotations
 
@@ -76,14 +76,7 @@ class Facts:
     @property
     def featured(self) -> tuple[CandidateResult, ...]:
         """Models that are shown in detail: the best, the photo by itself, the clinical columns by themselves."""
-        c = self.comparison
-        if c is None or not c.models:
-            return ()
-        chosen = [c.best()]
-        for features in ("photo", "clinical"):
-            own = [judged for judged in c.models if judged.features == features]
-            chosen += sorted(own, key=lambda judged: -c.figure(judged.name).value)[:1]
-        return tuple({judged.name: judged for judged in chosen}.values())
+        return () if self.comparison is None else self.comparison.featured
 
     @property
     def fitted_label(self) -> str:
@@ -115,10 +108,10 @@ def gather(
     """What there is to report.
 
     model : name under models/, None: the study's chosen one, or "photo". comparison : name under comparisons/, None:
-    "main", or the only one. Raises StudyError for a name that is not there, damaged files, or where no patient is left.
+    "main", or the only one. Raises StudyError for an unknown name, damaged files, or where no patient is left.
     """
-    tell = on_progress or (lambda _: None)
-    tell("Patients, table, follow-up")
+    report_stage = on_progress or (lambda _: None)
+    report_stage("Patients, table, follow-up")
     rows = analysed_rows(study)
     table, follow = table_one(study, rows), follow_up(study, rows)
     name, fitted = _fitted(study, model)
@@ -127,7 +120,7 @@ def gather(
     stale = list(stale_reasons(study, judged)) if judged is not None else []
     if report is not None:
         stale += [f"Model {name}: {reason}" for reason in model_status(study, name).reasons]
-    tell("Inversion error and survival")
+    report_stage("Inversion error and survival")
     return Facts(
         study=study,
         ids=_ids(study),
@@ -149,20 +142,20 @@ def gather(
 
 
 def _fitted(study: Study, name: str | None) -> tuple[str, FittedModel | None]:
-    """(name, model) of the one asked for, else of the study's own, where that is there."""
+    """(name, model) of the one asked for, else of the study's chosen one, where it exists."""
     if name is not None:
         return name, study.model(name)
-    own = study.chosen_model
-    there = (study.model_folder(own) / REPORT_FILE).exists()
-    return own, study.model(own) if there else None
+    chosen = study.chosen_model
+    exists = (study.model_folder(chosen) / REPORT_FILE).exists()
+    return chosen, study.model(chosen) if exists else None
 
 
 def _comparison(study: Study, name: str | None) -> Comparison | None:
-    there = list_comparisons(study.path)
-    if name is None and not there:
+    names = list_comparisons(study.path)
+    if name is None and not names:
         return None
     if name is None:
-        name = USUAL_COMPARISON if USUAL_COMPARISON in there else there[0]
+        name = USUAL_COMPARISON if USUAL_COMPARISON in names else names[0]
     return read_comparison(study.path, name)
 
 
@@ -173,10 +166,10 @@ def _digests(study: Study, model: str | None) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

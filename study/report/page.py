@@ -1,41 +1,21 @@
-"""The pieces of an HTML page: every text is escaped unless it was made here, and nothing is loaded from anywhere."""
+"""The pieces of a report: a page that loads nothing from anywhere."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from common import html
+from common.html import Html, join, tag
 from survival.plots.labels import plain_figure
 
 STYLE = Path(__file__).with_name("style.css")
 SCRIPT = Path(__file__).with_name("figures.js")
 INK = "#1b2530"
 FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
-
-
-class Html(str):
-    """Markup that needs no escaping any more."""
-
-    __slots__ = ()
-
-
-def text(value: object) -> Html:
-    """Any value as text of a page, a percent sign kept beside its number; Html stays as it is."""
-    return value if isinstance(value, Html) else Html(html.escape(str(value)).replace(" %", "\u00a0%"))
-
-
-def join(parts: Iterable[object], between: str = "") -> Html:
-    return Html(between.join(text(part) for part in parts))
-
-
-def tag(name: str, *children: object, **attributes: object) -> Html:
-    """<name attributes>children</name>; an attribute class_ is written class."""
-    written = "".join(f' {key.rstrip("_")}="{html.escape(str(value))}"' for key, value in attributes.items())
-    return Html(f"<{name}{written}>{join(children)}</{name}>")
 
 
 def paragraph(*children: object) -> Html:
@@ -62,26 +42,14 @@ def subsection(title: str, *children: object) -> Html:
     return join([tag("h3", title), *children])
 
 
-def table(
-    headers: Sequence[object], rows: Iterable[Sequence[object]], caption: object = "", numbers: int | None = None
-) -> Html:
-    """A table that scrolls by itself where the page is narrow.
-
-    numbers: from this column on cells are numbers and stand at the right; None: from the second column on.
-    """
-    first = 1 if numbers is None else numbers
-
-    def cells(kind: str, values: Sequence[object]) -> list[Html]:
-        return [tag(kind, v, class_="number") if i >= first else tag(kind, v) for i, v in enumerate(values)]
-
-    head = tag("thead", tag("tr", *cells("th", headers)))
-    body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
+def table(headers: Sequence[object], rows: Iterable[Sequence[object]], caption: object = "", numbers: int = 1) -> Html:
+    """A table that scrolls by itself on a narrow page. numbers: from this column on, cells stand at the right."""
     title = tag("p", caption, class_="caption") if caption else Html("")  # outside, so that it does not scroll away
-    return join([title, tag("div", tag("table", head, body), class_="scroll")])
+    return join([title, tag("div", html.table(headers, rows, numbers), class_="scroll")])
 
 
 def facts(rows: Iterable[tuple[object, object]]) -> Html:
-    """A list of terms and what they are."""
+    """A list of terms and their explanations."""
     return tag("dl", *(join([tag("dt", name), tag("dd", value)]) for name, value in rows))
 
 

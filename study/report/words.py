@@ -17,8 +17,8 @@ LIMITS = ("value", "low", "high")
 
 def interval(e: Any, digits: int = 3) -> str:
     """'0.674 (0.646 to 0.702)' of an Estimate or a table's row with value, low, high."""
-    found = [e[key] if isinstance(e, Mapping | pd.Series) else getattr(e, key) for key in LIMITS]
-    value, low, high = (math.nan if v is None else float(v) for v in found)  # JSON has null for what is not known
+    values = [e[key] if isinstance(e, Mapping | pd.Series) else getattr(e, key) for key in LIMITS]
+    value, low, high = (math.nan if v is None else float(v) for v in values)  # JSON has null for what is not known
     return common.text.interval(value, low, high, digits)
 
 

@@ -126,7 +126,7 @@ def _made() -> None:
 def _preview(seen: Look) -> None:
     st.dataframe(pd.DataFrame(seen.first, columns=seen.header), hide_index=True, width="stretch")
     blocks.note(
-        f"The first {len(seen.first)} of {seen.patients:,} rows, {len(seen.header)} columns. {' '.join(seen.said)}"
+        f"The first {len(seen.first)} of {seen.patients:,} rows, {len(seen.header)} columns. {' '.join(seen.notes)}"
     )
 
 

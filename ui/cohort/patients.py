@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from study.description.round_times import round_times
 from study.description.table_one import SHARES, FollowUp, analysed_rows, follow_up, table_one, table_one_rows
 from study.errors import StudyError
 from survival.curves import Curve, kaplan_meier
@@ -15,7 +16,7 @@ from survival.metrics.estimate import Estimate
 from survival.plots import curves_frame, kaplan_meier_figure
 from ui.background.missing import unavailable
 from ui.elements import blocks
-from ui.elements.figures import drawn, plot_palette, round_times
+from ui.elements.figures import drawn, plot_palette
 from ui.elements.keep_figure import csv_button, figure_block
 from ui.elements.tables import table
 from ui.shell.resources import OpenedStudy

@@ -12,9 +12,9 @@ import streamlit as st
 
 from faces.flags import read_flags, sentences
 from study.disk.exclusions import MAX_REASON, exclude, include
-from study.disk.face_choices import CONFIRMED, confirm
 from study.disk.refused_photos import read_refused
 from study.errors import StudyError
+from study.photos.confirm import CONFIRMED, confirm
 from study.photos.quality import thumbnails
 from ui.background.missing import unavailable
 from ui.background.start import study_button

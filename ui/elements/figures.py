@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from numpy.typing import NDArray
 
+from study.description.round_times import round_times
 from survival.plots import Palette, face_survival, risk_histogram
 from survival.plots.labels import plain_figure
 from ui.shell import theme
@@ -103,10 +104,3 @@ def _place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
     theme.style_figure(figure, height=260)
     figure.update_xaxes(title_text="Log hazard ratio compared with the typical patient")
     return figure
-
-
-def round_times(end: float) -> list[float]:
-    """Four to eight round times from 0 to `end`, in steps people count in (months: 6, 12, 24)."""
-    steps = (0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 60, 120, 365, 730, 1825, 3650)
-    step = next((s for s in steps if end / s <= 7.5), end / 5)
-    return [float(t) for t in np.arange(0.0, end + 1e-9, step)]

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.text import number
+from study.description.round_times import round_times
 from study.files import csv_text
 from study.scoring.strip import RANGES, Draw, Strip, band_layers
 from ui.elements import figures, pictures
@@ -69,7 +70,7 @@ def header(strip: Strip, caption: str, scorer: Scorer) -> dict[str, Any]:
         "histogram": {"edges": rounded(edges, 3), "counts": [int(count) for count in counts]},
         "origin": len(strip.steps) // 2,
         "ticks": marks(strip.steps),
-        "time_ticks": [plain_time(t) for t in figures.round_times(float(strip.times[-1]))],
+        "time_ticks": [plain_time(t) for t in round_times(float(strip.times[-1]))],
         "time_unit": unit,
         "time_title": f"{unit} since the photo",
         "track": {

@@ -40,12 +40,7 @@ def _stale(key: str, name: str, _opened: OpenedStudy) -> tuple[str, ...]:
 
 def best_first(result: Comparison, measure: str = "Harrell C", controls: bool = False) -> list[CandidateResult]:
     """Candidates with scores by a measure, the best first; controls, where wanted, after the models."""
-    table = result.tables["figures"]
-    values = table[table["measure"] == measure].set_index("candidate")["value"]
-    lower = measure == "IBS" or measure.startswith("Brier")
-    scored = [c for c in result.candidates if c.name in values.index and not c.error]
-    order = sorted(scored, key=lambda c: (c.role == "control", values[c.name] if lower else -values[c.name]))
-    return [c for c in order if controls or c.role != "control"]
+    return [c for c in result.best_first(measure) if controls or c.role != "control"]
 
 
 def labels(result: Comparison) -> dict[str, str]:

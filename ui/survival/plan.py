@@ -10,11 +10,11 @@ from common.text import duration
 from common.threads import left
 from study.comparison.candidates import choosable_models
 from study.comparison.command import add_arguments, plan_of
-from study.comparison.features import available_sets, chosen_sets, covariate_names, patients_of, unavailable_sets
+from study.comparison.features import available_sets, chosen_sets, patients_of, unavailable_sets
 from study.comparison.measuring.duration import seconds_here
 from study.comparison.plan import DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, Plan
 from study.comparison.record import comparison_folder
-from study.description.clinical import LATE_ENTRY
+from study.description.delayed_entry import LATE_ENTRY
 from survival.models.registry import MODELS
 from survival.outcome import MIN_EVENTS_PER_FOLD
 from ui.background.missing import unavailable
@@ -119,7 +119,7 @@ def _models(opened: OpenedStudy) -> tuple[list[str], bool]:
 
 
 def _site(opened: OpenedStudy) -> tuple[str, str]:
-    if "site" not in covariate_names(opened.study):
+    if "site" not in opened.study.covariates:
         return "pooled", ""
     left, right = st.columns(2)
     site = left.selectbox("Sites", list(SITES), format_func=lambda s: SITES[s], key="survival-site", help=SITE_HELP)

@@ -9,7 +9,7 @@ from common.text import number, p_value
 from study.comparison.measuring.added_value import clinical_models, weak_comparator
 from study.comparison.measuring.caveats import wrong_way
 from study.comparison.record import CandidateResult, Comparison
-from study.description.clinical import LATE_ENTRY
+from study.description.delayed_entry import LATE_ENTRY
 from study.errors import StudyError
 from survival.metrics.calibration import COX_SLOPE
 from survival.metrics.estimate import Estimate

@@ -6,7 +6,8 @@ import streamlit as st
 
 from study.comparison.measuring import curves
 from study.comparison.record import Comparison
-from study.description.clinical import LATE_ENTRY
+from study.description.delayed_entry import LATE_ENTRY
+from study.description.round_times import round_times
 from survival.metrics.decision import TREAT_ALL, TREAT_NONE
 from survival.plots import (
     auc_figure,
@@ -20,7 +21,7 @@ from survival.plots import (
 )
 from ui.elements import blocks
 from ui.elements.escaping import plain, trusted
-from ui.elements.figures import drawn, plot_palette, round_times
+from ui.elements.figures import drawn, plot_palette
 from ui.elements.keep_figure import figure_block
 from ui.elements.text import plain_time
 from ui.survival import comparisons
@@ -164,20 +165,12 @@ def _several(result: Comparison, key: str) -> list[str]:
         st.multiselect(
             "Models",
             order,
-            default=_default_three(result, order),
+            default=[c.name for c in result.featured],
             format_func=lambda n: called[n],
             key=f"{key}-{result.study}-{result.name}",
             max_selections=MOST_LINES,
         )
     )
-
-
-def _default_three(result: Comparison, order: list[str]) -> list[str]:
-    """The best one, a photo alone, clinical data alone."""
-    wanted = [order[0]]
-    for features in ("photo", "clinical"):
-        wanted += [n for n in order if result.candidate(n).features == features][:1]
-    return list(dict.fromkeys(wanted))
 
 
 def decision(result: Comparison) -> None:

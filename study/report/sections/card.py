@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from common.html import Html
 from common.text import count
 from study.report.facts import Facts
-from study.report.page import Html, bullets, section, subsection
+from study.report.page import bullets, section, subsection
 from study.report.page import facts as fact_list
 from study.report.words import interval
 from survival.metrics.calibration import SLOPE_NAME
 
 INTENDED = (
-    "Research on what photos of faces tell about survival in a cohort, and on how to judge such models.",
+    "Research on what photos of faces reveal about survival in a cohort, and on how to evaluate such models.",
     "Not for decisions about a person: not for diagnosis, prognosis, triage, treatment, insurance or employment.",
     "Not for faces of people who have not agreed to it.",
 )
@@ -47,7 +48,7 @@ def card(facts: Facts) -> Html:
 
 def _licences(facts: Facts) -> list[str]:
     photos = [
-        "The weights of a generator keep their own licence (its config.json).",
+        "The weights of a generator keep their licence (its config.json).",
         "The 68-point landmark model that aligns photos was trained on data for non-commercial research.",
     ]
     return ["Software: GPL-3.0-or-later.", *(photos if facts.study.photos else [])]
@@ -83,22 +84,22 @@ def _data(facts: Facts) -> list[str]:
 
 
 def _performance(facts: Facts) -> list[str]:
-    said = []
+    lines = []
     c = facts.comparison
     for judged in facts.featured:
         assert c is not None
-        said.append(f"{judged.label}: Harrell's C {interval(c.figure(judged.name))} out of fold.")
+        lines.append(f"{judged.label}: Harrell's C {interval(c.figure(judged.name))} out of fold.")
     if facts.fitted is not None:
         m = facts.fitted
-        said.append(
+        lines.append(
             f"Study's model {facts.model}, nested cross-validation: C {interval(m.oof_c_)}, {SLOPE_NAME} "
             f"{interval(m.calibration_slope_, 2)}."
         )
-    return said or ["No model has been fitted."]
+    return lines or ["No model has been fitted."]
 
 
 def _limits(facts: Facts) -> list[str]:
-    own = list(LIMITS if facts.study.has_latents else LIMITS[:1])
+    limits = list(LIMITS if facts.study.has_latents else LIMITS[:1])
     if facts.study.simulated:
-        own.insert(0, "Simulated patients: nothing here carries over to real ones.")
-    return own
+        limits.insert(0, "Simulated patients: nothing here carries over to real ones.")
+    return limits

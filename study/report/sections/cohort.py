@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.html import Html
 from common.text import count, percent
+from study.description.round_times import round_times
 from study.description.table_one import MISSING, SHARES, table_one_rows
 from study.report.facts import Facts
-from study.report.page import Html, bullets, figure, note, section, subsection, table
+from study.report.page import bullets, figure, note, section, subsection, table
 from study.report.page import facts as fact_list
 from study.report.words import interval, reached
 from survival.curves import kaplan_meier
 from survival.plots import flow_figure, kaplan_meier_figure
 
-STEPS = (0.1, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 60, 90, 120, 180, 365, 730, 1825, 3650)
-MOST_TICKS = 6.5  # columns of numbers that stand side by side at 350 px
 OUTCOME = "Free of the event"
-
-
-def axis_times(end: float) -> list[float]:
-    """Four to seven round times from 0 to `end`, in steps people count in (months: 6, 12, 24)."""
-    step = next((s for s in STEPS if end / s <= MOST_TICKS), end / 5)
-    return [float(t) for t in np.arange(0.0, end + 1e-9, step)]
 
 
 def since(facts: Facts) -> str:
@@ -52,9 +46,9 @@ def _lost(facts: Facts) -> list[Html]:
 def _table_one(facts: Facts) -> Html:
     labels = {c.name: c.label for c in facts.study.settings.covariates if c.label}
     rows, before = [], None
-    for variable, level, told in table_one_rows(facts.table):
+    for variable, level, description in table_one_rows(facts.table):
         shown = labels.get(variable, variable) if variable != before else ""
-        rows.append((shown, level, told))
+        rows.append((shown, level, description))
         before = variable
     whole = not (facts.table["level"] == MISSING).any()
     words = f"{SHARES} No value is missing." if whole else SHARES
@@ -65,7 +59,7 @@ def _table_one(facts: Facts) -> Html:
 
 def _follow_up(facts: Facts) -> Html:
     f, unit = facts.follow, facts.unit
-    told = facts.study.competing_note
+    competing = facts.study.competing_note
     listed = fact_list(
         [
             ("Patients", f"{f.patients:,}"),
@@ -77,7 +71,7 @@ def _follow_up(facts: Facts) -> Html:
             ("Event rate", f"{interval(f.rate, 2)} per 100 patient-{unit}, exact Poisson 95 % CI"),
         ]
     )
-    return Html(listed + note(told)) if told else listed
+    return Html(listed + note(competing)) if competing else listed
 
 
 def _survival(facts: Facts) -> Html:
@@ -86,6 +80,6 @@ def _survival(facts: Facts) -> Html:
     start = {"entry": rows["entry"].fillna(0).to_numpy(np.float64)} if facts.follow.entry else {}
     curve = kaplan_meier(time, event, **start)
     drawn = kaplan_meier_figure(
-        {"All patients": curve}, facts.unit, axis_times(float(time.max())), outcome=OUTCOME, since=since(facts)
+        {"All patients": curve}, facts.unit, round_times(float(time.max())), outcome=OUTCOME, since=since(facts)
     )
     return figure(drawn, "Kaplan-Meier curve of all patients with its 95 % band; ticks are censored patients.")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from common.html import Html
 from common.text import number, p_value, sentence_case
 from study.comparison.record import CandidateResult, Comparison
+from study.description.round_times import round_times
 from study.report.facts import Facts
-from study.report.page import Html, figure, note, paragraph, section, subsection, table
-from study.report.sections.cohort import OUTCOME, axis_times, since
+from study.report.page import figure, note, paragraph, section, subsection, table
+from study.report.sections.cohort import OUTCOME, since
 from study.report.words import interval
 from study.tables.covariates import compared_with
 from survival.cox_regression.schoenfeld import smooth_residuals
@@ -66,7 +68,7 @@ def _quartiles(
     drawn = kaplan_meier_figure(
         curves,
         facts.unit,
-        axis_times(float(time.max())),
+        round_times(float(time.max())),
         logrank(time, event, quartile, entry),
         outcome=OUTCOME,
         since=since(facts),
@@ -79,13 +81,13 @@ def _quartiles(
 
 
 def _forest(c: Comparison, judged: CandidateResult) -> Html:
-    own = c.tables["hazards"]
-    own = own[own["candidate"] == judged.name]
-    if own.empty:
+    rows = c.tables["hazards"]
+    rows = rows[rows["candidate"] == judged.name]
+    if rows.empty:
         return Html("")
-    heads = ["Alone" if not names else f"Adjusted for {names}" for names in own["adjusted"]]
+    heads = ["Alone" if not names else f"Adjusted for {names}" for names in rows["adjusted"]]
     frame = pd.DataFrame(
-        {"group": heads, "label": own["term"], "hr": own["hr"], "low": own["low"], "high": own["high"]}
+        {"group": heads, "label": rows["term"], "hr": rows["hr"], "low": rows["low"], "high": rows["high"]}
     )
     return figure(forest(frame), "Hazard ratios of the out-of-fold score: per standard deviation, and by quartile.")
 
@@ -125,19 +127,19 @@ def _schoenfeld(c: Comparison, judged: CandidateResult) -> list[Html]:
         return []
     rows = [(NAMES.get(str(r.name_), str(r.name_)), number(r.chisq, 2), r.df, p_value(r.p)) for r in _renamed(tests)]
     parts = [table(("Covariate", "χ²", "df", "p"), rows, "Test of proportional hazards; a small p speaks against it.")]
-    own = residuals[residuals["name"] == SCORE]
+    score_rows = residuals[residuals["name"] == SCORE]
     try:
-        smooth = smooth_residuals(own)
+        smooth = smooth_residuals(score_rows)
     except SurvivalError:
         return parts
     p = float(tests.loc[tests["name"] == SCORE, "p"].iloc[0])
-    every = drawn_every(len(own))
+    every = drawn_every(len(score_rows))
     dots = "a dot an event" if every == 1 else f"a dot every {every} events"
     words = (
         f"Scaled Schoenfeld residuals of the out-of-fold score ({dots}) with a smooth and its 95 % band: the "
         f"log hazard ratio over time. Dashed: the constant one of the fit. Test: {p_value(p, named=True)}."
     )
-    return [*parts, figure(schoenfeld_figure(own, smooth, SCORE, c.time_unit), words)]
+    return [*parts, figure(schoenfeld_figure(score_rows, smooth, SCORE, c.time_unit), words)]
 
 
 def _renamed(tests: pd.DataFrame) -> list:
@@ -145,9 +147,9 @@ def _renamed(tests: pd.DataFrame) -> list:
 
 
 def _path(c: Comparison, judged: CandidateResult) -> Html:
-    own = c.tables["paths"]
-    own = own[own["candidate"] == judged.name]
-    return Html("") if own.empty else _path_figure(own, float(own.loc[own["chosen"], "alpha"].iloc[0]))
+    rows = c.tables["paths"]
+    rows = rows[rows["candidate"] == judged.name]
+    return Html("") if rows.empty else _path_figure(rows, float(rows.loc[rows["chosen"], "alpha"].iloc[0]))
 
 
 def _path_figure(path: pd.DataFrame, chosen: float) -> Html:
@@ -159,9 +161,9 @@ def _path_figure(path: pd.DataFrame, chosen: float) -> Html:
 
 
 def _coefficients(c: Comparison, judged: CandidateResult) -> Html:
-    own = c.tables["coefficients"]
-    own = own[own["candidate"] == judged.name]
-    if own.empty:
+    coefficients = c.tables["coefficients"]
+    coefficients = coefficients[coefficients["candidate"] == judged.name]
+    if coefficients.empty:
         return Html("")
     rows = [
         (
@@ -170,13 +172,13 @@ def _coefficients(c: Comparison, judged: CandidateResult) -> Html:
             f"{number(r['hr'], 2)} ({number(r['low'], 2)} to {number(r['high'], 2)})",
             p_value(r["p"]),
         )
-        for r in own.to_dict("records")
+        for r in coefficients.to_dict("records")
     ]
     caption = "Coefficients of the Cox regression fitted to all patients (in-sample; no measure of worth)."
-    told = compared_with(set(own["name"]), c.patients[list(c.covariates)])
+    references = compared_with(set(coefficients["name"]), c.patients[list(c.covariates)])
     return Html(
         table(("Covariate", "Coefficient", "Hazard ratio (95 % CI)", "p"), rows, caption)
-        + (note(told) if told else Html(""))
+        + (note(references) if references else Html(""))
     )
 
 

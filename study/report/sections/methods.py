@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.html import Html
 from common.text import count, listed, sentence_case
 from study.comparison.record import Comparison
-from study.description.clinical import LATE_ENTRY
+from study.description.delayed_entry import LATE_ENTRY
 from study.report.facts import Facts
-from study.report.page import Html, bullets, section, subsection
+from study.report.page import bullets, section, subsection
 from study.report.words import times
 from survival.horizons import MIN_BEYOND, MIN_EVENTS
 from survival.metrics.calibration import SLOPE_NAME
@@ -46,7 +47,7 @@ def methods(facts: Facts) -> Html:
 
 def _data(facts: Facts) -> list[str]:
     study = facts.study
-    said = [
+    sentences = [
         f"Times are in {study.time_unit}, from the {'photo' if study.photos else 'start of follow-up'} to the event or "
         f"the end of observation. Survival is reported at {times(facts.horizons.carried, study.time_unit)}: of the "
         f"horizons that the study's settings fixed before any model was fitted "
@@ -54,20 +55,22 @@ def _data(facts: Facts) -> list[str]:
         f"by then and at least {MIN_BEYOND} patients under observation beyond.",
         "The table was read without repairs: a row with an impossible time, event, id or covariate refuses the study.",
     ]
-    said += [f"Source: {study.settings.source}"] if study.settings.source else []
-    said += [f"To cite: {study.settings.citation}"] if study.settings.citation else []
+    sentences += [f"Source: {study.settings.source}"] if study.settings.source else []
+    sentences += [f"To cite: {study.settings.citation}"] if study.settings.citation else []
     if study.simulated:
         recipe = ", ".join(f"{key} {value}" for key, value in study.settings.simulation.items())
-        said.append(f"The patients are simulated with a known hazard ({recipe})." if recipe else "Simulated patients.")
+        sentences.append(
+            f"The patients are simulated with a known hazard ({recipe})." if recipe else "Simulated patients."
+        )
     if study.has_latents:
         e = study.embedding
         name = str(e.settings.get("perceptual_name", ""))
-        said.append(
+        sentences.append(
             f"Each photo was aligned and turned into a W+ code ({e.num_ws} × {e.w_dim} numbers) of the generator "
             f"“{e.checkpoint}” by optimisation (preset {e.preset}{', ' + name if name else ''}). Where a patient has "
             "several photos, the mean of their codes counts, once."
         )
-    return said
+    return sentences
 
 
 def _validation(facts: Facts) -> list[str]:
@@ -76,7 +79,7 @@ def _validation(facts: Facts) -> list[str]:
     plan = c.plan
     site = {
         "pooled": "Site is a covariate like others.",
-        "strata": "Cox models, penalised or not, have a baseline hazard of their own for each site.",
+        "strata": "Cox models, penalised or not, have a separate baseline hazard for each site.",
         "single": f"Only patients of the site {plan.site_name} take part.",
     }[plan.site]
     return [
@@ -88,7 +91,7 @@ def _validation(facts: Facts) -> list[str]:
         site,
         f"Missing covariates count as the training mean or commonest level, with an indicator. {_columns(c)}",
         "The generator and its encoder were not trained on these patients by this software; where they were fine-tuned "
-        "on photos of this cohort, the out-of-fold figures of photo models would be too good."
+        "on photos of this cohort, the out-of-fold performance of photo models would be overstated."
         if facts.study.has_latents
         else "No photo takes part.",
     ]
@@ -101,10 +104,10 @@ def _columns(comparison: Any) -> str:
 def _models(facts: Facts) -> list[str]:
     c = facts.comparison
     assert c is not None
-    said = []
+    sentences = []
     for judged in c.candidates:
-        looks = "" if judged.model == NULL else f"; looks at {listed(list(judged.blocks))}"
-        said.append(f"{judged.label}: {MODEL_WORDS.get(judged.model, judged.model)}{looks}.")
+        features = "" if judged.model == NULL else f"; looks at {listed(list(judged.blocks))}"
+        sentences.append(f"{judged.label}: {MODEL_WORDS.get(judged.model, judged.model)}{features}.")
     path = (
         f"Penalised models: one descending path of {c.plan.penalties} penalties a fold; the penalty "
         + ("of the best" if c.plan.rule == "best" else "one standard error from the best, the strongest,")
@@ -112,7 +115,7 @@ def _models(facts: Facts) -> list[str]:
         "in early fusion each block gets the same total variance."
     )
     controls = [f"Controls: {count(c.plan.shuffles, 'shuffled outcome')}, averaged."] if c.plan.shuffles else []
-    return [*said, path, *controls]
+    return [*sentences, path, *controls]
 
 
 def _measures(facts: Facts) -> list[str]:
@@ -120,7 +123,7 @@ def _measures(facts: Facts) -> list[str]:
     assert c is not None
     unit = facts.unit
     return [
-        "All figures are of out-of-fold predictions, means over repeats. Intervals: 95 %, percentile bootstrap over "
+        "All estimates are of out-of-fold predictions, means over repeats. Intervals: 95 %, percentile bootstrap over "
         f"patients, {c.plan.samples:,} samples, the same for all models; models are not refitted in them, so they tell "
         "the uncertainty of the evaluation.",
         *filter(None, [facts.study.competing_note]),

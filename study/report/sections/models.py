@@ -1,4 +1,4 @@
-"""All models side by side: figures, paired differences, measures along time, decision curves."""
+"""All models side by side: performance, paired differences, measures along time, decision curves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from common.html import Html, join, tag
 from common.text import number, p_value, sentence_case
 from study.comparison.measuring.added_value import clinical_models, weak_comparator
 from study.comparison.measuring.caveats import wrong_way
 from study.comparison.record import CandidateResult, Comparison
-from study.description.clinical import LATE_ENTRY
+from study.description.delayed_entry import LATE_ENTRY
 from study.report.facts import Facts
-from study.report.page import Html, figure, join, note, paragraph, section, subsection, table, tag
+from study.report.page import figure, note, paragraph, section, subsection, table
 from study.report.words import interval
 from survival.comparison.over_time import NULL
 from survival.metrics.calibration import COX_SLOPE, SLOPE_NAME
@@ -21,7 +22,7 @@ from survival.plots import auc_figure, brier_figure, concordance_dots, decision_
 
 HARRELL, UNO, SCALED_IBS, SLOPE = "Harrell C", "Uno C", "scaled IBS", COX_SLOPE
 NULL_NAME = "kaplan-meier"
-MOST_CURVES = 5  # lines that can be told apart in one picture
+MOST_CURVES = 5  # lines that can be distinguished in one figure
 SENSIBLE = (0.1, 0.5)  # thresholds at which a risk of death by the horizon could change what one does
 
 
@@ -45,30 +46,24 @@ def models(facts: Facts) -> Html:
 
 def _intro(c: Comparison) -> str:
     return (
-        f"Every figure is out of fold: {c.plan.repeats} × {c.plan.folds} folds by patient, the same for all models; "
+        f"Every estimate is out of fold: {c.plan.repeats} × {c.plan.folds} folds by patient, the same for all models; "
         f"{len(c.patients):,} patients, {c.events:,} events. In brackets 95 % bootstrap intervals over patients."
     )
 
 
-def _ordered(c: Comparison) -> list[CandidateResult]:
-    """Models by falling C, then controls by falling C."""
-    scored = [judged for judged in c.candidates if not judged.error]
-    return sorted(scored, key=lambda judged: (judged.role != "model", -c.figure(judged.name).value))
-
-
 def _pick(c: Comparison, name: str, measure: str, digits: int = 3) -> str:
-    own = c.tables["figures"]
-    row = own[(own["candidate"] == name) & (own["measure"] == measure)]
+    rows = c.tables["figures"]
+    row = rows[(rows["candidate"] == name) & (rows["measure"] == measure)]
     return "–" if row.empty else interval(row.iloc[0], digits)
 
 
 def _figures(c: Comparison) -> Html:
     rows = [
         (judged.label, *(_pick(c, judged.name, m) for m in (HARRELL, UNO, SCALED_IBS)), _pick(c, judged.name, SLOPE, 2))
-        for judged in _ordered(c)
+        for judged in c.best_first()
     ]
-    failed = [note(f"{judged.label}: no figures. {judged.error}") for judged in c.candidates if judged.error]
-    caption = f"Table 2. Out-of-fold figures, models first, controls last. Uno's C up to {c.tau:.3g} {c.time_unit}."
+    failed = [note(f"{judged.label}: no result. {judged.error}") for judged in c.candidates if judged.error]
+    caption = f"Table 2. Out-of-fold performance, models first, controls last. Uno's C up to {c.tau:.3g} {c.time_unit}."
     shown = figure(
         concordance_dots(labelled(c, _frame(c, HARRELL))),
         "Harrell's C of each model and control. A shuffled outcome must lie about 0.5.",
@@ -84,10 +79,10 @@ def _figures(c: Comparison) -> Html:
 
 def _frame(c: Comparison, measure: str) -> pd.DataFrame:
     """model, value, low, high in the order of the tables."""
-    own = c.tables["figures"]
-    own = own[own["measure"] == measure].set_index("candidate")
-    names = [judged.name for judged in _ordered(c) if judged.name in own.index]
-    return own.loc[names, ["value", "low", "high"]].rename_axis("model").reset_index()
+    rows = c.tables["figures"]
+    rows = rows[rows["measure"] == measure].set_index("candidate")
+    names = [judged.name for judged in c.best_first() if judged.name in rows.index]
+    return rows.loc[names, ["value", "low", "high"]].rename_axis("model").reset_index()
 
 
 def labelled(c: Comparison, frame: pd.DataFrame, column: str = "model") -> pd.DataFrame:
@@ -103,22 +98,22 @@ def _base(c: Comparison) -> CandidateResult:
 
 def _differences(c: Comparison) -> list[Html]:
     base = _base(c)
-    others = [judged for judged in _ordered(c) if judged.role == "model" and judged.name != base.name]
+    others = [judged for judged in c.best_first() if judged.role == "model" and judged.name != base.name]
     if not others:
         return [paragraph("There is one model only.")]
     tests = c.tables["added_value"]
     rows, drawn = [], []
     for judged in others:
         d = c.difference(judged.name, base.name)
-        own = tests[(tests["base"] == base.name) & (tests["added"] == judged.name)]
-        test = ("–", "–") if own.empty else (number(own["chisq"].iloc[0], 1), p_value(own["p"].iloc[0]))
+        matching = tests[(tests["base"] == base.name) & (tests["added"] == judged.name)]
+        test = ("–", "–") if matching.empty else (number(matching["chisq"].iloc[0], 1), p_value(matching["p"].iloc[0]))
         scaled = interval(c.difference(judged.name, base.name, SCALED_IBS)) if c.scores.entry is None else "–"
         rows.append((judged.label, interval(d), scaled, *test))
         drawn.append((judged.label, d.value, d.low, d.high))
     frame = pd.DataFrame(drawn, columns=["model", "value", "low", "high"])
     caption = (
         f"Table 3. Each model less {base.label}. The last two columns: likelihood-ratio test of the model's "
-        "out-of-fold score beside that of the other (1 degree of freedom, first repeat)."
+        "out-of-fold score to that of the other (1 degree of freedom, first repeat)."
     )
     caveats = [wrong_way(c, [judged.name for judged in others]), weak_comparator(c)]
     return [
@@ -136,19 +131,24 @@ def estimate(row: Any, digits: int = 3) -> Html:
 
 def _at_horizons(c: Comparison) -> Html:
     measures = [f"{kind}({t:g})" for kind in ("AUC", "Brier") for t in c.horizons]
-    own = c.tables["figures"].set_index(["candidate", "measure"])
+    values = c.tables["figures"].set_index(["candidate", "measure"])
     rows = [
-        (judged.label, *(estimate(own.loc[key]) if (key := (judged.name, m)) in own.index else "–" for m in measures))
-        for judged in _ordered(c)
+        (
+            judged.label,
+            *(estimate(values.loc[key]) if (key := (judged.name, m)) in values.index else "–" for m in measures),
+        )
+        for judged in c.best_first()
     ]
     return table(("", *measures), rows, f"Table 4. AUC(t) and Brier score; t in {c.time_unit}.")
 
 
 def _calibration(c: Comparison) -> Html:
-    own, rows = c.tables["calibration"], []
-    for judged in _ordered(c):
+    calibration, rows = c.tables["calibration"], []
+    for judged in c.best_first():
         for horizon in c.horizons:
-            part = own[(own["candidate"] == judged.name) & (own["horizon"] == horizon)].set_index("measure")
+            part = calibration[
+                (calibration["candidate"] == judged.name) & (calibration["horizon"] == horizon)
+            ].set_index("measure")
             if part.empty or judged.role != "model":
                 continue
             cells = [interval(part.loc[m], 2) if m in part.index else "–" for m in ("ratio", "intercept", "slope")]
@@ -160,12 +160,12 @@ def _calibration(c: Comparison) -> Html:
 
 def _curves(c: Comparison) -> list[str]:
     """The models whose curves are drawn: the best ones."""
-    return [judged.name for judged in _ordered(c) if judged.role == "model"][:MOST_CURVES]
+    return [judged.name for judged in c.best_first() if judged.role == "model"][:MOST_CURVES]
 
 
 def _labels(c: Comparison) -> list[str]:
     """In the order of their colours, one for all figures."""
-    return [judged.label for judged in _ordered(c) if judged.role == "model"]
+    return [judged.label for judged in c.best_first() if judged.role == "model"]
 
 
 def _along_time(facts: Facts, c: Comparison) -> list[Html]:
@@ -197,12 +197,12 @@ def _left_out(c: Comparison, names: list[str]) -> list[Html]:
 def _decisions(facts: Facts, c: Comparison) -> list[Html]:
     names = [judged.name for judged in facts.featured]
     horizon = c.horizons[len(c.horizons) // 2]
-    own = c.tables["decision"]
-    own = own[(own["horizon"] == horizon) & own["candidate"].isin([*names, TREAT_ALL, TREAT_NONE])]
-    frame = own.rename(columns={"candidate": "model"}).drop(columns="horizon")
+    rows = c.tables["decision"]
+    rows = rows[(rows["horizon"] == horizon) & rows["candidate"].isin([*names, TREAT_ALL, TREAT_NONE])]
+    frame = rows.rename(columns={"candidate": "model"}).drop(columns="horizon")
     frame = _in_order(frame, [*_curves(c), *names, TREAT_ALL, TREAT_NONE])
     words = (
-        f"Net benefit of acting on whoever's risk by {horizon:g} {facts.unit} exceeds the threshold, against acting on "
-        "all and on nobody. Which thresholds are sensible is for those to say who would act; shaded are 10 to 50 %."
+        f"Net benefit of treating patients whose risk by {horizon:g} {facts.unit} exceeds the threshold, against "
+        "treating all and treating nobody. Which thresholds are sensible is a clinical question; shaded are 10 to 50 %."
     )
     return [figure(decision_figure(labelled(c, frame), horizon, facts.unit, SENSIBLE, order=_labels(c)), words)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from common.html import Html, tag
 from study.comparison.record import Comparison
 from study.report.facts import Facts
-from study.report.page import Html, bullets, note, paragraph, section, subsection, table, tag
+from study.report.page import bullets, note, paragraph, section, subsection, table
 
 
 def provenance(facts: Facts) -> Html:
@@ -64,15 +65,15 @@ def _compare(c: Comparison, study: str) -> str:
 
 
 def _seeds(facts: Facts) -> str:
-    said = []
+    sentences = []
     if facts.comparison is not None:
         seed = facts.comparison.plan.seed
-        said.append(f"Comparison: {seed} for folds, shuffles and bootstrap.")
+        sentences.append(f"Comparison: {seed} for folds, shuffles and bootstrap.")
     if facts.fitted is not None:
-        said.append(f"Model {facts.model}: {(facts.fitted_report or {}).get('seed', 0)} for folds and bootstrap.")
+        sentences.append(f"Model {facts.model}: {(facts.fitted_report or {}).get('seed', 0)} for folds and bootstrap.")
     if "seed" in facts.study.settings.simulation:
-        said.append(f"Simulated outcomes: {facts.study.settings.simulation['seed']}.")
-    return " ".join(said) or "Nothing was drawn at random."
+        sentences.append(f"Simulated outcomes: {facts.study.settings.simulation['seed']}.")
+    return " ".join(sentences) or "Nothing was drawn at random."
 
 
 def _versions(facts: Facts) -> Html:

@@ -1,18 +1,18 @@
-"""What is read from the photo beside the face, and how far a score moves when only the photo changes."""
+"""What a model can read from the photo apart from the face, and how far a score moves when only the photo changes."""
 
 from __future__ import annotations
 
+from common.html import Html
 from common.text import listed, number
 from study.comparison.measuring.shortcuts import BACKDROP, SHORTCUT_SETS, WHOLE
 from study.comparison.record import CONTROL, CandidateResult, Comparison
 from study.report.facts import Facts
-from study.report.page import Html, figure, note, paragraph, subsection, table, warning
+from study.report.page import figure, note, paragraph, subsection, table, warning
 from study.report.words import interval, signed
 from study.robustness.record import Robustness, stale_reasons
 from survival.plots import interval_figure
 
 CHANGE_AXIS = "Change of log HR, in SD (95 % CI)"  # short enough for a telephone
-FEW = 20  # patients, below which it is said that they are few
 
 
 def is_shortcut(judged: CandidateResult) -> bool:
@@ -21,14 +21,14 @@ def is_shortcut(judged: CandidateResult) -> bool:
 
 
 def shortcuts(facts: Facts) -> Html:
-    """Subsection with backdrop, face, blurred and whole photo; empty where they were not looked at."""
+    """Subsection with backdrop, face, blurred and whole photo; empty where they were not run."""
     c = facts.comparison
-    own = [judged for judged in c.candidates if is_shortcut(judged)] if c is not None else []
-    if c is None or not own:
+    controls = [judged for judged in c.candidates if is_shortcut(judged)] if c is not None else []
+    if c is None or not controls:
         return Html("")
     photo = photo_model(c)
     rows = []
-    for judged in own:
+    for judged in controls:
         if judged.error:
             rows.append((judged.label, f"not fitted: {judged.error}", "–"))
             continue
@@ -38,32 +38,31 @@ def shortcuts(facts: Facts) -> Html:
     parts = [
         paragraph(
             "The same ridge Cox model on pixels of parts of the aligned photo at 32 px, on the same folds. The "
-            "backdrop (shoulders at its edge included, hair and neck not) knows nothing of a face: what it reaches, a "
-            "photo model may reach by how photos were taken. Blurred so that nobody is recognised, a photo still tells "
-            "light, colour and outline. Which pixels are shown is the same for all, so that no mask tells the shape of "
-            "a face."
+            "backdrop (shoulders at its edge included, hair and neck not) holds nothing of a face: what it reaches, a "
+            "photo model may reach by how photos were taken. Blurred so that nobody is recognised, a photo still shows "
+            "light, colour and outline. The same pixels are shown for all, so that no mask reveals the shape of a face."
         ),
         table(heads, rows),
-        _verdict(c, own),
+        _verdict(c, controls),
     ]
     return subsection("Parts of the photo", *parts)
 
 
 def photo_model(c: Comparison) -> CandidateResult | None:
     """The model that shortcuts are measured by: the best one of the codes, else the best of all."""
-    own = [judged for judged in c.models if judged.features == "photo"]
-    return max(own, key=lambda judged: c.figure(judged.name).value) if own else c.best() if c.models else None
+    of_codes = [judged for judged in c.models if judged.features == "photo"]
+    return max(of_codes, key=lambda judged: c.figure(judged.name).value) if of_codes else c.best() if c.models else None
 
 
-def _verdict(c: Comparison, own: list[CandidateResult]) -> Html:
-    there = {judged.name for judged in own if not judged.error}
-    if BACKDROP not in there:
+def _verdict(c: Comparison, controls: list[CandidateResult]) -> Html:
+    fitted = {judged.name for judged in controls if not judged.error}
+    if BACKDROP not in fitted:
         return Html("")
     e = c.figure(BACKDROP)
     if e.high - e.low < 1e-9:
         return paragraph("The backdrop does not predict the outcome: no penalty was better than no model at all.")
     share = ""
-    if WHOLE in there and (whole := c.figure(WHOLE).value) > 0.5:
+    if WHOLE in fitted and (whole := c.figure(WHOLE).value) > 0.5:
         part = max(0.0, (e.value - 0.5) / (whole - 0.5))
         share = f" That is {100 * part:.0f} % of what the whole photo's pixels reach above 0.5."
     if e.low > 0.5:
@@ -76,48 +75,44 @@ def _verdict(c: Comparison, own: list[CandidateResult]) -> Html:
 
 
 def changed_photos(facts: Facts) -> Html:
-    """Subsection with the study's model under changes of the photo; empty where it was not looked at."""
-    found = facts.robustness
-    if found is None:
+    """Subsection with the study's model under changes of the photo; empty where it was not measured."""
+    result = facts.robustness
+    if result is None:
         return Html("")
     rows = [
         (c.label, signed(c.mean, 2), interval(c.size, 2), number(c.largest, 2), _count(c.patients, c.failed))
-        for c in found.conditions
+        for c in result.conditions
     ]
-    drawn = interval_figure(found.frame(), CHANGE_AXIS, 0.0, signed=True, digits=2)
+    drawn = interval_figure(result.frame(), CHANGE_AXIS, 0.0, signed=True, digits=2)
     heads = ("Change of the photo", "Mean change", "Mean size of it", "Largest", "Patients")
     caption = (
-        f"In standard deviations of the cohort's out-of-fold log hazard ratio ({found.sd:.3f}); 95 % bootstrap "
+        f"In standard deviations of the cohort's out-of-fold log hazard ratio ({result.sd:.3f}); 95 % bootstrap "
         "intervals over patients."
     )
     parts = [
         paragraph(
-            f"Photos of {found.patients} patients, drawn by seed {found.seed}, were changed one way at a time and went "
-            f"through the study's own alignment, inversion (preset {found.preset}) and model ({found.model}). "
-            "Nothing about the person changed, so a score that knows only the person would stay."
+            f"Photos of {result.patients} patients, drawn by seed {result.seed}, were changed one way at a time and "
+            f"passed through the study's alignment, inversion (preset {result.preset}) and model ({result.model}). "
+            "Nothing about the person changed, so a score that depends on the person alone would stay the same."
         ),
         table(heads, rows, caption),
         figure(drawn, "Mean change of the score under each change of the photo; the line at 0: no change."),
-        paragraph(*agreement_words(found)),
+        paragraph(" ".join(agreement_words(result))),
     ]
-    reasons = stale_reasons(facts.study, found)
+    reasons = stale_reasons(facts.study, result)
     if reasons:
         parts.append(warning(f"Out of date: {' '.join(reasons)}"))
     return subsection("The same person, another photo", *parts)
 
 
-def agreement_words(found: Robustness) -> list[str]:
+def agreement_words(result: Robustness) -> list[str]:
     """Sentences on ICC, mean size and what limits them."""
-    words = [
-        f"Over all changes the score moves by {interval(found.size, 2)} standard deviations (mean size). ICC(2,1) "
-        f"over the unchanged and all changed photos of {found.complete} patients: {interval(found.icc, 2)}; 1 means "
-        "that the photo does not matter. It holds for simulated changes of one photo; two visits differ more."
+    return [
+        f"Over all changes the score moves by {interval(result.size, 2)} standard deviations (mean size). ICC(2,1) "
+        f"over the unchanged and all changed photos of {result.complete} patients: {interval(result.icc, 2)}; 1 means "
+        "that the photo does not matter. It holds for simulated changes of one photo; two visits differ more.",
+        *result.caveats,
     ]
-    if found.patients < FEW:
-        words.append(f" {found.patients} patients are few, and the intervals rough.")
-    if found.aligned:
-        words.append(" Photos of this study count as aligned already, so no alignment undoes a turn or another crop.")
-    return words
 
 
 def _count(patients: int, failed: int) -> str:
@@ -125,7 +120,7 @@ def _count(patients: int, failed: int) -> str:
 
 
 def not_run(facts: Facts) -> Html:
-    """What was not looked at, and by which command it would be."""
+    """What was not measured, and the command that does it."""
     if not facts.study.photos:
         return Html("")
     name, rest = facts.study.name, []
@@ -135,6 +130,6 @@ def not_run(facts: Facts) -> Html:
     if facts.robustness is None:
         rest.append(f"photos changed in light, colour, blur, compression, pose (python -m study robustness {name})")
     never = ["accessories alone", "glasses and garments put on", "a second photo of the same person (test-retest)"]
-    parts = [note(f"Not looked at: {listed(rest)}.")] if rest else []
+    parts = [note(f"Not measured: {listed(rest)}.")] if rest else []
     parts.append(note(f"Not done by this software, and for the authors to judge: {listed(never)}."))
     return Html("".join(parts))

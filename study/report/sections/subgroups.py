@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from common.text import sentence_case
+from common.html import Html, tag
+from common.text import count, sentence_case
 from study.comparison.record import Comparison
 from study.report.facts import Facts
-from study.report.page import Html, note, paragraph, section, subsection, tag
+from study.report.page import note, paragraph, section, subsection
 from study.report.sections.models import estimate
 from survival.comparison.subgroups import ALL, MIN_EVENTS
 from survival.metrics.calibration import COX_SLOPE, SLOPE_NAME
@@ -28,7 +29,7 @@ def subgroups(facts: Facts) -> Html:
         measures.append((f"O/E({middle:g})", f"Observed over expected events by {middle:g} {c.time_unit}", 2))
     measures.append((COX_SLOPE, sentence_case(SLOPE_NAME), 2))
     small = int((frame["measure"] == "").sum())
-    left = f" {small} subgroups with fewer than {MIN_EVENTS} events have none." if small else ""
+    left = f" {count(small, 'subgroup')} with fewer than {MIN_EVENTS} events left out." if small else ""
     return section(
         "subgroups",
         "Subgroups",
@@ -52,8 +53,8 @@ def _table(c: Comparison, frame: pd.DataFrame, measure: str, digits: int) -> Htm
         *(tag("th", words, class_="number") for words in ("n", "Events", *(judged.label for judged in models))),
     )
     rows, before = [], ""
-    own = frame[frame["measure"].isin([measure, ""])]
-    figures = {(r["variable"], r["level"], r["candidate"]): r for r in own.to_dict("records")}
+    selected = frame[frame["measure"].isin([measure, ""])]
+    figures = {(r["variable"], r["level"], r["candidate"]): r for r in selected.to_dict("records")}
     for group in frame.drop_duplicates(["variable", "level"]).to_dict("records"):
         variable, level = str(group["variable"]), str(group["level"])
         if variable not in (before, ALL):

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 
+from common.html import Html, tag
 from common.text import count, percent, sentence_case
 from study.comparison.measuring.added_value import photo_added
-from study.description.clinical import LATE_ENTRY, late_notes
+from study.description.delayed_entry import LATE_ENTRY, late_notes
 from study.report.facts import Facts
-from study.report.page import Html, bullets, paragraph, section, tag, warning
+from study.report.page import bullets, paragraph, section, warning
 from study.report.words import interval, reached, signed, times
 from study.tables.covariates import events_short
 from survival.metrics.calibration import slope_at_name
 
 RESEARCH = (
-    "For research. Nothing here is a medical device, and no figure is a statement about, or a decision on, a person. "
-    "An association in a cohort is no cause."
+    "For research. Nothing here is a medical device, and no estimate is a statement about, or a decision on, a person. "
+    "An association in a cohort is not a cause."
 )
 SIMULATED = (
-    "These patients are simulated: nobody in this study exists, and the figures say nothing about real people. They "
+    "These patients are simulated: nobody in this study exists, and the results say nothing about real people. They "
     "show that the method works where the truth is known."
 )
 
@@ -26,12 +27,12 @@ SIMULATED = (
 def summary(facts: Facts) -> Html:
     """Section with the study's size, the main result, and what to beware of."""
     f, unit = facts.follow, facts.unit
-    said = [
+    sentences = [
         f"{count(f.patients, 'patient')} were analysed; {f.events:,} ({percent(f.events / f.patients)}) had the event. "
         f"Median follow-up (reverse Kaplan-Meier) {reached(f.median, unit)}; median time to the event "
         f"{reached(f.survival, unit)}."
     ]
-    said += (
+    sentences += (
         _models(facts) or _fitted(facts) or ["No model has been fitted or compared yet: this report is of the cohort."]
     )
     first = warning(SIMULATED) if facts.study.simulated else Html("")
@@ -40,7 +41,7 @@ def summary(facts: Facts) -> Html:
         "summary",
         "Summary",
         first,
-        tag("div", bullets(said), class_="summary"),
+        tag("div", bullets(sentences), class_="summary"),
         *([tag("h3", "To beware of"), bullets(cautions)] if cautions else []),
         paragraph(tag("strong", RESEARCH)),
     )
@@ -51,7 +52,7 @@ def _models(facts: Facts) -> list[str]:
     if c is None or not c.models:
         return []
     best = c.best()
-    said = [
+    sentences = [
         f"{count(len(c.models), 'model')} were judged on patients that they had not seen "
         f"({c.plan.repeats} × {c.plan.folds}-fold nested cross-validation by patient). The best ranks patients with "
         f"Harrell's C {interval(c.figure(best.name))}: {best.label}. C is the share of comparable pairs in which the "
@@ -59,19 +60,19 @@ def _models(facts: Facts) -> list[str]:
     ]
     if added := photo_added(c):
         both, base = added.both.label, added.base.label
-        said.append(
+        sentences.append(
             f"{both} less {base}, paired on the same patients: C {signed(added.difference)}; {added.verdict}."
             + (f" {added.why_open}" if added.why_open else "")
         )
     calibration = c.tables["calibration"]
-    own = calibration[(calibration["candidate"] == best.name) & (calibration["measure"] == "slope")]
-    if not own.empty:
-        row = own.iloc[len(own) // 2]
-        said.append(
+    slopes = calibration[(calibration["candidate"] == best.name) & (calibration["measure"] == "slope")]
+    if not slopes.empty:
+        row = slopes.iloc[len(slopes) // 2]
+        sentences.append(
             f"{sentence_case(slope_at_name(row['horizon'], facts.unit))} of that model's risks: {interval(row, 2)}; 1 "
             "says that differences in risk are as large as claimed."
         )
-    return said
+    return sentences
 
 
 def _fitted(facts: Facts) -> list[str]:
@@ -84,24 +85,26 @@ def _fitted(facts: Facts) -> list[str]:
 
 
 def _cautions(facts: Facts) -> list[str]:
-    found = [f"Out of date: {reason}" for reason in facts.stale]
+    cautions = [f"Out of date: {reason}" for reason in facts.stale]
     c = facts.comparison
     if c is not None:
-        found += list(c.notes)
-        found += [f"{j.label} could not be fitted: {j.error}" for j in c.candidates if j.error]
+        cautions += list(c.notes)
+        cautions += [f"{j.label} could not be fitted: {j.error}" for j in c.candidates if j.error]
         if c.horizons_left_out and not any(note.startswith("There is no") for note in c.notes):
-            found.append(f"There is no estimate at {times(c.horizons_left_out, facts.unit)}: follow-up carries none.")
+            cautions.append(
+                f"There is no estimate at {times(c.horizons_left_out, facts.unit)}: follow-up carries none."
+            )
     else:
-        found += facts.horizons.sentences(facts.unit)
+        cautions += facts.horizons.sentences(facts.unit)
     if short := events_short(facts.rows, facts.study.settings):
-        found.append(f"Clinical columns: {short}. An unpenalised model of all of them overfits.")
+        cautions.append(f"Clinical columns: {short}. An unpenalised model of all of them overfits.")
     if facts.errors is not None:
-        found += list(facts.errors.warnings)
-    if (told := facts.study.competing_note) and told not in found:
-        found.append(told)
-    if LATE_ENTRY not in found:
+        cautions += list(facts.errors.warnings)
+    if (competing := facts.study.competing_note) and competing not in cautions:
+        cautions.append(competing)
+    if LATE_ENTRY not in cautions:
         short = "Some patients came under observation late (left truncation): each counts from then on."
-        found += [note for note in late_notes(facts.study, facts.rows, short) if note not in found]
+        cautions += [note for note in late_notes(facts.study, facts.rows, short) if note not in cautions]
     if not math.isfinite(facts.follow.median.value):
-        found.append("Median follow-up is not reached: too few patients left without the event for it to be told.")
-    return found
+        cautions.append("Median follow-up is not reached: too few patients left without the event to estimate it.")
+    return cautions

@@ -1,6 +1,6 @@
 """The TRIPOD+AI checklist (Collins et al., BMJ 2024;385:e078378), filled where the software knows the answer.
 
-Item numbers are those of the statement; what each asks is told in short words of our own.
+Item numbers are those of the statement; each is paraphrased briefly.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from common.html import Html, tag
 from common.text import count, listed
 from study.description.table_one import MISSING
 from study.report.facts import Facts
-from study.report.page import Html, paragraph, section, table, tag
+from study.report.page import paragraph, section, table
 from study.report.words import times
 from study.tables.covariates import events_short, parameters_of
 from survival.comparison.subgroups import ALL
@@ -41,8 +42,8 @@ def _missing(f: Facts) -> str:
     gone = f.table[f.table["level"] == MISSING]
     if gone.empty:
         return "No covariate of the analysed patients is missing a value."
-    told = listed([f"{r['variable']} ({r['n']})" for r in gone.to_dict("records")])
-    return f"Missing: {told}. Training mean or commonest level with an indicator, learned in the fold (Methods)."
+    counts = listed([f"{r['variable']} ({r['n']})" for r in gone.to_dict("records")])
+    return f"Missing: {counts}. Training mean or commonest level with an indicator, learned in the fold (Methods)."
 
 
 def _sample(f: Facts) -> str:
@@ -91,7 +92,7 @@ def _performance(f: Facts) -> str:
 
 def _groups(f: Facts) -> str:
     if f.comparison is None:
-        return "No subgroup was looked at."
+        return "No subgroup was analysed."
     groups = dict.fromkeys(f.comparison.tables["subgroups"]["variable"])
     names = listed([name for name in groups if name != ALL])
     return f"Every model by {names} (Subgroups). What follows for fairness: for the authors."
@@ -274,16 +275,16 @@ def checklist(facts: Facts) -> Html:
     """Section TRIPOD+AI."""
     rows = []
     for item in ITEMS:
-        said = item.answer(facts) if item.answer is not None else AUTHORS
-        known = said != AUTHORS
-        rows.append((item.number, item.part, item.asks, said if known else tag("em", said)))
+        answer = item.answer(facts) if item.answer is not None else AUTHORS
+        answered = answer != AUTHORS
+        rows.append((item.number, item.part, item.asks, answer if answered else tag("em", answer)))
     done = sum(not isinstance(row[3], Html) for row in rows)
     return section(
         "tripod",
         "TRIPOD+AI checklist",
         paragraph(
             f"Of {len(rows)} items the software has something to say on {done}; the others, and what needs judgement, "
-            "are for the authors. The items are told in our own short words: see the statement (Collins et al., BMJ "
+            "are for the authors. The items are paraphrased: see the statement (Collins et al., BMJ "
             "2024;385:e078378) for what each asks in full."
         ),
         table(("Item", "Part", "Asks", "Answer"), rows, numbers=9),

@@ -18,7 +18,8 @@ from study.comparison.provenance import stale_reasons
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import compare
 from study.comparison.saved_model import DELAYED_ENTRY
-from study.description.clinical import LATE_ENTRY, clinical_cox
+from study.description.clinical_cox import clinical_cox
+from study.description.delayed_entry import LATE_ENTRY
 from study.description.inversion_error import error_and_survival
 from study.disk.store import Study
 from study.errors import StudyError

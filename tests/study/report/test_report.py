@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.html import Html, tag, text
 from study.__main__ import main
 from study.comparison.fit import fit, fit_plan
 from study.comparison.plan import Plan
@@ -26,7 +27,7 @@ from study.errors import StudyError
 from study.files import write_text
 from study.report.build import PARTS, document, report_html
 from study.report.facts import gather
-from study.report.page import Html, figure, page, paragraph, tag, text
+from study.report.page import figure, page, paragraph
 from study.report.sections.tripod import AUTHORS, ITEMS
 from study.settings import settings_text
 from survival.plots.labels import plain_label

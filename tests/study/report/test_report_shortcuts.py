@@ -17,7 +17,7 @@ from study.comparison.run import compare
 from study.disk.store import Study
 from study.report.facts import Facts, gather
 from study.report.sections.robustness import robustness
-from study.robustness.record import Condition, Figure, Robustness, model_digest
+from study.robustness.record import Condition, Interval, Robustness, model_digest
 from tests.study.comparison.test_shortcuts import made
 from tests.study.conftest import patient_table, write_codes, write_study
 
@@ -50,8 +50,8 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
 
 
 def looked_at(facts: Facts) -> Robustness:
-    fine = Condition("brighter", "Half a stop brighter", 5, 0, Figure(0.21, 0.05, 0.4), Figure(0.3, 0.1, 0.5), 0.71)
-    lost = Condition("mirrored", "Mirrored", 0, 5, *[Figure(NOT_KNOWN, NOT_KNOWN, NOT_KNOWN)] * 2, largest=NOT_KNOWN)
+    fine = Condition("brighter", "Half a stop brighter", 5, 0, Interval(0.21, 0.05, 0.4), Interval(0.3, 0.1, 0.5), 0.71)
+    lost = Condition("mirrored", "Mirrored", 0, 5, *[Interval(NOT_KNOWN, NOT_KNOWN, NOT_KNOWN)] * 2, largest=NOT_KNOWN)
     return Robustness(
         study=facts.study.name,
         model="photo",
@@ -67,8 +67,8 @@ def looked_at(facts: Facts) -> Robustness:
         complete=4,
         sd=0.5,
         conditions=(fine, lost),
-        icc=Figure(0.93, 0.8, 0.97),
-        size=Figure(0.25, 0.1, 0.4),
+        icc=Interval(0.93, 0.8, 0.97),
+        size=Interval(0.25, 0.1, 0.4),
         again=0.0,
         made="2026-01-01T00:00:00Z",
     )
@@ -103,7 +103,7 @@ def test_changed_photos_are_told_as_they_are_on_disk(facts: Facts) -> None:
     assert "Change of log HR" in told
     assert "5 patients are few" in said
     old = replace(looked_at(facts), model_sha256="0" * 64)
-    assert "Out of date: The model was fitted anew since." in words(robustness(replace(facts, robustness=old)))
+    assert "Out of date: The model was fitted again since." in words(robustness(replace(facts, robustness=old)))
 
 
 def test_without_photos_nothing_is_said_of_them(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from faces.flags import Flag, flags_text
 from study.description.inversion_error import ERROR, ErrorSurvival, error_and_survival, error_text, flag_table
-from study.disk.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.disk.latents import INDEX_COLUMNS, Embedding
 from study.disk.store import Study
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.settings import Covariate
 from survival.cox_regression.regression import cox_regression
+from tests.latents_file import write_latents
 from tests.study.conftest import CHECKPOINT_SHA, patient_table, write_study
 
 TURNED = "The face is turned {}° to the side: use a photo that faces the camera."
@@ -113,7 +114,7 @@ def test_adjusting_takes_away_what_age_explains(tmp_path: Path) -> None:
 def test_too_little_to_tell(tmp_path: Path) -> None:
     few = error_and_survival(study_with(tmp_path / "few", effect=1.0, n=8))
     assert few.alone == ()
-    assert "cannot tell" in few.notes[0]
+    assert "cannot show" in few.notes[0]
     middle = error_and_survival(study_with(tmp_path / "middle", effect=0.5, n=60))
     assert middle.together == ()
     assert "Nothing is adjusted for the clinical covariates: " in middle.notes[0]

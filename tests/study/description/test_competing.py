@@ -14,7 +14,7 @@ from study.intake.make import intake
 from study.report.build import report_html
 from study.settings import Columns, Settings
 
-CASE = Path(__file__).parents[1] / "data" / "cases" / "tables" / "compete.csv"
+CASE = Path(__file__).parents[2] / "data" / "cases" / "tables" / "compete.csv"
 PLAN = Settings("made", "Made", columns=Columns(photo="none"), horizons=(12.0,), competing_values=("2",))
 
 
