@@ -1,9 +1,11 @@
 """`python -m bench embed`: photos a second of the embedding with one and two workers of one core, in processes and on
-two local Ray nodes, and whether all give the same codes.
+two local Ray nodes, and whether all give the same codes; then what the steps around the search take, here and at the
+revision before (`bench/parts/photo_steps.py`).
 
 The Ray nodes are started here, one core each, and ended with the benchmark; without Ray only the local engine is
 measured. A rate counts from the first finished block to the last: loading is paid once, however large a cohort is.
-Options: `--photos 32 --batch 4 --rounds 1 --checkpoint portraits`.
+Options: `--photos 32 --batch 4 --rounds 1 --checkpoint portraits --step-photos 600 --against REV`; `--only engines` or
+`--only steps` for one of the two.
 """
 
 from __future__ import annotations
@@ -26,14 +28,15 @@ from typing import Any
 import numpy as np
 
 from bench.parts.common import print_table
+from bench.parts.photo_steps import compare_steps
 from common.command import Parser
 from study.disk.latents import read_latents
 from study.disk.places import resolve
 from study.disk.store import Study
 from study.embedding.blocks import Engine, MakeWorker
 from study.embedding.command import embed_with
-from study.embedding.job import EmbedProgress
 from study.embedding.local import Processes
+from study.embedding.run import EmbedProgress
 from study.files import write_text
 from study.photos.prepare import study_checkpoint
 from study.settings import settings_text
@@ -134,14 +137,25 @@ class TimedEngine:
 
 
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
-    """Print the table; the numbers as a dict. Raises RuntimeError where two engines give different codes."""
+    """Print the tables; the numbers as a dict. Raises RuntimeError where engines or revisions disagree."""
     parser = Parser(prog="python -m bench embed")
     parser.add_argument("--study", default="demo")
     parser.add_argument("--photos", type=int, default=32)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--checkpoint")
+    parser.add_argument("--step-photos", type=int, default=600)
+    parser.add_argument("--against", default="", metavar="REV")
+    parser.add_argument("--only", choices=("engines", "steps"))
     options = parser.parse_args(list(arguments))
+    result = _engines(options) if options.only != "steps" else {}
+    if options.only != "engines":
+        result["steps"] = compare_steps(options.study, options.step_photos, options.rounds, options.against)
+    return result
+
+
+def _engines(options: argparse.Namespace) -> dict[str, Any]:
+    """The table of the engines. Raises RuntimeError where two of them give different codes."""
     source = Study.open(resolve(options.study))
     engines = [TimedEngine(f"local, {n} processes", _local(n)) for n in (1, 2)]
     if importlib.util.find_spec("ray") is None:

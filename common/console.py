@@ -62,16 +62,3 @@ def stop_requested() -> Callable[[], bool]:
     signals: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
     return lambda: bool(signals)
-
-
-class Pace:
-    """How fast work has gone on this machine since it began."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-
-    def seconds_left(self, worked: float, waiting: float) -> float | None:
-        """worked : things done since the start, parts of one included; waiting : things to do. None while unknown."""
-        if waiting <= 0:
-            return 0.0
-        return waiting * (time.monotonic() - self.started) / worked if worked > 0 else None

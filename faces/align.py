@@ -52,6 +52,14 @@ class AlignedFace:
         """The same face with these flags before its own."""
         return replace(self, quality=replace(self.quality, flags=(*flags, *self.quality.flags)))
 
+    def at(self, pixels: NDArray[np.uint8]) -> AlignedFace:
+        """The same face at another size. pixels: the same square, uint8 (S, S, 3)."""
+        size, before = pixels.shape[0], self.pixels.shape[0]
+        if self.landmarks is None or size == before:
+            return replace(self, pixels=pixels)
+        landmarks = ((self.landmarks + 0.5) * (size / before) - 0.5).astype(np.float32)
+        return replace(self, pixels=pixels, landmarks=landmarks, regions=region_map(landmarks, size))
+
     def without_flags(self, kind: str) -> AlignedFace:
         """The same face without its flags of a kind."""
         left = tuple(flag for flag in self.quality.flags if flag.kind != kind)
@@ -61,9 +69,9 @@ class AlignedFace:
 def align(photo: Photo, face: Face, size: int = 256) -> AlignedFace:
     """The FFHQ square of one detected face, (size, size, 3)."""
     quad = face_quad(face.landmarks)
-    pixels = _extract(photo, quad, size)
+    pixels = cut(photo, quad, size)
     landmarks = to_aligned(face.landmarks, quad, size)
-    reference = pixels if size == REFERENCE else _extract(photo, quad, REFERENCE)
+    reference = pixels if size == REFERENCE else cut(photo, quad, REFERENCE)
     seen = look(reference, to_aligned(face.landmarks, quad, REFERENCE))
     pose = (face.pose.yaw, face.pose.pitch, face.pose.roll)
     quality = measure(reference, pose, _side(quad), outside(photo.pixels.shape, quad), seen)
@@ -97,8 +105,8 @@ def align_by_hand(
         raise FaceError(f"The crop is {side:.0f} px wide, too small or too large for this photo: place it again.")
     turn = math.radians(angle)
     quad = _quad(np.array([x, y]), np.array([math.cos(turn), math.sin(turn)]) * side / 2)
-    pixels = _extract(photo, quad, size)
-    reference = pixels if size == REFERENCE else _extract(photo, quad, REFERENCE)
+    pixels = cut(photo, quad, size)
+    reference = pixels if size == REFERENCE else cut(photo, quad, REFERENCE)
     return _placed(pixels, quad, reference, outside(photo.pixels.shape, quad))
 
 
@@ -108,9 +116,16 @@ def already_aligned(photo: Photo, size: int = 256) -> AlignedFace:
     height, width = photo.pixels.shape[:2]
     side = min(height, width)
     x0, y0 = (width - side) // 2, (height - side) // 2
-    square = photo.pixels[y0 : y0 + side, x0 : x0 + side]
     quad = np.array([[x0, y0], [x0, y0 + side], [x0 + side, y0 + side], [x0 + side, y0]], dtype=np.float64) - 0.5
+    square = middle_square(photo.pixels)
     return _placed(resize(square, size), quad, resize(square, REFERENCE), (0.0, 0.0))
+
+
+def middle_square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest square in the middle of a picture, uint8 (s, s, 3)."""
+    side = min(pixels.shape[:2])
+    top, left = ((length - side) // 2 for length in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
 
 
 def resize(pixels: NDArray[np.uint8], size: int | tuple[int, int]) -> NDArray[np.uint8]:
@@ -181,8 +196,8 @@ def _check_output(size: int) -> None:
         raise FaceError(f"An aligned face can have {MIN_SIZE} to {MAX_SIZE} px a side, not {size}.")
 
 
-def _extract(photo: Photo, quad: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """Pixels of the square, uint8 (size, size, 3): shrink, crop, pad, warp on a finer grid, average down."""
+def cut(photo: Photo, quad: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """Pixels of the square at these corners, uint8 (size, size, 3): shrink, crop, pad, warp finely, average down."""
     _check_output(size)
     side = _side(quad)
     border = 0.1 * side  # room for the blur and the interpolation

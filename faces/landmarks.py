@@ -85,14 +85,21 @@ class Upright:
     quarters: int = 0
 
 
+def turn(photo: Photo, quarters: int) -> Photo:
+    """The photo turned clockwise by quarters of a turn, 0 to 3."""
+    if not quarters:
+        return photo
+    return Photo(np.ascontiguousarray(cv2.rotate(photo.pixels, QUARTERS[quarters]), dtype=np.uint8), photo.source)
+
+
 def find_upright(photo: Photo) -> Upright:
     """The faces of a photo, which is turned by quarters where none is certain as it stands: cameras and scanners do not
     always write which side is up. No faces, and the photo as it was, where no turn shows one."""
     faces = detect_faces(photo)
     if any(face.certain for face in faces):
         return Upright(photo, faces)
-    for quarters, how in QUARTERS.items():
-        turned = Photo(np.ascontiguousarray(cv2.rotate(photo.pixels, how), dtype=np.uint8), photo.source)
+    for quarters in QUARTERS:
+        turned = turn(photo, quarters)
         turned_faces = detect_faces(turned, upsample=max(turned.pixels.shape) <= UPSAMPLED_SIDE)
         if any(face.certain for face in turned_faces):
             return Upright(turned, turned_faces, quarters)

@@ -24,7 +24,10 @@ VERBS = {
         "study.photos.quality",
         "align and measure every photo, with flags and thumbnails (resumes after a stop)",
     ),
-    "confirm": ("study.disk.face_choices", "confirm an uncertain find, or say which face of a photo is the patient's"),
+    "confirm": (
+        "study.photos.confirm",
+        "confirm an uncertain detection, or say which face of a photo is the patient's",
+    ),
     "embed": ("study.embedding.command", "turn every photo of a study into a W+ code (resumes after a stop)"),
     "fit": ("study.comparison.fit", "fit the photo model and report how well it predicts, out of fold"),
     "cox": ("study.description.clinical_cox", "an unpenalised Cox regression on the clinical columns, with its tests"),

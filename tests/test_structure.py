@@ -17,13 +17,11 @@ MODULE_LINES, FOLDER_MODULES = 350, 12
 STORAGE_NAMES = {
     "aligned",
     "comparisons.parts",
-    "descriptors.npz",
     "embedding.parts",
     "index.parquet",
     "latents.npy",
     "models",
     "patients.csv",
-    "quality.parts",
     "report.json",
     "robustness.parts",
     "study.toml",
@@ -32,7 +30,7 @@ STORAGE_NAMES = {
 CIRCLES = set[tuple[str, ...]]()
 PRIVATE = set[str]()
 STORAGE_ON_SCREEN = set[str]()
-LONG_MODULES = {"study/settings.py"}
+LONG_MODULES = set[str]()
 FULL_FOLDERS = set[str]()
 
 Graph = dict[str, set[str]]

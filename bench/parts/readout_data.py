@@ -17,7 +17,8 @@ from faces.errors import FaceError
 from latent.datasets.factors import factor_columns, readout_names, readout_targets
 from study.disk.store import Study
 from study.errors import StudyError
-from study.photos.aligned_store import NO_FACE, SIZE, aligned_photos
+from study.photos.aligned_store import AlignedStore
+from study.photos.model_inputs import NO_FACE, SIZE, aligned_photos
 from study.photos.prepare import prepare
 
 NO_FACTORS = ("clinical_log_hazard", "log_hazard", "event_time_", "censoring_time_")  # a truth table's outcomes
@@ -54,7 +55,7 @@ def from_study(name: str, size: int | None) -> Readable:
     files = [study.photo_path(patient) for patient in table["patient_id"]]
     size = size or resolution_of(ws)
     if size == SIZE:  # kept in the study's folder
-        aligned = aligned_photos(study, files, ProgressLine("photos aligned"))
+        aligned = aligned_photos(AlignedStore.of(study), files, ProgressLine("photos aligned"))
         photos, has_face = aligned.pixels, aligned.state != NO_FACE
     else:
         photos, has_face = _aligned(files, study.settings.aligned, size)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,12 @@ import pandas as pd
 from common.text import count
 from study.comparison.measuring.shortcuts import SHORTCUT_SETS, shortcut_blocks
 from study.comparison.plan import DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, Plan
-from study.description.clinical import late_notes
+from study.description.delayed_entry import late_notes
 from study.disk.store import Study
 from study.errors import StudyError
-from study.photos.aligned_store import NO_FACE, AlignedPhotos, aligned_photos
-from study.photos.descriptors import descriptors
-from study.tables.covariates import clinical_table as covariates_table
-from study.tables.covariates import covariates_of
+from study.photos.aligned_store import AlignedStore
+from study.photos.model_inputs import NO_FACE, aligned_photos, descriptors
+from study.tables.covariates import as_words, clinical_table
 from survival.features.encoding import Block, Features
 
 PERSON = ("age", "sex")
@@ -32,7 +30,7 @@ STRATIFIED = (
     "subgroups by site do not."
 )
 OF_PHOTOS = frozenset({PHOTO, DESCRIPTOR, IMAGE, *SHORTCUT_SETS})  # blocks
-Progress = Callable[[int, int, float | None], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,20 +54,9 @@ def outcome_columns(study: Study) -> list[str]:
     return ["patient_id", "time", "event", *(["entry"] if study.left_truncated else [])]
 
 
-def covariate_names(study: Study) -> tuple[str, ...]:
-    """Clinical columns that the study has: the fixed ones and those that study.toml declares, where they vary."""
-    names = [c.name for c in covariates_of(study.patients, study.settings)]
-    return tuple(name for name in names if _observed(study.patients[name]).nunique() > 1)
-
-
-def _observed(column: pd.Series) -> pd.Series:
-    """Values that are not missing: the patient table has "" for missing words."""
-    return column[column.notna() & (column.astype(str) != "")]
-
-
 def unavailable_sets(study: Study) -> dict[str, str]:
     """Feature set -> why this study does not have it, of those it does not have."""
-    covariates = covariate_names(study)
+    covariates = study.covariates
     lacks: dict[str, str] = {}
     if not set(PERSON) & set(covariates):
         lacks[AGE_SEX] = "The table has neither age nor sex."
@@ -121,8 +108,8 @@ def gather(
     names = {block for name in chosen_sets(study, plan) for block in FEATURE_SETS[name].blocks}
     names |= set(SHORTCUT_SETS) if plan.shortcuts else set()
     codes, table = patients_of(study, plan, with_photos=bool(names & OF_PHOTOS))
-    covariates = covariate_names(study)
-    columns = covariates_table(table, study.settings, covariates).reset_index(drop=True)
+    covariates = study.covariates
+    columns = clinical_table(table, study.settings, covariates).reset_index(drop=True)
     blocks: dict[str, Block] = {}
     if PHOTO in names:
         assert codes is not None
@@ -133,7 +120,7 @@ def gather(
         blocks[IMAGE] = _images(study, table, on_progress, cancelled)
     if plan.shortcuts:
         files, starts = _files_of(study, table)
-        pixels = shortcut_blocks(aligned_photos(study, files, on_progress, cancelled))
+        pixels = shortcut_blocks(aligned_photos(AlignedStore.of(study), files, on_progress, cancelled))
         blocks |= {name: _means(each, starts) for name, each in pixels.items()}
     if AGE_SEX in names:
         blocks[AGE_SEX] = columns[[name for name in PERSON if name in covariates]]
@@ -164,24 +151,9 @@ def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray
         rows = np.flatnonzero(table["site"] == plan.site_name)
         table = table.iloc[rows].reset_index(drop=True)
         codes = None if codes is None else codes[rows]
-    if plan.site == "strata" and "site" not in covariate_names(study):
+    if plan.site == "strata" and "site" not in study.covariates:
         raise StudyError(f"{study.name} has no site to stratify by.")
     return codes, table
-
-
-def clinical_table(study: Study, table: pd.DataFrame, covariates: tuple[str, ...]) -> pd.DataFrame:
-    """Covariates of some rows of the patient table: numbers (nan missing) and words (None missing)."""
-    return as_words(covariates_table(table, study.settings, covariates).reset_index(drop=True))
-
-
-def as_words(columns: pd.DataFrame) -> pd.DataFrame:
-    """Categories as plain words, None where missing."""
-    words: dict[str, Any] = {
-        str(name): np.array([None if pd.isna(v) else str(v) for v in column], dtype=object)
-        for name, column in columns.items()
-        if isinstance(column.dtype, pd.CategoricalDtype)
-    }
-    return columns.assign(**words)
 
 
 def _descriptors(
@@ -189,7 +161,7 @@ def _descriptors(
 ) -> np.ndarray:
     """(m, 128), the mean over a patient's photos."""
     files, starts = _files_of(study, table)
-    rows = _means(descriptors(study, files, on_progress, cancelled), starts)
+    rows = _means(descriptors(AlignedStore.of(study), files, on_progress, cancelled), starts)
     without = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(without):
         raise StudyError(
@@ -215,7 +187,7 @@ def _images(
 ) -> np.ndarray:
     """uint8 (m, S, S, 3): the main photo of each patient, aligned. Faces are not averaged, which would blur them."""
     files = [study.photo_files[p][0].path for p in table["patient_id"]]
-    photos: AlignedPhotos = aligned_photos(study, files, on_progress, cancelled)
+    photos = aligned_photos(AlignedStore.of(study), files, on_progress, cancelled)
     without = np.flatnonzero(photos.state == NO_FACE)
     if len(without):
         raise StudyError(

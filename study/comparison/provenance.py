@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.comparison.features import OF_PHOTOS, Cohort, clinical_table, covariate_names, outcome_columns, patients_of
+from study.comparison.features import OF_PHOTOS, Cohort, outcome_columns, patients_of
 from study.comparison.record import Comparison
 from study.disk.exclusions import changes_since
 from study.disk.latents import read_index
 from study.disk.store import Study
 from study.errors import StudyError
+from study.tables.covariates import clinical_words
 
 
 def provenance(study: Study, plan: Any, cohort: Cohort) -> dict[str, Any]:
@@ -76,13 +77,13 @@ def stale_reasons(study: Study, comparison: Comparison) -> tuple[str, ...]:
 
 def _table_changed(study: Study, comparison: Comparison, photos: bool) -> bool:
     """Compared with the table now, of the patients that a comparison of this plan would take."""
-    if covariate_names(study) != comparison.covariates:
+    if study.covariates != comparison.covariates:
         return True
     try:
         table = _table_now(study, comparison, photos)
     except StudyError:
         return True
-    clinical = clinical_table(study, table, comparison.covariates)
+    clinical = clinical_words(table, study.settings, comparison.covariates)
     patients = table[outcome_columns(study)].reset_index(drop=True)
     return table_digest(pd.concat([patients, clinical], axis=1)) != comparison.provenance.get("table_sha256")
 

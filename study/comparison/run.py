@@ -80,10 +80,10 @@ class Work:
     cancelled: Cancelled = None
     begun: dict[str, int] = field(default_factory=dict)
 
-    def counter(self, what: str) -> Callable[[int, int, float | None], None]:
-        """A callback (done, total, seconds left) for one thing that is counted."""
+    def counter(self, what: str) -> Callable[..., None]:
+        """A callback (done, total, seconds left where known) for one thing that is counted."""
 
-        def progress(done: int, total: int, left: float | None) -> None:
+        def progress(done: int, total: int, left: float | None = None) -> None:
             self.begun.setdefault(what, done)
             self.reporter.count(done, total, left, what)
 

@@ -12,7 +12,7 @@ from study.comparison.features import PHOTO, Cohort
 from study.comparison.measuring.measure import SHARE, TRUTHS, face_hazard, truth_table
 from study.comparison.record import CandidateResult
 from study.comparison.run import Work
-from study.description.clinical import late_notes
+from study.description.delayed_entry import late_notes
 from study.description.inversion_error import error_and_survival
 from study.disk.models import OUT_OF_FOLD_FILE, REPORT_FILE
 from study.disk.store import Study

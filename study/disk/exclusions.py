@@ -54,7 +54,7 @@ def read_exclusions(folder: Path, findings: Findings, patients: Collection[str] 
     """patient_id -> exclusion, in file order; problems by row go to `findings`. patients: those of the table."""
     if not (folder / FILE_NAME).exists():
         return {}
-    found: dict[str, Exclusion] = {}
+    exclusions: dict[str, Exclusion] = {}
     for row, cells in _rows(read_limited(folder / FILE_NAME, MAX_BYTES, "The list of exclusions"), findings):
         patient, reason, when = cells
         try:
@@ -63,21 +63,21 @@ def read_exclusions(folder: Path, findings: Findings, patients: Collection[str] 
         except StudyError:
             good = False
         if not good:
-            findings.error(FILE_NAME, row, "this is no exclusion with id, reason and time.", _REPAIR)
-        elif patient in found:
+            findings.error(FILE_NAME, row, "this is not an exclusion with id, reason and time.", _REPAIR)
+        elif patient in exclusions:
             findings.error(FILE_NAME, row, f"{patient} is listed twice.", _REPAIR)
         else:
-            found[patient] = Exclusion(reason, when)
+            exclusions[patient] = Exclusion(reason, when)
             if patients is not None and patient not in patients:
                 findings.note(FILE_NAME, row, f"{patient} is not in the table.", "Nothing is left out for this row.")
-    return found
+    return exclusions
 
 
 def _rows(data: bytes, findings: Findings) -> Iterator[tuple[int, list[str]]]:
     try:
         rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error):
-        findings.error(FILE_NAME, None, "the file is no UTF-8 table.", "Restore it, or delete it to take all back.")
+        findings.error(FILE_NAME, None, "the file is not a UTF-8 table.", "Restore it, or delete it to take all back.")
         return
     if not rows or tuple(cell.strip() for cell in rows[0]) != COLUMNS:
         findings.error(FILE_NAME, 1, f"the header is not {','.join(COLUMNS)}.", "Restore it.")
@@ -86,7 +86,7 @@ def _rows(data: bytes, findings: Findings) -> Iterator[tuple[int, list[str]]]:
         if len(cells) == len(COLUMNS):
             yield number, [cell.strip() for cell in cells]
         elif any(cell.strip() for cell in cells):
-            findings.error(FILE_NAME, number, f"{len(cells)} cells in place of {len(COLUMNS)}.", _REPAIR)
+            findings.error(FILE_NAME, number, f"{count(len(cells), 'cell')} in place of {len(COLUMNS)}.", _REPAIR)
 
 
 def changes_since(now: Collection[str], then: Collection[str]) -> list[str]:
@@ -109,7 +109,7 @@ def exclude(folder: Path, patients: Iterable[str], reason: str, when: datetime |
     patients = list(dict.fromkeys(patients))
     for patient in patients:
         if not SAFE_ID.fullmatch(patient):
-            raise StudyError(f"{patient[:64]!r} is no patient's id.")
+            raise StudyError(f"{patient[:64]!r} is not a patient's id.")
     with _changing(folder) as listed:
         fresh = [patient for patient in patients if patient not in listed]
         listed.update(dict.fromkeys(patients, Exclusion(reason, stamp)))

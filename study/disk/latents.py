@@ -37,7 +37,7 @@ def to_embed(study: str, sentence: str) -> StudyError:
 def other_checkpoint(study: str, made_with: str) -> StudyError:
     """What is wrong where codes meet a checkpoint that did not make them."""
     sentence = f"The codes of {study} were made with another checkpoint, named {made_with} then: choose that one, or "
-    return to_embed(study, f"{sentence}make the codes again.")
+    return to_embed(study, f"{sentence}embed the photos again.")
 
 
 MAX_INDEX_BYTES = 256 * 2**20
@@ -115,11 +115,6 @@ def by_patient(index: pd.DataFrame) -> pd.DataFrame:
     rows[list(_NUMBERS)] = groups[list(_NUMBERS)].mean()
     rows["flags"] = groups["flags"].agg(lambda texts: "\n".join(dict.fromkeys("\n".join(texts).splitlines())).strip())
     return rows
-
-
-def write_latents(folder: Path, ws: NDArray[np.float32], index: pd.DataFrame, embedding: Embedding) -> Embedding:
-    """`stream_latents` of codes that are in memory."""
-    return stream_latents(folder, len(ws), [(ws, index)], embedding)
 
 
 def has_latents(folder: Path) -> bool:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from common.text import DASH, count, p_value, percent
 from faces.flags import EYES_COVERED, LOWER_COVERED, UNCERTAIN, read_flags
-from study.description.clinical import entry_of
 from study.disk.latents import by_patient, read_index
 from study.disk.store import Study
 from study.errors import StudyError
@@ -58,23 +58,25 @@ class Group:
     def sentence(self, unit: str) -> str:
         """The group against the rest, in words."""
         those, others = self.those, self.others
+        n, share = count(those.patients + others.patients, "patient"), percent(self.share, 1)
         text = (
-            f"{self.name.capitalize()}: {those.patients} of {those.patients + others.patients} patients "
-            f"({self.share:.1%}); {those.events} events, median observation {_number(those.follow_up)} {unit}, "
-            f"{_number(those.rate)} events per 100 {unit} of observation, against {others.events} events, "
-            f"{_number(others.follow_up)} {unit} and {_number(others.rate)} in the others"
+            f"{self.name.capitalize()}: {those.patients} of {n} ({share}); {count(those.events, 'event')}, median "
+            f"observation {_digits(those.follow_up)} {unit}, {_digits(those.rate)} events per 100 {unit} of "
+            f"observation, against {count(others.events, 'event')}, {_digits(others.follow_up)} {unit} and "
+            f"{_digits(others.rate)} in the others"
         )
         if np.isnan(self.p):
             return f"{text}; too few to compare outcomes."
-        p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
+        p = f"log-rank {p_value(self.p, named=True)}"
         if self.p >= ALPHA:
-            return f"{text} (log-rank {p}: no difference shown, which does not mean that there is none)."
+            return f"{text} ({p}: no difference shown, which does not mean that there is none)."
         worse = "worse" if those.rate > others.rate else "better"
-        return f"{text} (log-rank {p}). Their outcome is {worse}: the photos are not missing at random."
+        return f"{text} ({p}). Their outcome is {worse}: the photos are not missing at random."
 
 
-def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3g}"
+def _digits(value: float) -> str:
+    """Three digits, or a dash for nan."""
+    return DASH if np.isnan(value) else f"{value:.3g}"
 
 
 def missing_photos(study: Study, quality: pd.DataFrame | None = None) -> tuple[Group, ...]:
@@ -87,7 +89,7 @@ def missing_photos(study: Study, quality: pd.DataFrame | None = None) -> tuple[G
     kinds = _kinds(study, quality)
     if kinds is None:
         return ()
-    entry = entry_of(study, study.patients)
+    entry = study.entry_of(study.patients)
     groups = [_group(LOST, table, {p for p, known in kinds.items() if LOST in known}, entry)]
     for name, members in KINDS.items():
         groups.append(_group(name, table, {p for p, known in kinds.items() if known & set(members)}, entry))

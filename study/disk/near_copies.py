@@ -3,7 +3,7 @@
 A photo in 17 x 16 grey cells gives 256 bits: whether each cell is brighter than its left neighbour. Two photos are as
 far apart as the share of bits that only one of them has among those that either has: a plain background, where no cell
 is brighter than the next, says nothing. Among 600 rendered portraits the nearest two people are 0.24 apart; of 100
-portraits scaled to 60 % and compressed anew, 95 are within 0.12 of the original.
+portraits scaled to 60 % and compressed again, 95 are within 0.12 of the original.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def near_copies(prints: Sequence[bytes], near: float = NEAR) -> list[tuple[int, 
         return []
     bits = np.unpackbits(np.frombuffer(b"".join(prints), np.uint8).reshape(len(prints), -1), axis=1).astype(np.float32)
     ones = bits.sum(axis=1)
-    told = ones >= FEWEST
-    found: dict[int, tuple[float, int]] = {}
+    distinct = ones >= FEWEST
+    nearest: dict[int, tuple[float, int]] = {}
     for start in range(0, len(prints), BLOCK):
         shared = bits[start : start + BLOCK] @ bits.T
         either = np.maximum(ones[start : start + BLOCK, None] + ones[None, :] - shared, 1)
         apart = 1 - shared / either
         for row, j in np.argwhere(apart <= near):
             i = start + int(row)
-            if i < j and told[i] and told[j]:
-                found[int(j)] = min(found.get(int(j), (1.0, 0)), (float(apart[row, j]), i))
-    return sorted((i, j) for j, (_, i) in found.items())
+            if i < j and distinct[i] and distinct[j]:
+                nearest[int(j)] = min(nearest.get(int(j), (1.0, 0)), (float(apart[row, j]), i))
+    return sorted((i, j) for j, (_, i) in nearest.items())

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from common.text import count
 from faces.errors import FaceError
 from faces.photo import EXTENSIONS, load_photo
 from study.disk.near_copies import fingerprint, near_copies
@@ -35,7 +36,7 @@ LEFT_OUT = "The patient is left out of photo models."
 
 
 class Listed(NamedTuple):
-    """A photo as the study lists it: whose, where (file and row), the cell, and when it was taken if that is told."""
+    """A photo as the study lists it: whose, where (file and row), the cell, and when it was taken, if known."""
 
     patient: str
     where: str
@@ -45,7 +46,7 @@ class Listed(NamedTuple):
 
 
 class PhotoFile(NamedTuple):
-    """A photo that is there. days: from the baseline date to the photo, nan where either is not told."""
+    """A photo on disk. days: from the baseline date to the photo, nan where either is unknown."""
 
     path: Path
     taken: date | None = None
@@ -108,22 +109,22 @@ def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings:
         message = f"there are files in {FOLDER}/, but no photo is listed."
         findings.error(where, None, message, f"Name them in column {settings.columns.photo}, or in {LIST_NAME}.")
         return Photos()
-    found: dict[str, list[Dated]] = {}
+    photos: dict[str, list[Dated]] = {}
     names: dict[str, str] = {}
     for item in listed:
         name = _check(item, files, names, findings, settings.columns.photo)
         if name is not None:
             names[name] = f"{item.where} row {item.row}" if item.where != where else f"row {item.row}"
-            found.setdefault(item.patient, []).append((name, item.taken))
+            photos.setdefault(item.patient, []).append((name, item.taken))
     _report_unused(files, names.keys(), findings)
     _refuse_stems(list(names), findings)
-    _tell_without(table, found.keys() | refused.keys(), settings, findings, where)
-    return _chosen(folder, table, found, settings, findings, where)
+    _tell_without(table, photos.keys() | refused.keys(), settings, findings, where)
+    return _chosen(folder, table, photos, settings, findings, where)
 
 
 def _one_each(folder: Path, table: pd.DataFrame, files: dict[str, bool]) -> Photos | None:
-    """The photos where every patient names one file of their own and nothing is dated, as in most studies, told by a
-    look at whole columns. None: look at every row."""
+    """The photos where every patient names one file of their own and nothing is dated, as in most studies, checked
+    on whole columns. None: check every row."""
     names = [cell.removeprefix(f"{FOLDER}/") for cell in table["photo"]]
     joined = "".join(names)
     stems = {name.rpartition(".")[0] for name in names}
@@ -138,10 +139,10 @@ def _one_each(folder: Path, table: pd.DataFrame, files: dict[str, bool]) -> Phot
     ):
         return None
     root = str(folder)
-    found: dict[str, tuple[PhotoFile, ...]] = {
+    files_of: dict[str, tuple[PhotoFile, ...]] = {
         p: (PhotoFile(Path(f"{root}/{n}")),) for p, n in zip(table["patient_id"], names, strict=True)
     }
-    return Photos(found, len(names))
+    return Photos(files_of, len(names))
 
 
 def _report_unused(files: Iterable[str], used: Collection[str], findings: Findings) -> None:
@@ -150,7 +151,7 @@ def _report_unused(files: Iterable[str], used: Collection[str], findings: Findin
     if unused:
         listed = ", ".join(name[:60] for name in unused[:LISTED_UNUSED])
         more = f" and {len(unused) - LISTED_UNUSED} more" if len(unused) > LISTED_UNUSED else ""
-        findings.note(f"{FOLDER}/", None, f"{len(unused)} files belong to no patient: {listed}{more}.")
+        findings.note(f"{FOLDER}/", None, f"{count(len(unused), 'file')} of no patient: {listed}{more}.")
 
 
 def _listed(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Iterator[Listed]:
@@ -179,7 +180,7 @@ def _from_list(folder: Path, table: pd.DataFrame, findings: Findings) -> Iterato
         findings.error(LIST_NAME, 1, f"no column {', '.join(absent)}.", "It needs patient_id and photo; date if known.")
         return
     columns = raw.columns
-    known = set(table["patient_id"])
+    patients = set(table["patient_id"])
     dates = columns.get("date", [""] * len(raw.rows))
     for patient, cell, day, row in zip(columns["patient_id"], columns["photo"], dates, raw.numbers, strict=True):
         taken: date | None = None
@@ -188,7 +189,7 @@ def _from_list(folder: Path, table: pd.DataFrame, findings: Findings) -> Iterato
                 taken = date.fromisoformat(day)
             except ValueError:
                 findings.error(LIST_NAME, row, f"date is {day[:40]!r}.", "Write dates as 2026-05-31.")
-        if patient in known:
+        if patient in patients:
             yield Listed(patient, LIST_NAME, row, cell, taken)
         else:
             findings.note(LIST_NAME, row, f"patient {patient[:64]!r} is not in the table.", "The photo is not used.")
@@ -202,7 +203,7 @@ def _check(item: Listed, files: dict[str, bool], taken: dict[str, str], findings
         message = f"{column} {cell!r} does not name a file in {FOLDER}/."
         findings.error(item.where, item.row, message, f"Write {FOLDER}/NAME.jpg.")
     elif not name.lower().endswith(EXTENSIONS):
-        findings.error(item.where, item.row, f"{column} {cell!r} is no photo.", f"Use {', '.join(EXTENSIONS)}.")
+        findings.error(item.where, item.row, f"{column} {cell!r} is not a photo.", f"Use {', '.join(EXTENSIONS)}.")
     elif name in taken:
         message = f"{column} {name[:60]} already belongs to {taken[name]}."
         findings.error(item.where, item.row, message, "Give each patient their own photo.")
@@ -230,9 +231,9 @@ def _refuse_stems(names: list[str], findings: Findings) -> None:
 
 
 def _tell_without(
-    table: pd.DataFrame, known: Collection[str], settings: Settings, findings: Findings, where: str
+    table: pd.DataFrame, listed: Collection[str], settings: Settings, findings: Findings, where: str
 ) -> None:
-    without = ~(table["patient_id"].isin(known) | (table["photo"] != ""))
+    without = ~(table["patient_id"].isin(listed) | (table["photo"] != ""))
     message = f"{settings.columns.photo} is missing."
     findings.add_each("warning", where, table.loc[without, "row"].to_numpy(), lambda i: (message, LEFT_OUT))
 
@@ -240,7 +241,7 @@ def _tell_without(
 def _chosen(
     folder: Path,
     table: pd.DataFrame,
-    found: dict[str, list[Dated]],
+    dated: dict[str, list[Dated]],
     settings: Settings,
     findings: Findings,
     where: str,
@@ -250,16 +251,16 @@ def _chosen(
     if "baseline_date" in table:
         days = table.loc[table["baseline_date"].notna(), ["patient_id", "baseline_date"]]
         baseline = {patient: day.date() for patient, day in days.itertuples(index=False)}
-    own = folder / FOLDER
+    photo_folder = folder / FOLDER
     rows = dict(zip(table["patient_id"], table["row"], strict=True))
     files: dict[str, tuple[PhotoFile, ...]] = {}
-    for patient in (p for p in table["patient_id"] if p in found):
-        photos = [_photo_file(own, *one, baseline.get(patient)) for one in found[patient]]
+    for patient in (p for p in table["patient_id"] if p in dated):
+        photos = [_photo_file(photo_folder, *one, baseline.get(patient)) for one in dated[patient]]
         if len(photos) > 1 and all(photo.taken is not None for photo in photos):
             photos.sort(key=lambda photo: photo.taken or date.min)
         if len(photos) > 1 and settings.photo_rule == "nearest":
             if np.isnan([photo.days for photo in photos]).any():
-                message = f"{len(photos)} photos, and which is nearest to the baseline date is not told."
+                message = f"{len(photos)} photos, and which is nearest to the baseline date is unknown."
                 findings.error(
                     where, int(rows[patient]), message, "Give dates, or another rule in study.toml, [photos]."
                 )
@@ -267,7 +268,7 @@ def _chosen(
         elif settings.photo_rule == "last":
             photos.reverse()
         files[patient] = tuple(photos if settings.photo_rule == "mean" else photos[:1])
-    return Photos(files, sum(len(items) for items in found.values()))
+    return Photos(files, sum(len(items) for items in dated.values()))
 
 
 def _photo_file(folder: Path, name: str, taken: date | None, baseline: date | None) -> PhotoFile:
@@ -280,7 +281,7 @@ def check_photos(
 ) -> None:
     """Opens every photo through the photo gate; looks for one file under two names, and for near copies."""
     seen: dict[str, str] = {}
-    looks: list[tuple[str, str, int, bytes]] = []
+    opened: list[tuple[str, str, int, bytes]] = []
     for patient, row in zip(table["patient_id"], table["row"], strict=True):
         for photo in files.get(patient, ()):
             path = photo.path
@@ -294,10 +295,10 @@ def check_photos(
                 message = f"{path.name} is the same photo as {seen[digest]}."
                 findings.warning(where, int(row), message, "Check whose face it is.")
             else:
-                looks.append((patient, path.name, int(row), fingerprint(pixels)))
+                opened.append((patient, path.name, int(row), fingerprint(pixels)))
             seen.setdefault(digest, path.name)
-    for first, second in near_copies([look for *_, look in looks]):
-        (one, name, _, _), (other, same, row, _) = looks[first], looks[second]
+    for first, second in near_copies([bits for *_, bits in opened]):
+        (one, name, _, _), (other, same, row, _) = opened[first], opened[second]
         if one != other:
             message = f"{same} looks like {name}, the photo of {one}."
             findings.warning(where, row, message, "Check whether one person is in the study twice.")

@@ -8,14 +8,14 @@ from pathlib import Path
 from common.parsing import json_value, toml_table
 from study.settings import FILE_NAME, MAX_BYTES, SAFE_NAME
 
-EMBEDDING_PARTS, QUALITY_PARTS = "embedding.parts", "quality.parts"
-COMPARISON_PARTS, ROBUSTNESS_PARTS, ALIGNED_PARTS = "comparisons.parts", "robustness.parts", "aligned"
-# Folders of a study in which jobs keep what they have so far. Nobody else reads them.
-SCRATCH = frozenset({EMBEDDING_PARTS, QUALITY_PARTS, COMPARISON_PARTS, ROBUSTNESS_PARTS, ALIGNED_PARTS})
-MODELS, COMPARISONS, QUALITY, DESCRIPTORS = "models", "comparisons", "quality.parquet", "descriptors.npz"
+EMBEDDING_PARTS, COMPARISON_PARTS, ROBUSTNESS_PARTS = "embedding.parts", "comparisons.parts", "robustness.parts"
+ALIGNED = "aligned"
+# Folders in which work on a study keeps what it has finished so far; they may be deleted while nothing runs.
+SCRATCH = frozenset({EMBEDDING_PARTS, COMPARISON_PARTS, ROBUSTNESS_PARTS, ALIGNED})
+MODELS, COMPARISONS, QUALITY = "models", "comparisons", "quality.parquet"
 ROBUSTNESS, ROBUSTNESS_TABLE, REPORT_PAGE = "robustness.json", "robustness.csv", "report.html"
-# What is made of a study: where it changes, table, photos, exclusions and codes are still the same.
-RESULTS = frozenset({MODELS, COMPARISONS, QUALITY, DESCRIPTORS, ROBUSTNESS, ROBUSTNESS_TABLE, REPORT_PAGE})
+# Results of a study: where they change, table, photos, exclusions and codes are still the same.
+RESULTS = frozenset({MODELS, COMPARISONS, QUALITY, ROBUSTNESS, ROBUSTNESS_TABLE, REPORT_PAGE})
 INDEX, EMBEDDING = "index.parquet", "embedding.json"
 MAX_RECORD_BYTES = 2**20
 VARIABLE = "LATENT_HEALTH_STUDIES"

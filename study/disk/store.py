@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.text import count
 from study.disk import models
 from study.disk.exclusions import Exclusion, read_exclusions
 from study.disk.latents import (
@@ -39,6 +40,7 @@ from study.errors import Finding, Findings, StudyError
 from study.files import read_limited, sha256_of
 from study.settings import FILE_NAME as SETTINGS_FILE
 from study.settings import Settings, read_settings
+from study.tables.covariates import clinical_table
 from study.tables.formats.raw import FILE_NAME as PATIENTS_FILE
 from study.tables.formats.raw import MAX_BYTES
 from study.tables.patients import parse_patients
@@ -133,22 +135,32 @@ class Study:
         """Whether patients came under observation only after time 0 (column entry)."""
         return "entry" in self.patients and bool((self.patients["entry"] > 0).any())
 
+    def entry_of(self, rows: pd.DataFrame) -> np.ndarray | None:
+        """(n,) when the patients of some rows came under observation; None where all patients came at time 0."""
+        return rows["entry"].to_numpy(np.float64) if self.left_truncated else None
+
     @cached_property
     def competing_note(self) -> str:
-        """What becomes of competing events, for whoever reads hazards or survival of this study; "" without any."""
+        """What becomes of competing events, for readers of hazards or survival of this study; "" without any."""
         if not self.settings.competing_values or "competing" not in self.included:
             return ""
         coded = ", ".join(self.settings.competing_values)
+        patients = count(int(self.included["competing"].sum()), "patient")
         return (
             f"Competing events ({self.settings.columns.event} = {coded}) ended the follow-up of "
-            f"{int(self.included['competing'].sum()):,} patients. They count as censored at that time: hazards are "
+            f"{patients}. They count as censored at that time: hazards are "
             "cause-specific, and 1 minus survival overstates the share of patients who have the event."
         )
 
     @cached_property
     def included(self) -> pd.DataFrame:
-        """The table without excluded patients, rows numbered anew."""
+        """The table without excluded patients, rows renumbered."""
         return self.patients[~self.patients["patient_id"].isin(self.excluded.keys())].reset_index(drop=True)
+
+    @cached_property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the clinical covariates that vary between the patients of the table."""
+        return tuple(map(str, clinical_table(self.patients, self.settings)))
 
     @cached_property
     def reported_horizons(self) -> Horizons:
@@ -229,8 +241,7 @@ class Study:
         codes, table = self._codes_of({p: path for p, path in self.photos.items() if p in fitted})
         if len(table) < len(fitted):
             raise StudyError(
-                f"{len(fitted) - len(table)} patients that model {name!r} was fitted on have no code any more. "
-                "Fit it again.",
+                f"{count(len(fitted) - len(table), 'patient')} of model {name!r} without a code now. Fit it again.",
                 ("fit", self.name),
             )
         return codes, table
@@ -259,13 +270,13 @@ class Study:
             rows.setdefault(patient, []).append((i, photo))
         out: dict[str, list[tuple[int, Path]]] = {}
         for patient, files in self.photo_files.items():
-            own = rows.get(patient, [])
-            if len(own) == len(files) == 1:
-                out[patient] = [(own[0][0], files[0].path)]
+            coded = rows.get(patient, [])
+            if len(coded) == len(files) == 1:
+                out[patient] = [(coded[0][0], files[0].path)]
                 continue
             paths = {f.path.stem: f.path for f in files}
-            if found := [(i, paths[photo]) for i, photo in own if photo in paths]:
-                out[patient] = found
+            if places := [(i, paths[photo]) for i, photo in coded if photo in paths]:
+                out[patient] = places
         return out
 
     @property
@@ -284,8 +295,8 @@ class Study:
         """The fitted model; StudyError when there is none, it is damaged, or it was fitted on other codes."""
         report = self.report(name)
         if self.has_latents:
-            mine = (self.embedding.checkpoint_sha256, self.embedding.preset)
-            if (report.get("checkpoint_sha256"), report.get("preset")) != mine:
+            current = (self.embedding.checkpoint_sha256, self.embedding.preset)
+            if (report.get("checkpoint_sha256"), report.get("preset")) != current:
                 raise StudyError(f"Model {name!r} was fitted on other codes.", ("fit", self.name))
         return models.read_model(self.path, self.name, name)
 
@@ -323,12 +334,12 @@ def _inspect(path: Path | str, limit: int) -> tuple[Study, Findings]:
     settings = read_settings(folder, findings)
     path = table_file(folder)
     table = parse_patients(read_limited(path, MAX_BYTES, "The patient table"), settings, findings, path.name)
-    found = find_photos(folder, table, settings, findings, path.name)
-    photos = {patient: some[0].path for patient, some in found.files.items()}
-    if "photo_days" not in table and found.files:
-        days = {patient: some[0].days for patient, some in found.files.items() if not np.isnan(some[0].days)}
+    listed = find_photos(folder, table, settings, findings, path.name)
+    photos = {patient: some[0].path for patient, some in listed.files.items()}
+    if "photo_days" not in table and listed.files:
+        days = {patient: some[0].days for patient, some in listed.files.items() if not np.isnan(some[0].days)}
         if days:
             table["photo_days"] = table["patient_id"].map(days).astype(float)
     excluded = read_exclusions(folder, findings, set(table["patient_id"]))
     plausible(table, settings, findings, path.name)
-    return Study(folder, settings, table, photos, tuple(findings), excluded, found.files, path.name), findings
+    return Study(folder, settings, table, photos, tuple(findings), excluded, listed.files, path.name), findings

@@ -1,14 +1,14 @@
 """What engines and workers speak of: a block of photos, and what became of it.
 
-A worker reads the photos itself and gives back one result: what became of each photo, and the codes as the bytes of a
-part file. It writes nothing: the run that asked is the only writer, so that a block done twice is kept once.
+A worker reads the photos itself and returns one result: what became of each photo, and the codes as the bytes of a
+part. It writes nothing but aligned photos, which are stored by content: the run that asked is the only writer of codes,
+so that a block done twice is kept once.
 
-Nothing heavy is imported here: a worker process that starts anew should not wait for what it may not need.
+Nothing heavy is imported here: a worker process that has just started should not wait for what it may not need.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.parsing import json_value
+from common.part_store import encode, json_array
 from latent.errors import LatentError
 from study.errors import StudyError
 
@@ -46,7 +47,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PhotoOutcome:
     """What became of a photo: `digest` of its bytes where it has a code, else the `reason` why not."""
 
     digest: str = ""
@@ -61,7 +62,7 @@ class BlockResult:
     """
 
     start: int
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[PhotoOutcome, ...] = ()
     part: bytes = b""
     error: str = ""
     refused: str = ""
@@ -75,7 +76,7 @@ class BlockResult:
     def parse(cls, header: str, part: bytes) -> BlockResult:
         """The result whose `header()` and part these are."""
         values = json_value(header)
-        values["outcomes"] = tuple(Outcome(*pair) for pair in values["outcomes"])
+        values["outcomes"] = tuple(PhotoOutcome(*pair) for pair in values["outcomes"])
         return cls(**values, part=part)
 
 
@@ -120,11 +121,8 @@ def is_in(table: NDArray[np.bytes_], digest: str) -> bool:
 
 
 def encode_part(mark: str, rows: list[dict[str, Any]], codes: list[NDArray[np.float32]]) -> bytes:
-    """A part file: index rows and codes (n, num_ws, w_dim), with the fingerprint of the settings."""
-    file = io.BytesIO()
-    data = np.frombuffer(json.dumps(rows).encode(), np.uint8)
-    np.savez(file, ws=np.stack(codes), rows=data, fingerprint=np.array(mark))
-    return file.getvalue()
+    """The bytes of a part: index rows and codes (n, num_ws, w_dim), with the fingerprint of the settings."""
+    return encode({"ws": np.stack(codes), "index": json_array({"fingerprint": mark, "rows": rows})})
 
 
 def refusal(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""`python -m study embed`: every photo of a study to a W+ code, once, with the study's preset; stopped, it goes on.
+"""`python -m study embed`: every photo of a study to a W+ code, once, with the study's preset; a stopped run resumes.
 
 Photos are aligned and inverted in blocks; each finished block is one part file, written atomically under
 `embedding.parts/`. When all photos are through, the parts become latents.npy and index.parquet, and are removed. A
@@ -16,33 +16,34 @@ from common.command import path_argument
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, LatentError
 from latent.inversion.invert import Progress
-from study.disk.face_choices import choose_nearest
-from study.disk.latents import LATENTS, Embedding
+from study.disk.latents import LATENTS, Embedding, read_index
 from study.disk.store import Study
 from study.embedding.blocks import Engine, MakeWorker, digest_table
 from study.embedding.devices import DEVICES, choose_devices
-from study.embedding.job import EmbedProgress, EmbedReport, Job
 from study.embedding.local import InProcess, Processes
-from study.embedding.parts import Shelf
+from study.embedding.parts import FinishedCodes
 from study.embedding.record import record_of, study_preset
+from study.embedding.run import EmbeddingRun, EmbedProgress, EmbedReport
 from study.embedding.worker import BlockWorker, worker_spec
 from study.errors import StudyError
 from study.files import check_writable
+from study.photos.aligned_store import AlignedStore
+from study.photos.confirm import choose_nearest
 
 BATCH = 8
 CODE_BYTES = 2 * 18 * 512 * 4  # of a photo at most: its part, and its row in latents.npy
 ENGINES = ("local", "ray")
 
 
-def _run(job: Job, engine: Engine, batch: int) -> EmbedReport:
+def _finish(run: EmbeddingRun, engine: Engine, batch: int) -> EmbedReport:
     try:
-        job.run(engine, batch)
+        run.run(engine, batch)
     except Cancelled:
-        job.report.stopped = True
+        run.report.stopped = True
     except LatentError as error:
         raise StudyError(str(error)) from error
-    job.report.seconds = time.monotonic() - job.started
-    return job.report
+    run.report.seconds = time.monotonic() - run.started
+    return run.report
 
 
 def study_record(study: Study, checkpoint: Checkpoint) -> Embedding:
@@ -64,21 +65,21 @@ def embed(
     cancelled: Callable[[], bool] | None = None,
 ) -> EmbedReport:
     """Embeds all photos of a study in this process; returns what was done. `stopped` is True after a cancel: run
-    again to go on.
+    again to resume.
 
     Raises StudyError when the study has no photo or none could be used, or the inversion refuses.
     """
     record = study_record(study, checkpoint)
     choose_nearest(study)
-    shelf = Shelf(study.path, record)
-    job = Job(study, record, shelf, on_progress, cancelled)
+    finished = FinishedCodes(study.path, record)
+    run = EmbeddingRun(study, record, finished, on_progress, cancelled)
 
     def on_step(photos: int, progress: Progress) -> None:
-        job.tell(photos * progress.step / max(progress.steps, 1), progress.image)
+        run.show_progress(photos * progress.step / max(progress.steps, 1), progress.image)
 
-    known = digest_table(shelf.digests())
-    worker = BlockWorker(checkpoint, record, known, on_step, cancelled, shelf.choices)
-    return _run(job, InProcess(worker), batch)
+    known = digest_table(finished.digests())
+    worker = BlockWorker(checkpoint, record, AlignedStore.of(study), known, on_step, cancelled)
+    return _finish(run, InProcess(worker), batch)
 
 
 def embed_with(
@@ -92,11 +93,11 @@ def embed_with(
     """As `embed`, by the workers of an engine, which load the checkpoint from its folder themselves."""
     record = study_record(study, checkpoint)
     choose_nearest(study)
-    shelf = Shelf(study.path, record)
-    with worker_spec(study, checkpoint.path, record, shelf) as make_worker:
+    finished = FinishedCodes(study.path, record)
+    with worker_spec(study, checkpoint.path, record, finished) as make_worker:
         engine = make_engine(make_worker)
         try:
-            return _run(Job(study, record, shelf, on_progress, cancelled), engine, batch)
+            return _finish(EmbeddingRun(study, record, finished, on_progress, cancelled), engine, batch)
         finally:
             engine.close()
 
@@ -137,7 +138,8 @@ def add_arguments(parser: Any) -> None:
 
 def run(args: Any) -> int:
     from common.console import ProgressLine
-    from common.text import duration
+    from common.text import count, duration
+    from study.description.inversion_error import error_and_survival, error_text
     from study.photos.prepare import study_checkpoint
 
     study = Study.open(args.study)
@@ -145,13 +147,10 @@ def run(args: Any) -> int:
     make_engine = engine_for(args, len(study.included_files))
     checkpoint = study_checkpoint(study, args.checkpoint)
     show = ProgressLine("photos")
-    report = embed_with(study, checkpoint, make_engine, args.batch, lambda p: show(p.done, p.total, p.seconds_left))
-    print(f"{report.new} photos embedded, {report.kept} were there, {len(report.failures)} refused; ", end="")
-    print(f"{duration(report.seconds)}.")
+    report = embed_with(study, checkpoint, make_engine, args.batch, lambda p: show(p.done, p.total))
+    embedded, seconds = count(report.new, "photo"), duration(report.seconds)
+    print(f"{embedded} embedded, {report.kept} already had a code, {len(report.failures)} refused; {seconds}.")
     for patient, photo, reason in report.failures[:20]:
         print(f"  {patient} ({photo}): {reason}")
-    if report.survival is not None:
-        from study.description.inversion_error import error_text  # not at the top: see study.embedding.job
-
-        print(error_text(report.survival))
+    print(error_text(error_and_survival(study, index=read_index(study.path)[0])))
     return 0

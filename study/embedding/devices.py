@@ -18,7 +18,7 @@ def worker_environment(threads: int) -> dict[str, str]:
 def choose_devices(device: str, workers: int | None, threads: int) -> list[str]:
     """The device of each worker on this machine: one a GPU, or one a group of `threads` cores.
 
-    Raises StudyError for a device that is not there.
+    Raises StudyError for a device that does not exist.
     """
     import torch
 

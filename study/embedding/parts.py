@@ -1,13 +1,11 @@
-"""What is finished, on disk: one part file a block under `embedding.parts/`, and where each photo's code lies.
+"""Codes that are finished: one part a block under `embedding.parts/`, and where the code of each photo lies.
 
-Parts are found again by the sha256 of the photos inside, whatever block they were made in. A name is a digest of the
-contents' photos and settings, so a block that is done twice is one file; files are spread over 256 folders.
+A part's key is a digest of its photos and settings, so a block that is done twice is one part; codes are found by the
+SHA-256 of the photo, whatever block they were made in.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -17,51 +15,45 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.parsing import json_value
+from common.part_store import JSON, Layout, PartStore, array_json, decode
 from study.disk.face_choices import chosen_face, read_choices
 from study.disk.latents import INDEX_COLUMNS, Embedding, Latents, has_latents, read_latents, stream_latents
 from study.disk.places import EMBEDDING_PARTS as PARTS
 from study.embedding.record import fingerprint
 from study.errors import StudyError
-from study.files import write_bytes
 
 CHUNK = 1024  # codes in memory at a time when the parts become one file
-Place = tuple[int, int]  # number of the file, row in it
+Rows = list[dict[str, Any]]
+Place = tuple[str, int]  # key of the part, row in it
 
 
-def _read(path: Path, mark: str) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
-    """Index rows and codes of a part; ValueError and kin where it is damaged or of other settings."""
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as part:
-        if str(part["fingerprint"]) != mark:
-            raise ValueError("other settings")
-        rows, ws = json_value(part["rows"].tobytes()), part["ws"]
-    if len(rows) != len(ws):
-        raise ValueError("rows and codes differ in number")
-    return rows, ws
-
-
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-
-
-class Shelf:
+class FinishedCodes:
     """Where the code of each photo lies: in the study's latents.npy of an earlier run, or in a part.
 
-    Holds a digest and two numbers a photo, never the codes.
+    Holds a digest and a place a photo, never the codes.
     """
 
     def __init__(self, folder: Path, record: Embedding) -> None:
         self.folder, self.record, self.mark = folder, record, fingerprint(record)
         self.choices = read_choices(folder)
-        self._files: list[Path] = []
+        self._parts = PartStore(folder / PARTS)
+        self._layout: Layout = {"index": JSON, "ws": ("<f4", (None, record.num_ws, record.w_dim))}
         self._old: Latents | None = None
         self._places: dict[bytes, Place] = {}
         self._take_latents()
-        for path in sorted((folder / PARTS).rglob("*.npz")):
-            try:
-                rows, _ = _read(path, self.mark)
-            except _DAMAGE:
-                continue  # damaged, or of other settings: made anew
-            self._take(path, self._wanted(rows))
+        for key in self._parts:
+            rows = self._rows(self._parts.get(key, {"index": JSON}))
+            self._places |= {bytes.fromhex(digest): (key, row) for digest, row in self._wanted(rows or [])}
+
+    def _rows(self, arrays: Mapping[str, NDArray[Any]] | None) -> Rows | None:
+        """Index rows of a part; None where it is damaged or of other settings."""
+        try:
+            index = array_json(arrays["index"]) if arrays is not None else {}
+            rows: Rows = index["rows"]
+            complete = all(row.keys() == set(INDEX_COLUMNS) and bytes.fromhex(row["photo_sha256"]) for row in rows)
+            return rows if complete and index["fingerprint"] == self.mark else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def _take_latents(self) -> None:
         if not has_latents(self.folder):
@@ -69,21 +61,16 @@ class Shelf:
         try:
             latents, old = read_latents(self.folder)
         except StudyError:
-            return  # damaged: made anew
+            return  # damaged: embedded again
         if fingerprint(old) == self.mark:
             self._old = latents
             wanted = self._wanted(latents.index[["photo_sha256", "flags"]].to_dict("records"))
-            self._places = {bytes.fromhex(digest): (-1, row) for digest, row in wanted}
+            self._places = {bytes.fromhex(digest): ("", row) for digest, row in wanted}
 
     def _wanted(self, rows: Sequence[Mapping[Any, Any]]) -> list[tuple[str, int]]:
-        """(sha256 of the photo, row) of the codes that are of the face chosen today."""
+        """(SHA-256 of the photo, row) of the codes that are of the face chosen today."""
         chosen = [(str(row["photo_sha256"]), number, chosen_face(row["flags"])) for number, row in enumerate(rows)]
         return [(d, number) for d, number, face in chosen if face == (self.choices[d].face if d in self.choices else 1)]
-
-    def _take(self, path: Path, digests: Sequence[tuple[str, int]]) -> None:
-        self._files.append(path)
-        number = len(self._files) - 1
-        self._places |= {bytes.fromhex(digest): (number, row) for digest, row in digests}
 
     def __contains__(self, digest: str) -> bool:
         return bytes.fromhex(digest) in self._places
@@ -92,13 +79,18 @@ class Shelf:
         return [digest.hex() for digest in self._places]
 
     def put(self, part: bytes) -> None:
-        """Keeps a part as `encode_part` made it. StudyError when the disk refuses."""
-        with np.load(io.BytesIO(part), allow_pickle=False) as contents:
-            digests = [row["photo_sha256"] for row in json_value(contents["rows"].tobytes())]
-        name = sha256("".join([self.mark, *digests]).encode()).hexdigest()[:16]
-        path = self.folder / PARTS / name[:2] / f"{name}.npz"
-        write_bytes(path, part)
-        self._take(path, list(zip(digests, range(len(digests)), strict=True)))
+        """Keeps a part as `encode_part` made it. Raises StudyError where it is damaged or the disk refuses."""
+        arrays = decode(part, self._layout)
+        rows = self._rows(arrays)
+        if arrays is None or rows is None or len(rows) != len(arrays["ws"]):
+            raise StudyError("A worker returned damaged codes. Run the same command again; finished photos are kept.")
+        digests = [row["photo_sha256"] for row in rows]
+        key = sha256("".join([self.mark, *digests]).encode()).hexdigest()[:32]
+        try:
+            self._parts.put(key, arrays)
+        except OSError as error:
+            raise StudyError(f"{PARTS}/ could not be written: {error.strerror or error}.") from error
+        self._places |= {bytes.fromhex(digest): (key, row) for row, digest in enumerate(digests)}
 
     def assemble(self, photos: Sequence[tuple[str, str]], digests: Sequence[str]) -> Embedding:
         """latents.npy and index.parquet of these (patient, path), in this order, from the codes of these digests.
@@ -115,29 +107,28 @@ class Shelf:
         self, photos: Sequence[tuple[str, str]], digests: Sequence[str]
     ) -> tuple[NDArray[np.float32], pd.DataFrame]:
         ws = np.empty((len(photos), self.record.num_ws, self.record.w_dim), np.float32)
-        rows: list[dict[str, Any]] = [{}] * len(photos)
-        wanted: dict[int, list[tuple[int, int]]] = {}
+        table: Rows = [{}] * len(photos)
+        wanted: dict[str, list[tuple[int, int]]] = {}
         for i, digest in enumerate(digests):
-            number, row = self._places[bytes.fromhex(digest)]
-            wanted.setdefault(number, []).append((i, row))
-        for number, pairs in wanted.items():
-            found, codes = self._rows(number, [row for _, row in pairs])
-            for (i, _), values, code in zip(pairs, found, codes, strict=True):
+            key, row = self._places[bytes.fromhex(digest)]
+            wanted.setdefault(key, []).append((i, row))
+        for key, pairs in wanted.items():
+            rows, codes = self._read(key, [row for _, row in pairs])
+            for (i, _), values, code in zip(pairs, rows, codes, strict=True):
                 patient, path = photos[i]
                 ws[i] = code
-                rows[i] = {**values, "patient_id": patient, "photo_id": Path(path).stem}
-        return ws, pd.DataFrame(rows, columns=list(INDEX_COLUMNS))
+                table[i] = {**values, "patient_id": patient, "photo_id": Path(path).stem}
+        return ws, pd.DataFrame(table, columns=list(INDEX_COLUMNS))
 
-    def _rows(self, number: int, rows: list[int]) -> tuple[list[dict[str, Any]], NDArray[np.float32]]:
-        if number < 0:
+    def _read(self, key: str, places: list[int]) -> tuple[Rows, NDArray[np.float32]]:
+        """Index rows and codes at these places of a part, or ("") of the earlier latents.npy."""
+        if not key:
             assert self._old is not None
-            return [
-                dict(zip(INDEX_COLUMNS, r, strict=True)) for r in self._old.index.iloc[rows].to_numpy()
-            ], self._old.ws[rows]
-        path = self._files[number]
-        try:
-            found, ws = _read(path, self.mark)
-        except _DAMAGE as error:
-            message = f"{PARTS}/{path.name} can no longer be read. Run the same command again: it is made anew."
-            raise StudyError(message) from error
-        return [found[row] for row in rows], ws[rows]
+            return self._old.index.iloc[places].to_dict("records"), self._old.ws[places]  # type: ignore[return-value]
+        arrays = self._parts.get(key, self._layout)
+        rows = self._rows(arrays)
+        if arrays is None or rows is None or len(rows) != len(arrays["ws"]):
+            raise StudyError(
+                f"A part in {PARTS}/ can no longer be read. Run the same command again: its photos are embedded again."
+            )
+        return [rows[place] for place in places], arrays["ws"][places]

@@ -104,7 +104,7 @@ class RayEngine:
                 yield waiting.pop(result.start), result
         except self.ray.exceptions.RayError as error:
             sentence = str(error).strip().splitlines()[0][:200]
-            raise StudyError(f"The Ray cluster failed ({sentence}). Run the same command again to go on.") from error
+            raise StudyError(f"The Ray cluster failed ({sentence}). Run the same command again to resume.") from error
         for block in waiting.values():
             yield block, BlockResult(block.start, error=LOST)
 
@@ -145,7 +145,7 @@ class RayEngine:
 def _connect(address: str | None, threads: int) -> Any:
     # Set before the import: Ray would report its use to its makers over the network.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # lost blocks are told by the job
+    os.environ.setdefault("RAY_DATA_LOG_LEVEL", "CRITICAL")  # lost blocks are reported by the job
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
@@ -159,7 +159,7 @@ def _connect(address: str | None, threads: int) -> Any:
         "logging_level": logging.ERROR,
         "runtime_env": {"env_vars": worker_environment(threads)},
     }
-    # Not looked for unasked: Ray waits for minutes on what a cluster that crashed has left in /tmp.
+    # Not searched for unasked: Ray waits for minutes on what a cluster that crashed has left in /tmp.
     address = address or os.environ.get("RAY_ADDRESS")
     try:
         with warnings.catch_warnings():

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from faces.errors import FaceError
 from latent.checkpoints import Checkpoint
 from latent.editing.render import synthesize
-from study.disk.face_choices import read_choices
 from study.disk.latents import INDEX, LATENTS, other_checkpoint, read_index, read_latents, to_embed
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import sha256_of
-from study.photos.prepare import pixels_for, prepare, target_size
+from study.photos.aligned_store import AlignedStore
+from study.photos.prepare import pixels_for, target_size
 
 MEASURES = {"perceptual": True, "identity": True, "psnr": False, "ssim": False}  # whether more is a larger error
 NUMBERS = (*MEASURES, "seconds")
@@ -76,8 +76,9 @@ def reconstructions(study: Study, checkpoint: Checkpoint, patients: Sequence[str
     places = [rows[patient] for patient in patients]
     drawn = synthesize(checkpoint, np.asarray(_codes(study)[places], np.float32))
     digests = index["photo_sha256"].iloc[places]
+    store = AlignedStore.of(study)
     return [
-        _pair(study, checkpoint, patient, picture, str(digest))
+        _pair(study, store, checkpoint, patient, picture, str(digest))
         for patient, picture, digest in zip(patients, drawn, digests, strict=True)
     ]
 
@@ -95,13 +96,14 @@ def _codes(study: Study) -> NDArray[np.float32]:
     return ws
 
 
-def _pair(study: Study, checkpoint: Checkpoint, patient: str, picture: NDArray[np.uint8], digest: str) -> Pair:
+def _pair(
+    study: Study, store: AlignedStore, checkpoint: Checkpoint, patient: str, picture: NDArray[np.uint8], digest: str
+) -> Pair:
     try:
         path = study.photo_path(patient)
         if sha256_of(path) != digest:
             return Pair(patient, picture, None, "The photo changed after it was embedded.")
-        choice = read_choices(study.path).get(digest)
-        face = prepare(path, study.settings.aligned, target_size(checkpoint), choice)
+        face = store.face(path, target_size(checkpoint), digest)
         return Pair(patient, picture, pixels_for(checkpoint, face))
     except (FaceError, StudyError) as error:
         return Pair(patient, picture, None, str(error))

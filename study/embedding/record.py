@@ -37,7 +37,7 @@ def record_of(checkpoint: Checkpoint, settings: InversionSettings, preset: str, 
         "encoder_sha256": encoder_sha256(checkpoint),
     }
     if (size := target_size(checkpoint)) != ALIGNED_SIZE:
-        extra["aligned_px"] = size  # absent where it is the usual size, so that earlier codes stay valid
+        extra["aligned_px"] = size  # absent for the default size, so that earlier codes stay valid
     shape = (checkpoint.num_ws, checkpoint.w_dim)
     return Embedding(checkpoint.name, checkpoint.sha256, preset, *shape, settings={**settings.as_dict(), **extra})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +19,16 @@ from faces.errors import FaceError
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.errors import Cancelled, InversionError
 from latent.inversion.invert import Progress
-from study.disk.face_choices import Choice, read_choices
+from study.disk.face_choices import read_choices
 from study.disk.latents import Embedding
 from study.disk.store import Study
-from study.embedding.blocks import Block, BlockResult, Cancel, Outcome, digest_table, encode_part, is_in
-from study.embedding.parts import PARTS, Shelf
+from study.embedding.blocks import Block, BlockResult, Cancel, PhotoOutcome, digest_table, encode_part, is_in
+from study.embedding.parts import PARTS, FinishedCodes
 from study.embedding.record import fingerprint, index_row, inversion_settings, record_of
 from study.errors import StudyError
 from study.files import replacing, sha256_of
-from study.photos.prepare import invert_faces, needs_confirmation, prepare, target_size
+from study.photos.aligned_store import AlignedStore
+from study.photos.prepare import invert_faces, needs_confirmation, target_size
 
 SHARED_DISK_SECONDS = 15.0  # a network disk shows a new file late
 OnStep = Callable[[int, Progress], None]
@@ -36,23 +37,22 @@ OnStep = Callable[[int, Progress], None]
 class BlockWorker:
     """Embeds blocks with one loaded checkpoint.
 
-    known: digests of photos that have their code already. on_step: told the number of photos of the running batch,
-    and its progress. choices: of faces, by the sha256 of the photo.
+    store: of the study's aligned photos. known: digests of photos that have their code already. on_step: called with
+    the number of photos of the running batch, and its progress.
     """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
         record: Embedding,
+        store: AlignedStore,
         known: NDArray[np.bytes_],
         on_step: OnStep | None = None,
         cancelled: Cancel = None,
-        choices: Mapping[str, Choice] | None = None,
     ) -> None:
-        self.checkpoint, self.known, self.on_step, self.cancelled = checkpoint, known, on_step, cancelled
+        self.checkpoint, self.store, self.known = checkpoint, store, known
+        self.on_step, self.cancelled = on_step, cancelled
         self.settings, self.mark = inversion_settings(record), fingerprint(record)
-        self.aligned = bool(record.settings["aligned"])
-        self.choices = choices or {}
 
     def __call__(self, block: Block) -> BlockResult:
         """Never raises for what is wrong with photos, memory or disk; Cancelled when stopped."""
@@ -64,29 +64,29 @@ class BlockWorker:
             return BlockResult(block.start, error=f"{type(error).__name__}: {str(error).strip()[:300]}")
 
     def _embed(self, block: Block) -> BlockResult:
-        outcomes: list[Outcome] = [Outcome()] * len(block.photos)
+        outcomes: list[PhotoOutcome] = [PhotoOutcome()] * len(block.photos)
         faces: list[AlignedFace] = []
         places: list[int] = []
         for i, (_, path) in enumerate(block.photos):
             if self.cancelled is not None and self.cancelled():
                 raise Cancelled("The embedding was stopped.")
             digest = sha256_of(Path(path))
-            outcomes[i] = Outcome(digest)
+            outcomes[i] = PhotoOutcome(digest)
             if is_in(self.known, digest):
                 continue
             try:
-                face = prepare(Path(path), self.aligned, target_size(self.checkpoint), self.choices.get(digest))
+                face = self.store.face(Path(path), target_size(self.checkpoint), digest)
                 if why := needs_confirmation(face):
-                    outcomes[i] = Outcome(reason=f"{Path(path).name}: {why}")
+                    outcomes[i] = PhotoOutcome(reason=f"{Path(path).name}: {why}")
                     continue
                 faces.append(face)
                 places.append(i)
             except FaceError as error:
-                outcomes[i] = Outcome(reason=str(error))
+                outcomes[i] = PhotoOutcome(reason=str(error))
         rows, codes = [], []
         for i, face, inversion in zip(places, faces, self._invert(faces), strict=True):
             if isinstance(inversion, InversionError):
-                outcomes[i] = Outcome(reason=str(inversion))
+                outcomes[i] = PhotoOutcome(reason=str(inversion))
                 continue
             patient, path = block.photos[i]
             rows.append(index_row(patient, Path(path), outcomes[i].digest, inversion, face.quality.flags))
@@ -120,13 +120,14 @@ class WorkerSpec:
         known = self._known()
         checkpoint = load_checkpoint(Path(self.checkpoint), device=device)
         preset, aligned = self.record.preset, bool(self.record.settings["aligned"])
-        mine = record_of(checkpoint, inversion_settings(self.record), preset, aligned)
-        if fingerprint(mine) != fingerprint(self.record):
+        current = record_of(checkpoint, inversion_settings(self.record), preset, aligned)
+        if fingerprint(current) != fingerprint(self.record):
             raise StudyError(
                 f"{socket.gethostname()} has another checkpoint or other perceptual weights under the same name and "
                 "would make codes that do not fit the others: give every machine the same files."
             )
-        return BlockWorker(checkpoint, self.record, known, choices=read_choices(Path(self.study)))
+        folder = Path(self.study)
+        return BlockWorker(checkpoint, self.record, AlignedStore(folder, aligned, read_choices(folder)), known)
 
     def _known(self) -> Any:
         path = Path(self.study) / PARTS / self.known
@@ -143,12 +144,12 @@ class WorkerSpec:
 
 
 @contextmanager
-def worker_spec(study: Study, checkpoint: Path, record: Embedding, shelf: Shelf) -> Iterator[WorkerSpec]:
+def worker_spec(study: Study, checkpoint: Path, record: Embedding, finished: FinishedCodes) -> Iterator[WorkerSpec]:
     """The specification for workers of one run; its file of finished photos is removed at the end."""
     name = f"known-{uuid.uuid4().hex[:8]}.npy"
     path = study.path.resolve() / PARTS / name
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, digest_table(shelf.digests()), allow_pickle=False)
+        np.save(file, digest_table(finished.digests()), allow_pickle=False)
     try:
         yield WorkerSpec(str(study.path.resolve()), str(checkpoint.resolve()), record, name)
     finally:

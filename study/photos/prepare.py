@@ -1,8 +1,8 @@
-"""From a photo to the face that is inverted: the one way, for a cohort and for a new photo alike."""
+"""From a photo to the aligned face that is inverted, the same for a cohort and for a new photo."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from faces.align import MAX_SIZE, AlignedFace, align, already_aligned, resize
 from faces.errors import NoFaceError
 from faces.flags import CHOSEN, SEVERAL, SIDEWAYS, UNCERTAIN, Flag
-from faces.landmarks import find_upright
+from faces.landmarks import Face, find_upright
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.errors import InversionError, LatentError
@@ -34,41 +34,49 @@ def prepare(
     photo: Photo | Path, aligned: bool = False, size: int = ALIGNED_SIZE, choice: Choice | None = None
 ) -> AlignedFace:
     """The largest face of a photo, or the chosen one, in the FFHQ square, or the photo itself where it is `aligned`
-    already. size: px. Flags tell of several faces, an uncertain find, and a photo that had to be turned.
+    already. size: px. Flags name several faces, an uncertain detection, and a photo that had to be turned.
 
-    Raises PhotoError for what is no photo, NoFaceError where no face is found.
+    Raises PhotoError where the file is not a photo, NoFaceError where no face is found.
     """
     if isinstance(photo, Path):
         photo = load_photo(photo)
     if aligned:
-        face = already_aligned(photo, size)
-        return face.with_flags(_chosen_flag(1, choice)) if choice is not None else face
+        return with_choice(already_aligned(photo, size), 1, 0, choice)
     upright = find_upright(photo)
-    if not upright.faces:
-        raise NoFaceError(
-            f"{photo.source or 'The photo'}: no face was found; use a photo of a face that looks at the camera."
-        )
-    number = choice.face if choice is not None and choice.face <= len(upright.faces) else 1
-    face = align(upright.photo, upright.faces[number - 1], size)
+    face = align(upright.photo, pick(upright.faces, choice.face if choice else 1, photo.source), size)
+    return with_choice(face, len(upright.faces), upright.quarters, choice)
+
+
+def pick(faces: Sequence[Face], number: int, source: str) -> Face:
+    """Face `number` (1 the largest), or the largest where there are fewer. Raises NoFaceError where there is none."""
+    if not faces:
+        name = source or "The photo"
+        raise NoFaceError(f"{name}: no face was found; use a photo of a face that looks at the camera.")
+    return faces[number - 1 if number <= len(faces) else 0]
+
+
+def with_choice(face: AlignedFace, faces: int, quarters: int, choice: Choice | None) -> AlignedFace:
+    """The aligned face with flags about how it was chosen from the `faces` in its photo, which was turned by
+    `quarters`."""
     flags = []
-    if upright.quarters:
-        flags.append(Flag(SIDEWAYS, 90.0 * upright.quarters, sideways(upright.quarters)))
+    if quarters:
+        flags.append(Flag(SIDEWAYS, 90.0 * quarters, sideways(quarters)))
     if choice is not None:
-        flags.append(_chosen_flag(len(upright.faces), choice))
-    elif len(upright.faces) > 1:
-        flags.append(Flag(SEVERAL, float(len(upright.faces)), several(len(upright.faces))))
+        flags.append(_chosen_flag(faces, choice))
+    elif faces > 1:
+        flags.append(Flag(SEVERAL, float(faces), several(faces)))
     if choice is not None and choice.how == PERSON:
         face = face.without_flags(UNCERTAIN)
     return face.with_flags(*flags)
 
 
 def sideways(quarters: int) -> str:
-    """What is said of a photo that had to be turned."""
+    """The sentence about a photo that had to be turned."""
     return f"The photo lay on its side or head and was turned by {90 * quarters}° clockwise: check that it is upright."
 
 
 def several(faces: int) -> str:
-    """What is said of a photo with several faces."""
+    """The sentence about a photo with several faces."""
     return f"{faces} faces were found in the photo and the largest was taken: check that it is the patient's."
 
 
@@ -81,7 +89,7 @@ def _chosen_flag(faces: int, choice: Choice) -> Flag:
 
 
 def needs_confirmation(face: AlignedFace) -> str:
-    """Why a cohort does not take a photo in before a person confirmed it, a sentence; "" where it does."""
+    """Why a photo is not embedded until a person has confirmed it, a sentence; "" where it is."""
     if any(flag.kind == UNCERTAIN for flag in face.quality.flags):
         return (
             f"it is uncertain whether a face was found (detector's score {face.score:.2f}). Look at it on the page "

@@ -1,15 +1,13 @@
-"""`python -m study quality`: every photo aligned, measured and flagged once, with a thumbnail, kept by its sha256.
+"""`python -m study quality`: measures, flags and a thumbnail of every photo of a study.
 
 quality.parquet: one row a photo, in the order of patients.csv, the thumbnail as JPEG bytes in a column of its own that
-a list never reads. While it works, finished photos lie in blocks under `quality.parts/`; stopped, it goes on. A photo
-whose bytes are the same is never measured twice.
+a list never reads. What is measured comes from the store of aligned photos, so that a stopped run resumes.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,191 +19,116 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from common.command import path_argument
+from common.console import ProgressLine
+from common.text import count
 from faces.align import resize
-from faces.errors import FaceError, NoFaceError
 from faces.flags import SEVERAL, UNCERTAIN, flags_text, read_flags
-from faces.photo import load_photo
-from faces.quality import Quality
-from study.disk.face_choices import Choice, choose_nearest, read_choices
+from study.disk.face_choices import Choice, read_choices
 from study.disk.missing_photos import flag_counts, missing_photos
-from study.disk.near_copies import fingerprint, near_copies
+from study.disk.near_copies import near_copies
 from study.disk.places import QUALITY as FILE_NAME
-from study.disk.places import QUALITY_PARTS as PARTS
 from study.disk.store import Study
 from study.errors import Findings, StudyError
-from study.files import check_writable, replacing, sha256_of
-from study.photos.prepare import prepare
+from study.files import check_writable, replacing
+from study.photos.aligned_store import MEASURES, NO_FACE, AlignedStore, OnProgress, StoredPhoto
+from study.photos.confirm import choose_nearest
+from study.photos.prepare import with_choice
 
 THUMBNAIL, THUMBNAIL_QUALITY = 128, 88  # px
-BLOCK = 32  # photos in a part, and thumbnails that are read together
-MEASURES = tuple(f.name for f in fields(Quality) if f.name != "flags")
-NO_FACE, NO_PHOTO = "no face", "no photo"
+BLOCK = 32  # rows that are written, and thumbnails that are read, together
 TEXTS = ("patient_id", "photo_sha256", "mark", "problem", "reason", "flags")
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in TEXTS]
     + [(name, pa.float64()) for name in MEASURES]
-    + [("fingerprint", pa.binary()), ("copy_of", pa.string()), ("thumbnail", pa.binary())]
+    + [("copy_of", pa.string()), ("thumbnail", pa.binary())]
 )
 MAX_ROWS = 5_000_000
-_ASKED = f"{SEVERAL}|{UNCERTAIN}"  # flags that are a question to a person
 _DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)
-Row = dict[str, Any]
 
 
-@dataclass
+@dataclass(frozen=True)
 class QualityReport:
-    """total photos; new: measured in this run; kept: measured before; unusable: without a face, or no photo."""
+    """total: photos; unusable: those without a face, or that could not be opened."""
 
     total: int
-    new: int = 0
-    kept: int = 0
-    unusable: int = 0
+    unusable: int
 
 
 def _mark(study: Study, choice: Choice | None = None) -> str:
-    """What else shapes a row besides the photo's bytes."""
+    """What shapes a row besides the photo's bytes."""
     face = f" face {choice.face} {choice.how}" if choice is not None else ""
     return f"3 {'aligned' if study.settings.aligned else 'detected'}{face}"
 
 
-def measure_photo(path: Path, aligned: bool, choice: Choice | None = None) -> Row:
+def _row(stored: StoredPhoto, choice: Choice | None, path: Path) -> dict[str, Any]:
     """Measures, flags (a line each) and thumbnail of one photo; `problem` and `reason` where it has no face."""
-    row: Row = {**dict.fromkeys(MEASURES, float("nan")), **dict.fromkeys(("problem", "reason", "flags"), "")}
-    row |= {"fingerprint": b"", "copy_of": "", "thumbnail": b""}
-    try:
-        photo = load_photo(path)
-    except FaceError as error:
-        return row | {"problem": NO_PHOTO, "reason": str(error)}
-    row["fingerprint"] = fingerprint(photo.pixels)
-    try:
-        face = prepare(photo, aligned, choice=choice)
-    except NoFaceError as error:
-        row |= {"problem": NO_FACE, "reason": str(error), "thumbnail": _jpeg(_middle(photo.pixels))}
-    except FaceError as error:
-        row |= {"problem": NO_PHOTO, "reason": str(error)}
-    else:
-        row |= {name: float(getattr(face.quality, name)) for name in MEASURES}
-        row |= {"flags": flags_text(face.quality.flags), "thumbnail": _jpeg(face.pixels)}
+    row: dict[str, Any] = {
+        **dict.fromkeys(MEASURES, float("nan")),
+        "problem": stored.problem,
+        "reason": stored.sentence(path),
+        "flags": "",
+        "thumbnail": _jpeg(stored.picture) if stored.fingerprint else b"",
+    }
+    if stored.face is not None:
+        quality = with_choice(stored.face, len(stored.found), stored.quarters, choice).quality
+        row |= {measure: float(getattr(quality, measure)) for measure in MEASURES}
+        row["flags"] = flags_text(quality.flags)
     return row
-
-
-def _middle(pixels: np.ndarray) -> np.ndarray:
-    """The square in the middle of a picture."""
-    side = min(pixels.shape[:2])
-    top, left = ((length - side) // 2 for length in pixels.shape[:2])
-    return pixels[top : top + side, left : left + side]
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:
     buffer = BytesIO()
-    small = Image.fromarray(resize(np.ascontiguousarray(pixels), THUMBNAIL))
-    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
+    Image.fromarray(resize(pixels, THUMBNAIL)).save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
-def _write(path: Path, rows: Iterator[list[Row]]) -> None:
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
-        for block in rows:
-            writer.write_table(pa.Table.from_pylist(block, schema=_SCHEMA))
+def measure_study(study: Study, on_progress: OnProgress | None = None) -> QualityReport:
+    """Measures every photo and writes quality.parquet. Excluded patients' photos too: whoever reviews an exclusion must
+    see its photo. Raises StudyError where there is no photo or the disk refuses.
 
-
-class _Known:
-    """Where the row of each photo's bytes lies: file and place. Thumbnails stay on disk."""
-
-    def __init__(self, study: Study) -> None:
-        self.folder, self.study, self.choices = study.path, study, read_choices(study.path)
-        self.places: dict[str, tuple[Path, int, int]] = {}
-        self.prints: dict[str, bytes] = {}
-        self._open: tuple[Path, int, list[Row]] | None = None
-        for path in [study.path / FILE_NAME, *sorted((study.path / PARTS).glob("*.parquet"))]:
-            self._take(path)
-
-    def _take(self, path: Path) -> None:
-        try:
-            file = pq.ParquetFile(path)
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, ["photo_sha256", "mark", "fingerprint"]).to_pylist()
-                for i, row in enumerate(rows):
-                    if row["mark"] == self.mark(row["photo_sha256"]):
-                        self.places[row["photo_sha256"]] = (path, group, i)
-                        self.prints[row["photo_sha256"]] = row["fingerprint"]
-        except _DAMAGE:
-            return  # made anew
-
-    def mark(self, digest: str) -> str:
-        """What a row of this photo is marked with, if it is of the face chosen today."""
-        return _mark(self.study, self.choices.get(digest))
-
-    def put(self, rows: list[Row]) -> None:
-        path = self.folder / PARTS / f"{rows[0]['photo_sha256'][:16]}-{len(rows)}.parquet"
-        _write(path, iter([rows]))
-        self._take(path)
-
-    def row(self, digest: str, patient: str) -> Row:
-        path, group, place = self.places[digest]
-        if self._open is None or self._open[:2] != (path, group):
-            self._open = (path, group, pq.ParquetFile(path).read_row_group(group).to_pylist())
-        return {**self._open[2][place], "patient_id": patient}
-
-
-def measure_study(study: Study, on_photo: Callable[[int, int], None] | None = None) -> QualityReport:
-    """Measures every photo that is not measured yet and writes quality.parquet. Excluded patients' photos too: to
-    judge an exclusion, its photo must be seen. Raises StudyError where there is no photo or the disk refuses."""
+    on_progress: photos done, photos in all.
+    """
     if not study.photos:
-        raise StudyError(f"No patient of {study.name} has a photo, so there is nothing to look at.")
+        raise StudyError(f"No patient of {study.name} has a photo, so there is nothing to check.")
     choose_nearest(study)
-    known = _Known(study)
-    photos = [(patient, f.path) for patient, some in study.photo_files.items() for f in some]
-    report = QualityReport(len(photos))
-    waiting: list[Row] = []
-    order: list[tuple[str, str]] = []
-    fresh: set[str] = set()
-    for number, (patient, path) in enumerate(photos, start=1):
-        digest = sha256_of(path)
-        order.append((patient, digest))
-        if digest in known.places or digest in fresh:
-            report.kept += 1
-        else:
-            row = measure_photo(path, study.settings.aligned, known.choices.get(digest))
-            waiting.append({"patient_id": patient, "photo_sha256": digest, "mark": known.mark(digest), **row})
-            fresh.add(digest)
-            report.new += 1
-        if len(waiting) == BLOCK:
-            known.put(waiting)
-            waiting = []
-        if on_photo is not None:
-            on_photo(number, report.total)
-    if waiting:
-        known.put(waiting)
+    store = AlignedStore.of(study)
+    photos = [(patient, file.path) for patient, some in study.photo_files.items() for file in some]
+    patients, files = [patient for patient, _ in photos], [path for _, path in photos]
+    digests: list[str] = []
+    prints: dict[str, bytes] = {}
+    unusable = 0
+    for _, block in store.blocks(files, on_progress):
+        for digest, stored in block:
+            digests.append(digest)
+            prints[digest] = stored.fingerprint
+            unusable += bool(stored.problem)
+    copies = _copies(list(zip(patients, digests, strict=True)), prints)
 
-    copies = _copies(order, known.prints)
+    def rows(start: int) -> Iterator[dict[str, Any]]:
+        for i in range(start, min(start + BLOCK, len(files))):
+            patient, digest, path, choice = patients[i], digests[i], files[i], store.choices.get(digests[i])
+            identity = {"patient_id": patient, "photo_sha256": digest, "mark": _mark(study, choice)}
+            copy_of = copies.get((patient, digest), "")
+            yield {**identity, **_row(store.photo(path, digest), choice, path), "copy_of": copy_of}
 
-    def blocks() -> Iterator[list[Row]]:
-        for start in range(0, len(order), BLOCK):
-            block = [
-                {**known.row(digest, patient), "copy_of": copies.get((patient, digest), "")}
-                for patient, digest in order[start : start + BLOCK]
-            ]
-            report.unusable += sum(bool(row["problem"]) for row in block)
-            yield block
-
-    _write(study.path / FILE_NAME, blocks())
-    shutil.rmtree(study.path / PARTS, ignore_errors=True)
-    return report
+    with replacing(study.path / FILE_NAME) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
+        for start in range(0, len(files), BLOCK):
+            writer.write_table(pa.Table.from_pylist(list(rows(start)), schema=_SCHEMA))
+    return QualityReport(len(files), unusable)
 
 
 def _copies(order: list[tuple[str, str]], prints: dict[str, bytes]) -> dict[tuple[str, str], str]:
     """(patient, digest) -> another patient, earlier in the table, whose photo looks the same but for size or
     compression. Compared here and not on a page: 20,000 photos take seconds."""
-    once = {digest: patient for patient, digest in reversed(order) if prints.get(digest)}
-    told = [(patient, digest) for patient, digest in order if once.get(digest) == patient]
-    pairs = near_copies([prints[digest] for _, digest in told])
-    return {told[j]: told[i][0] for i, j in pairs if told[i][0] != told[j][0]}
+    first = {digest: patient for patient, digest in reversed(order) if prints[digest]}
+    compared = [(patient, digest) for patient, digest in order if first.get(digest) == patient]
+    pairs = near_copies([prints[digest] for _, digest in compared])
+    return {compared[j]: compared[i][0] for i, j in pairs if compared[i][0] != compared[j][0]}
 
 
 def read_quality(study: Study) -> pd.DataFrame | None:
-    """One row a photo without its thumbnail: TEXTS, MEASURES, copy_of and `place`, its number in the file. None
-    before there is one. Rows of photos that are not there any more, or were measured in another way, are left out.
+    """One row a photo without its thumbnail: TEXTS, MEASURES, copy_of and `place`, its number in the file. None before
+    photos were checked. Rows of photos that have gone, or were measured in another way, are left out.
 
     Raises StudyError where the file is damaged.
     """
@@ -215,16 +138,16 @@ def read_quality(study: Study) -> pd.DataFrame | None:
     try:
         if pq.read_metadata(path).num_rows > MAX_ROWS:
             raise ValueError("too many rows")
-        # An older file does not know copies; its rows are of another mark and left out below.
-        there = [n for n in (*TEXTS, *MEASURES, "copy_of") if n != "copy_of" or n in pq.read_schema(path).names]
-        table = pq.read_table(path, columns=there).to_pandas()
+        # An older file has no copy_of; its rows have another mark and are left out below.
+        columns = [n for n in (*TEXTS, *MEASURES, "copy_of") if n != "copy_of" or n in pq.read_schema(path).names]
+        table = pq.read_table(path, columns=columns).to_pandas()
     except _DAMAGE as error:
-        raise StudyError(f"{FILE_NAME} is damaged: delete it and look the photos over again.") from error
+        raise StudyError(f"{FILE_NAME} is damaged: delete it and run quality control again.") from error
     table["place"] = np.arange(len(table))
     choices = read_choices(study.path)
-    wanted = table["photo_sha256"].map({digest: _mark(study, c) for digest, c in choices.items()}).fillna(_mark(study))
-    kept = table["patient_id"].isin(study.photos.keys()) & (table["mark"] == wanted)
-    return table[kept].reset_index(drop=True)
+    marks = table["photo_sha256"].map({digest: _mark(study, c) for digest, c in choices.items()}).fillna(_mark(study))
+    current = table["patient_id"].isin(study.photos.keys()) & (table["mark"] == marks)
+    return table[current].reset_index(drop=True)
 
 
 def thumbnails(study: Study, places: Sequence[int]) -> list[bytes]:
@@ -241,12 +164,12 @@ def thumbnails(study: Study, places: Sequence[int]) -> list[bytes]:
             out.append(groups[group][int(place) % BLOCK] or b"")
         return out
     except (*_DAMAGE, IndexError) as error:
-        raise StudyError(f"{FILE_NAME} is damaged: delete it and look the photos over again.") from error
+        raise StudyError(f"{FILE_NAME} is damaged: delete it and run quality control again.") from error
 
 
 def photo_findings(study: Study, table: pd.DataFrame, findings: Findings) -> None:
-    """Photos that cannot be used, and one photo, or a copy of it, under two patients, from `read_quality`; to
-    `findings`, by row."""
+    """Adds to `findings`, by row: photos that cannot be used or that a person must look at, and one photo, or a copy of
+    it, under two patients. table: as `read_quality` gives it."""
     rows = dict(zip(study.patients["patient_id"], study.patients["row"], strict=True))
     for patient, problem, reason in table.loc[table["problem"] != "", ["patient_id", "problem", "reason"]].to_numpy():
         remedy = "Use another photo, or leave the patient out." if problem == NO_FACE else "Replace the photo."
@@ -259,7 +182,7 @@ def photo_findings(study: Study, table: pd.DataFrame, findings: Findings) -> Non
             f"{patient} has the same photo as {first[digest] if first[digest] != patient else 'another of theirs'}."
         )
         findings.warning(study.table_name, int(rows[patient]), message, "Check whose face it is.")
-    for patient, text in table.loc[table["flags"].str.contains(_ASKED, regex=True), ["patient_id", "flags"]].to_numpy():
+    for patient, text in table.loc[table["flags"] != "", ["patient_id", "flags"]].to_numpy():
         for flag in read_flags(text):
             if flag.kind in (SEVERAL, UNCERTAIN):
                 remedy = f"Confirm it on this page, or by `python -m study confirm STUDY {patient} --face NUMBER`."
@@ -275,16 +198,14 @@ def add_arguments(parser: Any) -> None:
 
 
 def run(args: Any) -> int:
-    from common.console import ProgressLine
-
     study = Study.open(args.study)
     check_writable(study.path / FILE_NAME)
     report = measure_study(study, ProgressLine("photos"))
-    print(f"{report.new} photos looked over, {report.kept} were known; {report.unusable} cannot be used.")
+    print(f"{count(report.total, 'photo')} checked; {report.unusable} cannot be used.")
     table = read_quality(study)
     if table is not None:
-        for kind, count in flag_counts(table).most_common():
-            print(f"  {count:6d}  {kind}")
+        for kind, photos in flag_counts(table).most_common():
+            print(f"  {photos:6d}  {kind}")
     for group in missing_photos(study, table):
         print(group.sentence(study.time_unit))
     return 0

@@ -5,47 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 from common.command import path_argument
+from common.text import interval
 from study.disk.store import Study
 from study.files import check_writable
-from study.robustness.record import FILE_NAME, Figure, Robustness, read_robustness, stale_reasons
-
-PATIENTS = 20
+from study.robustness.record import FILE_NAME, PATIENTS, Interval, Robustness, read_robustness, stale_reasons
 
 
-def robustness_text(found: Robustness) -> str:
+def robustness_text(result: Robustness) -> str:
     """The result as a table for a terminal."""
     lines = [
-        f"Model {found.model!r} of {found.study}: {found.patients} patients drawn by seed {found.seed}, preset "
-        f"{found.preset}. Change of the log hazard ratio in standard deviations of the cohort ({found.sd:.3f}), "
+        f"Model {result.model!r} of {result.study}: {result.patients} patients drawn by seed {result.seed}, preset "
+        f"{result.preset}. Change of the log hazard ratio in standard deviations of the cohort ({result.sd:.3f}), "
         "95 % bootstrap intervals over patients.",
         "",
         f"  {'':<26}{'mean':<26}{'mean size':<26}{'largest':<10}patients",
     ]
-    for c in found.conditions:
+    for c in result.conditions:
         failed = f" ({c.failed} without a face)" if c.failed else ""
         cells = f"{_words(c.mean, True):<26}{_words(c.size):<26}{c.largest:<10.2f}"
         lines.append(f"  {c.label:<26}{cells}{c.patients}{failed}")
     lines += [
-        f"  {'All changes':<26}{'':<26}{_words(found.size)}",
+        f"  {'All changes':<26}{'':<26}{_words(result.size)}",
         "",
-        f"  ICC(2,1) over all conditions, {found.complete} patients: {_words(found.icc)}",
+        f"  ICC(2,1) over all conditions, {result.complete} patients: {_words(result.icc)}",
     ]
-    if found.again == found.again:
-        lines.append(f"  Unchanged photos against the study's codes: at most {found.again:.2g} standard deviations.")
-    if found.aligned:
-        lines.append("Note: photos count as aligned already, so nothing undoes a turn or another crop.")
-    if found.patients < PATIENTS:
-        lines.append(f"Note: {found.patients} patients are few; intervals over so few are rough.")
-    return "\n".join(lines)
+    if result.again == result.again:
+        lines.append(f"  Unchanged photos against the study's codes: at most {result.again:.2g} standard deviations.")
+    return "\n".join([*lines, *(f"Note: {sentence}" for sentence in result.caveats)])
 
 
-def _words(figure: Figure, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    if figure.value != figure.value:
-        return "not known"
-    if figure.low != figure.low:
-        return f"{figure.value:{sign}.2f}"
-    return f"{figure.value:{sign}.2f} ({figure.low:{sign}.2f} to {figure.high:{sign}.2f})"
+def _words(e: Interval, sign: bool = False) -> str:
+    return interval(e.value, e.low, e.high, 2, sign)
 
 
 def add_arguments(parser: Any) -> None:
@@ -54,22 +44,22 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("--patients", type=int, default=PATIENTS, help=f"drawn at random (default {PATIENTS})")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
-    told = f"separated by commas (default all): {', '.join(PERTURBATIONS)}"
-    parser.add_argument("--changes", default="", metavar="NAMES", help=told)
+    help_text = f"separated by commas (default all): {', '.join(PERTURBATIONS)}"
+    parser.add_argument("--changes", default="", metavar="NAMES", help=help_text)
     parser.add_argument("--batch", type=int, default=12, help="photos inverted together (default 12)")
     parser.add_argument(
         "--checkpoint", type=path_argument, default=None, help="folder or name (default: as in study.toml)"
     )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--show", action="store_true", help="print the result that is there")
+    parser.add_argument("--show", action="store_true", help="print the existing result")
 
 
 def run(args: Any) -> int:
     study = Study.open(args.study)
     if args.show:
-        found = read_robustness(study)
-        print(robustness_text(found))
-        for reason in stale_reasons(study, found):
+        result = read_robustness(study)
+        print(robustness_text(result))
+        for reason in stale_reasons(study, result):
             print(f"Out of date: {reason}")
         return 0
     # Imported here: torch takes seconds, and --help needs none of it.
@@ -82,7 +72,7 @@ def run(args: Any) -> int:
     names = tuple(dict.fromkeys(word.strip() for word in args.changes.split(",") if word.strip()))
     checkpoint = study_checkpoint(study, args.checkpoint, args.device)
     try:
-        found = robustness(
+        result = robustness(
             study,
             checkpoint,
             patients=args.patients,
@@ -93,9 +83,9 @@ def run(args: Any) -> int:
             cancelled=stop_requested(),
         )
     except Cancelled:
-        print("\nStopped; codes that were found are kept. Run the same command again to go on.", flush=True)
+        print("\nStopped; finished photos are kept. Run the same command again to resume.", flush=True)
         return 130
-    print(robustness_text(found))
+    print(robustness_text(result))
     if study.simulated:
-        print(f"{study.name} is a simulated study: the figures say nothing about real people.")
+        print(f"{study.name} is a simulated study: the results say nothing about real people.")
     return 0

@@ -1,9 +1,10 @@
-"""The result on disk: `robustness.json` (figures, no patient's id) and `robustness.csv` (every score, a row each)."""
+"""The result on disk: `robustness.json` (summary, no patient's id) and `robustness.csv` (every score, a row each)."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from study.files import csv_text, read_limited, sha256_of, write_json, write_tex
 KIND = "robustness-1"
 COLUMNS = ("patient_id", "change", "log_hr", "difference", "difference_sd", "reason")
 MAX_BYTES = 2**22
+PATIENTS = 20  # measured by default; fewer give rough intervals
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A number with its 95 % bootstrap interval over patients; nan where there is none."""
+class Interval:
+    """An estimate with its 95 % bootstrap interval over patients; nan where there is none."""
 
     value: float
     low: float
@@ -43,8 +45,8 @@ class Condition:
     label: str
     patients: int
     failed: int
-    mean: Figure
-    size: Figure
+    mean: Interval
+    size: Interval
     largest: float
 
 
@@ -70,13 +72,23 @@ class Robustness:
     complete: int
     sd: float
     conditions: tuple[Condition, ...]
-    icc: Figure
-    size: Figure
+    icc: Interval
+    size: Interval
     again: float
     made: str
 
+    @property
+    def caveats(self) -> list[str]:
+        """Sentences on what limits the result."""
+        sentences = []
+        if self.patients < PATIENTS:
+            sentences.append(f"{self.patients} patients are few: the intervals are rough.")
+        if self.aligned:
+            sentences.append("The photos are aligned already, so no alignment undoes a turn or another crop.")
+        return sentences
+
     def frame(self) -> pd.DataFrame:
-        """label, value, low, high of the mean differences, for a figure or a CSV."""
+        """label, value, low, high of the mean differences, for a plot or a CSV."""
         rows = [(c.label, c.mean.value, c.mean.low, c.mean.high) for c in self.conditions]
         return pd.DataFrame(rows, columns=["label", "value", "low", "high"])
 
@@ -86,19 +98,19 @@ def model_digest(study: Study, name: str) -> str:
     return sha256_of(study.model_folder(name) / "model.npz")
 
 
-def write_robustness(study: Study, found: Robustness, table: pd.DataFrame) -> None:
-    """The table first, then the figures that speak of it."""
+def write_robustness(study: Study, result: Robustness, table: pd.DataFrame) -> None:
+    """The table first, then its summary."""
     safe = {name: [safe_cell(str(v)) for v in table[name]] for name in ("patient_id", "reason")}
     write_text(study.path / TABLE_NAME, csv_text(table.assign(**safe)[list(COLUMNS)], float_format="%.6g"))
-    write_json(study.path / FILE_NAME, {"kind": KIND, **_plain(asdict(found))})
+    write_json(study.path / FILE_NAME, {"kind": KIND, **_without_nan(asdict(result))})
 
 
-def _plain(value: Any) -> Any:
+def _without_nan(value: Any) -> Any:
     """JSON has no nan: null stands for it."""
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {key: _without_nan(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -116,63 +128,36 @@ def read_robustness(study: Study) -> Robustness:
 def parse(data: bytes, folder: Path) -> Robustness:
     """From robustness.json. Raises StudyError for anything else."""
     try:
-        told = json_value(data)
-        if told.pop("kind") != KIND:
+        values = json_value(data)
+        if values.pop("kind") != KIND:
             raise ValueError("kind")
-        conditions = tuple(
-            Condition(
-                str(c["name"]),
-                str(c["label"]),
-                int(c["patients"]),
-                int(c["failed"]),
-                _figure(c["mean"]),
-                _figure(c["size"]),
-                _number(c["largest"]),
-            )
-            for c in told["conditions"]
-        )
-        texts = (
-            "study",
-            "model",
-            "model_sha256",
-            "checkpoint",
-            "checkpoint_sha256",
-            "preset",
-            "perceptual_name",
-            "made",
-        )
-        return Robustness(
-            **{name: str(told[name]) for name in texts},
-            aligned=bool(told["aligned"]),
-            simulated=bool(told["simulated"]),
-            seed=int(told["seed"]),
-            patients=int(told["patients"]),
-            complete=int(told["complete"]),
-            sd=_number(told["sd"]),
-            conditions=conditions,
-            icc=_figure(told["icc"]),
-            size=_figure(told["size"]),
-            again=_number(told["again"]),
-        )
+        return Robustness(**_read(Robustness, values))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise StudyError(f"{FILE_NAME} is damaged.", ("robustness", folder.name)) from error
 
 
-def _figure(told: dict[str, Any]) -> Figure:
-    return Figure(*(_number(told[name]) for name in ("value", "low", "high")))
+def _read(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass of this module from JSON, each of its declared type."""
+    return {field.name: _READERS[str(field.type)](values[field.name]) for field in fields(cls)}
 
 
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "float": lambda value: math.nan if value is None else float(value),
+    "Interval": lambda value: Interval(**_read(Interval, value)),
+    "tuple[Condition, ...]": lambda values: tuple(Condition(**_read(Condition, value)) for value in values),
+}
 
 
-def stale_reasons(study: Study, found: Robustness) -> tuple[str, ...]:
+def stale_reasons(study: Study, result: Robustness) -> tuple[str, ...]:
     """Why it is not of the study as it is now, in sentences; () where it is."""
     try:
-        if found.model != study.chosen_model:
-            return (f"It is of model {found.model}, and {study.chosen_model} is the study's model now.",)
-        if found.model_sha256 != model_digest(study, found.model):
-            return ("The model was fitted anew since.",)
+        if result.model != study.chosen_model:
+            return (f"It is of model {result.model}, and {study.chosen_model} is the study's model now.",)
+        if result.model_sha256 != model_digest(study, result.model):
+            return ("The model was fitted again since.",)
     except StudyError as error:
         return (str(error),)
     return ()

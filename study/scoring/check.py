@@ -28,7 +28,9 @@ def check(path: str, quick: bool = False) -> tuple[Study, Findings]:
             _, index = study.latents()
             missing = len(study.included_files) - int(index["patient_id"].isin(study.included_photos.keys()).sum())
             if missing > 0:
-                findings.warning(INDEX, None, f"{missing} photos have no code.", "Run `python -m study embed`.")
+                findings.warning(
+                    INDEX, None, f"{count(missing, 'photo')} without a code.", "Run `python -m study embed`."
+                )
         for folder in sorted(p for p in (study.path / MODELS).glob("*") if p.is_dir()):
             study.model(folder.name)
     except StudyError as error:
@@ -41,14 +43,14 @@ def summary(study: Study, findings: Findings) -> str:
     table = study.patients
     n, events, unit = len(table), int(table["event"].sum()), study.time_unit
     lines = [f"{study.name}: {study.title}{' (simulated)' if study.simulated else ''}"]
-    lines.append(f"{n} patients, {events} events, longest follow-up {table['time'].max():g} {unit}.")
-    codes = f"{len(study.latents().ws)} codes" if study.has_latents and not findings.errors else "no codes checked"
+    lines.append(f"{count(n, 'patient')}, {count(events, 'event')}, longest follow-up {table['time'].max():g} {unit}.")
+    codes = count(len(study.latents().ws), "code") if study.has_latents and not findings.errors else "no codes checked"
     photos = sum(len(files) for files in study.photo_files.values())
-    lines.append(f"{photos} photos, {codes}." if photos else "No photos: clinical columns alone.")
+    lines.append(f"{count(photos, 'photo')}, {codes}." if photos else "No photos: clinical columns alone.")
     if study.competing_note:
         lines.append(study.competing_note)
     if study.excluded:
-        lines.append(f"{len(study.excluded)} patients are excluded ({EXCLUSIONS_FILE}).")
+        lines.append(f"{count(len(study.excluded), 'patient')} excluded ({EXCLUSIONS_FILE}).")
     counts = findings.counts
     lines.append(", ".join(count(counts[kind], kind) for kind in ("error", "warning", "note")) + ".")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from common.command import file_argument, path_argument
-from common.console import Pace, ProgressLine
+from common.console import ProgressLine
 from common.files import safe_cell
 from faces.align import AlignedFace
 from faces.errors import FaceError
@@ -54,22 +54,20 @@ def score_files(
     scorer: Scorer,
     paths: list[Path],
     batch: int = BATCH,
-    on_progress: Callable[[float, int, float | None], None] | None = None,
+    on_progress: Callable[[float, int], None] | None = None,
     confirmed: str = "",
 ) -> Iterator[tuple[Path, Score | Withheld | Refused]]:
     """Scores photo files in batches of the size that embeds a cohort, in the order given; a photo that cannot be used
     yields its reason.
 
-    on_progress : called at every step of a search with photos done (fractions of a batch included), photos in all and
-    seconds left, None while unknown.
+    on_progress : called at every step of a search with photos done (fractions of a batch included) and photos in all.
     confirmed : as for `Scorer.score_faces`, of all of them.
     """
     size = target_size(scorer.checkpoint)
-    pace = Pace()
 
     def tell(done: float) -> None:
         if on_progress is not None:
-            on_progress(done, len(paths), pace.seconds_left(done, len(paths) - done))
+            on_progress(done, len(paths))
 
     tell(0.0)
     for start in range(0, len(paths), batch):

@@ -1,5 +1,7 @@
 """The embedding benchmark: its copy of a study is the study, and its rates are of embeddings that agree."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from bench import embed as bench
 from bench.embed import AGREEMENT, part_of
+from bench.parts import photo_steps
 from study.disk.store import Study
 from tests.study.conftest import patient_table, write_study
 from tests.ui.tiny import write_checkpoint
@@ -34,6 +37,7 @@ def test_the_table(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     checkpoint = write_checkpoint(tmp_path / "tiny")
     options = ["--study", str(source.path), "--photos", "4", "--batch", "1", "--checkpoint", str(checkpoint.path)]
+    options += ["--only", "engines"]
     result = bench.run(options)
     assert [row["engine"] for row in result["rows"]] == ["local, 1 processes", "local, 2 processes"]
     assert result["rows"][0]["times one worker"] == 1.0
@@ -53,3 +57,24 @@ def test_engines_that_disagree_are_refused(source: Study, monkeypatch: pytest.Mo
     monkeypatch.setattr(bench.TimedEngine, "turn", turn)
     with pytest.raises(RuntimeError, match="the engines disagree"):
         bench.run(["--study", str(source.path)])
+
+
+def test_the_steps_are_those_of_two_revisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    @contextmanager
+    def checked_out(revision: str) -> Iterator[Path]:
+        yield tmp_path
+
+    codes = ["a" * 64]
+
+    def drive(root: Path, study: str, photos: int) -> dict[str, object]:
+        seconds = 3.0 if root == tmp_path else 1.0
+        return {"seconds": dict.fromkeys(photo_steps.STEPS, seconds), "codes": codes[-1 if root == tmp_path else 0]}
+
+    monkeypatch.setattr(photo_steps, "checked_out", checked_out)
+    monkeypatch.setattr(photo_steps, "git", lambda *words: "abc1234")
+    monkeypatch.setattr(photo_steps, "drive", drive)
+    result = bench.run(["--only", "steps", "--against", "HEAD", "--step-photos", "5"])["steps"]
+    assert result["rows"][-1] == {"step": "together", "abc1234": 12.0, "here": 4.0, "times": 3.0}
+    codes.append("b" * 64)
+    with pytest.raises(RuntimeError, match="do not align the same faces"):
+        bench.run(["--only", "steps", "--against", "HEAD"])

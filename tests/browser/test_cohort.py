@@ -17,12 +17,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from bench.driving import ROOT, running_app
 from study.disk.exclusions import exclude
-from study.disk.latents import write_latents
 from study.disk.store import Study
 from study.files import csv_text, sha256_of, write_bytes, write_json, write_text
 from study.settings import settings_text
 from study.simulation.simulate import encode_jpeg
 from tests.browser.test_main_job import PATIENCE, go, shoot
+from tests.latents_file import write_latents
 
 pytestmark = pytest.mark.browser
 WORK = 900_000  # ms; half a minute on a free machine

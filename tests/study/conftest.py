@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 from latent.checkpoints import Checkpoint
-from study.disk.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.disk.latents import INDEX_COLUMNS, Embedding
 from study.disk.store import Study
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.scoring.scorer import Scorer
 from study.settings import Settings, settings_text
 from study.simulation.simulate import encode_jpeg
+from tests.latents_file import write_latents
 from tests.ui.tiny import write_checkpoint
 
 CHECKPOINT_SHA = "c" * 64

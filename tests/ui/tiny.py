@@ -18,12 +18,13 @@ from latent.stylegan2 import Generator
 from latent.training.adversarial.settings import automatic
 from latent.training.run_folder import RunFolder
 from study.comparison.fit import fit, fit_plan
-from study.disk.latents import INDEX_COLUMNS, Embedding, write_latents
+from study.disk.latents import INDEX_COLUMNS, Embedding
 from study.disk.store import Study
 from study.embedding.record import study_preset
 from study.files import csv_text, sha256_of, write_bytes, write_text
 from study.settings import Settings, settings_text
 from study.simulation.simulate import encode_jpeg
+from tests.latents_file import write_latents
 
 
 def write_checkpoint(path: Path, resolution: int = 32, w_dim: int = 32, seed: int = 0) -> Checkpoint:

@@ -15,7 +15,7 @@ from common.text import count
 from faces.align import HEAD
 from faces.regions import BACKGROUND, BELOW
 from study.errors import StudyError
-from study.photos.aligned_store import FINE, NO_FACE, AlignedPhotos
+from study.photos.model_inputs import FINE, NO_FACE, AlignedPhotos
 from survival.features.encoding import FeatureSet
 
 BACKDROP, FACE, BLURRED, WHOLE = "backdrop-only", "face-only", "blurred", "whole-pixels"

@@ -15,7 +15,7 @@ from study.comparison.measuring.added_value import ADDS, OPEN, clinical_models, 
 from study.comparison.plan import Plan
 from study.comparison.record import Comparison
 from study.comparison.run import compare
-from study.description.clinical import clinical_cox
+from study.description.clinical_cox import clinical_cox
 from study.disk.store import Study
 from study.files import csv_text, write_text
 from study.report.build import report_html

@@ -13,7 +13,7 @@ from study.__main__ import main
 from study.comparison import run as running
 from study.comparison.candidates import candidates_of
 from study.comparison.choose import why_not_chosen
-from study.comparison.features import STRATIFIED, available_sets, covariate_names, gather
+from study.comparison.features import STRATIFIED, available_sets, gather
 from study.comparison.measuring.caveats import wrong_way
 from study.comparison.measuring.duration import expected_seconds, measured_here, seconds_here
 from study.comparison.plan import Plan
@@ -21,7 +21,7 @@ from study.comparison.provenance import stale_reasons
 from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import PARTS, QUIET, Reporter, compare
 from study.disk.exclusions import exclude, include
-from study.disk.latents import read_latents, write_latents
+from study.disk.latents import read_latents
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import csv_text, write_text
@@ -29,6 +29,7 @@ from study.tables.covariates import compared_with
 from survival.comparison.subgroups import ALL
 from survival.errors import FitCancelled
 from survival.metrics.concordance import harrell_c
+from tests.latents_file import write_latents
 from tests.study.conftest import make_cohort, patient_table, write_study
 
 pytestmark = pytest.mark.slow
@@ -300,7 +301,7 @@ def test_a_set_is_called_by_what_is_in_it(tmp_path: Path) -> None:
 def test_covariates_are_columns_that_differ(tmp_path: Path) -> None:
     table = patient_table(40).assign(site="lung", ecog="")
     study = Study.open(write_study(tmp_path / "same", table))
-    assert covariate_names(study) == ("age", "sex", "stage")
+    assert study.covariates == ("age", "sex", "stage")
 
 
 def test_the_command_prints_the_table_and_shows_it_again(study: Study, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,11 +31,7 @@ from study.comparison.record import Comparison, read_comparison
 from study.comparison.run import compare
 from study.disk.store import Study
 from study.errors import StudyError
-from study.files import write_bytes
-from study.photos import aligned_store as aligned
-from study.photos.aligned_store import FINE, NO_FACE, NO_REGIONS, SIZE, AlignedPhotos, aligned_photos
-from study.simulation.simulate import encode_jpeg
-from survival.errors import FitCancelled
+from study.photos.model_inputs import FINE, SIZE, AlignedPhotos
 from survival.models.registry import MODELS, ModelEntry
 from tests.study.conftest import patient_table, write_codes, write_study
 
@@ -68,53 +63,6 @@ def made(n: int, seed: int = 0, told_by: str = "") -> tuple[AlignedPhotos, np.nd
         pixels[i][regions[i] == SKIN] = 150 + rng.integers(-10, 10) + 60 * hazard[i] * (told_by == FACE)
         pixels[i][regions[i] == BELOW] = rng.integers(0, 255, 3)
     return AlignedPhotos(pixels, regions, np.full(n, FINE, np.uint8)), hazard
-
-
-def test_photos_are_aligned_once_and_found_again_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_study(tmp_path / "faces", patient_table(4))
-    for i in range(1, 4):
-        (folder / "photos").mkdir(exist_ok=True)
-        shutil.copy(DEMO / f"P000{i}.jpg", folder / "photos" / f"P000{i}.jpg")
-    write_bytes(folder / "photos" / "P0004.jpg", encode_jpeg(np.full((96, 96, 3), 90, np.uint8)))
-    study = Study.open(folder)
-    files = list(study.photos.values())
-    told: list[tuple[int, int]] = []
-    found = aligned_photos(study, files, lambda done, total, left: told.append((done, total)))
-    assert found.state.tolist() == [FINE, FINE, FINE, NO_FACE]
-    assert told == [(4, 4)]
-    assert found.pixels.shape == (4, SIZE, SIZE, 3)
-    assert found.regions[0, 34, 32] not in (BACKGROUND, BELOW), "the middle of the square is face"
-    assert found.regions[0, 2, 2] == BACKGROUND
-    assert not found.pixels[3].any()
-    monkeypatch.setattr(aligned, "prepare", lambda *_: pytest.fail("aligned twice"))
-    again = aligned_photos(study, files[::-1])
-    np.testing.assert_array_equal(again.pixels, found.pixels[::-1])
-    np.testing.assert_array_equal(again.regions, found.regions[::-1])
-    with pytest.raises(StudyError, match="No face was found in 1 photo"):
-        shortcut_blocks(found)
-
-
-@pytest.mark.slow
-def test_a_stop_or_damage_costs_only_the_parts_in_work(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = list(study.photos.values())
-    monkeypatch.setattr(aligned, "BLOCK", 20)
-    asked: list[int] = []
-
-    def cancelled() -> bool:
-        asked.append(1)
-        return len(asked) > 2
-
-    with pytest.raises(FitCancelled):
-        aligned_photos(study, files, cancelled=cancelled)
-    parts = sorted((study.path / aligned.FOLDER).glob("*.npz"))
-    assert len(parts) == 2
-    parts[0].write_bytes(parts[0].read_bytes()[:100])
-    told: list[int] = []
-    found = aligned_photos(study, files, lambda done, total, left: told.append(done))
-    assert told == [40, 60], "one part of three was there"
-    assert set(found.state) == {NO_REGIONS}, "such squares of colours have no landmarks"
-    with pytest.raises(StudyError, match="No landmarks"):
-        shortcut_blocks(found)
 
 
 def test_each_control_sees_its_part_and_no_other() -> None:

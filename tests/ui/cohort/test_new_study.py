@@ -16,7 +16,7 @@ from study.__main__ import main
 from study.disk.store import Study
 from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import face_like
-from tests.study.test_intake_match import CASE_PHOTOS
+from tests.study.intake.test_intake_match import CASE_PHOTOS
 from tests.ui.test_pages import words
 
 CASES = Path(__file__).parents[2] / "data" / "cases" / "tables"

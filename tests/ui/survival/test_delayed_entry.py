@@ -18,7 +18,7 @@ from study.comparison.fit import fit, fit_plan
 from study.comparison.plan import Plan
 from study.comparison.run import compare
 from study.comparison.saved_model import DELAYED_ENTRY
-from study.description.clinical import LATE_ENTRY
+from study.description.delayed_entry import LATE_ENTRY
 from study.disk.store import Study
 from study.files import csv_text, write_text
 from study.settings import settings_text

@@ -65,7 +65,7 @@ def test_a_reason_that_cannot_be_changes_nothing(tmp_path: Path, reason: str) ->
     before = (tmp_path / FILE_NAME).read_bytes()
     with pytest.raises(StudyError):
         exclude(tmp_path, ["P2"], reason)
-    with pytest.raises(StudyError, match="no patient's id"):
+    with pytest.raises(StudyError, match="not a patient's id"):
         exclude(tmp_path, ["P2", "../P3"], "blurred")
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
@@ -179,4 +179,4 @@ def test_the_fit_leaves_them_out_says_so_and_stays_with_its_patients(tmp_path: P
     assert list(table["patient_id"]) == list(study.patients["patient_id"][2:]), "those it was fitted on"
     assert codes.shape[0] == 88
     assert "P0001" in set(later.analysed()[1]["patient_id"])
-    assert "2 patients are excluded" in summary(*check(str(study.path), quick=True))
+    assert "2 patients excluded" in summary(*check(str(study.path), quick=True))

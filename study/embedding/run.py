@@ -1,4 +1,5 @@
-"""One run over a study's photos, whatever engine works on the blocks: takes over, keeps, tries again, finishes."""
+"""One run over a study's photos, whatever engine works on the blocks: reuses finished codes, keeps new ones, tries
+failed blocks again, writes the result."""
 
 from __future__ import annotations
 
@@ -7,22 +8,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from common.console import Pace
 from latent.errors import Cancelled
-from study.disk.latents import Embedding, read_latents
+from study.disk.latents import Embedding
 from study.disk.store import Study
 from study.embedding.blocks import Block, BlockResult, Engine, blocks_of
-from study.embedding.parts import PARTS, Shelf
+from study.embedding.parts import PARTS, FinishedCodes
 from study.errors import StudyError
 from study.files import write_json
-
-if TYPE_CHECKING:
-    from study.description.inversion_error import ErrorSurvival
 
 REPORT = "embedding.json"
 BACK_OFF = 0.5  # seconds before the first repetition; doubled for each further one
@@ -37,7 +33,6 @@ class EmbedProgress:
     done: float
     total: int
     failed: int
-    seconds_left: float | None
     image: NDArray[np.uint8] | None = None
 
 
@@ -45,7 +40,7 @@ class EmbedProgress:
 class EmbedReport:
     """total photos of the study; new: inverted in this run; kept: taken over; failures: (patient, file, reason).
 
-    repeated: blocks that failed as a whole and were tried again. survival: whether inversion errors predict survival.
+    repeated: blocks that failed as a whole and were tried again.
     """
 
     total: int
@@ -53,45 +48,39 @@ class EmbedReport:
     kept: int = 0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     repeated: int = 0
-    survival: ErrorSurvival | None = None
     stopped: bool = False
     seconds: float = 0.0
 
 
-class Job:
+class EmbeddingRun:
     """photos: (patient, path) in the order of the patient table, several of a patient too, no excluded patient's."""
 
     def __init__(
         self,
         study: Study,
         record: Embedding,
-        shelf: Shelf,
+        finished: FinishedCodes,
         on_progress: Callable[[EmbedProgress], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        self.study, self.record, self.shelf = study, record, shelf
+        self.study, self.record, self.finished = study, record, finished
         self.on_progress, self.cancelled = on_progress, cancelled
         self.photos = [(patient, str(path)) for patient, path in study.included_files]
         self.digests = [""] * len(self.photos)
         self.report = EmbedReport(total=len(self.photos))
         self.reasons: dict[int, str] = {}
-        self.expected = min(len(shelf.digests()), len(self.photos))
-        self.started, self.pace = time.monotonic(), Pace()
+        self.started = time.monotonic()
 
-    def tell(self, extra: float = 0.0, image: NDArray[np.uint8] | None = None) -> None:
+    def show_progress(self, extra: float = 0.0, image: NDArray[np.uint8] | None = None) -> None:
         """Reports progress; extra: photos' worth of work inside the running block."""
         if self.on_progress is None:
             return
-        report = self.report
-        worked = report.new + len(self.reasons) + extra
-        left = max(report.total - max(report.kept, self.expected) - worked, 0)
-        done = report.kept + worked
-        seconds_left = 0.0 if done >= report.total else self.pace.seconds_left(worked, left)
-        self.on_progress(EmbedProgress(done, report.total, len(self.reasons), seconds_left, image))
+        done = self.report.kept + self.report.new + len(self.reasons) + extra
+        self.on_progress(EmbedProgress(done, self.report.total, len(self.reasons), image))
 
     def run(self, engine: Engine, batch: int) -> None:
         """All photos; blocks that fail are tried again after the others, waiting longer each time."""
-        self.tell()
+        self.show_progress()
         blocks: Iterator[Block] = blocks_of(self.photos, batch)
         pause = BACK_OFF
         while again := self._round(engine, blocks):
@@ -119,14 +108,14 @@ class Job:
                     again += self._failed(block, result.error)
                 else:
                     self._keep(block, result)
-                self.tell()
+                self.show_progress()
         return again
 
     def _keep(self, block: Block, result: BlockResult) -> None:
-        """What a block brought: its part to the shelf, then its photos to the counts."""
-        fresh = [o.digest for o in result.outcomes if o.digest and o.digest not in self.shelf]
+        """Keeps what a block returned: its codes, then the counts of its photos."""
+        fresh = [o.digest for o in result.outcomes if o.digest and o.digest not in self.finished]
         if result.part:
-            self.shelf.put(result.part)
+            self.finished.put(result.part)
         for i, outcome in enumerate(result.outcomes, block.start):
             self.digests[i] = outcome.digest
             if outcome.reason:
@@ -155,15 +144,10 @@ class Job:
         done = [i for i, digest in enumerate(self.digests) if digest]
         if not done:
             raise StudyError(f"No photo of {self.study.name} could be embedded: {self.report.failures[0][2]}")
-        self.shelf.assemble([self.photos[i] for i in done], [self.digests[i] for i in done])
+        self.finished.assemble([self.photos[i] for i in done], [self.digests[i] for i in done])
         names = ("patient_id", "photo", "reason")
         failures = [dict(zip(names, failure, strict=True)) for failure in self.report.failures]
         record = {**asdict(self.record), "photos": self.report.total, "embedded": len(done), "failures": failures}
         record["excluded"] = sorted(self.study.excluded)
-        index = read_latents(self.study.path)[0].index  # whether a photo changed since is not for now
-        # Imported here: scipy takes half a second, and the pages import this module to know where codes stand.
-        from study.description.inversion_error import error_and_survival
-
-        self.report.survival = error_and_survival(self.study, index=index)
-        write_json(self.study.path / REPORT, {**record, "inversion_and_survival": self.report.survival.as_dict()})
+        write_json(self.study.path / REPORT, record)
         shutil.rmtree(self.study.path / PARTS, ignore_errors=True)

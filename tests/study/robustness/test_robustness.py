@@ -21,6 +21,7 @@ from latent.inversion.settings import PRESETS
 from study.__main__ import main
 from study.disk.store import Study
 from study.errors import StudyError
+from study.photos.aligned_store import AlignedStore
 from study.robustness import measure
 from study.robustness.command import robustness_text
 from study.robustness.measure import PARTS, Task, draw_patients, robustness, score_table
@@ -83,7 +84,7 @@ def test_detail_is_lost_to_blur_and_compression_and_added_by_grain() -> None:
 
 
 def test_differences_are_to_the_unchanged_photo_of_the_same_patient() -> None:
-    tasks = [Task(p, Path(), c, Path(), 0) for p in ("A", "B") for c in (UNCHANGED, PERTURBATIONS["grainy"])]
+    tasks = [Task(p, Path(), "", c, "") for p in ("A", "B") for c in (UNCHANGED, PERTURBATIONS["grainy"])]
     codes = [np.full((1, 1), v, np.float32) for v in (1.0, 1.5, 4.0)]
     table = score_table(tasks, [*codes, "no face"], lambda ws: 2.0 * ws[:, 0, 0].astype(float), sd=0.5)
     assert table["log_hr"].tolist()[:3] == [2.0, 3.0, 8.0]
@@ -115,7 +116,7 @@ def test_figures_are_those_of_the_table_and_the_unit_that_of_the_cohort(
 ) -> None:
     told: list[tuple[float, int]] = []
     found = robustness(
-        study, made[1], patients=4, changes=CHANGES, batch=5, on_progress=lambda d, n, left: told.append((d, n))
+        study, made[1], patients=4, changes=CHANGES, batch=5, on_progress=lambda d, n: told.append((d, n))
     )
     assert told == [(0, 12), (5, 12), (10, 12), (12, 12)]
     assert read_robustness(study) == found
@@ -132,7 +133,7 @@ def test_figures_are_those_of_the_table_and_the_unit_that_of_the_cohort(
     assert found.complete == 4
     said = robustness_text(found)
     assert "Half a stop brighter" in said
-    assert "nothing undoes a turn" in said
+    assert "no alignment undoes a turn" in said
     assert stale_reasons(study, found) == ()
     assert "P00" not in (study.path / FILE_NAME).read_text(), "figures name nobody"
 
@@ -145,16 +146,16 @@ def test_a_stop_keeps_what_is_found_and_more_patients_cost_only_themselves(
 
     def cancelled() -> bool:
         asked.append(1)
-        return len(list((study.path / PARTS).glob("*.npz"))) >= 4
+        return len(list((study.path / PARTS).rglob("*.npz"))) >= 4
 
     with pytest.raises(Cancelled):
         robustness(study, made[1], patients=3, changes=CHANGES, batch=2, cancelled=cancelled)
     assert not (study.path / FILE_NAME).exists()
-    kept = sorted((study.path / PARTS).glob("*.npz"))
+    kept = sorted((study.path / PARTS).rglob("*.npz"))
     assert len(kept) == 4
     kept[0].write_bytes(b"PK damaged")
     told: list[float] = []
-    one = robustness(study, made[1], patients=3, changes=CHANGES, on_progress=lambda d, n, left: told.append(d))
+    one = robustness(study, made[1], patients=3, changes=CHANGES, on_progress=lambda d, n: told.append(d))
     assert told[0] == 3
     monkeypatch.setattr(measure, "invert_faces", lambda *_: pytest.fail("nothing is left to do"))
     again = robustness(study, made[1], patients=3, changes=CHANGES)
@@ -172,10 +173,10 @@ def test_a_photo_in_which_no_face_is_found_any_more_is_counted(
     first = draw_patients(study, set(study.photos), 3, 0)[0]
     real = measure.perturbed
 
-    def blind(task: Task, aligned: bool, *rest: Any) -> AlignedFace:
+    def blind(task: Task, store: AlignedStore, *rest: Any) -> AlignedFace:
         if task.patient == first and task.change.name == "mirrored":
             raise NoFaceError("No face was found.")
-        return real(task, aligned, *rest)
+        return real(task, store, *rest)
 
     monkeypatch.setattr(measure, "perturbed", blind)
     found = robustness(study, made[1], patients=3, changes=CHANGES)
@@ -209,7 +210,7 @@ def test_the_command_and_what_is_out_of_date(
     assert "simulated study" in said
     found = read_robustness(study)
     other = dataclasses.replace(found, model_sha256="0" * 64)
-    assert stale_reasons(study, other) == ("The model was fitted anew since.",)
+    assert stale_reasons(study, other) == ("The model was fitted again since.",)
     assert "model other" in stale_reasons(study, dataclasses.replace(found, model="other"))[0]
     assert main(["robustness", str(study.path), "--show"]) == 0
     assert "Out of date" not in capsys.readouterr().out

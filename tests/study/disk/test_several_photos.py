@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from latent.checkpoints import Checkpoint
-from study.disk.latents import INDEX_COLUMNS, Embedding, by_patient, write_latents
+from study.disk.latents import INDEX_COLUMNS, Embedding, by_patient
 from study.disk.near_copies import fingerprint, near_copies
 from study.disk.photos import photo_cells
 from study.disk.store import Study, inspect
@@ -27,6 +27,7 @@ from study.scoring.check import check
 from study.scoring.status import codes_status
 from study.settings import Columns, Settings
 from study.simulation.simulate import encode_jpeg
+from tests.latents_file import write_latents
 from tests.study.conftest import face_like, patient_table, write_study
 
 LIST = "patient_id,photo,date\nP0001,a.jpg,2020-03-01\nP0001,b.jpg,2020-01-10\nP0001,c.jpg,2020-06-01\nP0002,d.jpg,\n"

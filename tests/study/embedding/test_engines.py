@@ -17,33 +17,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import study.embedding.job as job_module
+import study.embedding.run as run_module
 from common import threads
+from common.text import count
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
 from study.disk.latents import Embedding, read_latents
 from study.disk.store import Study
-from study.embedding.blocks import Block, BlockResult, Engine, Outcome, blocks_of, digest_table, is_in
+from study.embedding.blocks import Block, BlockResult, Engine, PhotoOutcome, blocks_of, digest_table, is_in
 from study.embedding.command import add_arguments, embed, embed_with, engine_for
 from study.embedding.devices import choose_devices
-from study.embedding.job import Job
 from study.embedding.local import Processes
-from study.embedding.parts import PARTS, Shelf
+from study.embedding.parts import PARTS, FinishedCodes
 from study.embedding.record import fingerprint, record_of, study_preset
+from study.embedding.run import EmbeddingRun
 from study.embedding.worker import WorkerSpec, worker_spec
 from study.errors import StudyError
 from tests.study.conftest import patient_table, write_study
-from tests.study.engine_workers import SHAPE, Fake
+from tests.study.embedding.engine_workers import SHAPE, Fake
 from tests.waiting import wait_until
 
 RAYS_OWN_WARNINGS = pytest.mark.filterwarnings("ignore")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECORD = Embedding("tiny", "c" * 64, "balanced", *SHAPE)
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_module, "BACK_OFF", 0.01)
+    monkeypatch.setattr(run_module, "BACK_OFF", 0.01)
 
 
 @pytest.fixture
@@ -51,8 +52,8 @@ def nine(tmp_path: Path) -> Study:
     return Study.open(write_study(tmp_path / "s", patient_table(9), photos=9, aligned=True))
 
 
-def job_of(study: Study, **options: object) -> Job:
-    return Job(study, RECORD, Shelf(study.path, RECORD), **options)  # type: ignore[arg-type]
+def job_of(study: Study, **options: object) -> EmbeddingRun:
+    return EmbeddingRun(study, RECORD, FinishedCodes(study.path, RECORD), **options)  # type: ignore[arg-type]
 
 
 def fake(**troubles: object) -> Fake:
@@ -94,7 +95,7 @@ def test_halving_isolates_whoever_fails(n: int, bad: set[int]) -> None:
 
 @given(st.text(max_size=30), st.text(max_size=30), st.binary(max_size=20), st.integers(0, 10**9))
 def test_a_result_goes_over_the_wire(reason: str, error: str, part: bytes, start: int) -> None:
-    result = BlockResult(start, (Outcome("ab" * 32), Outcome(reason=reason)), part, error, reason)
+    result = BlockResult(start, (PhotoOutcome("ab" * 32), PhotoOutcome(reason=reason)), part, error, reason)
     assert BlockResult.parse(result.header(), part) == result
 
 
@@ -111,8 +112,7 @@ def test_processes_do_every_photo_once(nine: Study) -> None:
     assert (job.report.new, job.report.kept, job.report.failures, job.report.repeated) == (9, 0, [], 0)
     assert codes_by_name(nine) == {f"P{i:04d}": float(i) for i in range(1, 10)}
     assert not (nine.path / PARTS).exists()
-    again = job_of(nine)
-    assert again.expected == 9
+    assert len(job_of(nine).finished.digests()) == 9
 
 
 @pytest.mark.slow
@@ -155,10 +155,9 @@ def test_cancelled_between_blocks(nine: Study) -> None:
     job = job_of(nine, on_progress=lambda p: told.append(p.done), cancelled=lambda: len(told) > 2)
     with pytest.raises(Cancelled):
         job.run(Processes(fake(), ["cpu"]), 2)
-    kept = len(Shelf(nine.path, RECORD).digests())
+    kept = len(FinishedCodes(nine.path, RECORD).digests())
     assert 2 <= kept < 9
     second = job_of(nine)
-    assert second.expected == kept
     second.run(Processes(fake(), ["cpu"]), 2)
     assert codes_by_name(nine) == {f"P{i:04d}": float(i) for i in range(1, 10)}
 
@@ -199,7 +198,7 @@ def test_driver_killed_in_the_middle(tmp_path: Path, make_checkpoint: Callable[[
     kept = len(list((study.path / PARTS).rglob("*.npz")))
     assert kept >= 1
     done = subprocess.run(command(study, checkpoint), cwd=ROOT, capture_output=True, text=True, check=True)
-    assert f"{6 - kept} photos embedded, {kept} were there, 0 refused" in done.stdout
+    assert f"{count(6 - kept, 'photo')} embedded, {kept} already had a code, 0 refused" in done.stdout
     clean = real_study(tmp_path / "clean", 6)
     embed(clean, checkpoint, batch=1)
     mine, index = read(study)
@@ -219,7 +218,6 @@ def test_real_workers_in_processes(tmp_path: Path, make_checkpoint: Callable[[],
     report = embed_with(study, checkpoint, lambda make: Processes(make, ["cpu"]), batch=2)
     embed(other, checkpoint, batch=2)
     assert [failure[0] for failure in report.failures] == ["P0002"]
-    assert report.survival is not None
     mine, theirs = read(study)[0], read(other)[0]
     np.testing.assert_allclose(mine, theirs, atol=1e-5)
     assert len(mine) == 3
@@ -231,8 +229,8 @@ def test_a_machine_that_would_give_other_codes_is_refused(
     checkpoint, study = make_checkpoint(), real_study(tmp_path / "s", 2)
     record = record_of(checkpoint, study_preset(study), "fast", True)
     monkeypatch.setattr("study.embedding.worker.SHARED_DISK_SECONDS", 0.1)
-    with worker_spec(study, checkpoint.path, record, Shelf(study.path, record)) as spec:
-        assert spec("cpu").aligned
+    with worker_spec(study, checkpoint.path, record, FinishedCodes(study.path, record)) as spec:
+        assert spec("cpu").store.aligned
         other = replace(record, settings={**record.settings, "perceptual_name": "another"})
         with pytest.raises(StudyError, match="would make codes that do not fit"):
             WorkerSpec(spec.study, spec.checkpoint, other, spec.known)("cpu")

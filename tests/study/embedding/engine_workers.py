@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from study.embedding.blocks import Block, BlockResult, Outcome, encode_part
+from study.embedding.blocks import Block, BlockResult, PhotoOutcome, encode_part
 from study.errors import StudyError
 
 SHAPE = (2, 3)
@@ -68,5 +68,5 @@ class FakeWorker:
             numbers = dict.fromkeys(("perceptual", "psnr", "ssim", "identity", "seconds"), 1.0)
             rows.append({**dict(zip(keys, texts, strict=True)), **numbers})
             codes.append(np.full(SHAPE, int(name[1:]), np.float32))
-        outcomes = tuple(Outcome(photo_digest(path)) for _, path in block.photos)
+        outcomes = tuple(PhotoOutcome(photo_digest(path)) for _, path in block.photos)
         return BlockResult(block.start, outcomes, encode_part(self.fake.mark, rows, codes))

@@ -13,7 +13,7 @@ import pytest
 from latent.checkpoints import Checkpoint
 from latent.editing.render import synthesize
 from study.disk.exclusions import exclude, include
-from study.disk.latents import INDEX, LATENTS, write_latents
+from study.disk.latents import INDEX, LATENTS
 from study.disk.store import Study
 from study.embedding.parts import PARTS
 from study.embedding.reconstruct import MEASURES, error_table, reconstructions, worst_first
@@ -24,6 +24,7 @@ from study.scoring.status import codes_status, model_status
 from study.scoring.status import study_record as record_now
 from study.settings import settings_text
 from study.simulation.simulate import encode_jpeg
+from tests.latents_file import write_latents
 from tests.study.conftest import face_like
 from tests.ui import tiny
 

@@ -20,7 +20,7 @@ from faces.landmarks import detect_faces
 from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
 from study.__main__ import main
-from study.disk.face_choices import Choice, choose_nearest, confirm, nearest_faces, read_choices, withdraw
+from study.disk.face_choices import Choice, read_choices
 from study.disk.missing_photos import COVERED, LOST, missing_photos
 from study.disk.store import Study
 from study.embedding.blocks import Block, digest_table
@@ -28,12 +28,14 @@ from study.embedding.record import record_of, study_preset
 from study.embedding.worker import BlockWorker
 from study.errors import StudyError
 from study.files import sha256_of, write_bytes
+from study.photos.aligned_store import AlignedStore
+from study.photos.confirm import choose_nearest, confirm, nearest_faces, withdraw
 from study.photos.prepare import needs_confirmation, prepare, target_size
 from study.photos.quality import MEASURES, measure_study, read_quality
 from study.simulation.simulate import encode_jpeg
 from tests.study.conftest import patient_table, write_codes, write_study
 
-PORTRAITS = Path(__file__).parents[1] / "data" / "portraits"
+PORTRAITS = Path(__file__).parents[2] / "data" / "portraits"
 
 
 def two_faces() -> np.ndarray:
@@ -111,7 +113,8 @@ def photographed(tmp_path: Path) -> Study:
 
 
 def test_confirming_is_checked_and_taken_back(photographed: Study, capsys: pytest.CaptureFixture) -> None:
-    for patient, face, words in (("P0001", 3, "2 faces"), ("P0003", 1, "0 faces"), ("P9", 1, "not in patients.csv")):
+    refused = (("P0001", 3, "2 faces found"), ("P0003", 1, "0 faces found"), ("P9", 1, "not in patients.csv"))
+    for patient, face, words in refused:
         with pytest.raises(StudyError, match=words):
             confirm(photographed, [patient], "looked at", face)
     with pytest.raises(StudyError, match="Say why"):
@@ -151,7 +154,7 @@ def test_embedding_refuses_what_is_uncertain(
     monkeypatch.setattr(landmarks, "CERTAIN_SCORE", 9.0)
     checkpoint = make_checkpoint()
     record = record_of(checkpoint, study_preset(photographed), "balanced", False)
-    worker = BlockWorker(checkpoint, record, digest_table([]))
+    worker = BlockWorker(checkpoint, record, AlignedStore.of(photographed), digest_table([]))
     photo = str(photographed.photo_path("P0002"))
     (outcome,) = worker(Block(0, (("P0002", photo),))).outcomes
     assert "uncertain whether a face was found" in outcome.reason
@@ -211,7 +214,7 @@ def test_lost_and_flagged_patients_are_compared_with_the_others(tmp_path: Path) 
     assert covered.those.rate == pytest.approx(100 * mine["event"].sum() / mine["time"].sum())
     assert covered.p < 0.001
     assert "worse: the photos are not missing at random" in covered.sentence("months")
-    assert "20 of 120 patients (16.7%)" in covered.sentence("months")
+    assert "20 of 120 patients (16.7 %)" in covered.sentence("months")
     few = missing_photos(study, with_flags(study, set(), set(table["patient_id"][:2])))
     assert "too few to compare" in few[0].sentence("months")
     assert missing_photos(study) == (), "nothing is known of the photos yet"

@@ -1,8 +1,9 @@
-"""Photos looked over once: measures, flags, thumbnails; a stopped run against a whole one; damaged files."""
+"""Quality control: measures, flags, thumbnails; a stopped run against a whole one; damaged files."""
 
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+import study.photos.aligned_store as aligned_store
 import study.photos.quality as quality
 from faces.align import already_aligned
 from faces.covered import Seen
 from faces.flags import KINDS, read_flags
-from faces.photo import load_photo
+from faces.photo import Photo, load_photo
 from faces.quality import measure
 from study.disk.store import Study
 from study.errors import Findings, StudyError
@@ -36,14 +38,14 @@ def aligned(tmp_path: Path) -> Study:
 
 def test_measures_are_those_of_the_gate(aligned: Study) -> None:
     report = quality.measure_study(aligned)
-    assert (report.total, report.new, report.kept, report.unusable) == (5, 4, 1, 1)
+    assert (report.total, report.unusable) == (5, 1)
     table = quality.read_quality(aligned)
     assert table is not None
     assert list(table["patient_id"]) == list(aligned.photos)
     face = already_aligned(load_photo(aligned.photos["P0002"]), 256)
     assert table["sharpness"][1] == face.quality.sharpness
     assert read_flags(table["flags"][1]) == face.quality.flags
-    assert (table["problem"][3], table["reason"][3] != "") == (quality.NO_PHOTO, True)
+    assert (table["problem"][3], table["reason"][3] != "") == (aligned_store.NO_PHOTO, True)
     files = quality.thumbnails(aligned, [4, 3, 0])
     assert files[1] == b""
     assert files[0] == files[2], "the same photo under two names"
@@ -66,33 +68,33 @@ def test_a_photo_without_a_face_keeps_a_picture_and_a_face_is_found(tmp_path: Pa
     quality.measure_study(study)
     table = quality.read_quality(study)
     assert table is not None
-    assert list(table["problem"]) == ["", quality.NO_FACE]
+    assert list(table["problem"]) == ["", aligned_store.NO_FACE]
     assert table["face_px"][0] > 100
     assert all(quality.thumbnails(study, [0, 1]))
 
 
-def test_what_was_measured_is_not_measured_again(aligned: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality, "BLOCK", 2)
+def test_a_stopped_run_gives_what_a_whole_one_does(aligned: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = measured(aligned)
     (aligned.path / quality.FILE_NAME).unlink()
-    count, real = [], quality.measure_photo
+    shutil.rmtree(aligned.path / aligned_store.FOLDER)
+    seen, real = [], aligned_store.load_photo
 
-    def broken_off(path: Path, is_aligned: bool, choice: None) -> quality.Row:
-        count.append(path.name)
-        if len(count) == 3:
+    def broken_off(path: Path, name: str) -> Photo:
+        seen.append(path.name)
+        if len(seen) == 3:
             raise KeyboardInterrupt
-        return real(path, is_aligned)
+        return real(path, name)
 
-    monkeypatch.setattr(quality, "measure_photo", broken_off)
+    monkeypatch.setattr(aligned_store, "load_photo", broken_off)
     with pytest.raises(KeyboardInterrupt):
         quality.measure_study(aligned)
     assert not (aligned.path / quality.FILE_NAME).exists()
     pd.testing.assert_frame_equal(measured(aligned), whole)
-    assert count == ["P0001.jpg", "P0002.jpg", "P0003.jpg", "P0003.jpg", "P0004.jpg"], "the finished block was kept"
-    assert not (aligned.path / quality.PARTS).exists()
+    assert [seen.count(f"P000{i}.jpg") for i in (1, 2, 3, 5)] == [1, 1, 2, 0]
     write_bytes(aligned.photos["P0002"], encode_jpeg(face_like(9)))
     again = measured(aligned)
-    assert count[5:] == ["P0002.jpg"]
+    assert seen.count("P0002.jpg") == 2, "a photo with other bytes is another photo"
+    assert seen.count("P0001.jpg") == 1
     assert again["sharpness"][1] != whole["sharpness"][1]
 
 
@@ -148,13 +150,12 @@ def test_copies_of_another_patients_photo_are_told(tmp_path: Path) -> None:
     quality.photo_findings(study, measured, findings)
     [told] = [str(f) for f in findings if "looks like" in f.message]
     assert told.startswith("patients.csv, row 5: the photo of P0004 looks like that of P0002.")
-    assert quality.measure_study(study).new == 0, "nothing is measured twice"
 
 
 def test_a_file_of_an_earlier_kind_is_made_anew(tiny_study: Study) -> None:
     quality.measure_study(tiny_study)
     path = tiny_study.path / "quality.parquet"
-    old = pq.read_table(path).drop_columns(["fingerprint", "copy_of"])
+    old = pq.read_table(path).drop_columns(["copy_of"])
     marks = pa.array(["1 detected"] * len(old))
     pq.write_table(old.set_column(old.column_names.index("mark"), "mark", marks), path)
     table = quality.read_quality(tiny_study)
@@ -163,4 +164,4 @@ def test_a_file_of_an_earlier_kind_is_made_anew(tiny_study: Study) -> None:
     findings = Findings()
     quality.photo_findings(tiny_study, table, findings)
     assert not findings.items
-    assert quality.measure_study(tiny_study).new == 12
+    assert len(measured(tiny_study)) == 12

@@ -1,0 +1,14 @@
+"""Codes in memory, written as `python -m study embed` leaves them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from study.disk.latents import Embedding, stream_latents
+
+
+def write_latents(folder: Path, ws: NDArray[np.float32], index: pd.DataFrame, embedding: Embedding) -> Embedding:
+    """latents.npy and index.parquet of codes (n, num_ws, w_dim); returns the record with the SHA-256 filled in."""
+    return stream_latents(folder, len(ws), [(ws, index)], embedding)
