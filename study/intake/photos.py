@@ -101,7 +101,7 @@ def _report_unused(files: list[str], findings: Findings, names: bool) -> None:
 
 
 @dataclass
-class Shelf:
+class PhotoFolder:
     """Copies photos into a study's folder. Names are the patients' ids: file names often carry people's names."""
 
     folder: Path
@@ -128,12 +128,12 @@ def keep_photos(
     """Copies the photos; returns (match, cell) of those that passed the gate, and a record of those that did not."""
     stored: list[tuple[Match, str]] = []
     refused: list[dict[str, object]] = []
-    shelf = Shelf(folder, {patient.casefold() for patient in ids})
+    destination = PhotoFolder(folder, {patient.casefold() for patient in ids})
     with PhotoReader() as reader:
         for i, match in enumerate(matches):
             patient, request = ids[match.request.place], match.request
             try:
-                stored.append((match, shelf.keep(patient, match.source, reader)))
+                stored.append((match, destination.keep(patient, match.source, reader)))
             except FaceError as error:
                 refused.append({"patient_id": patient, "row": request.row, "reason": str(error)})
                 findings.warning(request.where, request.row, str(error), "It is left out.")
