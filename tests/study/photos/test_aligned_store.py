@@ -208,7 +208,7 @@ def test_small_pixels_regions_and_descriptors(tmp_path: Path) -> None:
     assert face.regions is not None
     np.testing.assert_array_equal(photos.regions[0], face.regions[2::4, 2::4])
     assert not photos.pixels[3].any()
-    with pytest.raises(StudyError, match="1 photos show no face"):
+    with pytest.raises(StudyError, match="No face was found in 1 photo"):
         shortcut_blocks(photos)
     rows = descriptors(AlignedStore.of(study), files)
     assert np.isfinite(rows[:3]).all()
