@@ -1,4 +1,4 @@
-"""`.venv/bin/python -m docs.screenshots`: take the pictures of README and guide again, from the running app.
+"""`.venv/bin/python -m docs.screenshots [demo] [own_study]`: take the pictures of README and guide again, in the app.
 
 Needs the embedded study and checkpoint, and Chromium. The walk's own study is made of the first patients of the demo,
 in a folder of its own that is removed; everybody in the pictures is rendered.
@@ -7,6 +7,7 @@ in a folder of its own that is removed; everybody in the pictures is rendered.
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 IMAGES = ROOT / "docs" / "images"
 DEMO = ROOT / "studies" / "demo"
 WIDTH, HEIGHT = 1280, 860
-COLOURS = 128  # of the palette: a page stays under 150 KB
+COLOURS = 128  # of a PNG's palette; pages full of faces are JPEG
+PARTS = ("demo", "own_study")
 LIMIT = 150_000  # bytes
 PATIENCE = 120_000  # ms
 WORK = 900_000  # ms, for jobs and the search for a code
-PATIENTS = 36
+PATIENTS = 24  # of the study that the walk makes
+PATIENT = "P0002"  # an example of the Portrait page
 
 
 def main() -> None:
@@ -39,7 +42,7 @@ def main() -> None:
         (studies / "demo").symlink_to(DEMO)
         places = {"LATENT_HEALTH_STUDIES": str(studies), "LATENT_HEALTH_RUNS": str(Path(folder) / "runs")}
         with running_app(environment=places) as address, headless_browser() as browser:
-            for part in (demo, own_study):
+            for part in [part for part in (demo, own_study) if part.__name__ in (sys.argv[1:] or PARTS)]:
                 page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
                 page.set_default_timeout(PATIENCE)
                 page.goto(address)
@@ -51,23 +54,25 @@ def main() -> None:
 def demo(page: Page) -> None:
     """Home, Survival model, Portrait and Health direction with the embedded study."""
     page.locator(".lh-strip img").first.wait_for()
-    shoot(page, "walk-home")
+    shoot(page, "walk-home.png")
     go(page, "Survival model")
     page.locator(".js-plotly-plot").first.wait_for()
-    shoot(page, "walk-survival-model", ".js-plotly-plot")
+    shoot(page, "walk-survival-model.png", ".js-plotly-plot")
     go(page, "Portrait")
     press(page, "photo_source", "Example")
+    page.locator(f".st-key-example-{PATIENT} button").click()
+    settle(page)
     start = page.get_by_role("button", name="Compute the risk")
     start.click()
     page.locator("[data-testid=stMetric]").filter(has_text="Hazard ratio").wait_for(timeout=WORK)
-    shoot(page, "walk-portrait", "[data-testid=stMetric]")
+    shoot(page, "walk-portrait.png", "[data-testid=stMetric]")
     page.get_by_role("button", name="Move this face along the health direction").click()
     page.locator(".scrubber[data-ready]").wait_for(timeout=WORK)
     slider = page.locator(".scrubber input[type=range]")
     slider.focus()
     for _ in range(8):
         slider.press("ArrowRight")
-    shoot(page, "health-direction")
+    shoot(page, "health-direction.png")
 
 
 def own_study(page: Page) -> None:
@@ -83,17 +88,18 @@ def own_study(page: Page) -> None:
     field.fill("clinic")
     field.press("Enter")
     settle(page)
-    shoot(page, "walk-new-study", "text=What the columns mean")
-    page.get_by_text("I may use these data for this, photos included").click()
+    shoot(page, "walk-new-study.png", "text=What the columns mean")
+    page.get_by_text("I may use these data for this").click()
     settle(page)
     page.get_by_role("button", name="Make the study").click()
     page.get_by_role("button", name="Choose it in the sidebar").click(timeout=WORK)
+    page.get_by_text("Study of real patients").wait_for()  # the new study is what the page shows
     press(page, "cohort-view", "Table check")
-    shoot(page, "walk-table-check")
+    shoot(page, "walk-table-check.png")
     press(page, "cohort-view", "Photos")
     page.get_by_role("button", name="Check the photos").click()
-    page.locator(".lh-thumb").nth(11).wait_for(timeout=WORK)
-    shoot(page, "walk-photos", ".lh-thumb")
+    page.locator(".lh-thumb").nth(7).wait_for(timeout=WORK)
+    shoot(page, "walk-photos.jpg", ".lh-thumb")
 
 
 def files() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -132,7 +138,7 @@ def settle(page: Page) -> None:
 
 
 def shoot(page: Page, name: str, scroll_to: str = "") -> None:
-    """docs/images/NAME.png: the window, scrolled so that the place is a little below its upper edge."""
+    """docs/images/NAME: the window, scrolled so that the place is a little below its upper edge."""
     settle(page)
     page.evaluate("() => document.activeElement && document.activeElement.blur()")
     main: Locator = page.locator("[data-testid=stMain]")
@@ -143,9 +149,12 @@ def shoot(page: Page, name: str, scroll_to: str = "") -> None:
     main.evaluate("(e, top) => e.scrollTo(0, top)", top)
     page.wait_for_timeout(1500)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    file = IMAGES / f"{name}.png"
-    picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(file, optimize=True)
-    print(f"{file.relative_to(ROOT)}: {file.stat().st_size // 1000} KB")
+    file = IMAGES / name
+    if file.suffix == ".jpg":
+        picture.save(file, quality=80, optimize=True)
+    else:
+        picture.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(f"{file.relative_to(ROOT)}: {file.stat().st_size // 1000} KB", flush=True)
     if file.stat().st_size > LIMIT:
         raise RuntimeError(f"{file.name} is larger than {LIMIT // 1000} KB: lower COLOURS or the window.")
 
