@@ -250,7 +250,7 @@ def show_place(score: Score, scorer: Scorer) -> None:
 def _in_cohort(scorer: Scorer, patient: str) -> str:
     rows = scorer.model.cohort_
     row = rows[rows["patient"] == patient]
-    words = f"**{patient} is a patient of this study**, so the model was fitted with this photo. "
+    words = f"{patient} is a patient of this study, so the model was fitted with this photo. "
     if row.empty:
         return words
     log_hr = number(float(row["log_hr"].iloc[0]), 2, sign=True)
