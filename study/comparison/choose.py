@@ -28,7 +28,7 @@ def why_not_chosen(candidate: CandidateResult) -> str:
     if candidate.error:
         return f"Not fitted: {candidate.error}"
     if candidate.role != MODEL:
-        return "A control is there to be compared with."
+        return "A control serves for comparison only."
     if IMAGE in candidate.blocks:
         return "It uses pixels, and Portrait and Health direction use codes: choose a model of the photo's code."
     if set(candidate.blocks) - {STRATA} != {PHOTO}:
@@ -53,7 +53,7 @@ def choose(
 ) -> str:
     """Fit a candidate to all patients of the comparison, save it under models/ and make it the study's model.
 
-    Its out-of-fold figures are those of the comparison. Returns its name. Raises StudyError for a candidate that cannot
+    Its estimates are those of the comparison. Returns its name. Raises StudyError for a candidate that cannot
     be chosen or a comparison that is out of date; FitCancelled; nothing is changed then.
     """
     chosen = comparison.candidate(candidate)

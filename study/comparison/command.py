@@ -114,5 +114,5 @@ def run(args: Any) -> int:
         return 130
     print(comparison_text(result))
     if study.simulated:
-        print(f"{study.name} is a simulated study: the figures say nothing about real people.")
+        print(f"{study.name} is a simulated study: the results say nothing about real people.")
     return 0

@@ -132,7 +132,7 @@ class Comparison:
             chosen += [c for c in order if c.features == features][:1]
         return tuple({c.name: c for c in chosen}.values())
 
-    def figure(self, name: str, measure: str = "Harrell C") -> Estimate:
+    def estimate(self, name: str, measure: str = "Harrell C") -> Estimate:
         """A candidate's estimate (nan limits where there is no interval). Raises StudyError."""
         table = self.tables["figures"]
         row = table[(table["candidate"] == name) & (table["measure"] == measure)]

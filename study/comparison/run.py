@@ -208,9 +208,9 @@ def _result(
     horizons = at_horizons.carried
     clinical = cohort.patients[list(cohort.covariates)]
     work.reporter.stage("Measuring, with bootstrap intervals")
-    evaluation = measure.figures_of(scored, horizons, shuffled, plan)
+    evaluation = measure.evaluated(scored, horizons, shuffled, plan)
     stop_if(cancelled, STOPPED)
-    tables = {**{t: empty(t) for t in TABLES}, **measure.figure_tables(evaluation)}
+    tables = {**{t: empty(t) for t in TABLES}, **measure.estimate_tables(evaluation)}
     tables |= measure.calibration_tables(evaluation)
     work.reporter.stage("Curves over time and thresholds")
     tables |= measure.curve_tables(scored, evaluation, horizons, models, plan)

@@ -1,4 +1,4 @@
-"""What lies in a study's models/: which models there are, what was written about them, which one is chosen."""
+"""The models of a study on disk: which there are, their reports, which one is chosen."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fingerprint(study: Path, name: str) -> str:
 
 
 def read_report(study: Path, called: str, name: str) -> dict[str, Any]:
-    """What `fit` or `choose` wrote about a model. called: the study's name, for the sentence where there is none."""
+    """The report that `fit` or `choose` wrote of a model. called: the study's name, for the message."""
     path = model_folder(study, name) / REPORT_FILE
     if not path.exists():
         raise StudyError(f"{called} has no model {name!r} yet.", ("fit", called))

@@ -26,13 +26,13 @@ HARRELL, UNO, IBS, SCALED_IBS = "Harrell C", "Uno C", "IBS", "scaled IBS"
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """figures: candidate -> measure -> Resampled. Measures: Harrell C, Uno C, AUC(t) and Brier(t) at each horizon, IBS,
+    """measures: candidate -> measure -> Resampled: Harrell C, Uno C, AUC(t) and Brier(t) at each horizon, IBS,
     scaled IBS; with delayed entry Harrell C alone. tau: of Uno's C. horizons: (H,). calibrations:
     candidate -> one Calibration a horizon, of the first repeat. slopes: candidate -> Cox slope of the outcome on the
     log risk, first repeat. failed: candidate -> sentence.
     """
 
-    figures: dict[str, dict[str, Resampled]]
+    measures: dict[str, dict[str, Resampled]]
     tau: float
     horizons: tuple[float, ...]
     calibrations: dict[str, tuple[Calibration, ...]]
@@ -42,20 +42,20 @@ class Evaluation:
     def table(self) -> pd.DataFrame:
         """One row a candidate and measure: model, measure, value, low, high, n; nan limits where there are too few."""
         rows = [
-            (model, measure, *astuple(figure.estimate()))
-            for model, measures in self.figures.items()
-            for measure, figure in measures.items()
+            (model, measure, *astuple(value.estimate()))
+            for model, measures in self.measures.items()
+            for measure, value in measures.items()
         ]
         return pd.DataFrame(rows, columns=["model", "measure", "value", "low", "high", "n"])
 
     def difference(self, model: str, other: str, measure: str = HARRELL) -> Estimate:
         """Paired: the measure of one less that of the other, with its 95 % interval."""
         for name in (model, other):
-            if name not in self.figures:
+            if name not in self.measures:
                 raise SurvivalError(self.failed.get(name, f"There is no candidate called {name!r} in this comparison."))
-            if measure not in self.figures[name]:
-                raise SurvivalError(f"There is no measure called {measure!r}: {', '.join(self.figures[name])}.")
-        return (self.figures[model][measure] - self.figures[other][measure]).estimate()
+            if measure not in self.measures[name]:
+                raise SurvivalError(f"There is no measure called {measure!r}: {', '.join(self.measures[name])}.")
+        return (self.measures[model][measure] - self.measures[other][measure]).estimate()
 
 
 def evaluate(
@@ -80,7 +80,7 @@ def evaluate(
         raise SurvivalError("Horizons must be among the times that the comparison was made for.")
     tau = float(at[-1])  # of Uno's C
     weight = sample_weights(len(comparison.time), samples, seed)
-    figures = {name: _figures(comparison, name, places, tau, weight) for name in comparison.scores}
+    measures = {name: _measures(comparison, name, places, tau, weight) for name in comparison.scores}
     calibrations, slopes = {}, {}
     for name, scores in comparison.scores.items():
         slopes[name] = calibration_slope(comparison.time, comparison.event, scores.log_risk[0], comparison.entry)
@@ -91,10 +91,10 @@ def evaluate(
                 )
                 for p in places
             )
-    return Evaluation(figures, tau, tuple(horizons), calibrations, slopes, dict(comparison.failed))
+    return Evaluation(measures, tau, tuple(horizons), calibrations, slopes, dict(comparison.failed))
 
 
-def _figures(
+def _measures(
     comparison: CrossValidation, name: str, places: list[int], tau: float, weight: np.ndarray
 ) -> dict[str, Resampled]:
     """Means over the repeats."""

@@ -1,4 +1,4 @@
-"""From a cross-validated candidate to a model in use: fitted to all patients, with the figures of its folds."""
+"""From a cross-validated candidate to a model in use: fitted to all patients, with the estimates from its folds."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def fit_to_all(
     cache: Path | None = None,
     cancelled: Cancelled = None,
 ) -> FittedModel:
-    """A candidate of a comparison fitted to all its patients; the figures are those of the comparison.
+    """A candidate of a comparison fitted to all its patients; the estimates are those of the comparison.
 
     patients : (m,) ids. label : for people; "": the candidate's name. samples, seed : of the bootstrap, as they were in
     the comparison. cache : of the comparison's jobs. C is the mean over the repeats; scores of patients, quartiles,

@@ -47,12 +47,12 @@ def subgroups_of(table: pd.DataFrame) -> list[Subgroup]:
     """Subgroups by every column of a table (m rows): age in decades, numbers of few values and words by level, other
     numbers in thirds. A column that is the same for all makes none; missing values are a level.
     """
-    found = []
+    subgroups = []
     for column in table.columns:
         levels, names = _levels(str(column), table[column])
         groups = [Subgroup(str(column), name, levels == name) for name in names]
-        found += groups if len(groups) > 1 else []
-    return found
+        subgroups += groups if len(groups) > 1 else []
+    return subgroups
 
 
 def _levels(name: str, values: pd.Series) -> tuple[np.ndarray, list[str]]:
@@ -61,14 +61,14 @@ def _levels(name: str, values: pd.Series) -> tuple[np.ndarray, list[str]]:
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
     out = np.full(len(values), MISSING, dtype=object)
     if np.isfinite(numbers[~gone]).all() and not gone.all() and values.dtype != bool:
-        own, names = _bands(numbers[~gone], years=name == "age")
+        labels, names = _bands(numbers[~gone], years=name == "age")
     else:
-        own = values[~gone].astype(str).to_numpy(dtype=object)
-        counts = pd.Series(own).value_counts()
+        labels = values[~gone].astype(str).to_numpy(dtype=object)
+        counts = pd.Series(labels).value_counts()
         rare = set(counts.index[MOST_WORDS - 1 :]) if len(counts) > MOST_WORDS else set()
-        own = np.array([OTHER if word in rare else word for word in own], dtype=object)
-        names = sorted({*own} - {OTHER}) + ([OTHER] if rare else [])
-    out[~gone] = own
+        labels = np.array([OTHER if word in rare else word for word in labels], dtype=object)
+        names = sorted({*labels} - {OTHER}) + ([OTHER] if rare else [])
+    out[~gone] = labels
     return out, [*names, *([MISSING] if gone.any() else [])]
 
 
@@ -147,13 +147,13 @@ def subgroup_table(
             rows.append((*head, "", "", np.nan, np.nan, np.nan))
         else:
             given = whole if group is everyone else None
-            rows += [(*head, *figure) for figure in _figures(part, horizons, samples, seed, given)]
+            rows += [(*head, *estimate) for estimate in _estimates(part, horizons, samples, seed, given)]
         if on_progress is not None:
             on_progress(done + 1, len(groups))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _figures(
+def _estimates(
     part: CrossValidation, horizons: Sequence[float], samples: int, seed: int, given: Evaluation | None
 ) -> list[tuple[str, str, float, float, float]]:
     """(model, measure, value, low, high)."""

@@ -179,7 +179,7 @@ class Calibration:
     e50: Resampled
     e90: Resampled
 
-    def figures(self) -> dict[str, Estimate]:
+    def estimates(self) -> dict[str, Estimate]:
         """Every measure with its interval; those that cannot be estimated are left out."""
         names = ("observed", "ratio", "intercept", "slope", "ici", "e50", "e90")
         estimates = {name: getattr(self, name).estimate() for name in names}

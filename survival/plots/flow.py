@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from survival.plots.style import GRID, TEXT_SIZE, Palette, finish, plain
 
 Step = tuple[str, int, Sequence[tuple[str, int]]]
-WRAP = 40  # characters a line, which fit beside the arrow at 350 px
+WRAP = 40  # characters a line, which fit next to the arrow at 350 px
 LINE_PX, PAD_PX, GAP_PX, INDENT_PX = 16, 14, 20, 34
 MOST_REASONS = 6
 

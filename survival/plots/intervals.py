@@ -27,7 +27,7 @@ def concordance_dots(
 ) -> go.Figure:
     """A measure of each model with its 95 % interval. frame: columns model, value, low, high, best on top as given.
 
-    reference: where a dashed line stands (0.5: guessing).
+    reference: where a dashed line is drawn (0.5: guessing).
     """
     rows = frame.rename(columns={"model": "label"})
     return interval_figure(rows, f"{measure} out of fold (95 % CI)", reference, template=template)
@@ -94,7 +94,7 @@ def interval_figure(
 
 
 def _label_lines(label: str) -> list[str]:
-    """One or two lines, short enough to stand beside the numbers."""
+    """One or two lines, short enough to fit next to the numbers."""
     lines = textwrap.wrap(label, WRAP) or [""]
     return lines if len(lines) <= 2 else [lines[0], short(" ".join(lines[1:]), WRAP)]
 
@@ -130,7 +130,7 @@ def _marks(
 
 
 def _reference(figure: go.Figure, x: float, place: list[float], palette: Palette) -> None:
-    """A stroke beside each mark, so that no line runs through the words."""
+    """A stroke next to each mark, so that no line runs through the words."""
     line = {"width": 1.5, "color": palette.guide}
     ends = [v for y in place for v in (y - 8, y + 10, None)]
     figure.add_trace(
@@ -159,7 +159,7 @@ def _linear_axis(seen: np.ndarray) -> dict[str, Any]:
 
 
 def _log_axis(seen: np.ndarray) -> dict[str, Any]:
-    """Ticks in steps of 1, 2, 5 that people read, few enough to stand side by side."""
+    """Ticks in steps of 1, 2, 5 that people read, few enough to fit side by side."""
     seen = seen[seen > 0]
     low, high = np.log10(min(seen.min(), 0.9)), np.log10(max(seen.max(), 1.12))
     room = 0.05 * (high - low)

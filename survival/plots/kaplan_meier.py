@@ -97,7 +97,7 @@ def kaplan_meier_figure(
 
 
 def _table_axis(figure: go.Figure, rows: list[str]) -> None:
-    """Labels of the table's rows, the headings' own rows left free."""
+    """Labels of the table's rows, the headings' rows left free."""
     places = [i for i, label in enumerate(rows) if label]
     figure.update_yaxes(
         tickvals=places,
@@ -118,12 +118,14 @@ def add_curve(
     figure: go.Figure, curve: Curve, name: str, colour: str, width: float, dash: str = "solid", **place: Any
 ) -> None:
     """Band (two traces), step line; all three hide together when the legend entry is clicked."""
-    own = _drawn(curve)
-    add_band(figure, curve.times[own], 100 * curve.low[own], 100 * curve.high[own], colour, name, step=True, **place)
+    drawn = _drawn(curve)
+    add_band(
+        figure, curve.times[drawn], 100 * curve.low[drawn], 100 * curve.high[drawn], colour, name, step=True, **place
+    )
     figure.add_trace(
         go.Scatter(
-            x=curve.times[own],
-            y=100 * curve.survival[own],
+            x=curve.times[drawn],
+            y=100 * curve.survival[drawn],
             name=f"{plain(name)} (n = {curve.n})",
             legendgroup=name,
             mode="lines",
@@ -135,7 +137,7 @@ def add_curve(
 
 
 def _drawn(curve: Curve, rows: np.ndarray | None = None) -> np.ndarray:
-    """Rows of the curve to draw, of `rows` or of all: where there are more than the eye can part, the last of each
+    """Rows of the curve to draw, of `rows` or of all: where there are more than the eye can see, the last of each
     STRIPES-th of the time, so that a step is off by less than a pixel."""
     rows = np.arange(len(curve.times)) if rows is None else rows
     rows = rows[curve.times[rows] >= curve.start]

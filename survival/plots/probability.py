@@ -42,31 +42,31 @@ def calibration_frame(groups: pd.DataFrame, curve: pd.DataFrame | None, horizon:
     return frame[["part", "horizon", "predicted", "observed", "low", "high", "n", "events"]]
 
 
-def calibration_words(figures: Mapping[str, Estimate], mean_predicted: float, horizon: float, unit: str) -> str:
-    """What the figures say, in two to four sentences. figures: of Calibration.figures, those that are known."""
-    observed = f", the observed one {_percent(figures['observed'])}" if "observed" in figures else ""
-    said = [f"By {horizon:g} {unit} the mean predicted risk is {percent(mean_predicted, 1)}{observed}."]
-    if "slope" in figures:
-        e = figures["slope"]
+def calibration_words(estimates: Mapping[str, Estimate], mean_predicted: float, horizon: float, unit: str) -> str:
+    """A calibration in words, two to four sentences. estimates: of Calibration.estimates."""
+    observed = f", the observed one {_percent(estimates['observed'])}" if "observed" in estimates else ""
+    sentences = [f"By {horizon:g} {unit} the mean predicted risk is {percent(mean_predicted, 1)}{observed}."]
+    if "slope" in estimates:
+        e = estimates["slope"]
         verdict = _side(e, 1, "predicted risks are too extreme", "predicted risks are too alike")
         verdict = verdict or "predicted risks are not shown to be too extreme or too alike"
-        said.append(
+        sentences.append(
             f"{sentence_case(slope_at_name(horizon, unit))} {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is "
             f"perfect): {verdict}."
         )
-    if "intercept" in figures:
-        e = figures["intercept"]
+    if "intercept" in estimates:
+        e = estimates["intercept"]
         verdict = _side(e, 0, "risks are too high on the whole", "risks are too low on the whole")
         verdict = verdict or "risks are not shown to be too high or too low on the whole"
         words = interval(e.value, e.low, e.high, 2)
-        said.append(f"Intercept {words.removesuffix(')')}; 0 is perfect): {verdict}.")
-    if "ici" in figures:
-        e = figures["ici"]
-        said.append(
+        sentences.append(f"Intercept {words.removesuffix(')')}; 0 is perfect): {verdict}.")
+    if "ici" in estimates:
+        e = estimates["ici"]
+        sentences.append(
             f"On average a predicted risk lies {100 * e.value:.1f} percentage points ({100 * e.low:.1f} to "
             f"{100 * e.high:.1f}) from the observed one (ICI)."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _side(e: Estimate, perfect: float, below: str, above: str) -> str:
@@ -155,7 +155,7 @@ def auc_figure(
 ) -> go.Figure:
     """AUC(t) of each model. frame: columns model, time, value, low, high (over_time.auc_over_time).
 
-    order: models in the order of their colours, so that a model looks alike in several figures; None: as they come.
+    order: models in the order of their colours, so that a model looks alike in several figures; None: the table's.
     """
     figure = _lines(frame, palette or Palette(), order=order)
     figure.add_hline(y=0.5, line={"width": 1.5, "dash": "dash", "color": (palette or Palette()).guide})
@@ -205,7 +205,7 @@ def decision_figure(
         )
     plain_axes(figure, f"Threshold of the risk by {horizon:g} {unit} (%)", "Net benefit")
     top = float(np.nanmax(shown["value"].to_numpy(dtype=np.float64)))
-    figure.update_yaxes(range=[-0.16 * max(top, 0.01), 1.12 * max(top, 0.01)])  # acting on all falls out of sight
+    figure.update_yaxes(range=[-0.16 * max(top, 0.01), 1.12 * max(top, 0.01)])  # acting on all leaves the picture
     return finish(figure, template, _height(figure))
 
 
@@ -221,22 +221,22 @@ def _lines(
     at: str = "%{x:.1f}",
     order: Sequence[str] | None = None,
 ) -> go.Figure:
-    """One line a model; bands where they are few enough to be told apart. Models named in guides are grey."""
+    """One line a model; bands where they are few enough to be distinguished. Models named in guides are grey."""
     figure = go.Figure()
     names = list(dict.fromkeys(frame["model"]))
     models = [name for name in names if name not in guides]
     places = list(dict.fromkeys([*(order or ()), *models]))
     for name in names:
-        own = frame[frame["model"] == name]
+        rows = frame[frame["model"] == name]
         k = places.index(name) if name in models else list(guides).index(name)
         colour = cycle(palette.series, k) if name in models else palette.guide
         dash = cycle(DASHES, k) if name in models else ("dot", "longdash")[k % 2]
         if name in models and len(models) <= MOST_BANDS:
-            add_band(figure, own["time"], own["low"], own["high"], colour, name)
+            add_band(figure, rows["time"], rows["low"], rows["high"], colour, name)
         figure.add_trace(
             go.Scatter(
-                x=own["time"],
-                y=own["value"],
+                x=rows["time"],
+                y=rows["value"],
                 mode="lines",
                 name=plain(short(name)),
                 legendgroup=name,

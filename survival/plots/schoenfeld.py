@@ -34,12 +34,12 @@ def schoenfeld_figure(
     A level smooth near the dashed line, the coefficient of the fit, speaks for proportional hazards.
     """
     palette = palette or Palette()
-    own, line = residuals[residuals["name"] == name], smooth[smooth["name"] == name]
-    own = own.iloc[:: drawn_every(len(own))]
+    points, line = residuals[residuals["name"] == name], smooth[smooth["name"] == name]
+    points = points.iloc[:: drawn_every(len(points))]
     figure = go.Figure(
         go.Scatter(
-            x=own["time"],
-            y=own["residual"],
+            x=points["time"],
+            y=points["residual"],
             mode="markers",
             marker={"size": 4, "color": palette.bars, "opacity": 0.55},
             showlegend=False,
@@ -64,7 +64,7 @@ def schoenfeld_figure(
     figure.add_annotation(text=text, showarrow=False, font={"size": TEXT_SIZE}, **place)
     plain_axes(figure, f"Time ({unit})", "Log hazard ratio β(t)")
     # a few events when hardly anyone is at risk have residuals that would press the smooth flat
-    low, high = own["residual"].quantile([0.02, 0.98])
+    low, high = points["residual"].quantile([0.02, 0.98])
     low, high = min(low, line["low"].min(), 0), max(high, line["high"].max(), 0)
     figure.update_yaxes(range=[low - 0.05 * (high - low), high + 0.05 * (high - low)])
     return finish(figure, template, HEIGHT_PX)

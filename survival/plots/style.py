@@ -74,7 +74,7 @@ def add_band(
 
 
 def short(text: str, length: int = MAX_LABEL) -> str:
-    """Cut to what fits beside its numbers."""
+    """Cut to what fits next to its numbers."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 

@@ -117,11 +117,11 @@ def test_a_comparison_counts_everyone_from_entry_on(late, tmp_path):
     expected = blocks["x"][~train] @ by_hand
     np.testing.assert_allclose(own - own.mean(), expected - expected.mean(), atol=1e-8)
     measured = evaluate(found, (2.0,), samples=60)
-    assert set(measured.figures["cox"]) == {HARRELL}, "the others need everyone from time 0"
+    assert set(measured.measures["cox"]) == {HARRELL}, "the others need everyone from time 0"
     assert not measured.calibrations
     risk = found.scores["cox"].log_risk[0]
     c = harrell_c(late["time"], late["event"], risk, late["entry"])
-    assert measured.figures["cox"][HARRELL].value == pytest.approx(c, abs=1e-12)
+    assert measured.measures["cox"][HARRELL].value == pytest.approx(c, abs=1e-12)
     assert measured.slopes["cox"] == calibration_slope(late["time"], late["event"], risk, late["entry"])
     table = subgroup_table(found, pd.DataFrame({"site": late["site"]}), (2.0,), samples=30)
     assert set(table["measure"]) == {HARRELL, "Cox slope"}

@@ -29,7 +29,7 @@ HARRELL, UNO, SCALED, SLOPE = "Harrell C", "Uno C", "scaled IBS", COX_SLOPE
 def headline(result: Comparison) -> None:
     """Best model, what it adds to clinical data, and the permuted outcomes, each with its interval."""
     best = result.best()
-    c = result.figure(best.name)
+    c = result.estimate(best.name)
     values = [("C of the best model", f"{c.value:.3f}", f"{best.label}; Harrell's C, {ci(c)}", GLOSSARY["C"])]
     base = next(iter(clinical_models(result)), None)
     other = best if base is None or best.name != base.name else None
@@ -42,7 +42,7 @@ def headline(result: Comparison) -> None:
         values.append(("More than clinical data", number(d.value, 3, sign=True), words, explanation))
     scored = {c.name for c in result.candidates if not c.error}
     if "shuffled" in scored:
-        s = result.figure("shuffled")
+        s = result.estimate("shuffled")
         values.append(
             (
                 "Permuted outcomes",
@@ -52,7 +52,7 @@ def headline(result: Comparison) -> None:
                 "near 0.5 (slightly below is common); clearly above it, the evaluation itself would be flawed.",
             )
         )
-    slope = result.figure(best.name, SLOPE)
+    slope = result.estimate(best.name, SLOPE)
     values.append(
         (
             "Calibration slope (Cox, log hazard)",
@@ -212,7 +212,7 @@ def _table(result: Comparison, order: list[CandidateResult]) -> None:
 
 def _cell(result: Comparison, name: str, measure: str, digits: int) -> Cell:
     try:
-        e = result.figure(name, measure)
+        e = result.estimate(name, measure)
     except StudyError:
         return Cell(DASH)
     return estimate(e.value, e.low, e.high, digits)

@@ -57,7 +57,7 @@ def _parts(result: Comparison) -> None:
         if control.error:
             cells = [Cell(f"not fitted: {control.error}", columns=1 if photo is None else 2)]
         else:
-            c = result.figure(control.name)
+            c = result.estimate(control.name)
             cells = [Cell(number(c.value), ci(c))]
             if photo is not None:
                 d = result.difference(control.name, photo.name)

@@ -33,7 +33,7 @@ class AddedValue:
 def clinical_models(comparison: Comparison) -> list[CandidateResult]:
     """Models of the clinical columns alone that were fitted, best first by Harrell's C."""
     models = [candidate for candidate in comparison.models if candidate.features == "clinical"]
-    return sorted(models, key=lambda candidate: -comparison.figure(candidate.name).value)
+    return sorted(models, key=lambda candidate: -comparison.estimate(candidate.name).value)
 
 
 def photo_added(comparison: Comparison) -> AddedValue | None:
@@ -42,7 +42,7 @@ def photo_added(comparison: Comparison) -> AddedValue | None:
     joint = [j for j in comparison.models if "photo" in j.features and "clinical" in j.features]
     if not bases or not joint:
         return None
-    both = max(joint, key=lambda candidate: comparison.figure(candidate.name).value)
+    both = max(joint, key=lambda candidate: comparison.estimate(candidate.name).value)
     gains = [comparison.difference(both.name, base.name) for base in bases]
     weak = weak_comparator(comparison)
     if all(gain.low > 0 for gain in gains):

@@ -86,27 +86,27 @@ def within_every_site(
     return times[times <= last]
 
 
-def figures_of(
+def evaluated(
     scored: CrossValidation, horizons: tuple[float, ...], shuffled: Shuffled | None, plan: Plan
 ) -> Evaluation:
     """All measures; those of the control with permuted outcomes are of the permuted ones."""
     at = horizons or (float(scored.times[-1]),)
     evaluation = evaluate(scored, at, samples=plan.samples, seed=plan.seed)
-    if shuffled is not None and shuffled.figures:
-        evaluation.figures[SHUFFLED] = shuffled.figures
+    if shuffled is not None and shuffled.measures:
+        evaluation.measures[SHUFFLED] = shuffled.measures
     return evaluation
 
 
-def figure_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+def estimate_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
     """figures and differences."""
     rows = [tuple(row) for row in evaluation.table().itertuples(index=False)]
     rows += [(name, COX_SLOPE, s.value, s.low, s.high, s.n) for name, s in evaluation.slopes.items()]
     paired = [HARRELL, UNO, IBS, SCALED_IBS, *(f"AUC({t:g})" for t in evaluation.horizons)]
     pairs: list[tuple[Any, ...]] = []
     # the control with permuted outcomes cannot be paired
-    for name, other in combinations([n for n in evaluation.figures if n != SHUFFLED], 2):
+    for name, other in combinations([n for n in evaluation.measures if n != SHUFFLED], 2):
         for measure in paired:
-            one, two = evaluation.figures[name], evaluation.figures[other]
+            one, two = evaluation.measures[name], evaluation.measures[other]
             if measure in one and measure in two:
                 pairs.append((name, other, measure, *_limits(one[measure] - two[measure])))
     return {"figures": table_of("figures", rows), "differences": table_of("differences", pairs)}
@@ -137,7 +137,7 @@ def calibration_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
         for c in each:
             place = (name, c.horizon)
             figures.append((*place, "mean predicted", c.mean_predicted, float("nan"), float("nan")))
-            figures += [(*place, measure, e.value, e.low, e.high) for measure, e in c.figures().items()]
+            figures += [(*place, measure, e.value, e.low, e.high) for measure, e in c.estimates().items()]
             groups += [(*place, *row) for row in c.groups.itertuples(index=False)]
             if c.curve is not None:
                 curves += [(*place, *row) for row in c.curve.itertuples(index=False)]

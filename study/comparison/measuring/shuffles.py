@@ -29,10 +29,10 @@ Progress = Callable[[int, int, float | None], None]
 
 @dataclass(frozen=True, eq=False)
 class Shuffled:
-    """figures: measure -> mean over permutations, with its bootstrap. each: table `shuffles`. seconds: of work. error:
+    """measures: measure -> mean over permutations, with its bootstrap. each: table `shuffles`. seconds: of work. error:
     why there is nothing, else ""."""
 
-    figures: dict[str, Resampled]
+    measures: dict[str, Resampled]
     each: pd.DataFrame
     seconds: float
     error: str = ""
@@ -89,8 +89,8 @@ def shuffled_control(
         at = tuple(h for h in horizons if h < last) or (float(scored.times[-1]),)
         # another bootstrap each: the same draws for all would make patients' chance errors common to them
         evaluation = evaluate(scored, at, samples=plan.samples, seed=plan.seed + 1 + s, calibrate=False)
-        parts.append(evaluation.figures[control.name])
+        parts.append(evaluation.measures[control.name])
         rows.append((s + 1, parts[-1][HARRELL].value))
     shared = [m for m in parts[0] if all(m in part for part in parts)]
-    figures = {m: mean_of([part[m] for part in parts]) for m in shared}
-    return Shuffled(figures, table_of("shuffles", rows), seconds)
+    measures = {m: mean_of([part[m] for part in parts]) for m in shared}
+    return Shuffled(measures, table_of("shuffles", rows), seconds)

@@ -88,7 +88,7 @@ def _performance(facts: Facts) -> list[str]:
     c = facts.comparison
     for judged in facts.featured:
         assert c is not None
-        lines.append(f"{judged.label}: Harrell's C {interval(c.figure(judged.name))} out of fold.")
+        lines.append(f"{judged.label}: Harrell's C {interval(c.estimate(judged.name))} out of fold.")
     if facts.fitted is not None:
         m = facts.fitted
         lines.append(

@@ -25,7 +25,7 @@ def _controls(facts: Facts) -> Html:
     if c is None:
         return Html("")
     rows = [
-        (judged.label, interval(c.figure(judged.name)))
+        (judged.label, interval(c.estimate(judged.name)))
         for judged in c.candidates
         if judged.role == CONTROL and not is_shortcut(judged) and not judged.error
     ]

@@ -33,7 +33,7 @@ def shortcuts(facts: Facts) -> Html:
             rows.append((judged.label, f"not fitted: {judged.error}", "–"))
             continue
         less = signed(c.difference(judged.name, photo.name)) if photo is not None else "–"
-        rows.append((judged.label, interval(c.figure(judged.name)), less))
+        rows.append((judged.label, interval(c.estimate(judged.name)), less))
     heads = ("Looked at", "Harrell C (95 % CI)", f"Less {photo.label}, paired" if photo else "")
     parts = [
         paragraph(
@@ -51,18 +51,20 @@ def shortcuts(facts: Facts) -> Html:
 def photo_model(c: Comparison) -> CandidateResult | None:
     """The model that shortcuts are measured by: the best one of the codes, else the best of all."""
     of_codes = [judged for judged in c.models if judged.features == "photo"]
-    return max(of_codes, key=lambda judged: c.figure(judged.name).value) if of_codes else c.best() if c.models else None
+    if of_codes:
+        return max(of_codes, key=lambda judged: c.estimate(judged.name).value)
+    return c.best() if c.models else None
 
 
 def _verdict(c: Comparison, controls: list[CandidateResult]) -> Html:
     fitted = {judged.name for judged in controls if not judged.error}
     if BACKDROP not in fitted:
         return Html("")
-    e = c.figure(BACKDROP)
+    e = c.estimate(BACKDROP)
     if e.high - e.low < 1e-9:
         return paragraph("The backdrop does not predict the outcome: no penalty was better than no model at all.")
     share = ""
-    if WHOLE in fitted and (whole := c.figure(WHOLE).value) > 0.5:
+    if WHOLE in fitted and (whole := c.estimate(WHOLE).value) > 0.5:
         part = max(0.0, (e.value - 0.5) / (whole - 0.5))
         share = f" That is {100 * part:.0f} % of what the whole photo's pixels reach above 0.5."
     if e.low > 0.5:

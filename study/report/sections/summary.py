@@ -55,7 +55,7 @@ def _models(facts: Facts) -> list[str]:
     sentences = [
         f"{count(len(c.models), 'model')} were judged on patients that they had not seen "
         f"({c.plan.repeats} × {c.plan.folds}-fold nested cross-validation by patient). The best ranks patients with "
-        f"Harrell's C {interval(c.figure(best.name))}: {best.label}. C is the share of comparable pairs in which the "
+        f"Harrell's C {interval(c.estimate(best.name))}: {best.label}. C is the share of comparable pairs in which the "
         "patient with the higher predicted risk had the earlier event; 0.5 is guessing, 1 perfect."
     ]
     if added := photo_added(c):

@@ -62,7 +62,7 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
     assert cosine / np.linalg.norm(gradient) > 0.9
     assert 0.8 < model.fold_cosine_ <= 1
     report = study.report(name)
-    assert report["harrell"]["value"] == pytest.approx(result.figure("photo / cox-ridge").value)
+    assert report["harrell"]["value"] == pytest.approx(result.estimate("photo / cox-ridge").value)
     told = result.tables["truth"].set_index(["candidate", "measure"])
     for key, row in (
         ("harrell_face", ("", TRUTHS["face_log_hazard"])),

@@ -62,8 +62,8 @@ def test_the_result_holds_all_that_page_and_report_show(study: Study, result: Co
     for name, table in read.tables.items():
         assert len(table), name
     photo, risk = "photo / cox-ridge", read.scores.scores["photo / cox-ridge"].log_risk[0]
-    assert read.figure(photo).value == pytest.approx(harrell_c(read.scores.time, read.scores.event, risk), rel=1e-6)
-    assert read.figure(photo).value > 0.7
+    assert read.estimate(photo).value == pytest.approx(harrell_c(read.scores.time, read.scores.event, risk), rel=1e-6)
+    assert read.estimate(photo).value > 0.7
     assert read.difference(photo, "age-sex / cox").low > 0
     pd.testing.assert_frame_equal(read.tables["paths"], result.tables["paths"], rtol=1e-6)
     assert list(read.patients["patient_id"]) == list(study.patients["patient_id"])
@@ -130,10 +130,10 @@ def test_a_figure_is_the_same_wherever_it_stands(study: Study) -> None:
 
 
 def test_controls_tell_nothing(result: Comparison) -> None:
-    assert result.figure("kaplan-meier").value == 0.5
+    assert result.estimate("kaplan-meier").value == 0.5
     each = result.tables["shuffles"]["harrell"]
     assert len(each) == 2
-    assert result.figure("shuffled").value == pytest.approx(each.mean(), abs=1e-9)
+    assert result.estimate("shuffled").value == pytest.approx(each.mean(), abs=1e-9)
     assert abs(each.mean() - 0.5) < 0.08
     assert "shuffled" not in result.scores.scores, "its scores are of other outcomes"
     with pytest.raises(StudyError, match="no difference"):
@@ -146,8 +146,8 @@ def test_a_shuffled_outcome_is_one_half_even_beside_a_strong_covariate(tmp_path:
     table["time_months"] = np.round(60 - table["age"] / 2 + np.random.default_rng(0).normal(0, 2, 300), 2)
     study = Study.open(write_study(tmp_path / "strong", table.assign(photo="")))
     found = compare(study, Plan(("age-sex",), folds=3, repeats=1, samples=60, shuffles=4))
-    assert found.figure("age-sex / cox").value > 0.9
-    control = found.figure("shuffled")
+    assert found.estimate("age-sex / cox").value > 0.9
+    control = found.estimate("shuffled")
     assert abs(control.value - 0.5) < 0.05
     assert control.low < 0.5 < control.high
     assert found.tables["shuffles"]["harrell"].sub(0.5).abs().max() < 0.1

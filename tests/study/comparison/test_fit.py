@@ -142,7 +142,7 @@ def test_a_fit_is_a_comparison_of_one_candidate(own: Study) -> None:
     result = compare(own, plan)
     fit(own, plan=fit_plan(folds=3, repeats=2, samples=40, penalties=8))
     report = own.report()
-    c = result.figure("photo / cox-ridge")
+    c = result.estimate("photo / cox-ridge")
     assert [report["harrell"][key] for key in ("value", "low", "high")] == [c.value, c.low, c.high]
     chosen = own.report(choose(own, result, "photo / cox-ridge"))
     differs = {key for key in report if repr(report[key]) != repr(chosen[key])}

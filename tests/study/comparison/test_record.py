@@ -114,11 +114,11 @@ def test_figures_and_differences_are_found_both_ways_round() -> None:
     one = made()
     assert one.best().name == "photo"
     assert [c.name for c in one.models] == ["age-sex", "photo"]
-    assert np.isnan(one.figure("photo").low)
+    assert np.isnan(one.estimate("photo").low)
     there, back = one.difference("age-sex", "photo"), one.difference("photo", "age-sex")
     assert (there.value, there.low, there.high) == (-back.value, -back.high, -back.low)
     with pytest.raises(StudyError, match="no measure"):
-        one.figure("photo", "Gini")
+        one.estimate("photo", "Gini")
     with pytest.raises(StudyError, match="no candidate"):
         one.candidate("other")
 

@@ -124,9 +124,9 @@ def test_a_backdrop_that_tells_the_outcome_is_found(planted: Comparison) -> None
     assert planted.plan.shortcuts
     assert [c.name for c in planted.candidates if c.features and c.role == "control"] == list(SHORTCUT_SETS)
     assert [c.name for c in planted.models] == ["photo / cox-ridge"], "a control is no model to choose"
-    assert planted.figure(BACKDROP).low > 0.65
-    assert planted.figure(WHOLE).low > 0.6
-    assert planted.figure(FACE).low < 0.55
+    assert planted.estimate(BACKDROP).low > 0.65
+    assert planted.estimate(WHOLE).low > 0.6
+    assert planted.estimate(FACE).low < 0.55
     assert planted.difference(BACKDROP, "photo / cox-ridge").low > 0
 
 

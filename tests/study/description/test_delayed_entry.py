@@ -85,9 +85,9 @@ def test_a_comparison_counts_everyone_from_entry_on_and_says_what_is_missing(stu
     assert LATE_ENTRY in read.notes
     risk = read.scores.scores["photo / cox-ridge"].log_risk[0]
     c = harrell_c(table["time"], table["event"], risk, table["entry"])
-    assert read.figure("photo / cox-ridge").value == pytest.approx(c, abs=1e-6)
+    assert read.estimate("photo / cox-ridge").value == pytest.approx(c, abs=1e-6)
     with pytest.raises(StudyError, match="no measure called 'Uno C'"):
-        read.figure("photo / cox-ridge", "Uno C")
+        read.estimate("photo / cox-ridge", "Uno C")
     assert set(read.tables["figures"]["measure"]) == {"Harrell C", "Cox slope"}
     assert read.tables["over_time"].empty
     assert read.tables["decision"].empty

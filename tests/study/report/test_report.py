@@ -76,7 +76,7 @@ def test_all_parts_are_there_with_the_figures_of_the_comparison(report: str, com
         assert f'href="#{place}"' in report
     said = words(report)
     for judged in comparison.candidates:
-        e = comparison.figure(judged.name)
+        e = comparison.estimate(judged.name)
         assert judged.label in said
         assert f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" in said
     d = comparison.difference("photo / cox-ridge", "clinical / cox")

@@ -79,7 +79,7 @@ def test_a_backdrop_that_predicts_is_a_warning_with_its_figures(facts: Facts) ->
     c = facts.comparison
     assert c is not None
     for name in (BACKDROP, FACE):
-        e = c.figure(name)
+        e = c.estimate(name)
         assert f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" in said
     assert "The backdrop alone predicts the outcome" in said
     assert "Less Photo (W+), ridge Cox, paired" in said

@@ -161,23 +161,23 @@ def test_figures_are_those_of_the_metrics_and_differences_are_paired(study, comp
     found = evaluate(comparison, (horizon,), samples=60, seed=4)
     time, event = study["time"], study["event"]
     risks = comparison.scores["photo"].log_risk
-    figure = found.figures["photo"][HARRELL]
+    figure = found.measures["photo"][HARRELL]
     assert figure.value == pytest.approx(np.mean([harrell_c(time, event, r) for r in risks]))
     uno = np.mean([uno_c(time, event, r, tau=plan["times"][-1]) for r in risks])
-    assert found.figures["photo"]["Uno C"].value == pytest.approx(uno)
+    assert found.measures["photo"]["Uno C"].value == pytest.approx(uno)
     one = cross_validate(CANDIDATES[:1], **study, times=plan["times"], fold=plan["fold"][:1])
-    single = evaluate(one, (horizon,), samples=60, seed=4, calibrate=False).figures["photo"][HARRELL].estimate()
+    single = evaluate(one, (horizon,), samples=60, seed=4, calibrate=False).measures["photo"][HARRELL].estimate()
     assert single == harrell_resampled(time, event, risks[0], sample_weights(150, 60, 4)).estimate()
     difference = found.difference("photo", "clinical")
-    assert difference.value == pytest.approx(figure.value - found.figures["clinical"][HARRELL].value)
+    assert difference.value == pytest.approx(figure.value - found.measures["clinical"][HARRELL].value)
     assert difference.low > 0.05
-    assert found.figures["null"][SCALED_IBS].value == 0
-    assert found.figures["null"][f"AUC({horizon:g})"].value == 0.5
-    assert found.figures["photo"][SCALED_IBS].estimate().low > 0
+    assert found.measures["null"][SCALED_IBS].value == 0
+    assert found.measures["null"][f"AUC({horizon:g})"].value == 0.5
+    assert found.measures["photo"][SCALED_IBS].estimate().low > 0
     assert found.difference("photo", "null", "IBS").high < 0
     table = found.table()
     assert set(table["measure"]) == {HARRELL, "Uno C", f"AUC({horizon:g})", f"Brier({horizon:g})", "IBS", SCALED_IBS}
-    assert found.calibrations["photo"][0].figures()["ici"].value < 0.15
+    assert found.calibrations["photo"][0].estimates()["ici"].value < 0.15
     assert found.slopes["photo"].low < 1.3
     assert added_value(comparison, "clinical", "photo").p < 1e-6
     assert added_value(comparison, "photo", "clinical").p > 0.01
@@ -214,7 +214,7 @@ def test_an_external_set_is_scored_by_models_of_the_cohort(study, plan):
     model = make_model("cox-ridge", **QUICK).fit({"photo": first["photo"]}, t[:100], e[:100])
     np.testing.assert_array_equal(found.scores["photo"].log_risk[0], model.predict({"photo": second["photo"]}))
     assert found.time.shape == (50,)
-    assert evaluate(found, (times[1],), samples=40, calibrate=False).figures["photo"][HARRELL].value > 0.65
+    assert evaluate(found, (times[1],), samples=40, calibrate=False).measures["photo"][HARRELL].value > 0.65
     with pytest.raises(SurvivalError, match="other blocks"):
         external_test(CANDIDATES[:1], first, t[:100], e[:100], {"photo": second["photo"]}, t[100:], e[100:], times)
 

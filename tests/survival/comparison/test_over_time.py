@@ -45,7 +45,7 @@ def comparison():
 
 
 def test_along_time_agrees_with_the_figures(comparison):
-    figures = evaluate(comparison, (10.0,), samples=50, calibrate=False).figures
+    figures = evaluate(comparison, (10.0,), samples=50, calibrate=False).measures
     auc, brier = auc_over_time(comparison, samples=50), brier_over_time(comparison, samples=50)
     assert set(auc["model"]) == {"good", "poor"}
     assert set(brier["model"]) == {"good", "poor", NULL}

@@ -170,7 +170,7 @@ def test_true_probabilities_are_called_calibrated_and_false_ones_not():
     time, event, lp, truth = world(9, 600)
     t = 0.6
     good = calibration(time, event, truth([t])[:, 0], t, samples=60)
-    figures = good.figures()
+    figures = good.estimates()
     assert figures["intercept"].low < 0 < figures["intercept"].high
     assert figures["slope"].low < 1 < figures["slope"].high
     assert figures["ratio"].low < 1 < figures["ratio"].high
@@ -178,10 +178,10 @@ def test_true_probabilities_are_called_calibrated_and_false_ones_not():
     assert good.curve is not None
     inside = (good.curve["low"] <= good.curve["predicted"]) & (good.curve["predicted"] <= good.curve["high"])
     assert inside.mean() > 0.7
-    extreme = calibration(time, event, np.exp(-np.exp(2 * lp) * t), t, samples=60).figures()
+    extreme = calibration(time, event, np.exp(-np.exp(2 * lp) * t), t, samples=60).estimates()
     assert extreme["slope"].high < 0.8
     assert extreme["ici"].low > figures["ici"].value
-    high = calibration(time, event, truth([2 * t])[:, 0], t, samples=60).figures()
+    high = calibration(time, event, truth([2 * t])[:, 0], t, samples=60).estimates()
     assert high["intercept"].high < 0
     assert high["ratio"].high < 1
 
@@ -190,7 +190,7 @@ def test_a_prediction_that_does_not_vary_has_no_curve():
     time, event, _, _ = world(6, 200)
     flat = calibration(time, event, np.full(200, 0.5), 0.5, samples=50)
     assert flat.curve is None
-    assert set(flat.figures()) == {"observed", "ratio", "intercept"}
+    assert set(flat.estimates()) == {"observed", "ratio", "intercept"}
     assert len(flat.groups) == 1
     with pytest.raises(SurvivalError, match="between 0 and 1"):
         calibration(time, event, np.full(200, 1.5), 0.5)

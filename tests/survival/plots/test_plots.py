@@ -217,7 +217,7 @@ def judged(cohort):
 
 
 def words_of(found):
-    return calibration_words(found.figures(), found.mean_predicted, found.horizon, "months")
+    return calibration_words(found.estimates(), found.mean_predicted, found.horizon, "months")
 
 
 def test_calibration_in_picture_and_words(judged):

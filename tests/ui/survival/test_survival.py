@@ -80,8 +80,8 @@ def test_figures_on_the_page_are_those_on_disk(open_app: Opener, studies: Path) 
     result = read_comparison(studies / "demo")
     app = open_app(studies=studies).switch_page(PAGE).run()
     best, said = result.best(), words(app)
-    assert f"{result.figure(best.name).value:.3f}" in [m.value for m in app.metric]
-    e = result.figure("photo / cox-ridge")
+    assert f"{result.estimate(best.name).value:.3f}" in [m.value for m in app.metric]
+    e = result.estimate("photo / cox-ridge")
     assert f"{e.value:.3f} <small>{e.low:.3f} to {e.high:.3f}</small>" in said
     assert said.index("Photo (W+), ridge Cox") < said.index("Kaplan-Meier, no covariates"), "controls come last"
     app.selectbox(key="survival-base-demo-main").set_value("age-sex / cox").run()
