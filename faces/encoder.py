@@ -28,7 +28,6 @@ STAGES = ((3, 32), (4, 64), (3, 128), (3, 256), (1, 256))  # blocks, channels; a
 # Where dlib's chip lies in the FFHQ square: over 80 rendered portraits its side is 0.703 (sd 0.018), its centre (0.50,
 # 0.598); on a real photo the side is 0.66. Of the squares tried, 220 px (side 0.68) kept descriptors closest.
 SQUARE, LEFT, TOP = 220, 35, 57  # px: the square at the size that makes the chip 150 px, and the chip's corner in it
-SAME_PERSON = 0.6  # descriptor distance under which two photos count as one person
 
 
 class Block(nn.Module):

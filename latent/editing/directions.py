@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common.files import PLAIN
+from common.files import Files
 from latent.errors import LatentError
 
+FILES = Files(LatentError)
 KINDS = ("coefficients", "pattern")
 MIN_BAND_SHARE = 1e-3  # of the whole direction's effect; below it a step would have to be a thousand times as long
 
@@ -144,16 +145,11 @@ def cosine(a: Direction, b: Direction) -> float:
 
 
 def save_direction(path: Path, direction: Direction) -> None:
-    """Write an .npz without pickled objects (to a temporary name, then moved)."""
-    with PLAIN.replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            vector=direction.vector,
-            gradient=direction.gradient,
-            kind=np.array(direction.kind),
-            name=np.array(direction.name),
-            band=np.array(direction.band if direction.band is not None else (), dtype=np.int64),
-        )
+    """Write an .npz without pickled objects, whole or not at all. Raises LatentError where the disk refuses."""
+    band = np.array(direction.band if direction.band is not None else (), dtype=np.int64)
+    kind, name = np.array(direction.kind), np.array(direction.name)
+    with FILES.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, vector=direction.vector, gradient=direction.gradient, band=band, kind=kind, name=name)
 
 
 def load_direction(path: Path) -> Direction:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from faces.encoder import chips_from_aligned, load_face_encoder
 from latent.features.perceptual import FaceFeatureDistance, PerceptualDistance
+from latent.inversion.settings import InversionSettings
 from latent.inversion.whitening import Whitening
 
 PYRAMID_LEVELS = 3
 MIN_PYRAMID_SIDE = 8
-
-
-class Weights(Protocol):
-    """The weights of the terms (`InversionSettings` has them)."""
-
-    @property
-    def perceptual(self) -> float: ...
-    @property
-    def identity(self) -> float: ...
-    @property
-    def pixel(self) -> float: ...
-    @property
-    def plausibility(self) -> float: ...
 
 
 def pyramid(images: Tensor) -> list[Tensor]:
@@ -50,7 +36,9 @@ def pixel_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
 class InversionLoss:
     """Terms for photos (N, 3, R, R) in [-1, 1]; called with pictures of some of them."""
 
-    def __init__(self, targets: Tensor, weights: Weights, perceptual: PerceptualDistance, whitening: Whitening) -> None:
+    def __init__(
+        self, targets: Tensor, weights: InversionSettings, perceptual: PerceptualDistance, whitening: Whitening
+    ) -> None:
         self.weights, self.perceptual, self.whitening = weights, perceptual, whitening
         with torch.no_grad():
             self._pyramid = pyramid(targets)

@@ -12,7 +12,6 @@ from faces.align import align
 from faces.dlib_file import read_tensors
 from faces.encoder import (
     CHIP,
-    SAME_PERSON,
     chip,
     chips_from_aligned,
     descriptors,
@@ -23,6 +22,8 @@ from faces.errors import FaceError
 from faces.landmarks import Face
 from faces.models import ENCODER, model_file
 from faces.photo import Photo
+
+SAME_PERSON = 0.6  # descriptor distance under which two photos count as one person, by the network's author
 
 
 @pytest.fixture(scope="module")
