@@ -82,10 +82,24 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--show", action="store_true", help="print the existing result; fit nothing")
 
 
+OPTIONS = ("folds", "repeats", "seed", "samples", "shuffles", "penalties", "rule", "site", "site_name")
+
+
 def plan_of(args: Any) -> Plan:
     """The plan of parsed arguments. Raises StudyError."""
-    taken = ("folds", "repeats", "seed", "samples", "shuffles", "penalties", "rule", "site", "site_name", "shortcuts")
-    return Plan(_names(args.features), _names(args.models), **{key: getattr(args, key) for key in taken})
+    values = {key: getattr(args, key) for key in (*OPTIONS, "shortcuts")}
+    return Plan(_names(args.features), _names(args.models), **values)
+
+
+def arguments_of(plan: Plan) -> list[str]:
+    """The arguments from which `plan_of` makes this plan, defaults left out."""
+    words = ["--features", ",".join(plan.features)] if plan.features else []
+    words += ["--models", ",".join(plan.models)] if plan.models != Plan.models else []
+    words += ["--controls"] if plan.shortcuts else []
+    for key in OPTIONS:
+        if (value := getattr(plan, key)) != getattr(Plan, key):
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    return words
 
 
 def run(args: Any) -> int:

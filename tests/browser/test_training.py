@@ -60,7 +60,7 @@ def fill(page: Page, label: str, value: str) -> None:
 def test_the_page_before_anything_is_there(page: Page, screenshots: Path) -> None:
     explained = page.get_by_text(re.compile("fitted to new photos"))
     expect(explained).to_be_visible()  # the choice itself is loaded by the browser when it is first needed
-    if "an encoder" in explained.inner_text():  # the embedded start has one, a tiny one has not
+    if "at once" in explained.inner_text():  # the embedded start has one, a tiny one has not
         page.get_by_text("Adversarial (StyleGAN2, ADA)").click()
         expect(page.get_by_text("cannot be fitted to new photos as quickly")).to_be_visible()
     page.get_by_text("People and quality").click()

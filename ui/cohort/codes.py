@@ -22,7 +22,7 @@ from ui.elements.escaping import plain
 from ui.elements.glossary import GLOSSARY
 from ui.elements.tables import DASH, Cell, table
 from ui.shell import resources, session
-from ui.shell.resources import OpenedStudy
+from ui.shell.resources import OpenedStudy, study_data
 
 SHOWN = 8
 DIGITS = {"perceptual": 3, "identity": 3, "psnr": 1, "ssim": 3}
@@ -79,7 +79,7 @@ def _gallery(opened: OpenedStudy, errors: pd.DataFrame) -> None:
     try:
         checkpoint = _checkpoint(opened)
         with st.skeleton(height=420):
-            drawn = _pictures(opened.key, checkpoint.sha256, tuple(part["patient_id"]), opened, checkpoint)
+            drawn = _pictures(opened, tuple(part["patient_id"]), checkpoint.sha256, checkpoint)
     except session.SENTENCES as error:
         unavailable("The reconstructions cannot be drawn", error, live=False)
         return
@@ -102,14 +102,14 @@ def _checkpoint(opened: OpenedStudy) -> Any:
     raise StudyError(f"The photos were embedded with the face model {record.checkpoint}, which is no longer here.")
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
+@study_data
 def _pictures(
-    key: str, sha256: str, patients: tuple[str, ...], _opened: OpenedStudy, _checkpoint: Any
+    opened: OpenedStudy, patients: tuple[str, ...], sha256: str, _checkpoint: Any
 ) -> dict[str, tuple[list[str], str]]:
     """Patient -> data URIs of original, reconstruction and difference (the second alone where there is no original),
     and why."""
     out = {}
-    for pair in reconstructions(_opened.study, _checkpoint, patients):
+    for pair in reconstructions(opened.study, _checkpoint, patients):
         made, original = pair.reconstruction, pair.original
         shown = [made] if original is None else [original, made, pictures.difference(made, original)]
         out[pair.patient] = ([pictures.data_uri(picture) for picture in shown], pair.problem)
@@ -143,7 +143,7 @@ def survival(opened: OpenedStudy) -> None:
         return
     try:
         with st.spinner("Testing whether the error predicts survival"):
-            answer = _survival(opened.key, opened)
+            answer = _survival(opened)
     except session.SENTENCES as error:
         blocks.note(remedy.sentence(error))  # the buttons stand above
         return
@@ -168,9 +168,9 @@ def survival(opened: OpenedStudy) -> None:
     )
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
-def _survival(key: str, _opened: OpenedStudy) -> Any:
-    return error_and_survival(_opened.study)
+@study_data
+def _survival(opened: OpenedStudy) -> Any:
+    return error_and_survival(opened.study)
 
 
 def _ratios(answer: Any) -> None:

@@ -19,7 +19,7 @@ from ui.elements import blocks
 from ui.elements.figures import drawn, plot_palette
 from ui.elements.keep_figure import csv_button, figure_block
 from ui.elements.tables import table
-from ui.shell.resources import OpenedStudy
+from ui.shell.resources import OpenedStudy, study_resource
 
 READING = (
     "the share of patients still free of the event at each time, with its 95 % band; ticks are patients whose "
@@ -39,7 +39,7 @@ class DescribedPatients:
 def section(opened: OpenedStudy) -> None:
     """Table 1 next to follow-up, and the curve of all."""
     try:
-        people = _people(opened.key, opened)
+        people = _people(opened)
     except StudyError as error:
         unavailable("Patients cannot be described", error, live=False)
         return
@@ -54,9 +54,9 @@ def section(opened: OpenedStudy) -> None:
     _survival(opened, people)
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _people(key: str, _opened: OpenedStudy) -> DescribedPatients:
-    study = _opened.study
+@study_resource
+def _people(opened: OpenedStudy) -> DescribedPatients:
+    study = opened.study
     try:
         rows = analysed_rows(study)
     except StudyError:  # codes that cannot be used: said under Codes; the table can be shown all the same

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,13 +12,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from study.description.round_times import round_times
+from study.scoring.results import Score
+from study.scoring.scorer import Scorer
 from survival.plots import Palette, face_survival, risk_histogram
 from survival.plots.labels import plain_figure
 from ui.shell import theme
-
-if TYPE_CHECKING:
-    from study.scoring.results import Score
-    from study.scoring.scorer import Scorer
 
 QUARTER_NAMES = ("lowest quarter", "second", "third", "highest quarter")
 

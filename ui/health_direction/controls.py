@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
 from latent.space import sample_ws
+from study.scoring.scorer import Scorer
 from study.scoring.strip import BANDS, Kind
 from ui.elements.escaping import plain
 from ui.elements.glossary import GLOSSARY
 from ui.health_direction.state import PATIENT, RANDOM, UPLOADED, EditRequest
 from ui.portrait import results, tuning
 from ui.portrait.state import portrait
-
-if TYPE_CHECKING:
-    from study.scoring.scorer import Scorer
 
 KINDS: dict[str, Kind] = {"Shortest change": "coefficients", "Typical change": "pattern"}
 BAND_HELP = (

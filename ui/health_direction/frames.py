@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from common.text import number
 from study.description.round_times import round_times
 from study.files import csv_text
+from study.scoring.scorer import Scorer
 from study.scoring.strip import RANGES, Draw, Strip, band_layers
+from ui.background.task import Reporter
 from ui.elements import figures, pictures
 from ui.elements.text import THIN, plain_time, ratio
 from ui.health_direction.state import DrawnStrip, EditRequest
-
-if TYPE_CHECKING:
-    from study.scoring.scorer import Scorer
-    from ui.background.task import Reporter
 
 FRAMES_A_SIDE = 24  # of the unedited face
 BINS = 32
@@ -62,7 +60,7 @@ def header(strip: Strip, caption: str, scorer: Scorer) -> dict[str, Any]:
         "survival": [rounded(row, 4) for row in strip.horizons],
         "horizons": [plain_time(t) for t in strip.horizon_times],
         "extrapolated": [int(side) for side in strip.extrapolated],
-        "extrapolated_words": "outside the range of the patients' scores",
+        "extrapolated_words": "beyond all patients' scores",
         "left_out": " ".join(strip.left_out),
         "cohort": [
             {"label": name, "values": rounded(values, 4)} for name, values in figures.quarters_on(scorer, strip.times)
@@ -75,7 +73,7 @@ def header(strip: Strip, caption: str, scorer: Scorer) -> dict[str, Any]:
         "time_title": f"{unit} since the photo",
         "track": {
             "low_end": "lower risk",
-            "middle": "hatched: outside the range of the patients' scores"
+            "middle": "hatched: beyond all patients' scores"
             if strip.extrapolated.any()
             else "risk compared with the start",
             "high_end": "higher risk",

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
+from latent.editing.directions import Direction
+from study.scoring.strip import Kind, Strip
+from ui.background.task import BackgroundTask
 from ui.elements import pictures
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from latent.editing.directions import Direction
-    from study.scoring.strip import Kind, Strip
-    from ui.background.task import BackgroundTask
 
 UPLOADED, PATIENT, RANDOM = "My photo", "Patient", "Random"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
+from study.scoring.scorer import Scorer
 from study.scoring.strip import range_note
 from ui.background.task import BackgroundTask
 from ui.elements import blocks, pictures
@@ -20,9 +20,6 @@ from ui.health_direction.scrubber import pack, scrubber
 from ui.health_direction.state import PATIENT, DrawnStrip, EditingState, EditRequest
 from ui.portrait import tuning
 from ui.shell import resources, session
-
-if TYPE_CHECKING:
-    from study.scoring.scorer import Scorer
 
 UNDO_KEPT = 50
 IN_SAMPLE = "The model was fitted with this patient, so the start's score looks better than it would for a new face. "

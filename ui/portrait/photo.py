@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
@@ -16,17 +15,15 @@ from faces.errors import FaceError
 from faces.landmarks import Face, find_upright
 from faces.photo import EXTENSIONS, MAX_BYTES, Photo, load_photo
 from study.disk.face_choices import confirmation
+from study.disk.store import Study
 from study.photos.prepare import sideways, target_size
 from study.scoring.face_evidence import MAX_WORDS, doubt
+from study.scoring.scorer import Scorer
 from ui.elements import pictures
 from ui.elements.blocks import facts, note
 from ui.elements.escaping import plain
 from ui.health_direction.state import UPLOADED, editing
 from ui.portrait.state import PortraitState, portrait
-
-if TYPE_CHECKING:
-    from study.disk.store import Study
-    from study.scoring.scorer import Scorer
 
 SOURCES = ("Upload", "Camera", "Example")
 UPLOADS = [suffix.removeprefix(".") for suffix in EXTENSIONS]

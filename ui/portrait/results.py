@@ -6,20 +6,23 @@ import html
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from common.text import number
+from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
+from latent.inversion.settings import InversionSettings
 from study.errors import StudyError
 from study.files import csv_text
 from study.photos.prepare import pixels_for
 from study.scoring.files import score_table
 from study.scoring.results import Refused, Score, Withheld
+from study.scoring.scorer import Scorer
 from survival.plots.labels import plain_figure
-from ui.background.task import BackgroundTask
+from ui.background.task import BackgroundTask, Reporter
 from ui.elements import figures, pictures, scroll
 from ui.elements.blocks import facts, heat_legend, note, picture, value_row
 from ui.elements.escaping import plain
@@ -28,12 +31,6 @@ from ui.elements.text import interval, ordinal, plain_time, probability, ratio, 
 from ui.portrait.state import PortraitState
 from ui.shell import resources
 from ui.shell.session import SENTENCES
-
-if TYPE_CHECKING:
-    from latent.checkpoints import Checkpoint
-    from latent.inversion.settings import InversionSettings
-    from study.scoring.scorer import Scorer
-    from ui.background.task import Reporter
 
 LOSS_NAME = "Distance to the photo"
 POOR_FIT = 0.95  # share of the cohort that is reproduced more closely, from which on the page warns

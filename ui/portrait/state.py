@@ -6,17 +6,16 @@ An uploaded photo lives here and nowhere else: in the memory of this session, ne
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
-if TYPE_CHECKING:
-    from faces.align import AlignedFace
-    from faces.landmarks import Face
-    from faces.photo import Photo
-    from latent.inversion.pivotal_tuning import Pivotal
-    from study.scoring.results import Score, Withheld
-    from ui.background.task import BackgroundTask
+from faces.align import AlignedFace
+from faces.landmarks import Face
+from faces.photo import Photo
+from latent.inversion.pivotal_tuning import Pivotal
+from study.scoring.results import Score, Withheld
+from ui.background.task import BackgroundTask
 
 
 @dataclass

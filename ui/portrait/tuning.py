@@ -6,27 +6,23 @@ photo.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from common.text import number
+from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
 from latent.inversion.pivotal_tuning import Pivotal, TunedGenerator, tune
+from study.scoring.results import Score
 from ui.background import panel
-from ui.background.task import BackgroundTask
+from ui.background.task import BackgroundTask, Reporter
 from ui.elements import pictures
 from ui.elements.blocks import note, picture
 from ui.elements.tables import table
 from ui.portrait.state import PortraitState, portrait
 from ui.shell import resources, session
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from latent.checkpoints import Checkpoint
-    from study.scoring.results import Score
-    from ui.background.task import Reporter
 
 LABEL = "Adapt the face model to this photo (display only)"
 LOSS_NAME = "Distance to the photo"

@@ -12,7 +12,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -174,6 +174,12 @@ class OpenedStudy:
     @property
     def kind(self) -> str:
         return "simulated patient" if self.study.simulated else "patient"
+
+
+# Decorators: the result for a study is remembered for all sessions until one of the study's files changes.
+_BY_KEY: dict[str, Any] = {"show_spinner": False, "hash_funcs": {OpenedStudy: lambda opened: opened.key}}
+study_resource = st.cache_resource(max_entries=4, **_BY_KEY)
+study_data = st.cache_data(max_entries=64, **_BY_KEY)
 
 
 def inspect_study(name: str) -> OpenedStudy:

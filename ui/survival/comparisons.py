@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pandas as pd
-import streamlit as st
 
 from study.comparison.provenance import stale_reasons
 from study.comparison.record import CandidateResult, Comparison, list_comparisons, read_comparison
 from survival.metrics.estimate import Estimate
-from ui.shell.resources import OpenedStudy
+from ui.shell.resources import OpenedStudy, study_data, study_resource
 
 
 def names(opened: OpenedStudy) -> list[str]:
@@ -18,24 +17,16 @@ def names(opened: OpenedStudy) -> list[str]:
     return sorted(list_comparisons(opened.study.path), key=lambda name: (name != "main", name))
 
 
+@study_resource
 def comparison(opened: OpenedStudy, name: str) -> Comparison:
     """That comparison; StudyError, one sentence, where it is damaged."""
-    return _comparison(opened.key, name, opened)
+    return read_comparison(opened.study.path, name)
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _comparison(key: str, name: str, _opened: OpenedStudy) -> Comparison:
-    return read_comparison(_opened.study.path, name)
-
-
+@study_data
 def stale(opened: OpenedStudy, name: str) -> tuple[str, ...]:
     """Why it is not of the study as it is now; () where it is."""
-    return _stale(opened.key, name, opened)
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def _stale(key: str, name: str, _opened: OpenedStudy) -> tuple[str, ...]:
-    return stale_reasons(_opened.study, comparison(_opened, name))
+    return stale_reasons(opened.study, comparison(opened, name))
 
 
 def best_first(result: Comparison, measure: str = "Harrell C", controls: bool = False) -> list[CandidateResult]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import Any
 
 import streamlit as st
 
 from common.text import duration
 from common.threads import left
 from study.comparison.candidates import choosable_models
-from study.comparison.command import add_arguments, plan_of
+from study.comparison.command import arguments_of
 from study.comparison.features import available_sets, chosen_sets, patients_of, unavailable_sets
 from study.comparison.measuring.duration import seconds_here
-from study.comparison.plan import DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, Plan
+from study.comparison.plan import DEFAULT, DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, Plan
 from study.comparison.record import comparison_folder
 from study.description.delayed_entry import LATE_ENTRY
+from study.errors import StudyError
 from survival.models.registry import MODELS
-from survival.outcome import MIN_EVENTS_PER_FOLD
+from survival.outcome import check_outcome, require_events
 from ui.background.missing import unavailable
 from ui.background.start import start_button
 from ui.elements import blocks
@@ -30,7 +31,6 @@ SITES = {
     "strata": "A separate baseline hazard for each site",
     "single": "One site only",
 }
-DEFAULT = "default"  # as the command names it
 SITE_HELP = (
     "Separate baselines (stratified Cox) are for Cox models, penalised or not, without late fusion; their scores then "
     "rank patients within a site. One site only: all other patients are left out of the comparison."
@@ -70,25 +70,35 @@ def section(opened: OpenedStudy, open_at_first: bool) -> None:
             blocks.note(LATE_ENTRY)
         models, shortcuts = _models(opened)
         site, site_name = _site(opened)
-        settings = _settings() | {"shortcuts": shortcuts}
-        words = _command(opened, available, tuple(sets), tuple(models), site, site_name, settings)
-        problem = _problem(opened, words)
-        if problem:
-            st.warning(plain(problem), icon=":material/report:")
+        settings, name = _settings()
+        features = tuple(n for n in available if n in sets)
+        plan = None
+        try:
+            if not features:
+                raise StudyError("Choose at least one feature set.")
+            named = () if len(features) == len(available) else features
+            plan = Plan(named, models, **settings, site=site, site_name=site_name, shortcuts=shortcuts)
+            comparison_folder(opened.study.path, name)
+            patients = patients_of(opened.study, plan, with_photos=False)[1]
+            require_events(check_outcome(patients["time"], patients["event"]), plan.folds)
+        except session.SENTENCES as error:
+            plan = None
+            st.warning(plain(error), icon=":material/report:")
         else:
-            _estimate(opened, words)
+            _estimate(opened, plan)
+        chosen = [] if plan is None else arguments_of(plan)
         start_button(
             VERBS["compare"].format(opened.study.name),
-            words,
+            ["study", "compare", opened.path, *(["--name", name] if name != "main" else []), *chosen],
             "Compare",
             "survival-start",
-            disabled=bool(problem) or not opened.usable,
+            disabled=plan is None or not opened.usable,
             explanation="Runs in the background, also when you leave the page or close the app. Finished folds are "
             "kept: if you add a model later, only that one is fitted.",
         )
 
 
-def _models(opened: OpenedStudy) -> tuple[list[str], bool]:
+def _models(opened: OpenedStudy) -> tuple[tuple[str, ...], bool]:
     """(models, whether shortcut controls are run with them)."""
     st.markdown("**Models, each fitted to every set that it can use**")
     photos = IMAGE not in unavailable_sets(opened.study)
@@ -115,7 +125,7 @@ def _models(opened: OpenedStudy) -> tuple[list[str], bool]:
         key=f"survival-shortcuts-{opened.study.name}",
         help=SHORTCUT_HELP,
     )
-    return list(chosen), bool(shortcuts)
+    return tuple(chosen), bool(shortcuts)
 
 
 def _site(opened: OpenedStudy) -> tuple[str, str]:
@@ -129,7 +139,8 @@ def _site(opened: OpenedStudy) -> tuple[str, str]:
     return site, str(right.selectbox("Which site", values, key=f"survival-site-name-{opened.study.name}"))
 
 
-def _settings() -> dict[str, object]:
+def _settings() -> tuple[dict[str, Any], str]:
+    """Settings of the plan, and the name of the result."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         repeats = st.number_input(
             "Repeats",
@@ -161,60 +172,11 @@ def _settings() -> dict[str, object]:
             help="An existing result of this name is replaced.",
         )
     numbers = {"repeats": repeats, "folds": folds, "penalties": penalties, "shuffles": shuffles, "seed": seed}
-    return {**{key: int(value) for key, value in numbers.items()}, "rule": str(rule), "name": str(name).strip()}
+    return {**{key: int(value) for key, value in numbers.items()}, "rule": rule}, name.strip()
 
 
-def _command(
-    opened: OpenedStudy,
-    available: tuple[str, ...],
-    sets: tuple[str, ...],
-    models: tuple[str, ...],
-    site: str,
-    site_name: str,
-    settings: dict[str, object],
-) -> list[str]:
-    """The command line, without what is the default anyway."""
-    words = ["study", "compare", opened.path]
-    if settings["name"] != "main":
-        words += ["--name", str(settings["name"])]
-    ordered = [name for name in available if name in sets]
-    words += ["--features", ",".join(ordered)] if len(ordered) < len(available) else []
-    words += ["--models", ",".join(models)] if models != (DEFAULT,) else []
-    words += ["--controls"] if settings["shortcuts"] else []
-    for key, value in settings.items():
-        if key not in ("name", "shortcuts") and value != getattr(Plan, key):
-            words += [f"--{key}", str(value)]
-    if site != "pooled":
-        words += ["--site", site, *(["--site-name", site_name] if site == "single" else [])]
-    return words
-
-
-def _parsed(words: list[str]) -> object:
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    add_arguments(parser)
-    return parser.parse_args(words[2:])
-
-
-def _problem(opened: OpenedStudy, words: list[str]) -> str:
-    """Why this cannot be run, in a sentence, else ''."""
-    args = _parsed(words)
-    if "--features" in words and not args.features:  # type: ignore[attr-defined]
-        return "Choose at least one feature set."
-    try:
-        plan = plan_of(args)
-        comparison_folder(opened.study.path, args.name)  # type: ignore[attr-defined]
-        table = patients_of(opened.study, plan, with_photos=False)[1]
-    except session.SENTENCES as error:
-        return str(error)
-    events = int(table["event"].sum())
-    if events < MIN_EVENTS_PER_FOLD * plan.folds:
-        return f"{events} events are too few for {plan.folds} folds: each needs at least {MIN_EVENTS_PER_FOLD}."
-    return ""
-
-
-def _estimate(opened: OpenedStudy, words: list[str]) -> None:
+def _estimate(opened: OpenedStudy, plan: Plan) -> None:
     """About how long it will take on this machine."""
-    plan = plan_of(_parsed(words))
     workers = left()
     patients = len(opened.study.patients) - len(opened.study.excluded)
     here = seconds_here(plan, chosen_sets(opened.study, plan), patients, workers)

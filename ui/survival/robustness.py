@@ -20,7 +20,7 @@ from ui.elements.figures import drawn
 from ui.elements.keep_figure import figure_block
 from ui.elements.tables import Cell, table
 from ui.shell import session
-from ui.shell.resources import OpenedStudy
+from ui.shell.resources import OpenedStudy, study_data
 from ui.survival.results import ci
 
 VERB = "robustness"
@@ -112,7 +112,7 @@ def _start(opened: OpenedStudy) -> None:
     """How many patients, how long it will take, and the button."""
     try:
         model = opened.study.chosen_model
-        seconds = _seconds(opened.key, opened)
+        seconds = _seconds(opened)
         opened.study.report(model)
     except session.SENTENCES as error:
         unavailable("Scores of changed photos cannot be computed yet", error, live=False)
@@ -135,7 +135,7 @@ def _start(opened: OpenedStudy) -> None:
     blocks.note(f"{codes:,} photos, about {duration(codes * seconds)} at the speed of embedding this study.")
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
-def _seconds(key: str, _opened: OpenedStudy) -> float:
+@study_data
+def _seconds(opened: OpenedStudy) -> float:
     """Median seconds of a code when the study was embedded; StudyError where it was not."""
-    return float(read_index(_opened.study.path)[0]["seconds"].median())
+    return float(read_index(opened.study.path)[0]["seconds"].median())

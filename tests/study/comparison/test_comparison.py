@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from study.__main__ import main
 from study.comparison import run as running
 from study.comparison.candidates import candidates_of
 from study.comparison.choose import why_not_chosen
+from study.comparison.command import add_arguments, arguments_of, plan_of
 from study.comparison.features import STRATIFIED, available_sets, gather
 from study.comparison.measuring.caveats import wrong_way
 from study.comparison.measuring.duration import expected_seconds, measured_here, seconds_here
@@ -344,3 +346,17 @@ def test_the_time_promised_is_that_of_comparisons_made_here(
     measured_here(plan, sets, 150, 1, 143.0)
     low, high = seconds_here(plan, sets, 150) or (0.0, 0.0)
     assert low < 143 < high
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan(),
+        Plan(("photo", "age-sex"), ("default", "forest"), folds=4, repeats=2, seed=3, samples=40, shuffles=0),
+        Plan(penalties=20, rule="1se", site="single", site_name="lung", shortcuts=True),
+    ],
+)
+def test_arguments_give_the_plan_that_they_were_made_of(plan: Plan) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert plan_of(parser.parse_args(["demo", *arguments_of(plan)])) == plan
