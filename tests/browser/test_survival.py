@@ -53,7 +53,7 @@ def picture(page: Page, kind: str) -> tuple[str, bytes]:
 
 def test_a_comparison_is_planned_run_and_shown(page: Page, screenshots: Path) -> None:
     expect(page.get_by_text("No models of this study have been compared yet")).to_be_visible()
-    for label, value in (("Repeats", "1"), ("Folds", "3"), ("Penalties on a path", "10"), ("Shuffled controls", "1")):
+    for label, value in (("Repeats", "1"), ("Folds", "3"), ("Penalties tried", "10"), ("Permuted outcomes", "1")):
         field = page.get_by_label(label, exact=True)
         field.fill(value)
         field.press("Enter")
