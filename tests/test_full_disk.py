@@ -152,5 +152,5 @@ def test_embed_and_fit(
     words = ["embed", made.path, "--checkpoint", checkpoint.path, "--batch", 12, "--workers", 1]
     struck(study.main, words, disk, capsys)
     assert len(Study.open(made.path).latents().ws) == 24
-    struck(study.main, ["fit", made.path, "--name", "again", "--folds", 3], disk, capsys)
+    struck(study.main, ["fit", made.path, "--name", "again", "--folds", 2], disk, capsys)
     assert (made.path / "models" / "again" / "report.json").is_file()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from latent.training import finetune
 from latent.training.run_folder import RECONSTRUCTION
@@ -27,7 +26,6 @@ def run(args: argparse.Namespace) -> int:
     """As `finetune`."""
     print(
         "`latent warmstart` is now `latent finetune --method reconstruction`; the old name and flags still work in "
-        "this version.",
-        file=sys.stderr,
+        "this version."
     )
     return finetune.run(args)
