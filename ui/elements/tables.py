@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
+from common.html import Html, tag
 from common.text import DASH, limits, number
 
 
@@ -20,10 +20,10 @@ class Cell:
     small: str = ""
     columns: int = 1
 
-    def html(self, tag: str = "td", scope: str = "") -> str:
-        attributes = (f' scope="{scope}"' if scope else "") + (f' colspan="{self.columns}"' if self.columns > 1 else "")
-        small = f" <small>{html.escape(self.small)}</small>" if self.small else ""
-        return f"<{tag}{attributes}>{html.escape(self.text)}{small}</{tag}>"
+    def html(self, name: str = "td", **attributes: object) -> Html:
+        span = {"colspan": self.columns} if self.columns > 1 else {}
+        small = (" ", tag("small", self.small)) if self.small else ()
+        return tag(name, self.text, *small, **attributes, **span)
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,17 @@ class Row:
     cells: Sequence[str | Cell]
     kind: str = ""
 
-    def html(self) -> str:
+    def html(self) -> Html:
         first, *rest = (cell if isinstance(cell, Cell) else Cell(cell) for cell in self.cells)
-        head = first.html("th", "rowgroup" if self.kind == "head" else "row")
-        cells = "".join(cell.html() for cell in rest)
-        kind = f' class="{html.escape(self.kind)}"' if self.kind else ""
-        return f"<tr{kind}>{head}{cells}</tr>"
+        head = first.html("th", scope="rowgroup" if self.kind == "head" else "row")
+        return tag("tr", head, *(cell.html() for cell in rest), **({"class_": self.kind} if self.kind else {}))
 
 
 def table(head: Sequence[str], rows: Iterable[Row | Sequence[str | Cell]], style: str = "lh-table") -> None:
     """Show a table; it scrolls by itself where it is wider than the page. style: its classes in the style sheet."""
-    heads = "".join(Cell(text).html("th", "col") for text in head)
-    body = "".join((row if isinstance(row, Row) else Row(row)).html() for row in rows)
-    st.html(
-        f'<div class="lh-scroll"><table class="{html.escape(style)}"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    heads = tag("tr", *(tag("th", text, scope="col") for text in head))
+    body = tag("tbody", *((row if isinstance(row, Row) else Row(row)).html() for row in rows))
+    st.html(tag("div", tag("table", tag("thead", heads), body, class_=style), class_="lh-scroll"))
 
 
 def estimate(value: float, low: float, high: float, digits: int) -> Cell:
