@@ -76,16 +76,13 @@ def align(photo: Photo, face: Face, size: int = 256) -> AlignedFace:
     pose = (face.pose.yaw, face.pose.pitch, face.pose.roll)
     quality = measure(reference, pose, _side(quad), outside(photo.pixels.shape, quad), seen)
     aligned = AlignedFace(pixels, quad, landmarks, region_map(landmarks, size), quality, face.score)
-    return aligned if face.certain else aligned.with_flags(uncertain(face.score))
-
-
-def uncertain(score: float) -> Flag:
-    """The flag of a detection that may not be a face."""
+    if face.certain:
+        return aligned
     sentence = (
-        f"It is uncertain whether this is a face (the detector's score is {score:.2f}; clear portraits reach more than "
-        f"{CERTAIN_SCORE:g}): check it, and confirm it or use another photo."
+        f"It is uncertain whether this is a face (the detector's score is {face.score:.2f}; clear portraits reach more "
+        f"than {CERTAIN_SCORE:g}): check it, and confirm it or use another photo."
     )
-    return Flag(UNCERTAIN, score, sentence)
+    return aligned.with_flags(Flag(UNCERTAIN, face.score, sentence))
 
 
 def align_by_hand(
@@ -215,16 +212,15 @@ def cut(photo: Photo, quad: NDArray[np.float64], size: int) -> NDArray[np.uint8]
         factor = np.array([reduced[1] / crop.shape[1], reduced[0] / crop.shape[0]])
         crop = resize(crop, reduced)
         local = (local + 0.5) * factor - 0.5
-    crop, local = _pad(crop, local, _side(local))
+    crop, local = _pad(crop, local)
     finer = max(1, math.ceil(_side(local) / size))
     fine = _warp(crop, local, size * finer)
     return resize(fine, size)
 
 
-def _pad(
-    pixels: NDArray[np.uint8], quad: NDArray[np.float64], side: float
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+def _pad(pixels: NDArray[np.uint8], quad: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Reflect the picture around where the square leaves it; the reflection fades into a blur, then its median."""
+    side = _side(quad)
     height, width = pixels.shape[:2]
     over = np.array([*(-0.5 - quad.min(axis=0)), *(quad.max(axis=0) - (width - 0.5, height - 0.5))])
     if over.max() <= 0:

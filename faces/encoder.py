@@ -6,7 +6,9 @@ Each affine layer is folded into the convolution before it. Inputs are chips: RG
 `dlib.get_face_chip(image, landmarks, 150, 0.25)` cuts them.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
+from math import prod
 
 import dlib
 import numpy as np
@@ -15,7 +17,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from faces.dlib_file import read_tensors
 from faces.errors import FaceError
 from faces.landmarks import Face
 from faces.models import ENCODER, model_file
@@ -92,6 +93,39 @@ def _pad_to(x: Tensor, other: Tensor) -> Tensor:
     """Zeros at the end of channels, rows and columns where x is smaller than the other."""
     extra = [max(0, b - a) for a, b in zip(x.shape[1:], other.shape[1:], strict=True)]
     return F.pad(x, (0, extra[2], 0, extra[1], 0, extra[0])) if any(extra) else x
+
+
+MAX_GAP = 512  # bytes of settings between two tensors; at most 341 in the file that is distributed
+
+
+def read_tensors(data: bytes, shapes: Iterable[tuple[int, int, int, int]]) -> list[NDArray[np.float32]]:
+    """Tensors of exactly these shapes in a file of dlib's own serialization; FaceError where one is missing, differs,
+    or more follows. Nothing in the file is executed.
+
+    A tensor: integers 2 (a version), num_samples, k, nr, nc, then that many little-endian float32. Between tensors
+    stand short records of layer settings.
+    """
+    tensors, position = [], 0
+    for number, shape in enumerate(shapes, start=1):
+        header = b"".join(_integer(value) for value in (2, *shape))
+        start = data.find(header, position, position + MAX_GAP + len(header))
+        begin, count = start + len(header), prod(shape)
+        if start < 0 or begin + 4 * count > len(data):
+            raise FaceError(f"The face encoder's file is not the expected one (tensor {number}): install it again.")
+        values = np.frombuffer(data, dtype="<f4", count=count, offset=begin).reshape(shape)
+        if not np.isfinite(values).all():
+            raise FaceError(f"The face encoder's file is damaged (tensor {number}): install it again.")
+        tensors.append(values)
+        position = begin + 4 * count
+    if len(data) - position > MAX_GAP:
+        raise FaceError("The face encoder's file holds more than the expected network: install it again.")
+    return tensors
+
+
+def _integer(value: int) -> bytes:
+    """A positive integer as dlib writes it: the number of bytes that follow, then these, little endian."""
+    size = (value.bit_length() + 7) // 8
+    return bytes([size]) + value.to_bytes(size, "little")
 
 
 def encoder_from_bytes(data: bytes) -> FaceEncoder:

@@ -68,17 +68,46 @@ def measure(
     luma = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     colour = float(np.abs(face - face.mean(axis=2, keepdims=True)).mean() / 255)
     clipped = float((luma >= 250).mean())
-    sharpness = _sharpness(pixels)
+    small_copy = cv2.resize(pixels, (SHARPNESS_SIZE, SHARPNESS_SIZE), interpolation=cv2.INTER_AREA)
+    middle = _middle(np.asarray(small_copy, dtype=np.uint8)).astype(np.float32)
+    sharp_luma = cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY)
+    sharpness = float(cv2.Laplacian(sharp_luma, cv2.CV_32F).var() / max(float(sharp_luma.mean()), 1.0) ** 2 * 1e4)
     exposure, contrast = float(luma.mean() / 255), float(luma.std() / 255)
     yaw, pitch, roll = pose or (float("nan"),) * 3
-    flags = [
-        *_light_flags(exposure, contrast, clipped, colour),
-        *_geometry_flags(yaw, pitch, roll, face_px, outside[1]),
-        *_cover_flags(seen),
-    ]
-    if sharpness < SHARPNESS_MIN and face_px >= FACE_PX_MIN and contrast >= CONTRAST_MIN:
-        sentence = "The face is blurred: fine signs are lost, so use a sharper photo."
-        flags.insert(0, Flag(kinds.BLURRED, sharpness, sentence))
+    flags: list[Flag] = []
+
+    def check(out_of_bounds: bool, kind: str, value: float, sentence: str) -> None:
+        if out_of_bounds:
+            flags.append(Flag(kind, value, sentence))
+
+    dark, flat, small = exposure < DARK_MEAN, contrast < CONTRAST_MIN, face_px < FACE_PX_MIN
+    blurred, overexposed = sharpness < SHARPNESS_MIN and not small and not flat, clipped > BRIGHT_CLIPPED
+    check(blurred, kinds.BLURRED, sharpness, "The face is blurred: fine signs are lost, so use a sharper photo.")
+    check(dark, kinds.DARK, exposure, "The face is very dark: use a photo taken in more light.")
+    sentence = f"The face is overexposed ({clipped:.0%} of it is pure white): use a photo with softer light."
+    check(overexposed, kinds.OVEREXPOSED, clipped, sentence)
+    sentence = "The face has hardly any contrast: use a photo without haze or backlight."
+    check(flat and not dark and not overexposed, kinds.FLAT, contrast, sentence)
+    sentence = "The photo has no colour: pallor and jaundice cannot be seen in it."
+    check(colour < COLOUR_MIN, kinds.COLOURLESS, colour, sentence)
+    sentence = "The pose was not measured: no face was detected in the crop."  # comparisons with nan are false
+    check(bool(np.isnan([yaw, pitch, roll]).any()), kinds.UNMEASURED, float("nan"), sentence)
+    sentence = f"The face is turned {abs(yaw):.0f}° to the side: use a photo that faces the camera."
+    check(abs(yaw) > YAW_MAX, kinds.TURNED, abs(yaw), sentence)
+    way = "up" if pitch > 0 else "down"
+    sentence = f"The face is tilted {abs(pitch):.0f}° {way}: use a photo that faces the camera."
+    check(abs(pitch) > PITCH_MAX, kinds.TILTED, abs(pitch), sentence)
+    sentence = f"The head leans {abs(roll):.0f}° to one side: check that the crop is upright."
+    check(abs(roll) > ROLL_MAX, kinds.LEANING, abs(roll), sentence)
+    sentence = f"The face is small (its crop is {face_px:.0f} px wide): use a closer or larger photo."
+    check(small, kinds.SMALL, face_px, sentence)
+    sentence = f"{outside[1]:.0%} of the head lies outside the photo and was filled in: use a wider photo."
+    check(outside[1] > HEAD_OUTSIDE_MAX, kinds.CUT_OFF, outside[1], sentence)
+    if seen is not None:
+        sentence = "The lower face seems covered, as by a mask, a tube or a hand: use a photo that shows it."
+        check(seen.lower_covered, kinds.LOWER_COVERED, seen.mouth, sentence)
+        sentence = "The eyes seem covered or closed, as by a bar or sunglasses: use a photo that shows them."
+        check(seen.eyes_covered, kinds.EYES_COVERED, seen.edges, sentence)
     return Quality(sharpness, exposure, contrast, yaw, pitch, roll, face_px, outside[0], tuple(flags))
 
 
@@ -86,62 +115,3 @@ def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The face without hair and backdrop, where the FFHQ square has it."""
     top, bottom, left, right = (round(edge * pixels.shape[0]) for edge in FACE)
     return pixels[top:bottom, left:right]
-
-
-def _sharpness(pixels: NDArray[np.uint8]) -> float:
-    small = cv2.resize(pixels, (SHARPNESS_SIZE, SHARPNESS_SIZE), interpolation=cv2.INTER_AREA)
-    luma = cv2.cvtColor(_middle(np.asarray(small, dtype=np.uint8)).astype(np.float32), cv2.COLOR_RGB2GRAY)
-    return float(cv2.Laplacian(luma, cv2.CV_32F).var() / max(float(luma.mean()), 1.0) ** 2 * 1e4)
-
-
-def _light_flags(exposure: float, contrast: float, clipped: float, colour: float) -> list[Flag]:
-    flags = []
-    if exposure < DARK_MEAN:
-        flags.append(Flag(kinds.DARK, exposure, "The face is very dark: use a photo taken in more light."))
-    if clipped > BRIGHT_CLIPPED:
-        sentence = f"The face is overexposed ({clipped:.0%} of it is pure white): use a photo with softer light."
-        flags.append(Flag(kinds.OVEREXPOSED, clipped, sentence))
-    elif contrast < CONTRAST_MIN and exposure >= DARK_MEAN:
-        sentence = "The face has hardly any contrast: use a photo without haze or backlight."
-        flags.append(Flag(kinds.FLAT, contrast, sentence))
-    if colour < COLOUR_MIN:
-        flags.append(
-            Flag(kinds.COLOURLESS, colour, "The photo has no colour: pallor and jaundice cannot be seen in it.")
-        )
-    return flags
-
-
-def _geometry_flags(yaw: float, pitch: float, roll: float, face_px: float, head_outside: float) -> list[Flag]:
-    """Comparisons with nan are false."""
-    flags = []
-    if np.isnan([yaw, pitch, roll]).any():
-        sentence = "The pose was not measured: no face was detected in the crop."
-        flags.append(Flag(kinds.UNMEASURED, float("nan"), sentence))
-    if abs(yaw) > YAW_MAX:
-        sentence = f"The face is turned {abs(yaw):.0f}° to the side: use a photo that faces the camera."
-        flags.append(Flag(kinds.TURNED, abs(yaw), sentence))
-    if abs(pitch) > PITCH_MAX:
-        way = "up" if pitch > 0 else "down"
-        sentence = f"The face is tilted {abs(pitch):.0f}° {way}: use a photo that faces the camera."
-        flags.append(Flag(kinds.TILTED, abs(pitch), sentence))
-    if abs(roll) > ROLL_MAX:
-        sentence = f"The head leans {abs(roll):.0f}° to one side: check that the crop is upright."
-        flags.append(Flag(kinds.LEANING, abs(roll), sentence))
-    if face_px < FACE_PX_MIN:
-        sentence = f"The face is small (its crop is {face_px:.0f} px wide): use a closer or larger photo."
-        flags.append(Flag(kinds.SMALL, face_px, sentence))
-    if head_outside > HEAD_OUTSIDE_MAX:
-        sentence = f"{head_outside:.0%} of the head lies outside the photo and was filled in: use a wider photo."
-        flags.append(Flag(kinds.CUT_OFF, head_outside, sentence))
-    return flags
-
-
-def _cover_flags(seen: Seen | None) -> list[Flag]:
-    flags = []
-    if seen is not None and seen.lower_covered:
-        sentence = "The lower face seems covered, as by a mask, a tube or a hand: use a photo that shows it."
-        flags.append(Flag(kinds.LOWER_COVERED, seen.mouth, sentence))
-    if seen is not None and seen.eyes_covered:
-        sentence = "The eyes seem covered or closed, as by a bar or sunglasses: use a photo that shows them."
-        flags.append(Flag(kinds.EYES_COVERED, seen.edges, sentence))
-    return flags

@@ -124,23 +124,36 @@ def save_checkpoint(
     discriminator: Discriminator | None = None,
     encoder: Encoder | None = None,
     config: Mapping[str, Any] | None = None,
-    half: bool | None = None,
     samples: int = DEFAULT_SAMPLES,
 ) -> Path:
     """Write a checkpoint folder, whole or not at all; one of that name is replaced. Returns its path.
 
     config: anything to keep in addition to what is written here (source, licence, training facts); plain JSON values.
-    half: kernels and matrices as float16 on disk (vectors stay float32). None keeps what `config` says, so that a
-        checkpoint that is loaded and saved again keeps the digest of its generator.
+        half_precision: kernels and matrices as float16 on disk (vectors stay float32); a checkpoint that is loaded and
+        saved again with its config so keeps the digest of its generator.
     Raises CheckpointError where the name is not one, or the networks cannot be saved.
     """
     path = Path(path)
     check_name(path.name)
-    if half is None:
-        half = bool((config or {}).get("half_precision", False))
+    half = bool((config or {}).get("half_precision", False))
     try:
         with PLAIN.replacing_folder(path) as temporary:
-            record = _config_of(path.name, generator, discriminator, encoder, dict(config or {}), half)
+            record: dict[str, Any] = {
+                "format": FORMAT,
+                "name": path.name,
+                "resolution": generator.img_resolution,
+                "num_ws": generator.num_ws,
+                "z_dim": generator.z_dim,
+                "c_dim": generator.c_dim,
+                "w_dim": generator.w_dim,
+                "half_precision": half,
+                "generator": generator.init_kwargs,
+                "discriminator": None if discriminator is None else discriminator.init_kwargs,
+                "encoder": None if encoder is None else encoder_settings(encoder),
+                "files": {},
+                "statistics": {},
+            }
+            record |= {key: value for key, value in (config or {}).items() if key not in record}
             networks = {"generator": generator, "discriminator": discriminator, "encoder": encoder}
             for part, network in networks.items():
                 if network is not None:
@@ -158,33 +171,6 @@ def save_checkpoint(
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).rpartition("I/O error: ")[2]
         raise CheckpointError(f"Checkpoint {path.name} was not saved: {reason.rstrip('.')}.") from error
     return path
-
-
-def _config_of(
-    name: str,
-    generator: Generator,
-    discriminator: Discriminator | None,
-    encoder: Encoder | None,
-    extra: dict[str, Any],
-    half: bool,
-) -> dict[str, Any]:
-    """config.json: our own facts first, then what the caller gave; ours win where both name a key."""
-    ours = {
-        "format": FORMAT,
-        "name": name,
-        "resolution": generator.img_resolution,
-        "num_ws": generator.num_ws,
-        "z_dim": generator.z_dim,
-        "c_dim": generator.c_dim,
-        "w_dim": generator.w_dim,
-        "half_precision": half,
-        "generator": generator.init_kwargs,
-        "discriminator": None if discriminator is None else discriminator.init_kwargs,
-        "encoder": None if encoder is None else encoder_settings(encoder),
-        "files": {},
-        "statistics": {},
-    }
-    return ours | {key: value for key, value in extra.items() if key not in ours}
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], half: bool, record: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ import io
 import stat
 import zipfile
 import zlib
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 
 from faces.errors import ArchiveError
 from faces.photo import MAX_BYTES
@@ -48,7 +48,8 @@ class PhotoArchive:
         except BaseException:
             self._file.close()
             raise
-        self.names = [name for name in self._members if not _hidden(name)]
+        parts = {name: PurePosixPath(name).parts for name in self._members}
+        self.names = [n for n, ps in parts.items() if not any(p.startswith(".") or p == "__MACOSX" for p in ps)]
 
     def read(self, name: str) -> bytes:
         """Bytes of one member; ArchiveError where it is too large, not an ordinary file, damaged or encrypted."""
@@ -76,13 +77,11 @@ class PhotoArchive:
     def __enter__(self) -> PhotoArchive:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
-class _Guard(io.RawIOBase):
+class _Guard:
     """A file whose directory is measured before Python's reader parses it: it would build an object for every entry
     of a directory of any size."""
 
@@ -90,10 +89,11 @@ class _Guard(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         wanted = -1 if size is None else size
+        read: Callable[[int], bytes] = super().read  # type: ignore[misc]
         if not self.guarded:
-            return super().read(wanted) or b""
+            return read(wanted)
         # Without a size the reader means the rest of the file, where it looks for the end record.
-        data = super().read(MAX_DIRECTORY_BYTES + 1 if wanted < 0 else min(wanted, MAX_DIRECTORY_BYTES + 1)) or b""
+        data = read(MAX_DIRECTORY_BYTES + 1 if wanted < 0 else min(wanted, MAX_DIRECTORY_BYTES + 1))
         if len(data) > MAX_DIRECTORY_BYTES:
             raise ArchiveError("has a directory larger than that of any collection of photos")
         if data.count(_ENTRY) > MAX_MEMBERS:
@@ -105,36 +105,8 @@ class _Guarded(_Guard, io.FileIO):
     """On disk."""
 
 
-class _Memory(io.RawIOBase):
-    """Bytes as a raw file, without a copy of them."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self._data, self._at = memoryview(data), 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._data)}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def read(self, size: int = -1, /) -> bytes:
-        end = len(self._data) if size < 0 else self._at + size
-        data = bytes(self._data[self._at : end])
-        self._at += len(data)
-        return data
-
-
-class _GuardedBytes(_Guard, _Memory):
-    """In memory."""
+class _GuardedBytes(_Guard, io.BytesIO):
+    """In memory; the bytes are not copied."""
 
 
 def _open(path: Path) -> _Guarded:
@@ -185,7 +157,3 @@ def _stays_inside(name: str) -> bool:
     if not name or len(name) > MAX_NAME or not name.isprintable() or name.startswith("/") or name[1:2] == ":":
         return False
     return ".." not in PurePosixPath(name).parts
-
-
-def _hidden(name: str) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)

@@ -44,8 +44,6 @@ _STARTS = (
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _AVIF = (b"avif", b"avis")
 _EITHER = (b"mif1", b"msf1", b"heif")  # the container's own brands: which codec, the other brands say
-
-
 PHOTO_STARTS = (b"\xff\xd8", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
 
 
@@ -111,11 +109,8 @@ def _jpeg_trap(data: bytes) -> str | None:
 def _coefficients(data: bytes, position: int) -> int:
     """Bytes of all coefficients, two each, by a frame header that begins at position; 0 where it is cut off."""
     height, width = (int.from_bytes(data[position + i : position + i + 2], "big") for i in (3, 5))
-    sampling = (
-        [(b >> 4, b & 15) for b in data[position + 9 : position + 8 + 3 * data[position + 7] : 3]]
-        if (len(data) > position + 8)
-        else []
-    )
+    parts = data[position + 9 : position + 8 + 3 * data[position + 7] : 3] if len(data) > position + 8 else b""
+    sampling = [(b >> 4, b & 15) for b in parts]
     largest = max((h for h, _ in sampling), default=1) * max((v for _, v in sampling), default=1)
     return 2 * height * width * sum(h * v for h, v in sampling) // max(largest, 1)
 
@@ -156,10 +151,8 @@ def _hevc_sizes(configuration: bytes) -> list[tuple[int, int]]:
     sizes, position = [], 23
     try:
         for _ in range(min(configuration[22], 16)):
-            kind, count = (
-                configuration[position] & 63,
-                int.from_bytes(configuration[position + 1 : position + 3], "big"),
-            )
+            kind = configuration[position] & 63
+            count = int.from_bytes(configuration[position + 1 : position + 3], "big")
             position += 3
             for _ in range(min(count, 16)):
                 length = int.from_bytes(configuration[position : position + 2], "big")

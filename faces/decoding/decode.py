@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,9 @@ _TO_UPRIGHT = {  # EXIF orientation: what to do
 def decode(data: bytes, source: str) -> NDArray[np.uint8]:
     """Upright sRGB pixels, uint8 (H, W, 3), of at most MAX_KEPT pixels. Raises PhotoError, one sentence."""
     try:
-        with _opened(data) as image:
+        with (
+            nullcontext(HeicPicture(data)) if is_heic(data) else Image.open(io.BytesIO(data), formats=FORMATS) as image
+        ):
             _check_header(image, source)
             width, height = image.size
             step = math.ceil(math.sqrt(width * height / MAX_KEPT))
@@ -69,13 +71,6 @@ def decode(data: bytes, source: str) -> NDArray[np.uint8]:
         raise PhotoError(f"{source} needs more memory than there is: save it smaller and try again.") from error
     except Exception as error:  # readers raise nearly anything on damaged files
         raise PhotoError(f"{source} {DAMAGED}: {SAVE_AS}.") from error
-
-
-def _opened(data: bytes) -> AbstractContextManager[Image.Image | HeicPicture]:
-    """The picture with its header read, pixels not decoded yet."""
-    if is_heic(data):
-        return nullcontext(HeicPicture(data))
-    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _check_header(image: Image.Image | HeicPicture, source: str) -> None:

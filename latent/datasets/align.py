@@ -23,10 +23,11 @@ Done = tuple[str, AlignedPhoto | str | None]
 
 
 class Aligner:
-    """One photo to its largest face; `known`: digests of photos that are done."""
+    """One photo to its largest face; `known`: digests of photos that are done. In a worker process it keeps its zips
+    open."""
 
-    def __init__(self, known: Set[str], reader: PhotoReader) -> None:
-        self.known, self.reader = known, reader
+    def __init__(self, known: Set[str]) -> None:
+        self.known, self.reader = known, PhotoReader()
 
     def __call__(self, job: Job) -> Done:
         """sha256 of the photo's bytes and, unless that is known, the face aligned or the reason against it; for a photo
@@ -93,17 +94,13 @@ def align_photos(sources: list[Source], parts: Parts, size: int, workers: int = 
 def _results(jobs: list[Job], known: Set[str], workers: int) -> Iterator[tuple[int, Done]]:
     """Place of a job and its result, as they are done."""
     if workers <= 1:
-        with PhotoReader() as reader:
-            yield from enumerate(map(Aligner(known, reader), jobs))
+        aligner = Aligner(known)
+        with aligner.reader:
+            yield from enumerate(map(aligner, jobs))
         return
-    for place, result in Pool(_start_worker, [known] * workers).run(enumerate(jobs)):
+    for place, result in Pool(Aligner, [known] * workers).run(enumerate(jobs)):
         if isinstance(result, WorkerDied):
             raise LatentError(
                 f"A photo could not be aligned: {result}. Run the same command again, with fewer --workers; it resumes."
             )
         yield place, result
-
-
-def _start_worker(known: Set[str]) -> Aligner:
-    """In a worker process, which keeps its zips open."""
-    return Aligner(known, PhotoReader())

@@ -6,14 +6,7 @@ import numpy as np
 import pandas as pd
 
 DERIVED = ("index", "image", "age_years", "severity", "face_log_hazard", "truth")
-OF_THE_SET = (
-    "folder",
-    "file",
-    "sha256",
-    "patient",
-    "split",
-    "faces_found",
-)  # columns that `dataset` adds to the factors
+OF_THE_SET = ("folder", "file", "sha256", "patient", "split", "faces_found")  # columns that `dataset` adds
 MIRRORED = ("yaw", "roll", "torso_yaw", "gaze_x")  # factors that change sign in a mirror
 
 
@@ -23,10 +16,8 @@ def factor_columns(table: pd.DataFrame) -> list[str]:
     return [
         name
         for name in table.columns
-        if name not in DERIVED
-        and name not in OF_THE_SET
+        if name not in (*DERIVED, *OF_THE_SET, "seed")
         and not name.startswith("quality_")
-        and name != "seed"
         and not name.endswith("_seed")
         and table[name].nunique() > 1
     ]
@@ -46,10 +37,8 @@ def readout_names(table: pd.DataFrame) -> list[str]:
 
 def readout_targets(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The factors of `readout_names` (N, k) float32, mean 0 and deviation 1, and each one's sign in the mirror (k,)."""
-    columns, signs = [], []
-    for name in readout_names(table):
-        values = table[name].to_numpy(float)
-        columns.append((values - values.mean()) / values.std())
-        signs.append(-1.0 if name in MIRRORED else 1.0)
+    names = readout_names(table)
+    columns = [(values - values.mean()) / values.std() for values in (table[name].to_numpy(float) for name in names)]
     stacked = np.stack(columns, axis=1) if columns else np.empty((len(table), 0))
-    return stacked.astype(np.float32), np.array(signs, dtype=np.float32)
+    signs = np.array([-1.0 if name in MIRRORED else 1.0 for name in names], dtype=np.float32)
+    return stacked.astype(np.float32), signs

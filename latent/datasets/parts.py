@@ -8,7 +8,6 @@ decided at the end.
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 import zipfile
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from common.files import PLAIN
 from common.parsing import json_value
 from latent.errors import LatentError
 
@@ -51,9 +51,7 @@ class Parts:
         recorded = folder / "settings.json"
         if recorded.exists() and recorded.read_text() != json.dumps(settings):
             raise LatentError(f"{folder} was started with another --size or version: use that, or delete the folder.")
-        temporary = folder / f"{uuid.uuid4().hex}.tmp"
-        temporary.write_text(json.dumps(settings))
-        os.replace(temporary, recorded)
+        PLAIN.write_text(recorded, json.dumps(settings))
         for file in folder.glob("*.tmp"):
             file.unlink(missing_ok=True)
         for file in sorted(folder.glob("part-*.npz")):
@@ -80,11 +78,9 @@ class Parts:
         aligned = [outcome.pixels for outcome in self._new.values() if not isinstance(outcome, str)]
         empty = np.zeros((0, self.size, self.size, 3), np.uint8)
         rows = json.dumps([[sha, self.facts[sha]] for sha in self._new]).encode()
-        temporary = self.folder / f"{uuid.uuid4().hex}.tmp"
-        with temporary.open("wb") as file:
+        part = self.folder / f"part-{len(self._files):06d}-{uuid.uuid4().hex[:8]}.npz"
+        with PLAIN.replacing(part) as temporary, temporary.open("wb") as file:
             np.savez(file, pixels=np.stack(aligned) if aligned else empty, rows=np.frombuffer(rows, np.uint8))
-        part = self.folder / f"part-{len(self._files):06d}-{temporary.stem[:8]}.npz"
-        os.replace(temporary, part)
         self._files.append((part, [sha for sha, outcome in self._new.items() if not isinstance(outcome, str)]))
         self._new.clear()
         self._written = time.monotonic()
@@ -109,8 +105,7 @@ class Parts:
                 rows = json_value(part["rows"].tobytes())
                 bytes_held = part.zip.getinfo("pixels.npy").file_size  # its header, a hundred bytes, included
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            file.unlink()
-            return
+            rows, bytes_held = [], -1
         aligned = [sha for sha, facts in rows if "reason" not in facts]
         if bytes_held < len(aligned) * self.size * self.size * 3:
             file.unlink()

@@ -36,13 +36,9 @@ def patients_from(sources: list[Source], how: str, separator: str = "_") -> list
     tops: dict[Path, set[str]] = {}
     for source in sources:
         tops.setdefault(source.path, set()).add(source.file.partition("/")[0])
-    patients: list[str | None] = []
-    for source in sources:
-        parts = PurePosixPath(source.file).parts[:-1]
-        wrapped = source.member is not None and len(tops[source.path]) == 1
-        parts = parts[1:] if wrapped else parts
-        patients.append(parts[0] if parts else None)
-    return patients
+    wrapped = {source.path for source in sources if source.member is not None and len(tops[source.path]) == 1}
+    folders = [PurePosixPath(source.file).parts[source.path in wrapped : -1] for source in sources]
+    return [parts[0] if parts else None for parts in folders]
 
 
 def patients_from_table(sources: list[Source], table: Path, photo: str, patient: str) -> list[str | None]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -41,31 +42,35 @@ def list_photos(inputs: list[Path], renderer: Path | None = None) -> tuple[list[
     others = 0
     for given in inputs:
         if (given / "factors.csv").exists():
-            photos, rest = _rendered(given, module), 0
-        elif given.is_dir():
-            photos, rest = _in_folder(given)
+            photos = _rendered(given, module)
         else:
-            photos, rest = _in_zip(given)
+            names = _names(given)
+            wanted = [name for name in names if name.lower().endswith(CANDIDATES)]
+            others += len(names) - len(wanted)
+            if given.is_dir():
+                photos = [Source(given.resolve().name, name, given / name) for name in wanted]
+            else:
+                photos = [Source(given.name, name, given, name) for name in wanted]
         if not photos:
             raise LatentError(
                 f"{given} holds no photo: give JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF files in folders or zips."
             )
         sources += photos
-        others += rest
     return sources, others
 
 
-class PhotoReader:
+class PhotoReader(ExitStack):
     """Reads photos of a list; a context manager. A zip stays open: its directory is checked once."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._archives: dict[Path, PhotoArchive] = {}
 
     def read(self, path: Path, member: str | None) -> bytes:
         """The bytes of one photo, one more than the gate takes at most. Raises FaceError where they cannot be read."""
         if member is not None:
             if path not in self._archives:
-                self._archives[path] = PhotoArchive(path)
+                self._archives[path] = self.enter_context(PhotoArchive(path))
             return self._archives[path].read(member)
         try:
             with path.open("rb") as file:
@@ -73,35 +78,17 @@ class PhotoReader:
         except OSError as error:
             raise PhotoError("The file cannot be opened.") from error
 
-    def __enter__(self) -> PhotoReader:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for archive in self._archives.values():
-            archive.close()
-
-
-def _wanted(name: str) -> bool:
-    return name.lower().endswith(CANDIDATES)
-
-
-def _in_folder(folder: Path) -> tuple[list[Source], int]:
-    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    names = sorted(p.relative_to(folder).as_posix() for p in files)
-    wanted = [name for name in names if _wanted(name)]
-    return [Source(folder.resolve().name, name, folder / name) for name in wanted], len(names) - len(wanted)
-
-
-def _in_zip(path: Path) -> tuple[list[Source], int]:
+def _names(given: Path) -> list[str]:
+    """Files in a folder or zip."""
+    if given.is_dir():
+        files = (p for p in given.rglob("*") if p.is_file() and not p.name.startswith("."))
+        return sorted(p.relative_to(given).as_posix() for p in files)
     try:
-        with PhotoArchive(path) as archive:
-            names = sorted(archive.names)
+        with PhotoArchive(given) as archive:
+            return sorted(archive.names)
     except FaceError as error:
         raise LatentError(str(error)) from error
-    wanted = [name for name in names if _wanted(name)]
-    return [Source(path.name, name, path, name) for name in wanted], len(names) - len(wanted)
 
 
 def _rendered(folder: Path, renderer: ModuleType | None) -> list[Source]:

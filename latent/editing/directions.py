@@ -138,12 +138,6 @@ def pattern_direction(gradient: np.ndarray, ws_cohort: np.ndarray, name: str = "
     return Direction(_exact(vector, g.astype(np.float32)), g.astype(np.float32), "pattern", name)
 
 
-def cosine(a: Direction, b: Direction) -> float:
-    """Cosine of the angle between two directions' vectors: 1 for the same, 0 for unrelated ones."""
-    x, y = (direction.vector.astype(np.float64).ravel() for direction in (a, b))
-    return float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
-
-
 def save_direction(path: Path, direction: Direction) -> None:
     """Write an .npz without pickled objects, whole or not at all. Raises LatentError where the disk refuses."""
     band = np.array(direction.band if direction.band is not None else (), dtype=np.int64)

@@ -14,10 +14,13 @@ STRIP_BATCH = 8
 
 
 @torch.no_grad()
-def synthesize(
-    checkpoint: Checkpoint, ws: np.ndarray, batch: int = STRIP_BATCH, network: SynthesisNetwork | None = None
-) -> np.ndarray:
-    """Pictures uint8 (K, R, R, 3) of codes (K, num_ws, w_dim), noise fixed, `batch` at a time.
+def pictures_of(network: SynthesisNetwork, codes: torch.Tensor) -> np.ndarray:
+    """Pictures uint8 (K, R, R, 3) of codes (K, num_ws, w_dim) on the network's device, noise fixed."""
+    return np.concatenate([to_uint8(network(part, noise_mode="const")) for part in codes.split(STRIP_BATCH)])
+
+
+def synthesize(checkpoint: Checkpoint, ws: np.ndarray, network: SynthesisNetwork | None = None) -> np.ndarray:
+    """Pictures uint8 (K, R, R, 3) of codes (K, num_ws, w_dim), noise fixed.
 
     network: synthesises in place of the checkpoint's own (`latent.inversion.pivotal_tuning`).
     Raises LatentError if the codes are of another model's shape.
@@ -28,8 +31,6 @@ def synthesize(
             f"{(checkpoint.num_ws, checkpoint.w_dim)}: invert the photo with this model."
         )
     codes = torch.from_numpy(np.ascontiguousarray(ws, dtype=np.float32)).to(checkpoint.device)
-    network = checkpoint.generator.synthesis if network is None else network
-    parts = [
-        to_uint8(network(codes[start : start + batch], noise_mode="const")) for start in range(0, len(codes), batch)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, checkpoint.resolution, checkpoint.resolution, 3), np.uint8)
+    if not len(codes):
+        return np.zeros((0, checkpoint.resolution, checkpoint.resolution, 3), np.uint8)
+    return pictures_of(network or checkpoint.generator.synthesis, codes)

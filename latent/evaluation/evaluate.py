@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from common.command import file_argument, folder_argument
 from common.console import ProgressLine
 from common.disk import why_not_writable
+from common.files import PLAIN
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.datasets.build import read_images, read_table
 from latent.datasets.patients import HELD_OUT
 from latent.errors import LatentError
 from latent.evaluation.features import BATCH, Features, features_of, sample_images
 from latent.evaluation.metrics import bootstrap_sd, frechet, kernel_distance, mean_pairwise_distance, precision_recall
-from latent.evaluation.report import SHEET_ROWS, SHEET_SUFFIXES, table_lines, write_report, write_sheet
+from latent.evaluation.report import SHEET_ROWS, SHEET_SUFFIXES, table_lines, write_sheet
 from latent.features.inception import InceptionFeatures, load_inception, weights_file
 
 MIN_IMAGES = 8
@@ -145,14 +146,23 @@ def evaluate(
     if first is not None and second is not None:
         reference = features_of(portraits(first), device, inception, seen)
         floor = measure(features_of(portraits(second), device, inception, seen), None, reference, n)
-    rows: list[Measures] = []
     pictures: list[NDArray[np.uint8]] = []
-    for psi in psis:
-        samples_of_psi = sample_images(checkpoint, samples, psi, seed)
-        if psi == sheet_psi:
-            samples_of_psi = _collecting(samples_of_psi, pictures)
-        rows.append(measure(features_of(samples_of_psi, device, inception, seen), psi, reference, n))
-    report = _facts(checkpoint, data, table) | {
+
+    def samples_of(psi: float) -> Iterator[NDArray[np.uint8]]:
+        for images in sample_images(checkpoint, samples, psi, seed):
+            if psi == sheet_psi and sum(map(len, pictures)) < SHEET_ROWS**2:
+                pictures.append(images)
+            yield images
+
+    rows = [measure(features_of(samples_of(psi), device, inception, seen), psi, reference, n) for psi in psis]
+    report = {
+        "checkpoint": checkpoint.name,
+        "sha256": checkpoint.sha256,
+        "resolution": checkpoint.resolution,
+        "device": str(device),
+        "data": None if data is None else data.name,
+        "reference": None if table is None else ("held out" if "split" in table else "all"),
+        "reference_portraits": None if table is None else len(table),
         "n": None if first is None else n,
         "samples": samples,
         "seed": seed,
@@ -162,26 +172,6 @@ def evaluate(
         "seconds": round(time.monotonic() - started, 1),
     }
     return report, np.concatenate(pictures) if pictures else None
-
-
-def _facts(checkpoint: Checkpoint, data: Path | None, table: pd.DataFrame | None) -> dict[str, Any]:
-    return {
-        "checkpoint": checkpoint.name,
-        "sha256": checkpoint.sha256,
-        "resolution": checkpoint.resolution,
-        "device": str(checkpoint.device),
-        "data": None if data is None else data.name,
-        "reference": None if table is None else ("held out" if "split" in table else "all"),
-        "reference_portraits": None if table is None else len(table),
-    }
-
-
-def _collecting(batches: Iterator[NDArray[np.uint8]], pictures: list[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    """The batches as they come; enough of them for a sheet are added to `pictures`."""
-    for images in batches:
-        if sum(map(len, pictures)) < SHEET_ROWS**2:
-            pictures.append(images)
-        yield images
 
 
 def _reference_table(data: Path) -> pd.DataFrame:
@@ -238,7 +228,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         report, pictures = evaluate(checkpoint, psis, args.samples, args.data, args.seed, inception, sheet_psi)
         if args.out:
-            write_report(report, args.out)
+            PLAIN.write_json(args.out, report)
         if args.sheet and pictures is not None:
             write_sheet(pictures, args.sheet)
     except OSError as error:

@@ -69,11 +69,9 @@ def features_of(
 
 
 @torch.no_grad()
-def sample_images(
-    checkpoint: Checkpoint, n: int, psi: float, seed: int = 0, batch: int = BATCH
-) -> Iterator[NDArray[np.uint8]]:
+def sample_images(checkpoint: Checkpoint, n: int, psi: float, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     """Batches of n pictures uint8 (b, R, R, 3) of the seeds seed, seed + 1, ..., with the generator's noise fixed."""
     codes = sample_ws(checkpoint.generator, list(range(seed, seed + n)), psi)
-    for ws in np.array_split(codes, max(1, -(-n // batch))):
+    for ws in np.array_split(codes, max(1, -(-n // BATCH))):
         images = checkpoint.generator.synthesis(torch.from_numpy(ws).to(checkpoint.device), noise_mode="const")
         yield to_uint8(images)

@@ -68,8 +68,3 @@ def write_sheet(pictures: NDArray[np.uint8], path: Path) -> None:
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
     with PLAIN.replacing(path) as temporary:
         Image.fromarray(sheet).save(temporary, kind, **({} if kind == "PNG" else {"quality": 92}))
-
-
-def write_report(report: dict[str, Any], path: Path) -> None:
-    """The report as JSON, whole or not at all."""
-    PLAIN.write_json(path, report)

@@ -8,7 +8,6 @@ Batch normalisation is folded into the kernels, since nothing here is ever train
 from __future__ import annotations
 
 import copy
-import importlib.util
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from faces.models import package_file
 from latent.errors import LatentError
 from latent.features.torchvision_import import import_torchvision
 from latent.importing.reader import contents
@@ -31,11 +31,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the images it was
 
 def weights_file() -> Path | None:
     """Where the weights lie, or None where the package is not installed."""
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / FILE
-    return path if path.is_file() else None
+    return package_file(PACKAGE, FILE)
 
 
 class FrozenFeatures(nn.Module):

@@ -9,6 +9,7 @@ network that published FIDs use: TensorFlow's of December 2015, ported to torch 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,13 +34,9 @@ AVERAGED = ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6b", "Mixed_6c", "Mixed_6
 MAXIMUM = "Mixed_7c"
 
 
-def average_pool(x: Tensor) -> Tensor:
-    """Mean over the 3x3 pixels around each, of those that exist."""
-    return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-
-
-def maximum_pool(x: Tensor) -> Tensor:
-    return F.max_pool2d(x, 3, 1, 1)
+# Over the 3x3 pixels around each, of those that exist.
+average_pool = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
+maximum_pool = partial(F.max_pool2d, kernel_size=3, stride=1, padding=1)
 
 
 def repool(block: nn.Module, pool: Callable[[Tensor], Tensor]) -> None:
@@ -119,8 +116,8 @@ def load_inception(file: Path, device: torch.device | str = "cpu") -> InceptionF
         raise LatentError(
             f"{file.name} cannot be read as Inception weights; delete it or download it again."
         ) from error
-    except Exception as error:  # torch raises nearly anything on a damaged file
-        raise LatentError(f"{file.name} cannot be read as Inception weights: it must be a plain state dict.") from error
+    except Exception:  # torch raises nearly anything on a damaged file
+        tensors = None
     if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise LatentError(f"{file.name} cannot be read as Inception weights: it must be a plain state dict.")
     return inception_from(tensors).to(device)

@@ -15,7 +15,6 @@ added over stages:
 from __future__ import annotations
 
 import functools
-import importlib.util
 from pathlib import Path
 from typing import cast
 
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faces.encoder import chips_from_aligned, load_face_encoder
+from faces.models import package_file
 from latent.errors import LatentError
 
 LPIPS_NAME = "LPIPS (AlexNet)"
@@ -58,7 +58,6 @@ class PerceptualDistance(nn.Module):
     """
 
     name: str
-    is_lpips: bool
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Per stage (N, C, h, w), channels of unit length."""
@@ -76,7 +75,6 @@ class FaceFeatureDistance(PerceptualDistance):
     """Features of dlib's face encoder, every stage with the same weight."""
 
     name = FACE_NAME
-    is_lpips = False
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         super().__init__()
@@ -102,7 +100,6 @@ class LearnedDistance(PerceptualDistance):
     """
 
     name = LPIPS_NAME
-    is_lpips = True
 
     def __init__(self, backbone: dict[str, Tensor], heads: dict[str, Tensor]) -> None:
         super().__init__()
@@ -142,19 +139,13 @@ class LearnedDistance(PerceptualDistance):
 
 def lpips_heads_file() -> Path | None:
     """The learned channel weights inside the installed `lpips` package, by path: its import takes torchvision along."""
-    spec = importlib.util.find_spec("lpips")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    file = Path(spec.submodule_search_locations[0]) / "weights" / "v0.1" / "alex.pth"
-    return file if file.is_file() else None
+    return package_file("lpips", "weights/v0.1/alex.pth")
 
 
 def backbone_file() -> Path | None:
     """AlexNet's weights where torchvision or a person has put them, or None."""
-    for folder in (BACKBONE_FOLDER, Path(torch.hub.get_dir()) / "checkpoints"):
-        for file in sorted(folder.glob(BACKBONE_PATTERN)):
-            return file
-    return None
+    folders = (BACKBONE_FOLDER, Path(torch.hub.get_dir()) / "checkpoints")
+    return next((file for folder in folders for file in sorted(folder.glob(BACKBONE_PATTERN))), None)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from latent.checkpoint_config import PARTS, check_name
-from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from latent.checkpoints import load_checkpoint, save_checkpoint
 from latent.errors import CheckpointError, ImportRefused
 from latent.importing import psp
 from latent.importing.reader import UNKNOWN_LICENCE, check_shared, contents, file_facts, rosinality_generator
@@ -33,17 +33,6 @@ def _same_generator(ours: Generator, theirs: Generator) -> bool:
         torch.allclose(value, weights[1][name], rtol=0, atol=SAME * float(value.abs().max()))
         for name, value in weights[0].items()
     )
-
-
-def _check_fit(file: psp.EncoderFile, checkpoint: Checkpoint) -> None:
-    """Raises ImportRefused where the encoder's codes are not those of the checkpoint's generator."""
-    theirs = (file.settings["num_ws"], file.settings["w_dim"])
-    if theirs != (checkpoint.num_ws, checkpoint.w_dim):
-        raise ImportRefused(
-            f"The encoder gives codes of {theirs[0]} x {theirs[1]} numbers, for a {file.settings['resolution']} px "
-            f"generator; that of checkpoint {checkpoint.name} ({checkpoint.resolution} px) takes {checkpoint.num_ws} x "
-            f"{checkpoint.w_dim}."
-        )
 
 
 def attach_encoder(
@@ -70,7 +59,13 @@ def attach_encoder(
             )
         with contents(path) as value:
             file = psp.read_encoder(value, encoder_kind)
-            _check_fit(file, checkpoint)
+            theirs = (file.settings["num_ws"], file.settings["w_dim"])
+            if theirs != (checkpoint.num_ws, checkpoint.w_dim):
+                raise ImportRefused(
+                    f"The encoder gives codes of {theirs[0]} x {theirs[1]} numbers, for a "
+                    f"{file.settings['resolution']} px generator; that of checkpoint {checkpoint.name} "
+                    f"({checkpoint.resolution} px) takes {checkpoint.num_ws} x {checkpoint.w_dim}."
+                )
             check_shared([*file.records.values(), *(file.decoder or {}).values()])
             same = None
             if file.decoder is not None:

@@ -5,7 +5,8 @@ only when a tensor that is wanted is read.
 """
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,38 +29,29 @@ class Persistent:
 
 def _persistent(arguments: tuple[Any, ...]) -> Persistent:
     """Stand-in for torch_utils.persistence._reconstruct_persistent_obj(meta); its source code is not read."""
-    meta = arguments[0] if len(arguments) == 1 else None
-    if not isinstance(meta, Table):
-        raise ImportRefused("The file describes a network without its parts; it was refused.")
+    meta = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], Table) else Table()
     class_name, state = meta.get("class_name"), meta.get("state")
     if not isinstance(class_name, str) or not isinstance(state, Mapping):
         raise ImportRefused("The file describes a network without its parts; it was refused.")
     return Persistent(class_name, state)
 
 
-def _empty_table(arguments: tuple[Any, ...]) -> Table:
-    """Stand-in for OrderedDict() and EasyDict(); their items follow."""
+def _empty(kind: type[Table | Record], arguments: tuple[Any, ...]) -> Table | Record:
+    """Stand-in for OrderedDict(), EasyDict() and argparse.Namespace(); their items follow."""
     if arguments:
-        raise ImportRefused("The file builds a table in a way that weight files do not; it was refused.")
-    return Table()
+        word = kind.__name__.lower()
+        raise ImportRefused(f"The file builds a {word} in a way that weight files do not; it was refused.")
+    return kind()
 
 
-def _inert(_: tuple[Any, ...]) -> Inert:
-    return Inert()
+_EMPTY_TABLE = partial(_empty, Table)
 
 
-def _record(arguments: tuple[Any, ...]) -> Record:
-    """Stand-in for argparse.Namespace(); its values follow."""
-    if arguments:
-        raise ImportRefused("The file builds a record in a way that weight files do not; it was refused.")
-    return Record()
-
-
-_TENSORS = {
+_TENSORS: dict[tuple[str, str], Callable[[tuple[Any, ...]], Any]] = {
     ("torch._utils", "_rebuild_tensor_v2"): tensor_record,
     ("torch._utils", "_rebuild_parameter"): parameter_record,
-    ("collections", "OrderedDict"): _empty_table,
-    ("argparse", "Namespace"): _record,
+    ("collections", "OrderedDict"): _EMPTY_TABLE,
+    ("argparse", "Namespace"): partial(_empty, Record),
 }
 _UNUSED = (
     ("numpy", "dtype"),
@@ -75,7 +67,7 @@ _UNUSED = (
 
 def _globals(more: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Global]:
     table = {name: Global(".".join(name), stand_in) for name, stand_in in (_TENSORS | dict(more)).items()}
-    table |= {name: Global(".".join(name), _inert) for name in _UNUSED}
+    table |= {name: Global(".".join(name), lambda _: Inert()) for name in _UNUSED}
     return table | {("torch", name): Global(f"torch.{name}") for name in STORAGES}
 
 
@@ -111,7 +103,7 @@ def read_container(data: memoryview) -> Any:
         return _read_legacy(data, budget)
     names: dict[tuple[str, str], Any] = {
         ("torch_utils.persistence", "_reconstruct_persistent_obj"): _persistent,
-        ("dnnlib.util", "EasyDict"): _empty_table,
+        ("dnnlib.util", "EasyDict"): _EMPTY_TABLE,
         ("torch.storage", "_load_from_bytes"): lambda arguments: _nested_storage(arguments, budget),
     }
     reader = PickleReader(data, _globals(names), budget=budget)
@@ -133,9 +125,8 @@ def _nested_storage(arguments: tuple[Any, ...], budget: Budget) -> Storage:
 
 def _storage_of(identity: Any, storages: dict[str, Storage]) -> Storage:
     """Storage of ('storage', class, key, device, length, ...); the same object for the same key."""
-    if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
-        raise ImportRefused("The file refers to data in a way that weight files do not; it was refused.")
-    kind, key, length = identity[1], identity[2], identity[4]
+    known = isinstance(identity, tuple) and len(identity) >= 5 and identity[0] == "storage"
+    kind, key, length = (identity[1], identity[2], identity[4]) if known else (None, None, None)
     if not isinstance(kind, Global) or not isinstance(key, str) or any(identity[5:]):
         raise ImportRefused("The file refers to data in a way that weight files do not; it was refused.")
     storage = storage_record(kind.name, length)
@@ -191,8 +182,7 @@ def _read_zip(data: memoryview) -> Any:
     reader = PickleReader(entries["data.pkl"], _globals({}), 0, lambda identity: _storage_of(identity, storages))
     value = reader.load()
     for key, storage in storages.items():
-        member = entries.get(f"data/{key}")
-        if member is None:
+        if f"data/{key}" not in entries:
             raise damaged("the numbers of a tensor are missing")
-        storage.attach(member)
+        storage.attach(entries[f"data/{key}"])
     return value

@@ -5,6 +5,7 @@ names of a state dict. Only the settings and tensors are used.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from latent.errors import ImportRefused
@@ -12,6 +13,7 @@ from latent.importing.containers import Persistent
 from latent.importing.tensors import TensorRecord
 from latent.stylegan2.building import shown
 
+Network = tuple[dict[str, Any], dict[str, TensorRecord]]  # settings, tensors by name
 MAX_DEPTH = 8
 MAX_TENSORS = 5000
 MAX_ENTRIES = 50_000  # of all tables of a network together, also empty ones
@@ -28,11 +30,6 @@ class _Walk:
     def __init__(self) -> None:
         self.modules: set[int] = set()
         self.entries = 0
-
-    def enter(self, module: Persistent) -> None:
-        if id(module) in self.modules:
-            raise ImportRefused("The file has one module in several places, which StyleGAN2 does not; it was refused.")
-        self.modules.add(id(module))
 
     def items(self, table: object, what: str) -> Iterator[tuple[str, Any]]:
         """Names and values of a table that are not None."""
@@ -54,7 +51,9 @@ def _tensors_of(
     """(name, tensor) of a network and all its modules, named as a state dict does."""
     if depth > MAX_DEPTH:
         raise ImportRefused("The file nests networks deeper than StyleGAN2 does; it was refused.")
-    walk.enter(network)
+    if id(network) in walk.modules:
+        raise ImportRefused("The file has one module in several places, which StyleGAN2 does not; it was refused.")
+    walk.modules.add(id(network))
     for kind in ("_parameters", "_buffers"):
         for name, value in walk.items(network.state.get(kind, {}), "tensors"):
             if not isinstance(value, TensorRecord):
@@ -68,15 +67,6 @@ def _tensors_of(
         yield from _tensors_of(module, walk, f"{prefix}{name}.", depth + 1)
 
 
-def _tensors(network: Persistent, what: str) -> dict[str, TensorRecord]:
-    tensors: dict[str, TensorRecord] = {}
-    for name, tensor in _tensors_of(network, _Walk()):
-        tensors[name] = tensor
-        if len(tensors) > MAX_TENSORS:
-            raise ImportRefused(f"The file's {what} has more tensors than StyleGAN2; it was refused.")
-    return tensors
-
-
 def _settings(network: Persistent, what: str) -> dict[str, Any]:
     """`_init_kwargs`, with positional arguments under their names."""
     kwargs, args = network.state.get("_init_kwargs"), network.state.get("_init_args", ())
@@ -88,24 +78,21 @@ def _settings(network: Persistent, what: str) -> dict[str, Any]:
     return dict(zip(names, args, strict=False)) | dict(kwargs)
 
 
-def _network(table: Mapping[Any, Any], key: str, what: str) -> tuple[dict[str, Any], dict[str, TensorRecord]] | None:
+def _network(table: Mapping[Any, Any], key: str, what: str) -> Network | None:
     network = table.get(key)
     if network is None:
         return None
     if not isinstance(network, Persistent) or network.class_name != what:
         raise ImportRefused(f"The file's {key} is not a StyleGAN2 {what.lower()}; it was refused.")
-    tensors = _tensors(network, what)
+    tensors = dict(islice(_tensors_of(network, _Walk()), MAX_TENSORS + 1))
+    if len(tensors) > MAX_TENSORS:
+        raise ImportRefused(f"The file's {what} has more tensors than StyleGAN2; it was refused.")
     if any(name.startswith("synthesis.input.") for name in tensors):
         raise ImportRefused("The file holds a StyleGAN3 network; only StyleGAN2 can be imported.")
     return _settings(network, what), tensors
 
 
-def read_networks(
-    value: Mapping[Any, Any],
-) -> tuple[
-    tuple[dict[str, Any], dict[str, TensorRecord]],
-    tuple[dict[str, Any], dict[str, TensorRecord]] | None,
-]:
+def read_networks(value: Mapping[Any, Any]) -> tuple[Network, Network | None]:
     """(settings, tensors) of G_ema, and of D or None. Raises ImportRefused with one sentence."""
     generator = _network(value, "G_ema", "Generator")
     if generator is None:

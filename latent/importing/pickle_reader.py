@@ -46,8 +46,8 @@ class Global:
 class Budget:
     """Instructions, bytes and keys left, shared by a file and everything nested in it. size: bytes of the file."""
 
-    def __init__(self, size: int, instructions: int = MAX_INSTRUCTIONS) -> None:
-        self.instructions, self.bytes, self.keys = instructions, READINGS * size, MAX_NUMBER_KEYS
+    def __init__(self, size: int) -> None:
+        self.instructions, self.bytes, self.keys = MAX_INSTRUCTIONS, READINGS * size, MAX_NUMBER_KEYS
 
     def spend(self, instructions: int = 0, bytes_: int = 0, keys: int = 0) -> None:
         """Raises ImportRefused where the file asks for more than it may."""
@@ -63,11 +63,7 @@ def damaged(why: str) -> ImportRefused:
     return ImportRefused(f"The file is damaged or cut short ({why}); download it again.")
 
 
-class _Mark:
-    """Where a variable number of arguments begins on the stack."""
-
-
-_MARK = _Mark()
+_MARK = object()  # where a variable number of arguments begins on the stack
 
 
 class PickleReader:
@@ -143,13 +139,11 @@ class PickleReader:
     def _to_mark(self) -> list[Any]:
         """Everything above the topmost mark, which goes too."""
         items: list[Any] = []
-        while self.stack and self.stack[-1] is not _MARK:
-            items.append(self.stack.pop())
-        if not self.stack:
-            raise damaged("a list without a beginning")
-        self.stack.pop()
-        items.reverse()
-        return items
+        while self.stack:
+            if (item := self.stack.pop()) is _MARK:
+                return items[::-1]
+            items.append(item)
+        raise damaged("a list without a beginning")
 
     def _top(self, kind: type) -> Any:
         if not self.stack or not isinstance(self.stack[-1], kind):
@@ -172,9 +166,6 @@ class PickleReader:
     def proto(self) -> None:
         if self._number(1) > 5:
             raise ImportRefused("The file is a pickle of a newer protocol than 5, which cannot be read.")
-
-    def frame(self) -> None:
-        self._number(8)  # only a hint for buffering
 
     def push_global(self) -> None:
         module = self._line()
@@ -199,9 +190,6 @@ class PickleReader:
 
     def reduce(self) -> None:
         arguments, function = self._pop(), self._pop()
-        self._call(function, arguments)
-
-    def _call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Global) or function.stand_in is None or not isinstance(arguments, tuple):
             raise ImportRefused("The file was refused because it asks to call something that is not to be called.")
         self.stack.append(function.stand_in(arguments))
@@ -237,19 +225,11 @@ class PickleReader:
             raise ImportRefused(f"The file holds a whole number of {size} bytes, which no weight file has.")
         self.stack.append(self._number(size, signed=True))
 
-    def binfloat(self) -> None:
-        self.stack.append(struct.unpack(">d", self._take(8))[0])
+    def last(self, count: int) -> list[Any]:
+        """The topmost values, in the order in which they were pushed; they go."""
+        return [self._pop() for _ in range(count)][::-1]
 
-    def tuple_of(self, count: int) -> None:
-        items = [self._pop() for _ in range(count)]
-        self.stack.append(tuple(reversed(items)))
-
-    def setitem(self) -> None:
-        value, key = self._pop(), self._pop()
-        self._fill_table(self._top(dict), [key, value])
-
-    def setitems(self) -> None:
-        items = self._to_mark()
+    def fill(self, items: list[Any]) -> None:
         self._fill_table(self._top(dict), items)
 
     def dictionary(self) -> None:
@@ -257,12 +237,7 @@ class PickleReader:
         self._fill_table(table, self._to_mark())
         self.stack.append(table)
 
-    def append(self) -> None:
-        value = self._pop()
-        self._top(list).append(value)
-
-    def appends(self) -> None:
-        items = self._to_mark()
+    def extend(self, items: list[Any]) -> None:
         self._top(list).extend(items)
 
     def additems(self) -> None:
@@ -279,7 +254,7 @@ class PickleReader:
 
 _INSTRUCTIONS: dict[int, Callable[[PickleReader], None]] = {
     0x80: PickleReader.proto,
-    0x95: PickleReader.frame,
+    0x95: lambda r: (r._number(8), None)[1],  # FRAME: only a hint for buffering
     ord("("): lambda r: r.push(_MARK),
     ord("0"): lambda r: (r._pop(), None)[1],
     ord("1"): lambda r: (r._to_mark(), None)[1],
@@ -291,7 +266,7 @@ _INSTRUCTIONS: dict[int, Callable[[PickleReader], None]] = {
     ord("M"): lambda r: r.push(r._number(2)),
     0x8A: lambda r: r.long(r._number(1)),
     0x8B: lambda r: r.long(r._number(4)),
-    ord("G"): PickleReader.binfloat,
+    ord("G"): lambda r: r.push(struct.unpack(">d", r._take(8))[0]),
     0x8C: lambda r: r.push(r._text(r._number(1))),
     ord("X"): lambda r: r.push(r._text(r._number(4))),
     0x8D: lambda r: r.push(r._text(r._number(8))),
@@ -299,18 +274,18 @@ _INSTRUCTIONS: dict[int, Callable[[PickleReader], None]] = {
     ord("B"): lambda r: r.push(r._take(r._number(4))),
     0x8E: lambda r: r.push(r._take(r._number(8))),
     ord(")"): lambda r: r.push(()),
-    0x85: lambda r: r.tuple_of(1),
-    0x86: lambda r: r.tuple_of(2),
-    0x87: lambda r: r.tuple_of(3),
+    0x85: lambda r: r.push(tuple(r.last(1))),
+    0x86: lambda r: r.push(tuple(r.last(2))),
+    0x87: lambda r: r.push(tuple(r.last(3))),
     ord("t"): lambda r: r.push(tuple(r._to_mark())),
     ord("]"): lambda r: r.push([]),
     ord("l"): lambda r: r.push(r._to_mark()),
-    ord("a"): PickleReader.append,
-    ord("e"): PickleReader.appends,
+    ord("a"): lambda r: r.extend(r.last(1)),
+    ord("e"): lambda r: r.extend(r._to_mark()),
     ord("}"): lambda r: r.push(Table()),
     ord("d"): PickleReader.dictionary,
-    ord("s"): PickleReader.setitem,
-    ord("u"): PickleReader.setitems,
+    ord("s"): lambda r: r.fill(r.last(2)),
+    ord("u"): lambda r: r.fill(r._to_mark()),
     0x8F: lambda r: r.push(Inert()),  # EMPTY_SET
     0x90: PickleReader.additems,
     0x91: PickleReader.frozenset,

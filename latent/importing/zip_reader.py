@@ -4,7 +4,7 @@ torch stores members without compression, one after the other, so anything else 
 inside than outside, and the directory is small enough to be walked before anything is believed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import pairwise
 
 from latent.errors import ImportRefused
@@ -16,22 +16,13 @@ _END, _ENTRY, _LOCAL = b"PK\x05\x06", b"PK\x01\x02", b"PK\x03\x04"
 _END_SIZE, _ENTRY_SIZE, _LOCAL_SIZE = 22, 46, 30
 
 
-@dataclass(frozen=True)
-class _Entry:
-    name: str
-    flags: int
-    method: int
-    packed: int
-    size: int
-    offset: int
-
-
 def _int(data: memoryview, start: int, size: int) -> int:
     return int.from_bytes(data[start : start + size], "little")
 
 
-def _directory(data: memoryview) -> list[_Entry]:
-    """Entries of the central directory (APPNOTE 4.3.12), whose place the end record gives (4.3.16)."""
+def _directory(data: memoryview) -> Iterator[tuple[str, list[int]]]:
+    """Entries of the central directory (APPNOTE 4.3.12), whose place the end record gives (4.3.16): name, and flags,
+    method, packed size, size and offset."""
     tail = max(0, len(data) - _END_SIZE - 0xFFFF)
     position = bytes(data[tail:]).rfind(_END)
     if position < 0 or tail + position + _END_SIZE > len(data):
@@ -42,38 +33,36 @@ def _directory(data: memoryview) -> list[_Entry]:
         raise ImportRefused("The file is a zip with more members than any weight file has; it was refused.")
     if position + size > end:
         raise damaged("its zip directory is not where it should be")
-    entries = []
     for _ in range(count):
         if position + _ENTRY_SIZE > end or data[position : position + 4] != _ENTRY:
             raise damaged("its zip directory cannot be read")
         lengths = [_int(data, position + at, 2) for at in (28, 30, 32)]  # name, extra field, comment
         name = bytes(data[position + _ENTRY_SIZE : position + _ENTRY_SIZE + lengths[0]])
         numbers = [_int(data, position + at, size) for at, size in ((8, 2), (10, 2), (20, 4), (24, 4), (42, 4))]
-        entries.append(_Entry(name.decode("utf-8", "replace"), *numbers))
+        yield name.decode("utf-8", "replace"), numbers
         position += _ENTRY_SIZE + sum(lengths)
-    return entries
 
 
 def zip_members(data: memoryview) -> dict[str, memoryview]:
     """Name (without the archive's own folder) -> bytes. Raises ImportRefused for a zip that torch did not write."""
     members: dict[str, memoryview] = {}
     spans: list[tuple[int, int]] = []
-    for entry in _directory(data):
-        if entry.method != 0 or entry.packed != entry.size or entry.flags & 1:
+    for path, (flags, method, packed, size, offset) in list(_directory(data)):
+        if method != 0 or packed != size or flags & 1:
             raise ImportRefused(
                 "The file is a compressed or encrypted zip, which torch does not write; it was refused."
             )
-        start = entry.offset + _LOCAL_SIZE
-        if start > len(data) or data[entry.offset : entry.offset + 4] != _LOCAL:
+        start = offset + _LOCAL_SIZE
+        if start > len(data) or data[offset : offset + 4] != _LOCAL:
             raise damaged("a member of its zip is missing")
-        start += _int(data, entry.offset + 26, 2) + _int(data, entry.offset + 28, 2)
-        if start + entry.size > len(data):
+        start += _int(data, offset + 26, 2) + _int(data, offset + 28, 2)
+        if start + size > len(data):
             raise damaged("a member of its zip is cut short")
-        name = entry.name.partition("/")[2]
+        name = path.partition("/")[2]
         if name in members:
             raise damaged("two members of its zip have one name")
-        members[name] = data[start : start + entry.size]
-        spans.append((entry.offset, start + entry.size))
+        members[name] = data[start : start + size]
+        spans.append((offset, start + size))
     spans.sort()
     if any(before[1] > after[0] for before, after in pairwise(spans)):
         raise ImportRefused("The file is a zip whose members overlap, which torch does not write; it was refused.")

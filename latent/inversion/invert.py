@@ -17,7 +17,7 @@ BFGS takes over (`latent.inversion.lbfgs`), which takes the coupling of the axes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from torch.nn import functional as F
 
 from faces.align import resize
 from latent.checkpoints import Checkpoint
+from latent.editing.render import pictures_of
 from latent.errors import Cancelled, InversionError
 from latent.features.image_metrics import identity_distances, psnr, ssim
 from latent.features.perceptual import load_perceptual
@@ -48,6 +49,12 @@ class Progress:
     image: np.ndarray
     losses: dict[str, float]
     seconds_left: float
+
+    @classmethod
+    def of(cls, step: int, steps: int, picture: Tensor, losses: Mapping[str, list[float]], seconds: float) -> Progress:
+        """After `seconds`; picture (3, R, R) in [-1, 1]; losses: each term, a number a step."""
+        newest = {name: values[-1] for name, values in losses.items()}
+        return cls(step, steps, to_uint8(picture[None])[0], newest, seconds / (step + 1) * (steps - step))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +90,12 @@ def prepared(images: np.ndarray, resolution: int) -> np.ndarray:
     return np.stack([resize(image, resolution) for image in images])
 
 
-def _sampled_start(checkpoint: Checkpoint, targets: Tensor, seed: int) -> Tensor:
-    """For each photo the nearest, in 16 px pixels, of the mean face and some random faces drawn near it."""
+@torch.no_grad()
+def start_codes(checkpoint: Checkpoint, targets: Tensor, seed: int = 0) -> Tensor:
+    """Where the search starts, (N, num_ws, w_dim), for photos (N, 3, R, R) in [-1, 1]: the encoder's codes, or without
+    an encoder the nearest, in 16 px pixels, of the mean face and some random faces drawn near it."""
+    if checkpoint.encoder is not None:
+        return checkpoint.encoder(targets)
     mean = checkpoint.statistics.mean
     drawn = mean + START_PSI * (sample_w(checkpoint.generator, START_SAMPLES, seed) - mean)
     codes = torch.from_numpy(np.concatenate([mean[None], drawn])).to(targets)
@@ -92,22 +103,6 @@ def _sampled_start(checkpoint: Checkpoint, targets: Tensor, seed: int) -> Tensor
     faces = torch.cat([checkpoint.generator.synthesis(part, noise_mode="const") for part in ws.split(8)])
     small = [F.adaptive_avg_pool2d(pictures, 16).flatten(1) for pictures in (targets, faces)]
     return ws[torch.cdist(small[0], small[1]).argmin(1)]
-
-
-@torch.no_grad()
-def start_codes(checkpoint: Checkpoint, targets: Tensor, seed: int = 0) -> Tensor:
-    """Where the search starts, (N, num_ws, w_dim), for photos (N, 3, R, R) in [-1, 1]: the encoder's codes, or
-    without an encoder those of the best of some random faces."""
-    if checkpoint.encoder is not None:
-        return checkpoint.encoder(targets)
-    return _sampled_start(checkpoint, targets, seed)
-
-
-def _report(search: Search, step: int, picture: Tensor, row: int, seconds: float) -> Progress:
-    losses = {name: values[-1] for name, values in search.history[row].items()}
-    steps = search.settings.steps
-    left = seconds / (step + 1) * (steps - step)
-    return Progress(step, steps, to_uint8(picture[None])[0], losses, left)
 
 
 def measure(targets: np.ndarray, reconstructions: np.ndarray, device: torch.device | str) -> list[dict[str, Any]]:
@@ -154,17 +149,15 @@ def invert(
         shown = int(search.active[0])
         pictures = search.step(step)
         if on_step is not None:
-            on_step(_report(search, step, pictures[0], shown, time.perf_counter() - began))
+            seconds = time.perf_counter() - began
+            on_step(Progress.of(step, settings.steps, pictures[0], search.history[shown], seconds))
         search.drop_converged()
         if len(search.active) == 0:
             break
     with torch.no_grad():
         ws = search.codes(search.best_x, all_rows)
-        first = search.codes(start, all_rows)
-        final = np.concatenate([to_uint8(checkpoint.generator.synthesis(w, noise_mode="const")) for w in ws.split(8)])
-        starts = np.concatenate(
-            [to_uint8(checkpoint.generator.synthesis(w, noise_mode="const")) for w in first.split(8)]
-        )
+        final = pictures_of(checkpoint.generator.synthesis, ws)
+        starts = pictures_of(checkpoint.generator.synthesis, search.codes(start, all_rows))
     metrics = measure(targets, final, device)
     plausibility = search.whitening.implausibility(search.best_x).tolist()
     seconds = (time.perf_counter() - began) / len(targets)

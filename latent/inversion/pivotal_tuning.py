@@ -31,7 +31,7 @@ from latent.checkpoints import Checkpoint
 from latent.editing.render import synthesize
 from latent.errors import Cancelled, LatentError, PivotalError
 from latent.features.perceptual import LPIPS_NAME, PerceptualDistance, load_perceptual
-from latent.images import to_tensor, to_uint8
+from latent.images import to_tensor
 from latent.inversion.invert import Inversion, Progress, measure, prepared
 from latent.space import sample_w
 from latent.stylegan2 import Generator
@@ -167,9 +167,9 @@ class _Tuning:
         weights = dict(self.before.synthesis.named_parameters())
         names = tuned_names(self.before, settings.coarsest)
         self.network = tuned_network(self.before, {name: weights[name].detach().clone() for name in names})
-        self.moving = {name: p for name, p in self.network.named_parameters() if name in set(names)}
-        for parameter in self.moving.values():
-            parameter.requires_grad_(True)
+        self.moving = {
+            name: p.requires_grad_(True) for name, p in self.network.named_parameters() if name in set(names)
+        }
         self.best = {name: parameter.detach().clone() for name, parameter in self.moving.items()}
         self.best_fit: list[float] = []
         self.adam = torch.optim.Adam(self.moving.values(), lr=settings.learning_rate, betas=ADAM_BETAS)
@@ -237,12 +237,6 @@ class _Tuning:
         return "steps" if len(self.best_fit) > self.settings.steps else None
 
 
-def _report(tuning: _Tuning, step: int, picture: Tensor, seconds: float) -> Progress:
-    losses = {name: values[-1] for name, values in tuning.losses.items()}
-    steps = tuning.settings.steps
-    return Progress(step, steps, to_uint8(picture)[0], losses, seconds / (step + 1) * (steps - step))
-
-
 def _digest(checkpoint_sha256: str, changed: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(f"tuned {checkpoint_sha256}".encode())
     for name in sorted(changed):
@@ -286,7 +280,7 @@ def tune(
             raise Cancelled("The tuning was cancelled.")
         picture = tuning.step(step)
         if on_step is not None:
-            on_step(_report(tuning, step, picture, time.perf_counter() - began))
+            on_step(Progress.of(step, settings.steps, picture[0], tuning.losses, time.perf_counter() - began))
         stopped = tuning.stopped(close)
     tuned = TunedGenerator(
         name=f"{checkpoint.name} tuned to one photo",

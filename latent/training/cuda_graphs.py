@@ -63,29 +63,21 @@ class Graphed:
             return self.step(rows)
         if self.calls < WARM_UP:
             self.calls += 1
-            return self._beside(rows.to(self.device))
-        if self.graph is None:
-            self._record(rows)
+            rows = rows.to(self.device)
+            stream = torch.cuda.Stream()  # of its own, as recording will run it
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                results = self.step(rows)
+            torch.cuda.current_stream().wait_stream(stream)
+            return results
+        if self.graph is None:  # nothing is computed here: recording is not running
+            self.rows = rows.to(self.device)
+            graph = torch.cuda.CUDAGraph()
+            graph.register_generator_state(self.generator)
+            torch.cuda.synchronize()
+            with torch.cuda.graph(graph):
+                self.results = self.step(self.rows)
+            self.graph = graph
         self.rows.copy_(rows.pin_memory(), non_blocking=True)
-        assert self.graph is not None
         self.graph.replay()
         return self.results
-
-    def _beside(self, rows: Tensor) -> dict[str, Tensor]:
-        """The step in a stream of its own, as recording will run it."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            results = self.step(rows)
-        torch.cuda.current_stream().wait_stream(stream)
-        return results
-
-    def _record(self, rows: Tensor) -> None:
-        """Nothing is computed here: recording is not running."""
-        self.rows = rows.to(self.device)
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self.generator)
-        torch.cuda.synchronize()
-        with torch.cuda.graph(graph):
-            self.results = self.step(self.rows)
-        self.graph = graph

@@ -18,13 +18,13 @@ from typing import Any
 import torch
 
 from common.command import STOPPED, folder_argument
-from latent.checkpoint_config import check_name
+from latent.checkpoint_config import check_name, read_config
 from latent.errors import FinetuneError, LatentError
 from latent.training.adversarial import run as adversarial
 from latent.training.adversarial.settings import NAMES as ADVERSARIAL_NAMES
 from latent.training.adversarial.settings import PRECISIONS
 from latent.training.distributed import Group
-from latent.training.inputs import check_inputs, check_out
+from latent.training.inputs import check_out, data_facts
 from latent.training.loop import Loop, Stop
 from latent.training.reconstruction import run as reconstruction
 from latent.training.reconstruction.settings import NAMES as RECONSTRUCTION_NAMES
@@ -76,7 +76,10 @@ def run(args: argparse.Namespace) -> int:
         check_name(args.out.name)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise FinetuneError("There is no CUDA device here: leave --device out or use --device cpu.")
-    method = _method(args)
+    settings = args.run / SETTINGS
+    method: str = args.method or (method_of(read_json(settings)) if settings.exists() else ADVERSARIAL)
+    if method == RECONSTRUCTION and args.out is None:
+        raise FinetuneError("--method reconstruction needs --out, the checkpoint folder to write at the end.")
     given = _given(args, method)
     group, folder = Group(args.device), RunFolder(args.run)
     try:
@@ -88,15 +91,6 @@ def run(args: argparse.Namespace) -> int:
     finally:
         folder.release()
         group.close()
-
-
-def _method(args: argparse.Namespace) -> str:
-    """The method asked for, that of the run in the folder, or the default."""
-    settings = args.run / SETTINGS
-    method: str = args.method or (method_of(read_json(settings)) if settings.exists() else ADVERSARIAL)
-    if method == RECONSTRUCTION and args.out is None:
-        raise FinetuneError("--method reconstruction needs --out, the checkpoint folder to write at the end.")
-    return method
 
 
 def _given(args: argparse.Namespace, method: str) -> dict[str, Any]:
@@ -118,7 +112,8 @@ def _guarded(args: argparse.Namespace, method: str, given: dict[str, Any], group
             loop = _loop(args, method, given, group, folder)
             state = loop.run(stop, args.out)
     except (LatentError, MemoryError, torch.OutOfMemoryError) as error:
-        refusal = error if isinstance(error, LatentError) else _out_of_memory(args.device, method)
+        less = f"{args.device} has too little memory for this: start a new --run with a lower {LESS_MEMORY[method]}."
+        refusal = error if isinstance(error, LatentError) else FinetuneError(less)
         # A command that was refused says nothing about the run that the folder already holds.
         if group.first and folder.held and (loop or not (folder.path / STATUS).exists()):
             images, total = (loop.trainer.images, loop.trainer.total) if loop else (0, 1)
@@ -136,12 +131,6 @@ def _guarded(args: argparse.Namespace, method: str, given: dict[str, Any], group
     return STOPPED if state == "stopped" and group.size == 1 else 0
 
 
-def _out_of_memory(device: str, method: str) -> FinetuneError:
-    return FinetuneError(
-        f"{device} has too little memory for this: start a new --run with a lower {LESS_MEMORY[method]}."
-    )
-
-
 def _loop(args: argparse.Namespace, method: str, given: dict[str, Any], group: Group, folder: RunFolder) -> Loop:
     """The first process makes or checks settings.json; then every process reads it and builds its networks.
 
@@ -153,7 +142,9 @@ def _loop(args: argparse.Namespace, method: str, given: dict[str, Any], group: G
     if group.first:
         try:
             check_out(args.out, folder)
-            check_inputs(args.data, args.start)
+            data_facts(args.data)
+            if args.start is not None:
+                read_config(args.start)
             folder.lock()
             plan, words = module.open_plan(given, args.data, args.start, args.device, group.size, folder)
             new = not path.exists()

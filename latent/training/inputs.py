@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.disk import why_not_writable
-from latent.checkpoint_config import read_config
 from latent.errors import FinetuneError
 from latent.training.run_folder import SETTINGS, RunFolder, read_json
 
 FEWEST_IMAGES = 8
+
+
+def require(valid: bool, name: str, wanted: str, settings: object) -> None:
+    """Raises FinetuneError about the flag of this name among the settings where its value is not valid."""
+    if not valid:
+        raise FinetuneError(f"--{name.replace('_', '-')} must be {wanted}, not {getattr(settings, name)}.")
+
+
+def check_same_flags(before: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raises FinetuneError where a flag asks for another run than the one in the folder."""
+    for name, value in given.items():
+        if value != before[name] and (name, value) != ("precision", "auto"):
+            raise FinetuneError(
+                f"The run in this folder has --{name.replace('_', '-')} {before[name]}, not {value}: leave the flag "
+                "out to resume it, or start in a new --run."
+            )
 
 
 def check_out(out: Path | None, folder: RunFolder) -> None:
@@ -27,13 +43,6 @@ def check_out(out: Path | None, folder: RunFolder) -> None:
     config = out / "config.json"
     if not config.is_file() or read_json(config).get("run") != str(folder.path.resolve()):
         raise FinetuneError(f"{out} exists already: choose another --out, or delete it.")
-
-
-def check_inputs(data: Path, start: Path | None) -> None:
-    """Raises LatentError where there is no training set or no checkpoint to start from: before a run folder is made."""
-    data_facts(data)
-    if start is not None:
-        read_config(start)
 
 
 def data_facts(folder: Path) -> dict[str, Any]:

@@ -36,13 +36,6 @@ def shift_codes(generator: Generator, encoder: WPlusEncoder, shift: Tensor) -> N
     encoder.w_avg.add_(shift)
 
 
-def _axes(w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (d,), orthonormal axes (d, d) as rows and variances (d,), largest first, of codes (N, d)."""
-    mean = w.mean(0)
-    values, vectors = torch.linalg.eigh(torch.cov(w.T.double()))
-    return mean, vectors.T.flip(0).to(w), values.flip(0).clamp_min(0).to(w)
-
-
 def fit_mapping(mapping: MappingNetwork, w: Tensor, seed: int = 0) -> None:
     """Set `mapping` so that its codes have mean and leading covariance of w (N, w_dim). Raises LatentError for one that
     does not have two layers, the hidden one at least twice as wide as z."""
@@ -51,8 +44,9 @@ def fit_mapping(mapping: MappingNetwork, w: Tensor, seed: int = 0) -> None:
     assert isinstance(last, FullyConnectedLayer)
     if mapping.num_layers != 2 or len(first.weight) < 2 * mapping.z_dim:
         raise LatentError("A mapping network is fitted with two layers, the hidden one at least twice as wide as z.")
-    mean, axes, variances = _axes(w)
-    k = mapping.z_dim
+    mean, k = w.mean(0), mapping.z_dim
+    values, vectors = torch.linalg.eigh(torch.cov(w.T.double()))
+    axes, variances = vectors.T.flip(0).to(w), values.flip(0).clamp_min(0).to(w)  # [d, d] rows; [d], largest first
     rng = torch.Generator().manual_seed(seed)
     rotation = torch.linalg.qr(torch.randn(k, k, generator=rng))[0].to(w)
     load = (axes[:k] * variances[:k, None].sqrt()).T @ rotation.T / (1 + SLOPE)  # [d, k]

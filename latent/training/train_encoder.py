@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 
@@ -24,6 +23,8 @@ from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.datasets.build import TRAIN, load, read_table
 from latent.encoders.wplus import WPlusEncoder
 from latent.errors import LatentError
+from latent.images import to_tensor
+from latent.training.inputs import require
 from latent.training.losses import centre_weight, reconstruction_loss
 from latent.training.run_folder import write_whole
 
@@ -74,12 +75,6 @@ class Trainer:
         self.images: np.ndarray | None = load(data, checkpoint.resolution)[0] if data else None
         self.seen = 0
 
-    def _real(self, n: int) -> Tensor:
-        assert self.images is not None
-        rows = torch.randint(len(self.images), (n,), generator=self.rng).numpy()
-        x = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return x.to(self.checkpoint.device)
-
     def step(self, total: int) -> dict[str, Tensor]:
         """One update; learning rate falls to zero over the last half of `total` images. Losses stay on the device."""
         rate = self.rate * min(1.0, 2 * (1 - self.seen / total) + 0.02)
@@ -87,8 +82,9 @@ class Trainer:
             group["lr"] = rate
         sampled = self.batch if self.images is None else self.batch // 2
         x, ws = sample(self.checkpoint, sampled, self.rng)
-        if sampled < self.batch:
-            x = torch.cat([x, self._real(self.batch - sampled)])
+        if self.images is not None:
+            rows = torch.randint(len(self.images), (self.batch - sampled,), generator=self.rng).numpy()
+            x = torch.cat([x, to_tensor(self.images[rows], self.checkpoint.device)])
         predicted = self.encoder(x)
         fake = self.checkpoint.generator.synthesis(predicted, noise_mode="const")
         losses = reconstruction_loss(fake, x, self.weight, 0.5)
@@ -160,14 +156,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """What can be refused before anything is read or made. Raises LatentError."""
-    if not (math.isfinite(args.kimg) and 0 < args.kimg <= 1e6):
-        raise LatentError(f"--kimg must be above 0 and at most a million, not {args.kimg}.")
-    if not 1 <= args.batch <= 4096:
-        raise LatentError(f"--batch must be 1 to 4096, not {args.batch}.")
-    if not 0 < args.learning_rate <= 1:
-        raise LatentError(f"--learning-rate must be above 0 and at most 1, not {args.learning_rate}.")
-    if not 0 <= args.seed < 2**31:
-        raise LatentError(f"--seed must be 0 to {2**31 - 1}, not {args.seed}.")
+    require(0 < args.kimg <= 1e6, "kimg", "above 0 and at most a million", args)
+    require(1 <= args.batch <= 4096, "batch", "1 to 4096", args)
+    require(0 < args.learning_rate <= 1, "learning_rate", "above 0 and at most 1", args)
+    require(0 <= args.seed < 2**31, "seed", f"0 to {2**31 - 1}", args)
     for path in (args.run / "encoder_state.pt", args.checkpoint):
         if why := why_not_writable(path):
             raise LatentError(f"{path} could not be written: {why}.")

@@ -9,7 +9,6 @@ import torch
 
 from faces import encoder as encoder_module
 from faces.align import align
-from faces.dlib_file import read_tensors
 from faces.encoder import (
     CHIP,
     chip,
@@ -17,6 +16,7 @@ from faces.encoder import (
     descriptors,
     encoder_from_bytes,
     load_face_encoder,
+    read_tensors,
 )
 from faces.errors import FaceError
 from faces.landmarks import Face

@@ -4,38 +4,27 @@ discriminator. The trainer knows no more of either.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from latent.stylegan2 import Discriminator
 from latent.stylegan2.augment.pipeline import AugmentPipe
+from latent.training import losses
 from latent.training import projected_discriminator as projected
 from latent.training.adversarial.networks import freeze
 from latent.training.adversarial.settings import Settings
-from latent.training.losses import discriminator_loss, generator_loss
-
-
-class Objective(Protocol):
-    """parameters: those of the discriminator that are trained. pipe: augmentation whose strength adapts, if any."""
-
-    parameters: list[nn.Parameter]
-    pipe: AugmentPipe | None
-
-    def logits(self, images: Tensor, seed: int) -> Any:
-        """Of images (n, 3, R, R) under the augmentation that follows from the seed."""
-
-    def generator_loss(self, on_fake: Any) -> Tensor: ...
-
-    def discriminator_loss(self, on_real: Any, on_fake: Any) -> Tensor: ...
-
-    def scores(self, logits: Any) -> Tensor:
-        """(n,): above 0 where an image is taken for real."""
 
 
 class LogisticObjective:
-    """StyleGAN2's discriminator: logits (n, 1), non-saturating logistic losses."""
+    """StyleGAN2's discriminator: logits (n, 1), non-saturating logistic losses.
+
+    parameters: those of the discriminator that are trained. pipe: augmentation whose strength adapts, if any.
+    """
+
+    generator_loss = staticmethod(losses.generator_loss)
+    discriminator_loss = staticmethod(losses.discriminator_loss)
 
     def __init__(self, discriminator: Discriminator, settings: Settings) -> None:
         self.discriminator = discriminator
@@ -44,19 +33,14 @@ class LogisticObjective:
         self.pipe = None if settings.augment == "none" else AugmentPipe(settings.augpipe).to(device)
 
     def logits(self, images: Tensor, seed: int) -> Tensor:
+        """Of images (n, 3, R, R) under the augmentation that follows from the seed."""
         if self.pipe is not None:
             self.pipe.generator.manual_seed(seed)
             images = self.pipe(images)
-        logits: Tensor = self.discriminator(images)
-        return logits
-
-    def generator_loss(self, on_fake: Tensor) -> Tensor:
-        return generator_loss(on_fake)
-
-    def discriminator_loss(self, on_real: Tensor, on_fake: Tensor) -> Tensor:
-        return discriminator_loss(on_real, on_fake)
+        return cast(Tensor, self.discriminator(images))
 
     def scores(self, logits: Tensor) -> Tensor:
+        """(n,): above 0 where an image is taken for real."""
         return logits[:, 0]
 
 
@@ -68,27 +52,23 @@ class HingeObjective:
     """
 
     pipe: AugmentPipe | None = None
+    discriminator_loss = staticmethod(projected.discriminator_loss)
 
     def __init__(self, discriminator: projected.ProjectedDiscriminator) -> None:
         self.discriminator = discriminator
         self.parameters = list(discriminator.heads.parameters())
 
     def logits(self, images: Tensor, seed: int) -> list[Tensor]:
-        augmented = projected.augment(images.float(), torch.Generator().manual_seed(seed))
-        logits: list[Tensor] = self.discriminator(augmented)
-        return logits
+        return self.discriminator.forward(projected.augment(images.float(), torch.Generator().manual_seed(seed)))
 
     def generator_loss(self, on_fake: list[Tensor]) -> Tensor:
         return projected.generator_loss(on_fake).mean()
-
-    def discriminator_loss(self, on_real: list[Tensor], on_fake: list[Tensor]) -> Tensor:
-        return projected.discriminator_loss(on_real, on_fake)
 
     def scores(self, logits: list[Tensor]) -> Tensor:
         return -projected.generator_loss(logits)
 
 
-def objective_of(discriminator: nn.Module, settings: Settings) -> Objective:
+def objective_of(discriminator: nn.Module, settings: Settings) -> LogisticObjective | HingeObjective:
     """What is minimised with this discriminator."""
     if isinstance(discriminator, projected.ProjectedDiscriminator):
         return HingeObjective(discriminator)

@@ -9,13 +9,14 @@ are ours.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
 
 from latent.errors import FinetuneError
 from latent.stylegan2.augment.pipeline import SMALLEST
+from latent.training.inputs import check_same_flags, require
 
 AUGMENTATIONS = ("ada", "fixed", "none")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -65,7 +66,33 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self)
+        """Raises FinetuneError naming the first flag whose value is not valid."""
+        s = self
+        for name in ("batch", "micro_batch", "r1_every", "pl_every", "pl_shrink", "checkpoint_ticks"):
+            require(type(getattr(s, name)) is int and getattr(s, name) >= 1, name, "a whole number from 1", s)
+        for name in ("kimg", "learning_rate", "ema_kimg", "ada_kimg", "tick_kimg", "g_rate"):
+            require(0 < getattr(s, name) < 1e9, name, "above 0", s)
+        for name in ("gamma", "pl_weight", "ema_rampup", "g_rampup_kimg", "freeze_d", "mbstd", "frechet"):
+            require(0 <= getattr(s, name) < 1e9, name, "0 or above", s)
+        for name in ("mixing", "p", "target", "pl_decay"):
+            require(0 <= getattr(s, name) <= 1, name, "between 0 and 1", s)
+        for name, legal in (
+            ("augment", AUGMENTATIONS),
+            ("precision", PRECISIONS[1:]),
+            ("discriminator", DISCRIMINATORS),
+        ):
+            require(getattr(s, name) in legal, name, "one of " + ", ".join(legal), s)
+        require(s.batch % s.micro_batch == 0, "micro_batch", f"a divisor of the batch, {s.batch}", s)
+        require(
+            s.mbstd == 0 or s.micro_batch % s.mbstd == 0, "mbstd", f"a divisor of the micro-batch, {s.micro_batch}", s
+        )
+        require(s.augment == "none" or s.resolution >= SMALLEST, "augment", f"none below {SMALLEST} px", s)
+        if s.discriminator == "projected":
+            require(s.augment == "none", "augment", "none with --discriminator projected, which has its own", s)
+            require(s.gamma == 0, "gamma", "0 with --discriminator projected", s)
+            require(s.freeze_d == 0, "freeze_d", "0 with --discriminator projected, whose features are frozen", s)
+            require(s.resolution >= SMALLEST_PROJECTED, "discriminator", f"stylegan2 below {SMALLEST_PROJECTED} px", s)
+        require(s.frechet == 0 or s.frechet >= 50, "frechet", "0 or at least 50 samples", s)
 
 
 NAMES = tuple(field.name for field in fields(Settings))
@@ -127,16 +154,9 @@ def resumed(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
     except TypeError as error:
         raise FinetuneError(f"settings.json of the run folder is damaged ({error}): start in a new --run.") from error
     chosen = {name: value for name, value in given.items() if value is not None and name in NAMES}
-    if chosen.get("precision") == "auto":
-        del chosen["precision"]
-    old = asdict(before)
-    for name, value in chosen.items():
-        if name not in CHANGEABLE and value != old[name]:
-            raise FinetuneError(
-                f"The run in this folder has --{name.replace('_', '-')} {old[name]}, not {value}: leave the flag out "
-                "to resume it, or start in a new --run."
-            )
-    return Settings(**(old | {name: value for name, value in chosen.items() if name in CHANGEABLE}))
+    changed = {name: chosen.pop(name) for name in CHANGEABLE & chosen.keys()}
+    check_same_flags(asdict(before), chosen)
+    return replace(before, **changed)
 
 
 def check_hardware(settings: Settings, device: str, processes: int) -> None:
@@ -149,31 +169,3 @@ def check_hardware(settings: Settings, device: str, processes: int) -> None:
         )
     if device == "cpu" and settings.precision == "fp16":
         raise FinetuneError("fp16 is for CUDA: on a processor use --precision bf16 or fp32.")
-
-
-def _check(s: Settings) -> None:
-    """Raises FinetuneError naming the first flag whose value is not valid."""
-    for name in ("batch", "micro_batch", "r1_every", "pl_every", "pl_shrink", "checkpoint_ticks"):
-        _require(type(getattr(s, name)) is int and getattr(s, name) >= 1, name, "a whole number from 1", s)
-    for name in ("kimg", "learning_rate", "ema_kimg", "ada_kimg", "tick_kimg", "g_rate"):
-        _require(0 < getattr(s, name) < 1e9, name, "above 0", s)
-    for name in ("gamma", "pl_weight", "ema_rampup", "g_rampup_kimg", "freeze_d", "mbstd", "frechet"):
-        _require(0 <= getattr(s, name) < 1e9, name, "0 or above", s)
-    for name in ("mixing", "p", "target", "pl_decay"):
-        _require(0 <= getattr(s, name) <= 1, name, "between 0 and 1", s)
-    for name, legal in (("augment", AUGMENTATIONS), ("precision", PRECISIONS[1:]), ("discriminator", DISCRIMINATORS)):
-        _require(getattr(s, name) in legal, name, "one of " + ", ".join(legal), s)
-    _require(s.batch % s.micro_batch == 0, "micro_batch", f"a divisor of the batch, {s.batch}", s)
-    _require(s.mbstd == 0 or s.micro_batch % s.mbstd == 0, "mbstd", f"a divisor of the micro-batch, {s.micro_batch}", s)
-    _require(s.augment == "none" or s.resolution >= SMALLEST, "augment", f"none below {SMALLEST} px", s)
-    if s.discriminator == "projected":
-        _require(s.augment == "none", "augment", "none with --discriminator projected, which has its own", s)
-        _require(s.gamma == 0, "gamma", "0 with --discriminator projected", s)
-        _require(s.freeze_d == 0, "freeze_d", "0 with --discriminator projected, whose features are frozen", s)
-        _require(s.resolution >= SMALLEST_PROJECTED, "discriminator", f"stylegan2 below {SMALLEST_PROJECTED} px", s)
-    _require(s.frechet == 0 or s.frechet >= 50, "frechet", "0 or at least 50 samples", s)
-
-
-def _require(valid: bool, name: str, wanted: str, settings: Settings) -> None:
-    if not valid:
-        raise FinetuneError(f"--{name.replace('_', '-')} must be {wanted}, not {getattr(settings, name)}.")

@@ -16,7 +16,7 @@ from latent.errors import FinetuneError
 from latent.stylegan2.building import check_generator_kwargs
 from latent.training.adversarial.settings import cpu_precision
 from latent.training.distributed import Group
-from latent.training.inputs import check_enough, data_facts
+from latent.training.inputs import check_enough, check_same_flags, data_facts
 from latent.training.loop import FEWEST_SAMPLES, Loop, descriptor_distance
 from latent.training.reconstruction.data import Portraits
 from latent.training.reconstruction.networks import Networks
@@ -98,7 +98,12 @@ def open_plan(
     changed = {name: given[name] for name in ("frechet", "tick_kimg") if name in given}
     facts = data_facts(data)
     if (folder.path / SETTINGS).exists():
-        plan = _resumed(Plan.read(folder.path / SETTINGS), chosen, facts, start, folder)
+        plan = Plan.read(folder.path / SETTINGS)
+        if facts != plan.data:
+            raise FinetuneError(f"The run in {folder.path} was started on other images: choose another --run.")
+        if start is not None and (plan.start is None or load_checkpoint(start).sha256 != plan.start["sha256"]):
+            raise FinetuneError(f"The run in {folder.path} was started from another checkpoint: choose another --run.")
+        check_same_flags(asdict(plan.settings), chosen)
         return replace(plan, kimg=plan.kimg | kimg, **changed), [f"Resuming the run in {folder.path}."]
     source = None if start is None else load_start(start)
     precision = chosen.pop("precision", "auto")
@@ -114,7 +119,10 @@ def open_plan(
         raise FinetuneError(f"These settings build no generator: {error}.") from error
     lengths = _lengths(kimg, None if source is None else source.resolution == settings.resolution, device)
     ticks = {"frechet": 0, "tick_kimg": TICK_KIMG[device]} | changed
-    record = None if source is None or start is None else _origin(source, start)
+    record: dict[str, Any] | None = None
+    if source is not None and start is not None:
+        record = {"path": str(start.resolve()), "name": source.name, "sha256": source.sha256}
+        record |= {name: source.config[name] for name in ("source", "licence") if name in source.config}
     plan = Plan(settings, lengths, **ticks, generator=network, start=record, data=facts)
     phases = ", ".join(f"{phase} {length:g}" for phase, length in lengths.items())
     return plan, [f"{settings.resolution} px, batch {settings.batch}, {settings.precision}; thousand images: {phases}"]
@@ -161,29 +169,6 @@ def settings_of(source: Checkpoint) -> dict[str, Any]:
         "w_dim": source.w_dim,
         "encoder_width": source.encoder.width,
     }
-
-
-def _origin(source: Checkpoint, path: Path) -> dict[str, Any]:
-    named: dict[str, Any] = {name: source.config[name] for name in ("source", "licence") if name in source.config}
-    return {"path": str(path.resolve()), "name": source.name, "sha256": source.sha256, **named}
-
-
-def _resumed(
-    plan: Plan, chosen: Mapping[str, Any], facts: Mapping[str, Any], start: Path | None, folder: RunFolder
-) -> Plan:
-    """Raises FinetuneError where flags ask for another run than the one in the folder."""
-    if facts != plan.data:
-        raise FinetuneError(f"The run in {folder.path} was started on other images: choose another --run.")
-    if start is not None and (plan.start is None or load_checkpoint(start).sha256 != plan.start["sha256"]):
-        raise FinetuneError(f"The run in {folder.path} was started from another checkpoint: choose another --run.")
-    for name, value in chosen.items():
-        old = getattr(plan.settings, name)
-        if value != old and (name, value) != ("precision", "auto"):
-            raise FinetuneError(
-                f"The run in this folder has --{name.replace('_', '-')} {old}, not {value}: leave the flag out to "
-                "resume it, or start in a new --run."
-            )
-    return plan
 
 
 def _lengths(kimg: Mapping[str, float], same_size: bool | None, device: str) -> dict[str, float]:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from latent.encoders.wplus import MIN_RESOLUTION, WPlusEncoder
-from latent.errors import FinetuneError
 from latent.stylegan2 import Discriminator, Generator
+from latent.training.inputs import require
 
 AUTOENCODING, PROJECTED, MAPPING, DISCRIMINATOR = PHASES = ("autoencoding", "projected", "mapping", "discriminator")
 TRAINED = (AUTOENCODING, PROJECTED, DISCRIMINATOR)  # phases that see images
@@ -66,27 +66,17 @@ NAMES = tuple(field.name for field in fields(Settings))
 def check(s: Settings) -> None:
     """Raises FinetuneError naming the first flag whose value is not valid."""
     for name, value in asdict(s).items():
-        if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-            _refuse(name, "a number from 0", value)
+        require(not isinstance(value, float) or (math.isfinite(value) and value >= 0), name, "a number from 0", s)
     for name in ("channel_base", "channel_max", "z_dim", "w_dim"):
-        if getattr(s, name) < 1:
-            _refuse(name, "a whole number from 1", getattr(s, name))
-    if s.resolution < MIN_RESOLUTION or s.resolution & (s.resolution - 1):
-        _refuse("resolution", f"a power of two from {MIN_RESOLUTION}", s.resolution)
-    if s.encoder_width < 8 or s.encoder_width % 8:
-        _refuse("encoder_width", "a multiple of 8", s.encoder_width)
-    if s.batch < MBSTD or s.batch % MBSTD:
-        _refuse("batch", f"a multiple of {MBSTD}", s.batch)
-    if s.precision not in PRECISIONS:
-        _refuse("precision", " or ".join(PRECISIONS), s.precision)
-    if not 0 <= s.free_share < 1:
-        _refuse("free_share", "from 0 to below 1", s.free_share)
-    if not 0 <= s.seed < 2**63:
-        _refuse("seed", "a whole number from 0", s.seed)
-
-
-def _refuse(name: str, wanted: str, value: object) -> None:
-    raise FinetuneError(f"--{name.replace('_', '-')} must be {wanted}, not {value}.")
+        require(getattr(s, name) >= 1, name, "a whole number from 1", s)
+    power_of_two = s.resolution & (s.resolution - 1) == 0
+    wanted = f"a power of two from {MIN_RESOLUTION}"
+    require(power_of_two and s.resolution >= MIN_RESOLUTION, "resolution", wanted, s)
+    require(s.encoder_width >= 8 and s.encoder_width % 8 == 0, "encoder_width", "a multiple of 8", s)
+    require(s.batch >= MBSTD and s.batch % MBSTD == 0, "batch", f"a multiple of {MBSTD}", s)
+    require(s.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), s)
+    require(0 <= s.free_share < 1, "free_share", "from 0 to below 1", s)
+    require(0 <= s.seed < 2**63, "seed", "a whole number from 0", s)
 
 
 def generator_kwargs(s: Settings, start: Mapping[str, Any] | None = None) -> dict[str, Any]:

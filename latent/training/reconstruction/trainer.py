@@ -7,46 +7,27 @@ run draws what an uninterrupted one draws.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from latent.editing.render import pictures_of
 from latent.images import to_uint8
 from latent.training.cuda_graphs import Graphed, Step
-from latent.training.reconstruction.autoencoding import Autoencoding
 from latent.training.reconstruction.code_cloud import place
-from latent.training.reconstruction.discriminator import DiscriminatorFit
 from latent.training.reconstruction.networks import Networks
-from latent.training.reconstruction.projected import Projected
+from latent.training.reconstruction.phases import Autoencoding, DiscriminatorFit, Projected
 from latent.training.reconstruction.settings import AUTOENCODING, DISCRIMINATOR, MAPPING, PHASES, PROJECTED, TRAINED
 from latent.training.streams import DataOrder, Streams
 
-DRAWN_AT_ONCE = 8  # samples
 SPREAD = 1024  # portraits whose codes say how free codes are spread at a tick
 COLUMNS = 12  # portraits on the sheet of reconstructions
 
 
-class Phase(Protocol):
-    """A phase that sees images."""
-
-    def prepare(self, done: float, images_seen: int) -> None:
-        """Set what changes from step to step. done: share of the phase that is behind; images_seen: of all phases."""
-
-    def step(self, rows: Tensor) -> dict[str, Tensor]:
-        """One update on portraits `rows` (batch,); what it measured stays on the device."""
-
-    def state(self) -> dict[str, Any]: ...
-
-    def restore(self, state: Mapping[str, Any]) -> None: ...
-
-
-KINDS: Mapping[str, type[Autoencoding | Projected | DiscriminatorFit]] = {
-    AUTOENCODING: Autoencoding,
-    PROJECTED: Projected,
-    DISCRIMINATOR: DiscriminatorFit,
-}
+Phase = Autoencoding | Projected | DiscriminatorFit
+KINDS: Mapping[str, type[Phase]] = {AUTOENCODING: Autoencoding, PROJECTED: Projected, DISCRIMINATOR: DiscriminatorFit}
 
 
 class Trainer:
@@ -121,8 +102,7 @@ class Trainer:
         evenly = torch.linspace(0, count - 1, min(SPREAD, count)).long()
         portraits = networks.common_codes(evenly.to(networks.data.images.device))
         codes = place(portraits, z)[:, None].expand(-1, networks.generator.num_ws, -1)
-        synthesis = networks.average_generator.synthesis
-        return np.concatenate([to_uint8(synthesis(part, noise_mode="const")) for part in codes.split(DRAWN_AT_ONCE)])
+        return pictures_of(networks.average_generator.synthesis, codes)
 
     @torch.no_grad()
     def reconstructions(self) -> np.ndarray:

@@ -16,7 +16,7 @@ def checkpoint() -> Checkpoint:
 
 def test_a_batch_is_its_single_pictures(checkpoint: Checkpoint) -> None:
     codes = own_codes(checkpoint, 5)
-    pictures = synthesize(checkpoint, codes, batch=2)
+    pictures = synthesize(checkpoint, codes)
     assert (pictures.shape, pictures.dtype) == ((5, 16, 16, 3), np.uint8)
     for code, picture in zip(codes, pictures, strict=True):
         assert np.abs(synthesize(checkpoint, code[None])[0].astype(int) - picture).max() <= 1

@@ -286,7 +286,7 @@ def test_whether_the_file_has_the_same_generator(tmp_path: Path) -> None:
     file.write_bytes(psp_bytes(kind="psp"))
     import_file(file, "faces", root)
     checkpoint = load_checkpoint(root / "faces")
-    save_checkpoint(root / "half", checkpoint.generator, half=True)
+    save_checkpoint(root / "half", checkpoint.generator, config={"half_precision": True})
     assert attach_encoder(file, "half", root) == (root / "half", True)
     other = small_rosinality_state()
     other["style.1.weight"] = other["style.1.weight"] * 1.1

