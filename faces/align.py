@@ -61,7 +61,6 @@ class AlignedFace:
         return replace(self, pixels=pixels, landmarks=landmarks, regions=region_map(landmarks, size))
 
     def without_flags(self, kind: str) -> AlignedFace:
-        """The same face without its flags of a kind."""
         left = tuple(flag for flag in self.quality.flags if flag.kind != kind)
         return replace(self, quality=replace(self.quality, flags=left))
 

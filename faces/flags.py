@@ -83,5 +83,4 @@ def _read(line: str) -> Flag:
 
 
 def sentences(flags: Iterable[Flag], separator: str = " ") -> str:
-    """The sentences alone."""
     return separator.join(flag.sentence for flag in flags)

@@ -64,7 +64,6 @@ def load_photo(data: bytes | Path, source: str = "") -> Photo:
 
 
 def _read(data: bytes | Path, source: str) -> bytes:
-    """The bytes, at most MAX_BYTES of them."""
     if isinstance(data, Path):
         try:
             if not data.is_file():

@@ -63,7 +63,6 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def has_part(config: Mapping[str, Any], part: str) -> bool:
-    """Whether a checkpoint has this one of PARTS."""
     return f"{part}.safetensors" in config["files"]
 
 

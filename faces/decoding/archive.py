@@ -70,7 +70,6 @@ class PhotoArchive:
             raise ArchiveError("This member of the zip is damaged: pack it again.") from error
 
     def close(self) -> None:
-        """Release the file."""
         self._zip.close()
         self._file.close()
 

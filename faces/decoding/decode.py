@@ -90,7 +90,6 @@ def _check_header(image: Image.Image | HeicPicture, source: str) -> None:
 
 
 def _most_pixels(image: Image.Image | HeicPicture) -> int:
-    """Pixels that a picture of this format and mode may have."""
     if image.format in ("JPEG", "MPO"):  # reduced while it is decoded; progressive ones: `containers.trap`
         return MAX_PIXELS
     turned = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ExifTags.Base.Orientation, 1) != 1

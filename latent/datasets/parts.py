@@ -59,7 +59,6 @@ class Parts:
 
     @property
     def known(self) -> Set[str]:
-        """Digests of the photos that were aligned or refused already."""
         return self.facts.keys()
 
     def add(self, sha256: str, outcome: AlignedPhoto | str) -> None:
@@ -72,7 +71,6 @@ class Parts:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been added since the last part."""
         if not self._new:
             return
         aligned = [outcome.pixels for outcome in self._new.values() if not isinstance(outcome, str)]

@@ -80,7 +80,6 @@ class PhotoReader(ExitStack):
 
 
 def _names(given: Path) -> list[str]:
-    """Files in a folder or zip."""
     if given.is_dir():
         files = (p for p in given.rglob("*") if p.is_file() and not p.name.startswith("."))
         return sorted(p.relative_to(given).as_posix() for p in files)

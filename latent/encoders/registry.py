@@ -19,7 +19,6 @@ LIMITS = {"resolution": 1 << 12, "num_ws": 64, "w_dim": 4096, "width": 256}
 
 
 def encoder_settings(encoder: Encoder) -> dict[str, int | str]:
-    """What config.json keeps of an encoder: its kind and its sizes."""
     return {"kind": WPLUS_ENCODER, **encoder.settings()}
 
 

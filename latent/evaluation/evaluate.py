@@ -208,7 +208,6 @@ def truncations(psi: float, sweep: str | None) -> list[float]:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print the table, write what was asked for."""
     psis = truncations(args.psi, args.sweep)
     if args.sheet is not None and args.sheet.suffix.lower() not in SHEET_SUFFIXES:
         raise LatentError(f"--sheet must end in {', '.join(SHEET_SUFFIXES)}.")

@@ -22,12 +22,6 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return math.inf if error == 0 else 10 * math.log10(255.0**2 / error)
 
 
-def _gaussian_window() -> Tensor:
-    offsets = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, dtype=torch.float64)
-    taps = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
-    return taps / taps.sum()
-
-
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Structural similarity of two uint8 images (H, W, 3), at least 11 px a side: 1 for equal ones.
 
@@ -37,7 +31,9 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     if min(a.shape[:2]) <= 2 * SSIM_RADIUS:
         raise ValueError(f"SSIM needs images of at least {2 * SSIM_RADIUS + 1} px a side, not {a.shape[:2]}.")
     x, y = (torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)[:, None] for image in (a, b))
-    taps = _gaussian_window()
+    offsets = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, dtype=torch.float64)
+    taps = torch.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
+    taps = taps / taps.sum()
 
     def local_mean(planes: Tensor) -> Tensor:
         return F.conv2d(F.conv2d(planes, taps.reshape(1, 1, -1, 1)), taps.reshape(1, 1, 1, -1))

@@ -13,7 +13,6 @@ from latent.importing.reader import import_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "file",
         type=path_argument,
@@ -30,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import and say what was written."""
     facts = (args.root, args.source, args.licence, args.encoder_kind)
     if args.name is not None:
         print(f"{args.file.name} imported as {import_file(args.file, args.name, *facts)}")

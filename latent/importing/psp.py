@@ -43,15 +43,6 @@ class EncoderFile:
         return f"{NAMES[str(self.settings['kind'])]} .pt"
 
 
-def _options(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    options = value.get("opts")
-    if isinstance(options, Record):
-        return options.values
-    if options is not None and not isinstance(options, Mapping):
-        raise ImportRefused("The file's opts are not a table of settings; it was refused.")
-    return options or {}
-
-
 def _kind(options: Mapping[Any, Any], asked: str | None) -> str:
     """'psp' or 'e4e': the two have the same tensors, so the file has to say, or the person who imports it."""
     kind_name = options.get("encoder_type")
@@ -71,16 +62,6 @@ def _kind(options: Mapping[Any, Any], asked: str | None) -> str:
     if asked not in (None, kind):
         raise ImportRefused(f"The file says that its encoder is {NAMES[kind]}'s; leave --encoder-kind out.")
     return kind
-
-
-def _from_average(options: Mapping[Any, Any], average: object) -> bool:
-    """`start_from_latent_avg`; where the file is silent, whether it has a mean code to start from."""
-    flag = options.get("start_from_latent_avg")
-    if flag is None:
-        return average is not None
-    if not isinstance(flag, bool):
-        raise ImportRefused("The file's start_from_latent_avg is neither true nor false; it was refused.")
-    return flag
 
 
 def _parts(value: Mapping[Any, Any]) -> tuple[dict[str, TensorRecord], dict[str, TensorRecord]]:
@@ -133,7 +114,10 @@ def read_encoder(value: Mapping[Any, Any], asked: str | None = None) -> EncoderF
 
     Raises ImportRefused or ValueError with one sentence.
     """
-    options = _options(value)
+    options = value.get("opts")
+    options = options.values if isinstance(options, Record) else {} if options is None else options
+    if not isinstance(options, Mapping):
+        raise ImportRefused("The file's opts are not a table of settings; it was refused.")
     records, decoder = _parts(value)
     settings: dict[str, int | str] = {"kind": _kind(options, asked), **_sizes(records, options)}
     records = {
@@ -149,7 +133,12 @@ def read_encoder(value: Mapping[Any, Any], asked: str | None = None) -> EncoderF
     layout = encoder_layout(settings)
     shapes: dict[str, tuple[int, ...]] = {name: record.shape for name, record in records.items()}
     check_shapes(layout, shapes | {"latent_avg": tuple(layout.state_dict()["latent_avg"].shape)}, "the encoder")
-    return EncoderFile(settings, records, _from_average(options, average), average, decoder or None)
+    from_average = options.get("start_from_latent_avg")
+    if from_average is None:  # where the file is silent, whether it has a mean code to start from
+        from_average = average is not None
+    if not isinstance(from_average, bool):
+        raise ImportRefused("The file's start_from_latent_avg is neither true nor false; it was refused.")
+    return EncoderFile(settings, records, from_average, average, decoder or None)
 
 
 def build_encoder(file: EncoderFile, w_avg: torch.Tensor) -> Encoder:

@@ -78,7 +78,12 @@ def rosinality_generator(value: Mapping[Any, Any]) -> Generator:
     check_shapes(layout, shapes | rest, "the generator")
     tensors = {name: convert(record.read()) for name, (record, convert) in parts.items()}
     tensors |= {name: resample_filter() for name in rest if name != "mapping.w_avg"}
-    tensors["mapping.w_avg"] = torch.zeros(settings["w_dim"]) if average is None else _mean_code(average, settings)
+    w_dim = settings["w_dim"]
+    tensors["mapping.w_avg"] = torch.zeros(w_dim)
+    if average is not None:  # (w_dim,), or (num_ws, w_dim) in files that repeat it for each layer
+        if average.shape[-1:] != (w_dim,) or average.numel > 64 * w_dim:
+            raise ImportRefused("The file's latent_avg does not fit its generator.")
+        tensors["mapping.w_avg"] = average.read().reshape(-1, w_dim).mean(dim=0)
     generator = fill(layout, tensors, "the generator")
     if average is None:
         codes = sample_w(generator, 10_000, seed=0)
@@ -87,13 +92,6 @@ def rosinality_generator(value: Mapping[Any, Any]) -> Generator:
         mean = codes.mean(axis=0, dtype=np.float64)  # in float32 the sum may overflow
         generator.mapping.w_avg.copy_(torch.from_numpy(mean))
     return generator
-
-
-def _mean_code(average: TensorRecord, settings: Mapping[str, Any]) -> torch.Tensor:
-    """latent_avg as (w_dim,); files that repeat it for each layer hold (num_ws, w_dim)."""
-    if average.shape[-1:] != (settings["w_dim"],) or average.numel > 64 * settings["w_dim"]:
-        raise ImportRefused("The file's latent_avg does not fit its generator.")
-    return average.read().reshape(-1, settings["w_dim"]).mean(dim=0)
 
 
 def _from_psp(value: Mapping[Any, Any], encoder_kind: str | None) -> Networks:
@@ -144,7 +142,6 @@ def read_networks(path: Path, encoder_kind: str | None = None) -> Networks:
 
 
 def file_facts(path: Path, kind: str) -> dict[str, Any]:
-    """What config.json keeps of a file that something was imported from."""
     return {"file": path.name, "format": kind, "bytes": path.stat().st_size, "sha256": PLAIN.sha256_of(path)}
 
 

@@ -16,6 +16,7 @@ import torch
 from latent.errors import ImportRefused
 from latent.importing.tensors import TensorRecord
 from latent.stylegan2.building import shown
+from latent.stylegan2.ops import resample_filter
 
 MAPPING_RATE = 0.01  # learning-rate multiplier of the mapping network, the same in every published file
 
@@ -87,15 +88,7 @@ def _layer(index: int) -> str:
     return f"synthesis.b{4 << ((index + 1) // 2)}.conv{(index + 1) % 2}"
 
 
-def check_filter(tensor: torch.Tensor, key: str) -> None:
-    """The resampling filter [1, 3, 3, 1] with gain 4, or refusal."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    if tensor.shape != (4, 4) or not torch.allclose(tensor.float(), torch.outer(taps, taps) / 16, atol=1e-5):
-        raise ImportRefused(f"The file resamples by another filter than [1, 3, 3, 1] in {key}.")
-
-
 def _settings(records: Mapping[str, TensorRecord]) -> dict[str, Any]:
-    """Generator settings from shapes."""
 
     def shape(key: str, dimensions: int) -> tuple[int, ...]:
         if key not in records or len(records[key].shape) != dimensions:
@@ -151,9 +144,9 @@ def read_generator(
         except KeyError:
             raise ImportRefused(f"The file's generator has a tensor that has no place here, {shown(key)}.") from None
         if target is None:
-            if record.numel > 64:
+            with_gain = 4 * resample_filter()
+            if record.shape != (4, 4) or not torch.allclose(record.read().float(), with_gain, atol=1e-5):
                 raise ImportRefused(f"The file resamples by another filter than [1, 3, 3, 1] in {key}.")
-            check_filter(record.read(), key)
         else:
             tensors[target[0]] = (record, target[1])
     average = value.get("latent_avg")

@@ -61,7 +61,6 @@ class TensorRecord:
         return math.prod(self.shape)
 
     def read(self) -> torch.Tensor:
-        """A copy of the numbers."""
         if self.storage.data is None:
             raise ImportRefused("The file is damaged or cut short (a tensor without its numbers); download it again.")
         if self.numel == 0:

@@ -94,7 +94,6 @@ class TunedGenerator:
 
     @property
     def megabytes(self) -> float:
-        """Memory of the changed weights."""
         return sum(value.numel() * value.element_size() for value in self.changed.values()) / 1e6
 
     def draw(self, checkpoint: Checkpoint, ws: np.ndarray) -> np.ndarray:
@@ -237,14 +236,6 @@ class _Tuning:
         return "steps" if len(self.best_fit) > self.settings.steps else None
 
 
-def _digest(checkpoint_sha256: str, changed: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(f"tuned {checkpoint_sha256}".encode())
-    for name in sorted(changed):
-        digest.update(name.encode())
-        digest.update(changed[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def tune(
     checkpoint: Checkpoint,
     inversion: Inversion,
@@ -282,12 +273,12 @@ def tune(
         if on_step is not None:
             on_step(Progress.of(step, settings.steps, picture[0], tuning.losses, time.perf_counter() - began))
         stopped = tuning.stopped(close)
-    tuned = TunedGenerator(
-        name=f"{checkpoint.name} tuned to one photo",
-        sha256=_digest(checkpoint.sha256, tuning.best),
-        checkpoint_sha256=checkpoint.sha256,
-        changed=tuning.best,
-    )
+    digest = hashlib.sha256(f"tuned {checkpoint.sha256}".encode())
+    for name, value in sorted(tuning.best.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    name = f"{checkpoint.name} tuned to one photo"
+    tuned = TunedGenerator(name, digest.hexdigest(), checkpoint.sha256, tuning.best)
     code_picture, after = synthesize(checkpoint, inversion.ws[None]), tuned.draw(checkpoint, inversion.ws[None])
     metrics = measure(np.concatenate([target, target]), np.concatenate([code_picture, after]), device)
     return Pivotal(

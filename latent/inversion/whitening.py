@@ -32,7 +32,6 @@ class Whitening:
         return scores / self.scale, offset - scores @ self.components
 
     def join(self, x: Tensor, rest: Tensor) -> Tensor:
-        """The inverse of `split`."""
         return self.mean + (x * self.scale) @ self.components + rest
 
     def implausibility(self, x: Tensor) -> Tensor:

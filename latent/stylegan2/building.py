@@ -38,8 +38,18 @@ def _resolution(value: object) -> bool:
     return type(value) is int and 8 <= value <= MAX_RESOLUTION and value & (value - 1) == 0
 
 
+def _table(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
 _CHANNELS = {"channel_base": _integer(4, 1 << 17), "channel_max": _integer(1, 2048)}
 _CLAMP = {"conv_clamp": _optional(_number(1e-3, 1e9)), "num_fp16_res": _integer(0, 16)}
+_NETWORK: dict[str, Check] = {
+    "c_dim": _integer(0, 4096),
+    "img_resolution": _resolution,
+    "img_channels": lambda value: value == 3 and type(value) is int,
+    "mapping_kwargs": _table,
+}
 _MAPPING: dict[str, Check] = {
     "num_layers": _integer(1, 32),
     "embed_features": _optional(_integer(1, 4096)),
@@ -72,9 +82,13 @@ _NEUTRAL: dict[str, Check] = {
 
 
 def _checked(
-    what: str, given: object, legal: Mapping[str, Check], neutral: Mapping[str, Check] | None = None
+    what: str,
+    given: object,
+    legal: Mapping[str, Check],
+    neutral: Mapping[str, Check] | None = None,
+    needed: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """`given` without its neutral entries. Raises ValueError naming the first entry that is not legal."""
+    """`given` without its neutral entries. Raises ValueError naming the first entry that is not legal or lacks."""
     if not isinstance(given, Mapping):
         raise ValueError(f"{what} are not a table of settings")
     checked: dict[str, Any] = {}
@@ -86,62 +100,45 @@ def _checked(
             raise ValueError(f"{what} give {name} the value {shown(value, 40)!r}, which is not supported")
         if name in legal:
             checked[name] = value
+    if lacking := [name for name in needed if name not in checked]:
+        raise ValueError(f"{what} lack {lacking[0]}")
     return checked
-
-
-def _require(what: str, kwargs: Mapping[str, Any], *names: str) -> None:
-    for name in names:
-        if name not in kwargs:
-            raise ValueError(f"{what} lack {name}")
 
 
 def check_generator_kwargs(kwargs: object) -> dict[str, Any]:
     """Settings a Generator can be built from. Raises ValueError with a sentence about the first wrong one."""
-    what = "the generator's settings"
-    legal: dict[str, Check] = {
-        "z_dim": _integer(1, 4096),
-        "c_dim": _integer(0, 4096),
-        "w_dim": _integer(1, 4096),
-        "img_resolution": _resolution,
-        "img_channels": lambda value: value == 3 and type(value) is int,
-        "mapping_kwargs": lambda value: isinstance(value, Mapping),
-        "synthesis_kwargs": lambda value: isinstance(value, Mapping),
-    }
-    checked = _checked(what, kwargs, legal)
-    _require(what, checked, "z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
-    checked["mapping_kwargs"] = _checked("the mapping network's settings", checked.get("mapping_kwargs", {}), _MAPPING)
-    checked["synthesis_kwargs"] = _checked(
-        "the synthesis network's settings", checked.get("synthesis_kwargs", {}), _SYNTHESIS, _NEUTRAL
+    sizes = {"z_dim": _integer(1, 4096), "w_dim": _integer(1, 4096)}
+    needed = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
+    checked = _checked(
+        "the generator's settings", kwargs, {**_NETWORK, **sizes, "synthesis_kwargs": _table}, needed=needed
     )
+    checked["mapping_kwargs"] = _checked("the mapping network's settings", checked.get("mapping_kwargs", {}), _MAPPING)
+    synthesis = checked.get("synthesis_kwargs", {})
+    checked["synthesis_kwargs"] = _checked("the synthesis network's settings", synthesis, _SYNTHESIS, _NEUTRAL)
     _check_channels("the synthesis network", checked["synthesis_kwargs"], checked["img_resolution"])
     return checked
 
 
 def check_discriminator_kwargs(kwargs: object) -> dict[str, Any]:
     """Settings a Discriminator can be built from. Raises ValueError with a sentence about the first wrong one."""
-    what = "the discriminator's settings"
     legal: dict[str, Check] = {
         **_CHANNELS,
         **_CLAMP,
-        "c_dim": _integer(0, 4096),
-        "img_resolution": _resolution,
-        "img_channels": lambda value: value == 3 and type(value) is int,
+        **_NETWORK,
         "architecture": lambda value: value in ARCHITECTURES,
         "cmap_dim": _optional(_integer(1, 4096)),
-        "mapping_kwargs": lambda value: isinstance(value, Mapping),
-        "epilogue_kwargs": lambda value: isinstance(value, Mapping),
-        "block_kwargs": lambda value: isinstance(value, Mapping),
+        "epilogue_kwargs": _table,
+        "block_kwargs": _table,
     }
-    checked = _checked(what, kwargs, legal)
-    _require(what, checked, "c_dim", "img_resolution", "img_channels")
+    checked = _checked(
+        "the discriminator's settings", kwargs, legal, needed=("c_dim", "img_resolution", "img_channels")
+    )
     _checked("the discriminator blocks' settings", checked.pop("block_kwargs", {}), {}, _NEUTRAL)
     mapping = {name: check for name, check in _MAPPING.items() if name != "w_avg_beta"}
-    checked["mapping_kwargs"] = _checked(
-        "the discriminator's mapping settings", checked.get("mapping_kwargs", {}), mapping
-    )
-    checked["epilogue_kwargs"] = _checked(
-        "the discriminator's last settings", checked.get("epilogue_kwargs", {}), _EPILOGUE, _NEUTRAL
-    )
+    given = checked.get("mapping_kwargs", {})
+    checked["mapping_kwargs"] = _checked("the discriminator's mapping settings", given, mapping)
+    given = checked.get("epilogue_kwargs", {})
+    checked["epilogue_kwargs"] = _checked("the discriminator's last settings", given, _EPILOGUE, _NEUTRAL)
     _check_channels("the discriminator", checked, checked["img_resolution"])
     return checked
 
@@ -168,11 +165,9 @@ def check_shapes(network: nn.Module, shapes: Mapping[str, Sequence[int]], what: 
     Raises ValueError with a sentence that names the first tensor that does not fit.
     """
     wanted = network.state_dict()
-    missing = sorted(wanted.keys() - shapes.keys())
-    if missing:
+    if missing := sorted(wanted.keys() - shapes.keys()):
         raise ValueError(f"{what} lacks the tensor {missing[0]}{_and_more(missing)}")
-    unknown = sorted(shapes.keys() - wanted.keys())
-    if unknown:
+    if unknown := sorted(shapes.keys() - wanted.keys()):
         raise ValueError(f"{what} holds a tensor that has no place here, {shown(unknown[0])}{_and_more(unknown)}")
     for name, shape in shapes.items():
         if tuple(shape) != tuple(wanted[name].shape):
@@ -194,9 +189,6 @@ def _and_more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
-_INITIALISERS = ("normal_", "uniform_", "zero_", "fill_", "div_")
-
-
 class _ShapesOnly(TorchFunctionMode):
     """Leave out what initialises values: there are none on the meta device, and torch would load its compiler (a
     second or more) to work out their shapes."""
@@ -207,7 +199,8 @@ class _ShapesOnly(TorchFunctionMode):
         if func is torch.randn:
             return torch.empty(*args, **(kwargs or {}))
         target = args[0] if args else None
-        if getattr(func, "__name__", "") in _INITIALISERS and isinstance(target, torch.Tensor) and target.is_meta:
+        initialises = getattr(func, "__name__", "") in ("normal_", "uniform_", "zero_", "fill_", "div_")
+        if initialises and isinstance(target, torch.Tensor) and target.is_meta:
             return target
         return func(*args, **(kwargs or {}))
 

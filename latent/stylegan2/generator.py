@@ -112,26 +112,19 @@ class SynthesisBlock(nn.Module):
         use_noise: bool = True,
     ) -> None:
         super().__init__()
-        self.in_channels, self.architecture = in_channels, architecture
+        self.architecture = architecture
         self.register_buffer("resample_filter", ops.resample_filter())
-        layer: dict[str, Any] = {
-            "w_dim": w_dim,
-            "resolution": resolution,
-            "conv_clamp": conv_clamp,
-            "use_noise": use_noise,
-        }
         if in_channels == 0:
             self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
         else:
-            self.conv0 = SynthesisLayer(in_channels, out_channels, up=2, **layer)
-        self.conv1 = SynthesisLayer(out_channels, out_channels, **layer)
+            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, 2, conv_clamp, use_noise)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, 1, conv_clamp, use_noise)
         self.has_rgb = is_last or architecture == "skip"
         if self.has_rgb:
             self.torgb = ToRGBLayer(out_channels, img_channels, w_dim, conv_clamp)
         if in_channels != 0 and architecture == "resnet":
             self.skip = Conv2dLayer(in_channels, out_channels, kernel_size=1, bias=False, up=2)
-        self.num_conv = 1 if in_channels == 0 else 2
-        self.num_torgb = int(self.has_rgb)
+        self.num_conv, self.num_torgb = 1 if in_channels == 0 else 2, int(self.has_rgb)
 
     def forward(
         self, x: torch.Tensor | None, image: torch.Tensor | None, ws: torch.Tensor, noise_mode: str
@@ -180,7 +173,7 @@ class SynthesisNetwork(nn.Module):
         if architecture not in ARCHITECTURES:
             raise ValueError(f"architecture must be one of {ARCHITECTURES}, not {architecture!r}")
         self.w_dim, self.img_resolution, self.img_channels = w_dim, img_resolution, img_channels
-        self.architecture, self.num_fp16_res = architecture, num_fp16_res
+        self.architecture = architecture
         self.block_resolutions = block_resolutions(img_resolution)
         self.num_ws = 0
         before = 0
@@ -245,9 +238,6 @@ class Generator(nn.Module):
         z: torch.Tensor,
         c: torch.Tensor | None = None,
         truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
         noise_mode: str | None = None,
-        update_emas: bool | None = None,
     ) -> torch.Tensor:
-        ws = self.mapping(z, c, truncation_psi, truncation_cutoff, update_emas)
-        return self.synthesis(ws, noise_mode=noise_mode)
+        return self.synthesis(self.mapping(z, c, truncation_psi), noise_mode=noise_mode)

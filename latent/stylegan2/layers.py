@@ -107,16 +107,6 @@ class _Frozen:
         return cached[1]
 
 
-def _squares(weight: torch.Tensor) -> torch.Tensor:
-    """(O, I, k, k) -> (O, I): sum of squares over the kernel's pixels."""
-    return weight.square().sum(dim=(2, 3))
-
-
-def _swapped(weight: torch.Tensor) -> torch.Tensor:
-    """(O, I, k, k) -> (I, O, k, k), in memory as transposed convolutions read it."""
-    return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
-
-
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution with demodulation, noise, bias, leaky ReLU; up=2 doubles the size.
 
@@ -147,7 +137,9 @@ class SynthesisLayer(nn.Module):
         if use_noise:
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
-        self._squared, self._swapped = _Frozen(_squares), _Frozen(_swapped)
+        # (O, I, k, k) -> (O, I), summed over the kernel's pixels; -> (I, O, k, k), as transposed convolutions read it.
+        self._squared = _Frozen(lambda weight: weight.square().sum(dim=(2, 3)))
+        self._swapped = _Frozen(lambda weight: weight.transpose(0, 1).contiguous(memory_format=torch.channels_last))
 
     def _noise(self, n: int, mode: str, gain: float) -> torch.Tensor | None:
         """The noise to add, (N or 1, 1, R, R), or None where it would be zero."""

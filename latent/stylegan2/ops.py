@@ -70,24 +70,17 @@ class _Blur(torch.autograd.Function):
         return blur(gradients[0], 3 - ctx.padding), None
 
 
-class _Downsample(torch.autograd.Function):
+class _Resample(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, up: bool) -> torch.Tensor:
+        ctx.up = up
+        if up:
+            return F.conv_transpose2d(x, _depthwise(x) * 4, stride=2, padding=1, groups=x.shape[1])
         return F.conv2d(x, _depthwise(x), stride=2, padding=1, groups=x.shape[1])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return upsample2(gradients[0]) / 4
-
-
-class _Upsample(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return F.conv_transpose2d(x, _depthwise(x) * 4, stride=2, padding=1, groups=x.shape[1])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        return downsample2(gradients[0]) * 4
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return downsample2(gradients[0]) * 4 if ctx.up else upsample2(gradients[0]) / 4, None
 
 
 def blur(x: torch.Tensor, padding: int) -> torch.Tensor:
@@ -97,12 +90,12 @@ def blur(x: torch.Tensor, padding: int) -> torch.Tensor:
 
 def downsample2(x: torch.Tensor) -> torch.Tensor:
     """(N, C, H, W) -> (N, C, H/2, W/2), filtered; H and W even."""
-    return cast(torch.Tensor, _Downsample.apply(x))
+    return cast(torch.Tensor, _Resample.apply(x, False))
 
 
 def upsample2(x: torch.Tensor) -> torch.Tensor:
     """(N, C, H, W) -> (N, C, 2H, 2W): zeros between the pixels, then the filter with gain 4."""
-    return cast(torch.Tensor, _Upsample.apply(x))
+    return cast(torch.Tensor, _Resample.apply(x, True))
 
 
 class _PlanarWeightGradient(torch.autograd.Function):

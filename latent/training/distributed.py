@@ -29,7 +29,6 @@ class Group:
         return self.rank == 0
 
     def sum_(self, values: Tensor) -> Tensor:
-        """Sum over the processes, in place."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values

@@ -133,7 +133,7 @@ class Loop:
         self.tick_images, self.checkpoint_ticks = tick_images, checkpoint_ticks
         self.samples = max(2, min(6, GRID_PIXELS // resolution)) ** 2
         self.means, self.ticks = Means(), 0
-        self.ticked, self.saved = 0, -1  # images seen at the last tick, and when checkpoint/ was written
+        self.saved = -1  # images seen when checkpoint/ was written
         self._began, self._first = time.monotonic(), 0
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -143,7 +143,6 @@ class Loop:
             self.ticks, line = int(state["ticks"]), str(state["line"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise FinetuneError(f"The state in {self.folder.path} is of another run: choose another --run.") from error
-        self.ticked = self.trainer.images
         if self.group.first:
             self.folder.start_log(self.trainer.images, line)
 
@@ -192,7 +191,7 @@ class Loop:
                 "a new --run with lower learning rates, or with --precision fp32."
             )
         self._on_first(lambda: self._write(stage, means))
-        self.ticks, self.means, self.ticked = self.ticks + 1, Means(), self.trainer.images
+        self.ticks, self.means = self.ticks + 1, Means()
 
     def _on_first(self, work: Callable[[], object]) -> None:
         """Do what only the first process does; where it fails, every process raises."""

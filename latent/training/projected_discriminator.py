@@ -116,11 +116,9 @@ class ProjectedDiscriminator(nn.Module):
         self.heads = nn.ModuleList(_Head(size) for size in sizes)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Frozen features of the scales that have a head."""
         return self.frozen[0](images)[: len(self.heads)]
 
     def logits(self, features: list[Tensor]) -> list[Tensor]:
-        """Logits from frozen features."""
         return [head(x) for head, x in zip(self.heads, self.projection(features), strict=True)]
 
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -215,7 +215,6 @@ class RunFolder:
             raise FinetuneError(f"{self.path / LOG} could not be written ({error.strerror}): make room.") from error
 
     def status(self, state: str, message: str, images: int, total: int, seconds_left: float | None) -> None:
-        """Write status.json."""
         record = {
             "state": state,
             "message": message,

@@ -23,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """As `finetune`."""
     print(
         "`latent warmstart` is now `latent finetune --method reconstruction`; the old name and flags still work in "
         "this version."

@@ -79,7 +79,6 @@ def stem(width: int) -> nn.Sequential:
 
 
 def trunk(width: int) -> nn.ModuleList:
-    """All 24 blocks, in order."""
     blocks = nn.ModuleList()
     channels = width
     for multiple, count in STAGES:

@@ -43,24 +43,17 @@ class Transforms:
     cutout_size: float = 0.5  # of the image's side
 
 
-_BLIT = {"xflip": 1.0, "rotate90": 1.0, "xint": 1.0}
-_GEOM = {"scale": 1.0, "rotate": 1.0, "aniso": 1.0, "xfrac": 1.0}
-_COLOR = {"brightness": 1.0, "contrast": 1.0, "lumaflip": 1.0, "hue": 1.0, "saturation": 1.0}
-_FILTER, _NOISE, _CUTOUT = {"imgfilter": 1.0}, {"noise": 1.0}, {"cutout": 1.0}
-
 PRESETS: dict[str, dict[str, float]] = {
-    "blit": _BLIT,
-    "geom": _GEOM,
-    "color": _COLOR,
-    "filter": _FILTER,
-    "noise": _NOISE,
-    "cutout": _CUTOUT,
-    "bg": _BLIT | _GEOM,
-    "bgc": _BLIT | _GEOM | _COLOR,
-    "bgcf": _BLIT | _GEOM | _COLOR | _FILTER,
-    "bgcfn": _BLIT | _GEOM | _COLOR | _FILTER | _NOISE,
-    "bgcfnc": _BLIT | _GEOM | _COLOR | _FILTER | _NOISE | _CUTOUT,
+    "blit": dict.fromkeys(("xflip", "rotate90", "xint"), 1.0),
+    "geom": dict.fromkeys(("scale", "rotate", "aniso", "xfrac"), 1.0),
+    "color": dict.fromkeys(("brightness", "contrast", "lumaflip", "hue", "saturation"), 1.0),
+    "filter": {"imgfilter": 1.0},
+    "noise": {"noise": 1.0},
+    "cutout": {"cutout": 1.0},
 }
+PRESETS["bg"] = PRESETS["blit"] | PRESETS["geom"]
+for _name, _added in (("bgc", "color"), ("bgcf", "filter"), ("bgcfn", "noise"), ("bgcfnc", "cutout")):
+    PRESETS[_name] = PRESETS[_name[:-1]] | PRESETS[_added]
 
 
 def preset(name: str) -> Transforms:

@@ -69,7 +69,6 @@ class HingeObjective:
 
 
 def objective_of(discriminator: nn.Module, settings: Settings) -> LogisticObjective | HingeObjective:
-    """What is minimised with this discriminator."""
     if isinstance(discriminator, projected.ProjectedDiscriminator):
         return HingeObjective(discriminator)
     assert isinstance(discriminator, Discriminator)

@@ -37,7 +37,6 @@ BOTH = ("generator", "discriminator")
 
 
 def add_flags(parser: argparse._ArgumentGroup) -> None:
-    """Flags of this method alone."""
     add = parser.add_argument
     add("--kimg", type=float, help="length of the run in thousand images (16 on a CPU, else 1000)")
     add("--micro-batch", type=int, help="images a forward pass; less memory, same batch")
@@ -182,7 +181,6 @@ def _unchanged(start: Mapping[str, Any], encoder: bool) -> Checkpoint:
 
 
 def provenance(plan: Plan, folder: RunFolder) -> dict[str, Any]:
-    """What a checkpoint's config.json says about its origin."""
     training: dict[str, Any] = {"settings": asdict(plan.settings), "data": plan.data}
     if plan.start is not None:
         names = ("name", "digests", "source")

@@ -90,7 +90,8 @@ class Trainer:
         self.parts: list[Part] = [(k, slice(k * s.micro_batch, (k + 1) * s.micro_batch)) for k in of_this_process]
         self.share = s.micro_batch / s.batch
         self.total = math.ceil(s.kimg * 1000 / s.batch) * s.batch  # images of the whole run
-        self.stage = ""
+        self.stage, self.dtype = "", DTYPES[s.precision]
+        self.networks: dict[str, nn.Module] = {"g": self.g, "d": self.d, "g_ema": self.g_ema}
 
     @property
     def index(self) -> int:
@@ -126,7 +127,7 @@ class Trainer:
         """Non-saturating logistic loss on fresh samples."""
         z, cuts = self._drawn("generator", index, self.settings.batch)
         for number, places in self.parts:
-            with self._lowered():
+            with convolutions_in(self.dtype):
                 fake, ws = self._samples("generator", index, number, z[places], cuts[places])
                 loss = self.objective.generator_loss(self._logits(fake, "generator", index, number))
             self._backward(loss)
@@ -162,7 +163,7 @@ class Trainer:
         """Logistic loss on the step's real images and fresh samples."""
         z, cuts = self._drawn("discriminator", index, self.settings.batch)
         for number, places in self.parts:
-            with self._lowered():
+            with convolutions_in(self.dtype):
                 with torch.no_grad():
                     fake, _ = self._samples("discriminator", index, number, z[places], cuts[places])
                 on_fake = self._logits(fake, "fake", index, number)
@@ -207,7 +208,6 @@ class Trainer:
         return real
 
     def _logits(self, images: Tensor, purpose: str, index: int, number: int) -> Any:
-        """The discriminator's logits of augmented images."""
         return self.objective.logits(images, self.streams.number(f"{purpose} augment", index, number))
 
     @contextmanager
@@ -219,9 +219,6 @@ class Trainer:
             yield
         finally:
             self.d.requires_grad_(False)
-
-    def _lowered(self) -> Any:
-        return convolutions_in(DTYPES[self.settings.precision])
 
     def _backward(self, loss: Tensor) -> None:
         (loss * (self.share * self.scale.factor)).backward()
@@ -285,14 +282,12 @@ class Trainer:
 
     @torch.no_grad()
     def finite(self) -> bool:
-        """Whether every weight is a finite number."""
-        tensors: list[Tensor] = [*self.g.parameters(), *self.d.parameters(), *self.g_ema.parameters()]
+        tensors: list[Tensor] = [parameter for network in self.networks.values() for parameter in network.parameters()]
         return all(math.isfinite(float(norm)) for norm in torch._foreach_norm(tensors))
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values from which a run resumes bit for bit."""
         return {
-            "networks": {"g": self.g.state_dict(), "d": self.d.state_dict(), "g_ema": self.g_ema.state_dict()},
+            "networks": {name: network.state_dict() for name, network in self.networks.items()},
             "optimisers": {"g": self.g_opt.state_dict(), "d": self.d_opt.state_dict()},
             "strength": self.strength.state_dict(),
             "scale": self.scale.state(),
@@ -301,8 +296,7 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from `state()`. Raises KeyError, ValueError or RuntimeError where it is of other networks."""
-        for name, network in (("g", self.g), ("d", self.d), ("g_ema", self.g_ema)):
+        for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         self.g_opt.load_state_dict(state["optimisers"]["g"])
         self.d_opt.load_state_dict(state["optimisers"]["d"])

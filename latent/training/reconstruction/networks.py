@@ -43,20 +43,16 @@ class Networks:
         self.generator, self.discriminator, self.encoder = build_networks(settings, generator_settings)
         targets = data.targets.shape[1]
         self.readout: nn.Module = nn.Linear(settings.w_dim, targets) if targets else nn.Identity()
-        for network in self._trained().values():
-            network.to(device).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trained = {name: getattr(self, name) for name in ("generator", "discriminator", "encoder", "readout")}
+        for network in trained.values():
+            network.to(device).train().to(memory_format=torch.channels_last)
         self.average_generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.average_encoder = copy.deepcopy(self.encoder).eval().requires_grad_(False)
+        averages = {"average_generator": self.average_generator, "average_encoder": self.average_encoder}
+        self.all: dict[str, nn.Module] = trained | averages
         self.rng = torch.Generator(device)
         self.cloud = CodeCloud()
         self.weight = centre_weight(settings.resolution, device)
-
-    def _trained(self) -> dict[str, nn.Module]:
-        names = ("generator", "discriminator", "encoder", "readout")
-        return {name: getattr(self, name) for name in names}
-
-    def _averages(self) -> dict[str, nn.Module]:
-        return {"average_generator": self.average_generator, "average_encoder": self.average_encoder}
 
     def cast(self) -> contextlib.AbstractContextManager[object]:
         """Generator and encoder in the precision asked for."""
@@ -82,10 +78,8 @@ class Networks:
         """Move the averaged generator and encoder; their half-life grows with the run at first."""
         half_life = min(self.settings.ema_kimg * 1000, images_seen * 0.05 + 1)
         beta = 0.5 ** (self.settings.batch / half_life)
-        for average, trained in (
-            (self.average_generator, self.generator),
-            (self.average_encoder, self.encoder),
-        ):
+        pairs = ((self.average_generator, self.generator), (self.average_encoder, self.encoder))
+        for average, trained in pairs:
             torch._foreach_lerp_(list(average.parameters()), list(trained.parameters()), 1 - beta)
             torch._foreach_copy_(list(average.buffers()), list(trained.buffers()))
 
@@ -115,13 +109,10 @@ class Networks:
             except ValueError as error:
                 raise LatentError(f"{checkpoint.name} cannot be grown to {resolution} px: {error}.") from error
         try:
-            for network, source in (
-                (self.generator, generator),
-                (self.average_generator, generator),
-                (self.encoder, encoder),
-                (self.average_encoder, encoder),
-            ):
-                network.load_state_dict(source.state_dict())
+            for network in (self.generator, self.average_generator):
+                network.load_state_dict(generator.state_dict())
+            for coder in (self.encoder, self.average_encoder):
+                coder.load_state_dict(encoder.state_dict())
             if checkpoint.discriminator is not None and _alike(self.discriminator, checkpoint.discriminator):
                 self.discriminator.load_state_dict(checkpoint.discriminator.state_dict())
         except RuntimeError as error:
@@ -149,19 +140,15 @@ class Networks:
 
     @torch.no_grad()
     def finite(self) -> bool:
-        """Whether every weight is a finite number."""
-        networks = [*self._trained().values(), *self._averages().values()]
-        tensors: list[Tensor] = [parameter for network in networks for parameter in network.parameters()]
+        tensors: list[Tensor] = [parameter for network in self.all.values() for parameter in network.parameters()]
         return all(math.isfinite(float(norm)) for norm in torch._foreach_norm(tensors))
 
     def state(self) -> dict[str, Any]:
-        """Weights and recent codes."""
-        networks = self._trained() | self._averages()
-        return {name: network.state_dict() for name, network in networks.items()} | {"cloud": self.cloud.codes}
+        return {name: network.state_dict() for name, network in self.all.items()} | {"cloud": self.cloud.codes}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Resume from `state()`. Raises KeyError or RuntimeError where it is of other networks."""
-        for name, network in (self._trained() | self._averages()).items():
+        for name, network in self.all.items():
             network.load_state_dict(state[name])
         self.cloud.codes = state["cloud"]
 

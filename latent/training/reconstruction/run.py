@@ -35,7 +35,6 @@ FROM_START = ("z_dim", "w_dim", "encoder_width")
 
 
 def add_flags(parser: argparse._ArgumentGroup) -> None:
-    """Flags of this method alone."""
     add = parser.add_argument
     add("--autoencoding-kimg", type=float, help="thousand images of phase 1 (60; 0 from a start of the same size)")
     add("--projected-kimg", type=float, help="thousand images of phase 2 (60; 6 from a start on a CPU)")
@@ -203,7 +202,6 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
         measure = descriptor_distance(trainer, len(portraits), portraits.pixels, plan.frechet, s.seed, group.device)
 
     def save(path: Path) -> None:
-        """The averaged generator and encoder, and the discriminator."""
         trainer.finish_mapping()
         config = provenance(plan, folder, trainer.seen, len(portraits))
         discriminator = networks.discriminator.eval()
@@ -224,7 +222,6 @@ def _unchanged(start: Mapping[str, Any]) -> Checkpoint:
 
 
 def provenance(plan: Plan, folder: RunFolder, seen: Mapping[str, int], images: int) -> dict[str, Any]:
-    """What the checkpoint's config.json says about its origin."""
     licence = "that of the training images"
     training = asdict(plan.settings) | {"images_seen": dict(seen), "training_images": images, "data": plan.data}
     if plan.start is not None:

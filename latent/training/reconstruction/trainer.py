@@ -116,16 +116,13 @@ class Trainer:
         return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
 
     def finite(self) -> bool:
-        """Whether every weight is a finite number."""
         return self.networks.finite()
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values from which a run resumes bit for bit."""
         phases = {name: phase.state() for name, phase in self._phases.items()}
         return {"networks": self.networks.state(), "phases": phases, "seen": self.seen}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from `state()`. Raises KeyError, ValueError or RuntimeError where it is of other networks."""
         self.networks.restore(state["networks"])
         self.seen = {phase: int(state["seen"][phase]) for phase in PHASES}
         for name, phase_state in state["phases"].items():
