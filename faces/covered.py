@@ -5,8 +5,6 @@ them; eyes are full of edges, and differ from the skin below them, but not as su
 renders and covers drawn over them, and tried on 100 others (docs/methods.md has the rates).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ Stored as text, one line a flag: a JSON list of kind, value and sentence. Files 
 kinds are recognised by fixed words.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable

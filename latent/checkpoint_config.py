@@ -4,8 +4,6 @@ config.json holds the format, the settings of the networks, size and sha256 of e
 come from. `latent.checkpoints` writes it and reads the weights that it lists.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

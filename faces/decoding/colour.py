@@ -3,8 +3,6 @@
 16 bit is scaled to 8, the colour profile or else the PNG gamma is applied, transparency is laid over white.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 

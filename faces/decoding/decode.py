@@ -4,8 +4,6 @@ What a header says is checked against limits before pixels are decoded: on sides
 format's decoder takes. Large pictures are reduced while they are decoded (JPEG) or converted.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from contextlib import nullcontext

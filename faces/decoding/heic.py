@@ -3,8 +3,6 @@
 The package is optional. Its Pillow plugin holds the picture twice; here bands are cut from its buffer instead.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Photos through the gate, the detector and the alignment, in worker processes; what is finished goes to the parts."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Set
 from dataclasses import asdict

@@ -7,8 +7,6 @@ patient and split where they were asked for, measures of quality, factor columns
 `OUT.parts`, from which the same command resumes.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The known factors of rendered portraits, as columns of a training set's table."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -5,8 +5,6 @@ instant loses at most the last of them. They depend on the photo and the size al
 decided at the end.
 """
 
-from __future__ import annotations
-
 import json
 import time
 import uuid

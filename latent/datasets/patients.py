@@ -3,8 +3,6 @@
 Two photos of one person in training and test would let a model recognise the person instead of learning anything.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from pathlib import Path, PurePosixPath

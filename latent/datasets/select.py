@@ -1,7 +1,5 @@
 """Which photos stay in a training set, and the sentences with which the others are refused."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Which photos a training set is made of: folders, zip files and outputs of the portrait renderer, as one list."""
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """From codes to pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

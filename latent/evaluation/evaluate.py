@@ -5,8 +5,6 @@ floor for every generator. All sets have the same number of images, because most
 a data set that holds people out, only they are the reference.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

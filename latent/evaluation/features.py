@@ -1,7 +1,5 @@
 """From pictures to the features that evaluate a generator: dlib's descriptors, detected faces, Inception."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What an evaluation leaves: a table on the screen, the same figures as JSON, a sheet of samples."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

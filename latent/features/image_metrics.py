@@ -1,7 +1,5 @@
 """How close a reconstruction is to its photo: PSNR, SSIM, and the distance between the two as persons."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

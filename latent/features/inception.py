@@ -6,8 +6,6 @@ network that published FIDs use: TensorFlow's of December 2015, ported to torch 
 `InceptionFeatures.name` says which one it is. Nothing is ever downloaded here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path

@@ -12,8 +12,6 @@ added over stages:
   the face alone, not hair, neck or background, and is not LPIPS: values of the two must not be compared.
 """
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 from typing import cast

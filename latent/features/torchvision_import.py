@@ -4,8 +4,6 @@ A torchvision that was built for CUDA has no compiled operators next to a CPU bu
 "operator torchvision::nms does not exist". Its networks use none of them, so it is enough that they are declared.
 """
 
-from __future__ import annotations
-
 import importlib
 from functools import cache
 

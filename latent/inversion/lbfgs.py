@@ -4,8 +4,6 @@ Nocedal 1980 (Math Comp 35:773), the two-loop recursion, with a diagonal first g
 scaled by the newest pair. There is no line search: the caller bounds the step and takes it back where it failed.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

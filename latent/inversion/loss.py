@@ -1,7 +1,5 @@
 """What an inversion minimises: the terms, a number a photo, with the photos' own features computed once."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -14,8 +14,6 @@ checkpoint it was made from, which stays untouched. It has its own name and dige
 checkpoint of a study refuses it: a risk is always that of the code.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import time

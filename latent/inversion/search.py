@@ -1,7 +1,5 @@
 """The search for codes: Adam, then L-BFGS, on whitened codes of many photos at once, each by itself."""
 
-from __future__ import annotations
-
 import math
 
 import torch

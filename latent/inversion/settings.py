@@ -1,7 +1,5 @@
 """How hard an inversion tries, and what for."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -4,8 +4,6 @@ Axes with less than a tenth of the largest variance count as that wide: W is nea
 that is not itself a sample lies outside W along many of them (docs/methods.md, Inversion, has the figures).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

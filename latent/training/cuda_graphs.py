@@ -5,8 +5,6 @@ than the GPU to run them (a warm start's step at 128 px, batch 64, on an H100: 1
 launches them all at once. On a CPU nothing changes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 

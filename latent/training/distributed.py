@@ -1,7 +1,5 @@
 """One process or several of `torchrun`: the same few calls. Sums go over gloo on CPUs and NCCL on GPUs."""
 
-from __future__ import annotations
-
 import gc
 import os
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ are chosen from resolution and hardware, and a resumed run keeps its own. Severa
 `torchrun --nproc-per-node=N -m -- latent finetune ...` (the dashes: torchrun would read --start as one of its own).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from types import ModuleType

@@ -1,7 +1,5 @@
 """What every run checks before it begins: its training set, its start, and where its results go."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -5,8 +5,6 @@ everything computed after them, do not depend on how fast the machine was. At a 
 checked, state, log line, pictures, checkpoint, status.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import signal

@@ -4,8 +4,6 @@ Karras et al. 2019 (arXiv:1912.04958): logistic losses and two regularisers. The
 discriminator are in `latent.training.projected_discriminator`.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

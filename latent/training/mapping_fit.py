@@ -7,8 +7,6 @@
    lrelu(x) - lrelu(-x) = (1 + slope) x makes any linear map of z possible behind it.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

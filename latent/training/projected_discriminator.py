@@ -7,8 +7,6 @@ normalisation. Its input is moved, recoloured and cut into at random first (Zhao
 differentiably, so that few portraits are not memorised.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -4,8 +4,6 @@ Everything is written to a temporary name and renamed, so a kill or a full disk 
 version. `state.pt` holds tensors and plain values only and is read with weights_only.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

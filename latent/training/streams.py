@@ -5,8 +5,6 @@ the uninterrupted run drew, and the same however the batch is divided among proc
 seed means the same on every device.
 """
 
-from __future__ import annotations
-
 import hashlib
 
 import torch

@@ -6,8 +6,6 @@ reconstruction, squared error of the known codes in units of the W standard devi
 towards the W distribution (the delta regularisation of e4e, Tov et al. 2021, section 4.2, in the same units).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import time

@@ -1,7 +1,5 @@
 """`python -m latent warmstart`: the former name of `python -m latent finetune --method reconstruction`."""
 
-from __future__ import annotations
-
 import argparse
 
 from latent.training import finetune

@@ -1,7 +1,5 @@
 """Generator and discriminator of a run: laid out, filled from a start checkpoint as far as it fits, partly frozen."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

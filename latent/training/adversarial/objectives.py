@@ -2,8 +2,6 @@
 discriminator. The trainer knows no more of either.
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

@@ -1,7 +1,5 @@
 """Loss scaling for fp16, whose smallest numbers swallow gradients (Micikevicius et al. 2018, arXiv:1710.03740)."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -6,8 +6,6 @@ the averaged generator batch * 10 / 32 kimg, standard deviations over groups of 
 are ours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any

@@ -7,8 +7,6 @@ update of its own with fresh samples; then averages and augmentation strength. T
 result does not depend on who computed which.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Iterator, Mapping

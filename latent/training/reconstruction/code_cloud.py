@@ -4,8 +4,6 @@ A free code is mean + X' a / sqrt(m), X the m recent codes about their mean and 
 covariance, and no factorisation. What the mapping network is fitted to at the end is this distribution.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

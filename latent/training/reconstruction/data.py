@@ -1,7 +1,5 @@
 """Training portraits with their known factors, the targets of the linear readout."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

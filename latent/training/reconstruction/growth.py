@@ -5,8 +5,6 @@ at zero (Karras et al. 2018 grow in this direction too; no fading is needed wher
 grown encoder gives a photo the code that the old one gives its area means.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

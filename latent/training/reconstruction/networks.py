@@ -2,8 +2,6 @@
 portraits, and the recent codes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import math

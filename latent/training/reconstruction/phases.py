@@ -1,7 +1,5 @@
 """The phases that see images: each has the optimisers of its own, prepares a step, takes it, and keeps its state."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

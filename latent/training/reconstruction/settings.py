@@ -1,7 +1,5 @@
 """What a run by reconstructions is made of, and its networks."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Every random draw is a function of the step (`latent.training.streams`), so a st
 run draws what an uninterrupted one draws.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
