@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+Sentence = Callable[[int], tuple[str, str]]
 
 
 class StudyError(Exception):
@@ -60,26 +61,12 @@ class Findings:
         if self.counts[severity] <= self.limit:
             self.items.append(Finding(severity, where, row, message, remedy))
 
-    def room(self, severity: Severity) -> bool:
-        """Whether a further finding of this severity would be kept: if not, its sentence need not be made."""
-        return self.counts[severity] < self.limit
-
-    def count(self, severity: Severity, more: int) -> None:
-        """Counts findings that are not kept."""
-        self.counts[severity] += more
-
-    def add_each(
-        self,
-        severity: Severity,
-        where: str,
-        rows: Sequence[int] | NDArray[Any],
-        sentence: Callable[[int], tuple[str, str]],
-    ) -> None:
+    def add_each(self, severity: Severity, where: str, rows: Sequence[int] | NDArray[Any], sentence: Sentence) -> None:
         """One finding for each of these rows; sentence(i): message and remedy of the i-th, asked only while kept."""
         kept = max(0, min(len(rows), self.limit - self.counts[severity]))
         for i in range(kept):
             self.add(severity, where, int(rows[i]), *sentence(i))
-        self.count(severity, len(rows) - kept)
+        self.counts[severity] += len(rows) - kept
 
     def error(self, where: str, row: int | None, message: str, remedy: str = "") -> None:
         self.add("error", where, row, message, remedy)
@@ -112,9 +99,8 @@ class Findings:
 
     def refuse_errors(self) -> None:
         """Raises StudyError with the first error, and how many more there are, if there is any error."""
-        if not self.counts["error"]:
-            return
         more = self.counts["error"] - 1
-        if not more:
+        if more > 0:
+            raise StudyError(f"{self.errors[0]} ({more} more.)", ("check", "STUDY"))
+        if more == 0:
             raise StudyError(str(self.errors[0]))
-        raise StudyError(f"{self.errors[0]} ({more} more.)", ("check", "STUDY"))

@@ -6,6 +6,7 @@ Read through `read_settings` (a schema, every problem a sentence), written by `s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,8 @@ class Settings:
 _TEXTS = ("source", "citation")
 _SECTIONS = ("columns", "covariates", "events", "reading", "photos", "embedding", "simulation")
 _COVARIATE = ("kind", "column", "levels", "low", "high", "label")
-_TOP = ("name", "title", "simulated", "time_unit", "horizons", *_TEXTS, *_SECTIONS)
+_FIRST = ("name", "title", "simulated", "time_unit", "horizons")
+_EMBEDDING = ("checkpoint", "preset", "aligned")
 
 
 def _horizons(reader: TomlSection) -> tuple[float, ...]:
@@ -172,9 +174,8 @@ def _covariates(top: TomlSection, columns: Columns, findings: Findings) -> tuple
         before = findings.counts["error"]
         if not SAFE_NAME.fullmatch(name) or name in TAKEN or not isinstance(values, dict):
             message = f"[covariates.{name[:60]}] cannot be a covariate."
-            findings.error(
-                FILE_NAME, None, message, "Name it with letters, digits, - and _, other than a fixed column."
-            )
+            remedy = "Name it with letters, digits, - and _, other than a fixed column."
+            findings.error(FILE_NAME, None, message, remedy)
             continue
         reader = TomlSection(values, f"covariates.{name}.", _COVARIATE, findings)
         made = Covariate(
@@ -197,13 +198,6 @@ def _covariates(top: TomlSection, columns: Columns, findings: Findings) -> tuple
     return tuple(covariates)
 
 
-def _simulation(table: dict[str, Any], findings: Findings) -> dict[str, Scalar]:
-    scalars = {k: v for k, v in table.items() if isinstance(v, str | int | float | bool)}
-    if len(scalars) < len(table) or len(table) > 100:
-        findings.warning(FILE_NAME, None, "[simulation] holds more than plain values; the others are ignored.")
-    return scalars
-
-
 def parse_settings(data: bytes, findings: Findings) -> Settings:
     """Settings from the bytes of study.toml; problems go to `findings` and the default takes their place.
 
@@ -213,14 +207,18 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
         table = toml_table(data)
     except ValueError as error:
         raise StudyError(f"{FILE_NAME} is not valid TOML: {str(error)[:200]}. Correct that place.") from error
-    top = TomlSection(table, "", _TOP, findings)
+    top = TomlSection(table, "", (*_FIRST, *_TEXTS, *_SECTIONS), findings)
     for key in ("name", "title"):
         if key not in table:
             findings.error(FILE_NAME, None, f"{key} is missing.", f'Add a line {key} = "...".')
     events = TomlSection(top.subtable("events"), "events.", ("event", "censored", "competing"), findings)
-    embedding = TomlSection(top.subtable("embedding"), "embedding.", ("checkpoint", "preset", "aligned"), findings)
+    embedding = TomlSection(top.subtable("embedding"), "embedding.", _EMBEDDING, findings)
     photos = TomlSection(top.subtable("photos"), "photos.", ("rule",), findings)
     columns = _columns(top.subtable("columns"), findings)
+    simulation = top.subtable("simulation")
+    scalars = {k: v for k, v in simulation.items() if isinstance(v, str | int | float | bool)}
+    if len(scalars) < len(simulation) or len(simulation) > 100:
+        findings.warning(FILE_NAME, None, "[simulation] holds more than plain values; the others are ignored.")
     settings = Settings(
         name=top.text("name", "unnamed", name=True),
         title=top.text("title", "Unnamed study"),
@@ -235,7 +233,7 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
         checkpoint=embedding.text("checkpoint", "portraits", name=True),
         preset=embedding.text("preset", "balanced", legal=PRESETS),
         aligned=embedding.flag("aligned", False),
-        simulation=_simulation(top.subtable("simulation"), findings),
+        simulation=scalars,
         covariates=_covariates(top, columns, findings),
         photo_rule=photos.text("rule", "mean", legal=PHOTO_RULES),
         source=top.line("source"),
@@ -253,45 +251,32 @@ def read_settings(folder: Path, findings: Findings) -> Settings:
     return parse_settings(read_limited(folder / FILE_NAME, MAX_BYTES, "The study's settings file"), findings)
 
 
-def _lines(table: dict[str, Any]) -> list[str]:
-    return [f"{key} = {toml_value(value)}" for key, value in table.items()]
-
-
-def _reading_lines(reading: Reading) -> list[str]:
-    lines: list[str] = []
-    if reading.merge_spellings:
-        lines += ["", "[reading]", f"merge_spellings = {toml_value(reading.merge_spellings)}"]
-    for section in ("numbers", "dates", "missing"):
-        answers = getattr(reading, section)
-        if answers:
-            lines += ["", f"[reading.{section}]"]
-            lines += [f"{toml_value(str(column))} = {toml_value(answer)}" for column, answer in answers.items()]
-    return lines
+def _section(name: str, table: Mapping[str, Any]) -> list[str]:
+    """The lines of a section; none where it is empty."""
+    lines = [f"{key} = {toml_value(value)}" for key, value in table.items()]
+    return ["", f"[{name}]", *lines] if lines else []
 
 
 def settings_text(settings: Settings, comments: tuple[str, ...] = ()) -> str:
     """study.toml as text; `comments` become its first lines."""
-    top = {key: getattr(settings, key) for key in ("name", "title", "simulated", "time_unit", "horizons")}
-    top |= {key: text for key in _TEXTS if (text := getattr(settings, key))}
-    embedding = {key: getattr(settings, key) for key in ("checkpoint", "preset", "aligned")}
-    lines = [f"# {c}".rstrip() for c in comments] + _lines(top)
-    lines += ["", "[columns]", *_lines(settings.columns.named())]
+
+    def values(keys: tuple[str, ...], of: object = settings) -> dict[str, Any]:
+        return {key: getattr(of, key) for key in keys}
+
+    top = values(_FIRST) | {key: text for key, text in values(_TEXTS).items() if text}
+    lines = [f"# {c}".rstrip() for c in comments] + [f"{key} = {toml_value(value)}" for key, value in top.items()]
+    lines += _section("columns", settings.columns.named())
     for covariate in settings.covariates:
-        values = {key: getattr(covariate, key) for key in _COVARIATE}
-        keep = {k: v for k, v in values.items() if v not in ("", ()) and not (isinstance(v, float) and math.isinf(v))}
-        lines += ["", f"[covariates.{covariate.name}]", *_lines(keep)]
-    lines += [
-        "",
-        "[events]",
-        f"event = {toml_value(settings.event_values)}",
-        f"censored = {toml_value(settings.censored_values)}",
-    ]
-    if settings.competing_values:
-        lines.append(f"competing = {toml_value(settings.competing_values)}")
-    lines += _reading_lines(settings.reading)
-    if settings.photo_rule != "mean":
-        lines += ["", "[photos]", *_lines({"rule": settings.photo_rule})]
-    lines += ["", "[embedding]", *_lines(embedding)]
-    if settings.simulation:
-        lines += ["", "[simulation]", *_lines(settings.simulation)]
+        given = values(_COVARIATE, covariate).items()
+        keep = {k: v for k, v in given if v not in ("", ()) and not (isinstance(v, float) and math.isinf(v))}
+        lines += _section(f"covariates.{covariate.name}", keep)
+    events = {"event": settings.event_values, "censored": settings.censored_values}
+    lines += _section("events", events | ({"competing": v} if (v := settings.competing_values) else {}))
+    reading = settings.reading
+    lines += _section("reading", {"merge_spellings": reading.merge_spellings} if reading.merge_spellings else {})
+    for section in ("numbers", "dates", "missing"):
+        answers = getattr(reading, section).items()
+        lines += _section(f"reading.{section}", {toml_value(str(column)): answer for column, answer in answers})
+    lines += _section("photos", {"rule": settings.photo_rule} if settings.photo_rule != "mean" else {})
+    lines += _section("embedding", values(_EMBEDDING)) + _section("simulation", settings.simulation)
     return "\n".join(lines) + "\n"

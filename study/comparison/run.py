@@ -237,7 +237,7 @@ def _result(
     return Comparison(
         name=name,
         study=study.name,
-        title=study.title,
+        title=study.settings.title,
         simulated=study.simulated,
         time_unit=study.time_unit,
         horizons=horizons,

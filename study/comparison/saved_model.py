@@ -107,7 +107,7 @@ def _provenance(study: Study, table: pd.DataFrame) -> dict[str, Any]:
         "events": int(table["event"].sum()),
         "time_unit": study.time_unit,
         "horizons": list(study.horizons),
-        "inversion_and_survival": error_and_survival(study, table).as_dict(),
+        "inversion_and_survival": asdict(error_and_survival(study, table)),
     }
 
 

@@ -52,9 +52,8 @@ def clinical_cox(
         clinical_table(study.included, study.settings, [strata])  # refuses an unknown one
     clinical = clinical_table(study.included, study.settings, names).drop(columns=strata or [], errors="ignore")
     if clinical.shape[1] == 0:
-        raise StudyError(
-            f"{study.name} has no clinical covariate that varies: declare some in study.toml, [covariates]."
-        )
+        none = f"{study.name} has no clinical covariate that varies: declare some in study.toml, [covariates]."
+        raise StudyError(none)
     whole = clinical.notna().all(axis=1).to_numpy()
     if strata is not None:
         whole &= (study.included[strata].astype(str) != "").to_numpy()
@@ -96,16 +95,15 @@ def clinical_model(
 def model_text(study: Study, model: ClinicalModel) -> str:
     """The model as tables for a terminal."""
     fit, unit = model.fit, study.time_unit
-    lines = [
-        f"Cox regression of {study.name}: {count(fit.n, 'patient')}, {count(fit.events, 'event')}, {fit.ties} ties."
-    ]
+    size = f"{count(fit.n, 'patient')}, {count(fit.events, 'event')}"
+    lines = [f"Cox regression of {study.name}: {size}, {fit.ties} ties."]
     if model.left_out:
         lines.append(f"{count(model.left_out, 'patient')} left out: a covariate is missing.")
     if fit.delayed_entry:
         lines.append("Entry times are taken in (left truncation).")
     median = model.curve.median()
-    limits = f"(95 % CI {_time(median.low)} to {_time(median.high)})"
-    lines.append(f"Median survival in {unit}: {_time(median.value)} {limits}.")
+    value, low, high = ("not reached" if v != v else f"{v:g}" for v in (median.value, median.low, median.high))
+    lines.append(f"Median survival in {unit}: {value} (95 % CI {low} to {high}).")
     if sentence := study.competing_note:
         lines.append(sentence)
     lines += ["", f"  {'covariate':<34}{'HR':>8}   {'95 % CI':<19}{'z':>7}{'p':>10}{'p of PH':>10}"]
@@ -134,10 +132,6 @@ def _p(value: float | None, equals: str = "") -> str:
     if value is None:
         return "-"
     return f"{equals}{value:.2g}" if value >= 1e-16 else f"{'< ' if equals else '<'}1e-16"
-
-
-def _time(value: float) -> str:
-    return "not reached" if value != value else f"{value:g}"
 
 
 def add_arguments(parser: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from common.parsing import json_value
@@ -28,61 +30,49 @@ class Step:
 
 
 def embedding_failures(study: Study) -> dict[str, str]:
-    """patient_id -> why the last embedding could not use the photo; {} before there was one, or where its report is
-    damaged: then these patients only count as not embedded."""
+    """patient_id -> why the last embedding could not use the photo, in words that photos share: without the file's name
+    in front; {} before there was one, or where its report is damaged: these patients only count as not embedded."""
     try:
         report = json_value(read_limited(study.path / REPORT, MAX_REPORT_BYTES, "The embedding's report"))
-        return {
-            str(row["patient_id"]): _without_name(str(row["reason"]), str(row["photo"])) for row in report["failures"]
+        failures = {
+            str(row["patient_id"]): str(row["reason"]).removeprefix(str(row["photo"])).lstrip(": ")
+            for row in report["failures"]
         }
     except (StudyError, ValueError, KeyError, TypeError, RecursionError):
         return {}
-
-
-def _without_name(reason: str, photo: str) -> str:
-    """The reason in words that photos share: without the file's name in front."""
-    rest = reason.removeprefix(photo).lstrip(": ")
-    return rest[:1].upper() + rest[1:]
+    return {patient: reason[:1].upper() + reason[1:] for patient, reason in failures.items()}
 
 
 def flow(study: Study) -> list[Step]:
     """The steps from the table to the analysis. Each patient leaves once, at the first step that applies."""
-    patients = [str(p) for p in study.patients["patient_id"]]
-    steps = [Step("In the table", len(patients))]
-    left = [p for p in patients if p not in study.excluded]
-    reasons = Counter(study.excluded[p].reason for p in patients if p in study.excluded)
-    steps.append(_step("Not excluded", left, reasons))
-    cells = dict(zip(patients, study.patients["photo"], strict=True))
-    if not study.photos and not any(cells.values()) and not read_refused(study.path):
-        return [*steps, Step("Analysed by clinical columns", len(left))]
+    left = [str(p) for p in study.patients["patient_id"]]
+    cells = dict(zip(left, study.patients["photo"], strict=True))
+    steps = [Step("In the table", len(left))]
+
+    def leave(name: str, why: Callable[[str], str]) -> None:
+        """why: reason for which a patient leaves, "" for those who stay."""
+        reasons = {p: why(p) for p in left}
+        left[:] = [p for p in left if not reasons[p]]
+        steps.append(Step(name, len(left), tuple(Counter(filter(None, reasons.values())).most_common())))
+
+    def no_photo(patient: str) -> str:
+        if patient in study.photos:
+            return ""
+        if patient in refused:
+            return REFUSED
+        if str(cells[patient]).lower() in MISSING:
+            return "No photo named in the table"
+        return "Photo file not in the folder" if photo_name(str(cells[patient])) else "Photo cell names no file"
+
+    leave("Not excluded", lambda p: study.excluded[p].reason if p in study.excluded else "")
     refused = read_refused(study.path)
-    reasons = Counter(REFUSED if p in refused else _no_photo(str(cells[p])) for p in left if p not in study.photos)
-    left = [p for p in left if p in study.photos]
-    steps.append(_step("With a photo", left, reasons))
-    coded = _coded(study)
+    if not study.photos and not any(cells.values()) and not refused:
+        return [*steps, Step("Analysed by clinical columns", len(left))]
+    leave("With a photo", no_photo)
+    coded: set[str] = set()
+    with suppress(StudyError):  # no index, or a damaged one
+        coded = set(read_index(study.path)[0]["patient_id"])
     failures = embedding_failures(study)
-    reasons = Counter(failures[p] for p in left if p in failures and p not in coded)
-    left = [p for p in left if p in coded or p not in failures]
-    steps.append(_step("With a usable face", left, reasons))
-    waiting = sum(p not in coded for p in left)
-    reasons = Counter({"Photo not embedded yet": waiting} if waiting else {})
-    steps.append(_step("Analysed", [p for p in left if p in coded], reasons))
+    leave("With a usable face", lambda p: "" if p in coded else failures.get(p, ""))
+    leave("Analysed", lambda p: "" if p in coded else "Photo not embedded yet")
     return steps
-
-
-def _step(name: str, left: list[str], reasons: Counter[str]) -> Step:
-    return Step(name, len(left), tuple(reasons.most_common()))
-
-
-def _no_photo(cell: str) -> str:
-    if cell.lower() in MISSING:
-        return "No photo named in the table"
-    return "Photo file not in the folder" if photo_name(cell) else "Photo cell names no file"
-
-
-def _coded(study: Study) -> set[str]:
-    """Patients with a row in the index; none where there is no index or it is damaged."""
-    try:
-        return set(read_index(study.path)[0]["patient_id"])
-    except StudyError:
-        return set()

@@ -8,7 +8,7 @@ clinical covariates of the table.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -62,13 +62,9 @@ class ErrorSurvival:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ErrorSurvival:
-        """What `as_dict` gave, read back from JSON."""
+        """What `dataclasses.asdict` gave, read back from JSON."""
         alone, together = (tuple(Ratio(**r) for r in values[key]) for key in ("alone", "together"))
         adjusted_for, warnings, notes = (tuple(values[key]) for key in ("adjusted_for", "warnings", "notes"))
         return cls(values["patients"], values["events"], alone, together, adjusted_for, warnings, notes)
@@ -79,16 +75,6 @@ def flag_table(flags: pd.Series) -> pd.DataFrame:
     kinds = [{flag.kind for flag in read_flags(str(text))} for text in flags]
     names = sorted(set().union(*kinds)) if kinds else []
     return pd.DataFrame({name: [float(name in present) for present in kinds] for name in names}, index=flags.index)
-
-
-def _tellable(flags: pd.DataFrame, event: np.ndarray) -> list[str]:
-    """Flags that enough patients carry and enough do not, with events on both sides."""
-    names = []
-    for name in flags:
-        has = flags[name].to_numpy() > 0
-        if min(has.sum(), (~has).sum()) >= MIN_PATIENTS and event[has].any() and event[~has].any():
-            names.append(str(name))
-    return names
 
 
 def _ratios(
@@ -114,14 +100,10 @@ def _warnings(alone: tuple[Ratio, ...], together: tuple[Ratio, ...], distance: s
         for r in significant + [flag for flag, rejects in zip(flags, rejected, strict=True) if rejects]:
             if any(r.name in sentence for sentence in sentences):
                 continue
+            worse = f"that are reconstructed worse ({ERROR}, {distance})"
+            photos = worse if r.per == "SD" else f"with the flag {r.name!r}"
             hazard = "higher" if r.hr > 1 else "lower"
-            if r.per == "SD":
-                what = (
-                    f"Photos that are reconstructed worse ({ERROR}, {distance}) belong to patients of {hazard} hazard"
-                )
-            else:
-                what = f"Photos with the flag {r.name!r} belong to patients of {hazard} hazard"
-            sentences.append(f"{what} ({how}: {r}): {WHY}.")
+            sentences.append(f"Photos {photos} belong to patients of {hazard} hazard ({how}: {r}): {WHY}.")
     return sentences
 
 
@@ -143,7 +125,9 @@ def error_and_survival(
     event = table["event"].to_numpy(bool)
     patients, events = len(table), int(event.sum())
     error = index["perceptual"]
-    x = flags[_tellable(flags, event)]
+    has = flags.to_numpy() > 0
+    enough = np.minimum(has.sum(axis=0), (~has).sum(axis=0)) >= MIN_PATIENTS
+    x = flags.loc[:, enough & has[event].any(axis=0) & (~has)[event].any(axis=0)]
     if float(error.std()) > 1e-9:
         x = pd.concat([((error - error.mean()) / error.std()).rename(ERROR), x], axis=1)
     names = [str(name) for name in x]
@@ -185,19 +169,15 @@ def error_and_survival(
 
 def error_text(result: ErrorSurvival) -> str:
     """The answer for a terminal: a table, then what to make of it."""
-    lines = [
-        f"Does inversion error predict survival? {count(result.patients, 'patient')}, {count(result.events, 'event')}."
-    ]
+    size = f"{count(result.patients, 'patient')}, {count(result.events, 'event')}"
+    lines = [f"Does inversion error predict survival? {size}."]
     if result.alone:
         adjusted = {r.name: r for r in result.together}
         lines.append(f"  {'hazard ratio':<44}{'alone':<36}adjusted" if adjusted else f"  {'hazard ratio':<44}alone")
         for r in result.alone:
             label = f"{r.name} (per SD)" if r.per == "SD" else f"{r.name[:34]} ({r.patients})"
-            cells = [
-                f"{v.hr:.2f} ({v.low:.2f} to {v.high:.2f}), {p_value(v.p, named=True)}"
-                for v in (r, adjusted.get(r.name))
-                if v
-            ]
+            both = [v for v in (r, adjusted.get(r.name)) if v]
+            cells = [f"{v.hr:.2f} ({v.low:.2f} to {v.high:.2f}), {p_value(v.p, named=True)}" for v in both]
             lines.append(f"  {label:<44}{cells[0]:<36}{''.join(cells[1:])}".rstrip())
         if result.adjusted_for:
             lines.append(f"  adjusted for {', '.join(result.adjusted_for)}.")

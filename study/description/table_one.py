@@ -33,7 +33,7 @@ PER = 100  # patient-times of the event rate
 class FollowUp:
     """patients, events, censored. median: follow-up by reverse Kaplan-Meier; survival: median time to the event (nan:
     not reached). longest: observed time. patient_time: sum of observed times; rate: events per 100 of it, with its
-    exact interval. entry: whether some patients came under observation late.
+    exact Poisson interval (Garwood 1936). entry: whether some patients came under observation late.
     """
 
     patients: int
@@ -50,9 +50,7 @@ class FollowUp:
 
 def analysed_rows(study: Study) -> pd.DataFrame:
     """Rows of the patient table that an analysis takes: not excluded, and, where the study has codes, with one."""
-    if study.has_latents:
-        return study.analysed()[1]
-    return study.included
+    return study.analysed()[1] if study.has_latents else study.included
 
 
 def table_one(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -103,11 +101,12 @@ def follow_up(study: Study, rows: pd.DataFrame | None = None) -> FollowUp:
     if rows.empty:
         raise StudyError(f"No patient of {study.name} is left in the analysis.")
     time, event = rows["time"].to_numpy(np.float64), rows["event"].to_numpy(bool)
-    entry = rows["entry"].fillna(0).to_numpy(np.float64) if "entry" in rows else None
-    late = entry is not None and bool((entry > 0).any())
+    entry = rows["entry"].fillna(0).to_numpy(np.float64) if "entry" in rows else np.zeros(len(rows))
+    late = bool((entry > 0).any())
     start = {"entry": entry} if late else {}
-    total = float(time.sum() - (entry.sum() if late and entry is not None else 0.0))
+    total = float(time.sum() - entry.sum())
     events = int(event.sum())
+    low, high = (PER * limit / total for limit in poisson_limits(events))
     return FollowUp(
         patients=len(rows),
         events=events,
@@ -116,16 +115,10 @@ def follow_up(study: Study, rows: pd.DataFrame | None = None) -> FollowUp:
         survival=kaplan_meier(time, event, **start).median(),
         longest=float(time.max()),
         patient_time=total,
-        rate=_rate(events, total, len(rows)),
+        rate=Estimate(PER * events / total, low, high, len(rows)),
         unit=study.time_unit,
         entry=late,
     )
-
-
-def _rate(events: int, total: float, patients: int) -> Estimate:
-    """Events per 100 patient-times with the exact Poisson interval (Garwood 1936)."""
-    low, high = poisson_limits(events)
-    return Estimate(PER * events / total, PER * low / total, PER * high / total, patients)
 
 
 def table_one_rows(table: pd.DataFrame) -> list[tuple[str, str, str]]:

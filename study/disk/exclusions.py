@@ -11,16 +11,18 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
+
 from common.files import safe_cell
 from common.text import count
 from study.errors import Findings, StudyError
-from study.files import read_limited, write_text
+from study.files import csv_text, read_limited, write_text
 from study.tables.column import SAFE_ID
 
 FILE_NAME = "exclusions.csv"
@@ -55,8 +57,8 @@ def read_exclusions(folder: Path, findings: Findings, patients: Collection[str] 
     if not (folder / FILE_NAME).exists():
         return {}
     exclusions: dict[str, Exclusion] = {}
-    for row, cells in _rows(read_limited(folder / FILE_NAME, MAX_BYTES, "The list of exclusions"), findings):
-        patient, reason, when = cells
+    data = read_limited(folder / FILE_NAME, MAX_BYTES, "The list of exclusions")
+    for row, (patient, reason, when) in _rows(data, findings):
         try:
             good = bool(SAFE_ID.fullmatch(patient)) and when.isprintable() and len(when) <= 40
             reason = check_reason(reason)
@@ -137,15 +139,7 @@ def _changing(folder: Path) -> Iterator[dict[str, Exclusion]]:
         listed = dict(before)
         yield listed
         if listed != before:
-            write_text(folder / FILE_NAME, exclusions_text(listed))
+            rows = [(patient, e.reason, e.when) for patient, e in listed.items()]
+            write_text(folder / FILE_NAME, csv_text(pd.DataFrame(rows, columns=list(COLUMNS))))
     finally:
         os.close(handle)
-
-
-def exclusions_text(listed: Mapping[str, Exclusion]) -> str:
-    """exclusions.csv as text."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((patient, e.reason, e.when) for patient, e in listed.items())
-    return buffer.getvalue()

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from faces.flags import CHOSEN, read_flags
 from study.disk.store import Study
 from study.errors import StudyError
-from study.files import read_limited, sha256_of, write_text
+from study.files import csv_text, read_limited, sha256_of, write_text
 
 FILE_NAME = "faces.csv"
 COLUMNS = ("photo_sha256", "patient_id", "face", "how", "note", "when")
@@ -70,8 +72,5 @@ def chosen_face(flags: str) -> int:
 
 def write_choices(folder: Path, choices: Mapping[str, Choice]) -> None:
     """Writes all choices of a study; StudyError where the disk refuses."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((digest, c.patient, c.face, c.how, c.note, c.when) for digest, c in choices.items())
-    write_text(folder / FILE_NAME, buffer.getvalue())
+    rows = [(digest, c.patient, c.face, c.how, c.note, c.when) for digest, c in choices.items()]
+    write_text(folder / FILE_NAME, csv_text(pd.DataFrame(rows, columns=list(COLUMNS))))

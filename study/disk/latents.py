@@ -121,42 +121,35 @@ def has_latents(folder: Path) -> bool:
     return (folder / LATENTS).is_file() and (folder / INDEX).is_file()
 
 
-def _read_index(path: Path) -> tuple[pd.DataFrame, Embedding]:
+def read_index(folder: Path) -> tuple[pd.DataFrame, Embedding]:
+    """The index and the record alone, for lists and galleries: the codes are neither opened nor checked."""
+    if not has_latents(folder):
+        raise to_embed(folder.name, "The photos of this study have no W+ codes yet.")
+    path = folder / INDEX
     try:
         if path.stat().st_size > MAX_INDEX_BYTES:
-            raise to_embed(path.parent.name, f"{INDEX} is too large.")
+            raise to_embed(folder.name, f"{INDEX} is too large.")
         facts = pq.read_metadata(path)
         if facts.num_rows > MAX_ROWS:
-            raise to_embed(path.parent.name, f"{INDEX} has too many rows.")
+            raise to_embed(folder.name, f"{INDEX} has too many rows.")
         table = pq.read_table(path, columns=list(INDEX_COLUMNS))
         record = Embedding(**json_value((facts.metadata or {})[_KEY]))
         index = table.replace_schema_metadata(None).cast(_SCHEMA).to_pandas()
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise to_embed(path.parent.name, f"{INDEX} is damaged or not ours.") from error
+        raise to_embed(folder.name, f"{INDEX} is damaged or not ours.") from error
     if index[list(_TEXTS)].isna().any(axis=None) or index["photo_id"].duplicated().any():
-        raise to_embed(path.parent.name, f"{INDEX} has missing or repeated photos.")
+        raise to_embed(folder.name, f"{INDEX} has missing or repeated photos.")
     return index, record
 
 
 def read_embedding(folder: Path) -> Embedding:
     """The record of how the codes were made; StudyError if there is none."""
-    if not has_latents(folder):
-        raise to_embed(folder.name, "The photos of this study have no W+ codes yet.")
-    return _read_index(folder / INDEX)[1]
-
-
-def read_index(folder: Path) -> tuple[pd.DataFrame, Embedding]:
-    """The index and the record alone, for lists and galleries: the codes are neither opened nor checked."""
-    if not has_latents(folder):
-        raise to_embed(folder.name, "The photos of this study have no W+ codes yet.")
-    return _read_index(folder / INDEX)
+    return read_index(folder)[1]
 
 
 def read_latents(folder: Path) -> tuple[Latents, Embedding]:
     """Opens and checks both files; StudyError when they are missing, damaged or do not belong together."""
-    if not has_latents(folder):
-        raise to_embed(folder.name, "The photos of this study have no W+ codes yet.")
-    index, record = _read_index(folder / INDEX)
+    index, record = read_index(folder)
     try:
         ws = np.load(folder / LATENTS, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

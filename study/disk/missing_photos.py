@@ -8,7 +8,6 @@ missing at random; a difference shows that they are not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ from survival.errors import SurvivalError
 MIN_PATIENTS = 5  # in a group and outside it, before outcomes are compared
 ALPHA = 0.05
 LOST, COVERED = "no usable photo", "face covered"
-KINDS = {COVERED: (LOWER_COVERED, EYES_COVERED), UNCERTAIN: (UNCERTAIN,)}
+KINDS = {LOST: {LOST}, COVERED: {LOWER_COVERED, EYES_COVERED}, UNCERTAIN: {UNCERTAIN}}
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,13 @@ class Group:
     others: Outcome
     p: float
 
-    @property
-    def share(self) -> float:
-        """Share of all patients, 0 to 1."""
-        return self.those.patients / (self.those.patients + self.others.patients)
-
     def sentence(self, unit: str) -> str:
         """The group against the rest, in words."""
         those, others = self.those, self.others
-        n, share = count(those.patients + others.patients, "patient"), percent(self.share, 1)
+        n = those.patients + others.patients
+        part = f"{those.patients} of {count(n, 'patient')} ({percent(those.patients / n, 1)})"
         text = (
-            f"{self.name.capitalize()}: {those.patients} of {n} ({share}); {count(those.events, 'event')}, median "
+            f"{self.name.capitalize()}: {part}; {count(those.events, 'event')}, median "
             f"observation {_digits(those.follow_up)} {unit}, {_digits(those.rate)} events per 100 {unit} of "
             f"observation, against {count(others.events, 'event')}, {_digits(others.follow_up)} {unit} and "
             f"{_digits(others.rate)} in the others"
@@ -90,41 +85,31 @@ def missing_photos(study: Study, quality: pd.DataFrame | None = None) -> tuple[G
     if kinds is None:
         return ()
     entry = study.entry_of(study.patients)
-    groups = [_group(LOST, table, {p for p, known in kinds.items() if LOST in known}, entry)]
-    for name, members in KINDS.items():
-        groups.append(_group(name, table, {p for p, known in kinds.items() if known & set(members)}, entry))
+    members = {name: {p for p, known in kinds.items() if known & of} for name, of in KINDS.items()}
+    groups = [_group(name, table, patients, entry) for name, patients in members.items()]
     return tuple(group for group in groups if group.those.patients)
 
 
 def _kinds(study: Study, quality: pd.DataFrame | None) -> dict[str, set[str]] | None:
     """patient -> LOST or kinds of flags; None where neither quality nor codes were made."""
-    known: dict[str, set[str]] = {str(p): set() for p in study.patients["patient_id"]}
     if not study.photos and not study.has_latents:
         return None
-    coded: set[str] = set()
-    if study.has_latents:
-        try:
-            index = by_patient(read_index(study.path)[0])
-        except StudyError:
-            index = None
-        if index is not None:
-            coded = set(index.index)
-            _add(known, zip(index.index, index["flags"], strict=True))
+    usable: set[str] = set()
+    flags: list[tuple[str, str]] = []
+    with suppress(StudyError):  # no codes, or damaged ones
+        index = by_patient(read_index(study.path)[0])
+        usable |= set(index.index)
+        flags += zip(index.index, index["flags"], strict=True)
     if quality is not None:
-        _add(known, zip(quality["patient_id"], quality["flags"], strict=True))
-    if not coded and quality is None:
+        usable |= set(quality.loc[quality["problem"] == "", "patient_id"])
+        flags += zip(quality["patient_id"], quality["flags"], strict=True)
+    elif not usable:
         return None
-    usable = coded | (set(quality.loc[quality["problem"] == "", "patient_id"]) if quality is not None else set())
-    for patient, kinds in known.items():
-        if patient not in usable:
-            kinds.add(LOST)
-    return known
-
-
-def _add(known: dict[str, set[str]], rows: Iterable[tuple[str, str]]) -> None:
-    for patient, text in rows:
+    known: dict[str, set[str]] = {str(p): set() if p in usable else {LOST} for p in study.patients["patient_id"]}
+    for patient, text in flags:
         if patient in known:
             known[patient] |= {flag.kind for flag in read_flags(str(text))}
+    return known
 
 
 def _group(name: str, table: pd.DataFrame, members: set[str], entry: np.ndarray | None) -> Group:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from common.text import count
 from faces.errors import FaceError
 from faces.photo import EXTENSIONS, load_photo
 from study.disk.near_copies import fingerprint, near_copies
-from study.disk.refused_photos import read_refused, report_refused
+from study.disk.refused_photos import read_refused
 from study.errors import Findings
 from study.files import read_limited, sha256_of
 from study.settings import Settings
@@ -31,6 +30,7 @@ FOLDER = "photos"
 LIST_NAME = "photos.csv"
 LIST_COLUMNS = ("patient_id", "photo")
 Dated = tuple[str, date | None]  # name of a file in photos/, and when it was taken
+Photos = dict[str, tuple["PhotoFile", ...]]  # patient -> the photos that count under the study's rule, main one first
 LISTED_UNUSED = 50  # files of nobody that are named
 LEFT_OUT = "The patient is left out of photo models."
 
@@ -51,15 +51,6 @@ class PhotoFile(NamedTuple):
     path: Path
     taken: date | None = None
     days: float = float("nan")
-
-
-@dataclass(frozen=True)
-class Photos:
-    """files: patient -> the photos that count for them under the study's rule, the main one first. listed: how many
-    were listed and found."""
-
-    files: dict[str, tuple[PhotoFile, ...]] = field(default_factory=dict)
-    listed: int = 0
 
 
 def photo_name(cell: str) -> str | None:
@@ -85,30 +76,28 @@ def photo_cells(cell: str) -> list[str]:
     return [part for text in cell.replace("|", ";").split(";") if (part := text.strip()).lower() not in MISSING]
 
 
-def _files_in(folder: Path) -> dict[str, bool]:
-    """File name -> whether it is a plain file that lies in this folder. One scan, not one stat a patient."""
-    if not folder.is_dir():
-        return {}
-    with os.scandir(folder) as entries:
-        return {e.name: e.is_file(follow_symlinks=False) for e in entries if not e.name.startswith(".")}
-
-
 def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Photos:
     """The photos of each patient of the checked table; problems by row go to `findings`. where: the table's file."""
-    files = _files_in(folder / FOLDER)
+    files: dict[str, bool] = {}  # name -> whether it is a plain file; one scan, not one stat a patient
+    if (folder / FOLDER).is_dir():
+        with os.scandir(folder / FOLDER) as entries:
+            files = {e.name: e.is_file(follow_symlinks=False) for e in entries if not e.name.startswith(".")}
     refused = read_refused(folder)
-    report_refused(refused, dict(zip(table["patient_id"], table["row"].tolist(), strict=True)), findings, where)
+    rows = dict(zip(table["patient_id"], table["row"].tolist(), strict=True)) if refused else {}
+    for patient in (p for p in refused if p in rows):
+        message = f"the photo was refused when the study was made: {refused[patient]}"
+        findings.warning(where, rows[patient], message, "Save it again as JPEG or PNG and make the study again.")
     if files and not (folder / LIST_NAME).exists() and (plain := _one_each(folder / FOLDER, table, files)) is not None:
-        _report_unused(files, {photo.path.name for some in plain.files.values() for photo in some}, findings)
+        _report_unused(files, {photo.path.name for some in plain.values() for photo in some}, findings)
         return plain
     listed = list(_listed(folder, table, settings, findings, where))
     if not listed and not files and not refused:
         findings.note(where, None, "the study has no photos.", "Models of clinical columns need none.")
-        return Photos()
+        return {}
     if not listed and files:
         message = f"there are files in {FOLDER}/, but no photo is listed."
         findings.error(where, None, message, f"Name them in column {settings.columns.photo}, or in {LIST_NAME}.")
-        return Photos()
+        return {}
     photos: dict[str, list[Dated]] = {}
     names: dict[str, str] = {}
     for item in listed:
@@ -117,9 +106,17 @@ def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings:
             names[name] = f"{item.where} row {item.row}" if item.where != where else f"row {item.row}"
             photos.setdefault(item.patient, []).append((name, item.taken))
     _report_unused(files, names.keys(), findings)
-    _refuse_stems(list(names), findings)
-    _tell_without(table, photos.keys() | refused.keys(), settings, findings, where)
-    return _chosen(folder, table, photos, settings, findings, where)
+    stems: dict[str, str] = {}
+    for name in names:  # codes are filed under a photo's name without its ending
+        stem = os.path.splitext(name)[0]
+        if stem in stems:
+            message = f"{stems[stem][:60]} and {name[:60]} differ in their ending alone."
+            findings.error(f"{FOLDER}/", None, message, "Rename one of them.")
+        stems[stem] = name
+    without = ~(table["patient_id"].isin(photos.keys() | refused.keys()) | (table["photo"] != ""))
+    message = f"{settings.columns.photo} is missing."
+    findings.add_each("warning", where, table.loc[without, "row"].to_numpy(), lambda i: (message, LEFT_OUT))
+    return _chosen(folder, table, photos, settings.photo_rule, findings, where)
 
 
 def _one_each(folder: Path, table: pd.DataFrame, files: dict[str, bool]) -> Photos | None:
@@ -139,10 +136,7 @@ def _one_each(folder: Path, table: pd.DataFrame, files: dict[str, bool]) -> Phot
     ):
         return None
     root = str(folder)
-    files_of: dict[str, tuple[PhotoFile, ...]] = {
-        p: (PhotoFile(Path(f"{root}/{n}")),) for p, n in zip(table["patient_id"], names, strict=True)
-    }
-    return Photos(files_of, len(names))
+    return {p: (PhotoFile(Path(f"{root}/{n}")),) for p, n in zip(table["patient_id"], names, strict=True)}
 
 
 def _report_unused(files: Iterable[str], used: Collection[str], findings: Findings) -> None:
@@ -217,68 +211,37 @@ def _check(item: Listed, files: dict[str, bool], taken: dict[str, str], findings
     return None
 
 
-def _refuse_stems(names: list[str], findings: Findings) -> None:
-    """Codes are filed under a photo's name without its ending."""
-    stems = [os.path.splitext(name)[0] for name in names]
-    if len(set(stems)) == len(stems):
-        return
-    seen: dict[str, str] = {}
-    for stem, name in zip(stems, names, strict=True):
-        if stem in seen:
-            message = f"{seen[stem][:60]} and {name[:60]} differ in their ending alone."
-            findings.error(f"{FOLDER}/", None, message, "Rename one of them.")
-        seen[stem] = name
-
-
-def _tell_without(
-    table: pd.DataFrame, listed: Collection[str], settings: Settings, findings: Findings, where: str
-) -> None:
-    without = ~(table["patient_id"].isin(listed) | (table["photo"] != ""))
-    message = f"{settings.columns.photo} is missing."
-    findings.add_each("warning", where, table.loc[without, "row"].to_numpy(), lambda i: (message, LEFT_OUT))
-
-
 def _chosen(
-    folder: Path,
-    table: pd.DataFrame,
-    dated: dict[str, list[Dated]],
-    settings: Settings,
-    findings: Findings,
-    where: str,
+    folder: Path, table: pd.DataFrame, dated: dict[str, list[Dated]], rule: str, findings: Findings, where: str
 ) -> Photos:
     """Each patient's photos under the study's rule, with the days from the baseline date."""
     baseline: dict[str, date] = {}
     if "baseline_date" in table:
         days = table.loc[table["baseline_date"].notna(), ["patient_id", "baseline_date"]]
         baseline = {patient: day.date() for patient, day in days.itertuples(index=False)}
-    photo_folder = folder / FOLDER
     rows = dict(zip(table["patient_id"], table["row"], strict=True))
-    files: dict[str, tuple[PhotoFile, ...]] = {}
+    files: Photos = {}
     for patient in (p for p in table["patient_id"] if p in dated):
-        photos = [_photo_file(photo_folder, *one, baseline.get(patient)) for one in dated[patient]]
+        start = baseline.get(patient)
+        photos = [
+            PhotoFile(folder / FOLDER / name, taken, (taken - start).days if taken and start else float("nan"))
+            for name, taken in dated[patient]
+        ]
         if len(photos) > 1 and all(photo.taken is not None for photo in photos):
             photos.sort(key=lambda photo: photo.taken or date.min)
-        if len(photos) > 1 and settings.photo_rule == "nearest":
+        if len(photos) > 1 and rule == "nearest":
             if np.isnan([photo.days for photo in photos]).any():
                 message = f"{len(photos)} photos, and which is nearest to the baseline date is unknown."
-                findings.error(
-                    where, int(rows[patient]), message, "Give dates, or another rule in study.toml, [photos]."
-                )
+                remedy = "Give dates, or another rule in study.toml, [photos]."
+                findings.error(where, int(rows[patient]), message, remedy)
             photos.sort(key=lambda photo: abs(photo.days))
-        elif settings.photo_rule == "last":
+        elif rule == "last":
             photos.reverse()
-        files[patient] = tuple(photos if settings.photo_rule == "mean" else photos[:1])
-    return Photos(files, sum(len(items) for items in dated.values()))
+        files[patient] = tuple(photos if rule == "mean" else photos[:1])
+    return files
 
 
-def _photo_file(folder: Path, name: str, taken: date | None, baseline: date | None) -> PhotoFile:
-    days = float((taken - baseline).days) if taken is not None and baseline is not None else float("nan")
-    return PhotoFile(folder / name, taken, days)
-
-
-def check_photos(
-    table: pd.DataFrame, files: dict[str, tuple[PhotoFile, ...]], findings: Findings, where: str = FILE_NAME
-) -> None:
+def check_photos(table: pd.DataFrame, files: Photos, findings: Findings, where: str = FILE_NAME) -> None:
     """Opens every photo through the photo gate; looks for one file under two names, and for near copies."""
     seen: dict[str, str] = {}
     opened: list[tuple[str, str, int, bytes]] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.parsing import json_value
-from study.errors import Findings, StudyError
+from study.errors import StudyError
 from study.files import read_limited, write_json
 
 FILE_NAME = "intake.json"
@@ -30,11 +30,3 @@ def read_refused(folder: Path) -> dict[str, str]:
         return {str(row["patient_id"]): str(row["reason"]) for row in record["photos_refused"]}
     except (StudyError, ValueError, KeyError, TypeError, RecursionError):
         return {}
-
-
-def report_refused(refused: Mapping[str, str], rows: Mapping[str, int], findings: Findings, where: str) -> None:
-    """A warning for each patient of the table whose photo was refused. rows: patient_id -> row of the table."""
-    for patient, reason in refused.items():
-        if patient in rows:
-            message = f"the photo was refused when the study was made: {reason}"
-            findings.warning(where, rows[patient], message, "Save it again as JPEG or PNG and make the study again.")

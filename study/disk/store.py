@@ -89,10 +89,6 @@ class Study:
         return self.settings.name
 
     @property
-    def title(self) -> str:
-        return self.settings.title
-
-    @property
     def simulated(self) -> bool:
         return self.settings.simulated
 
@@ -107,8 +103,7 @@ class Study:
     def photo_path(self, patient_id: str) -> Path:
         """The photo file of a patient; StudyError when patient or photo is unknown."""
         if patient_id not in self.photos:
-            known = patient_id in set(self.patients["patient_id"])
-            what = "has no photo" if known else "is not in patients.csv"
+            what = "has no photo" if patient_id in set(self.patients["patient_id"]) else "is not in patients.csv"
             raise StudyError(f"Patient {patient_id[:64]} {what}.")
         return self.photos[patient_id]
 
@@ -144,12 +139,11 @@ class Study:
         """What becomes of competing events, for readers of hazards or survival of this study; "" without any."""
         if not self.settings.competing_values or "competing" not in self.included:
             return ""
-        coded = ", ".join(self.settings.competing_values)
+        coded = f"{self.settings.columns.event} = {', '.join(self.settings.competing_values)}"
         patients = count(int(self.included["competing"].sum()), "patient")
         return (
-            f"Competing events ({self.settings.columns.event} = {coded}) ended the follow-up of "
-            f"{patients}. They count as censored at that time: hazards are "
-            "cause-specific, and 1 minus survival overstates the share of patients who have the event."
+            f"Competing events ({coded}) ended the follow-up of {patients}. They count as censored at that time: "
+            "hazards are cause-specific, and 1 minus survival overstates the share of patients who have the event."
         )
 
     @cached_property
@@ -193,10 +187,8 @@ class Study:
 
     def _need_photos(self) -> None:
         if not self.photos and not self.has_latents:
-            raise StudyError(
-                f"{self.name} has no photos, so there is no photo model. Its clinical columns can be compared.",
-                ("compare", self.name),
-            )
+            sentence = f"{self.name} has no photos, so there is no photo model. Its clinical columns can be compared."
+            raise StudyError(sentence, ("compare", self.name))
 
     @cached_property
     def _checked_latents(self) -> Latents:
@@ -240,10 +232,8 @@ class Study:
         fitted = set(self.model(name).cohort_["patient"].astype(str))
         codes, table = self._codes_of({p: path for p, path in self.photos.items() if p in fitted})
         if len(table) < len(fitted):
-            raise StudyError(
-                f"{count(len(fitted) - len(table), 'patient')} of model {name!r} without a code now. Fit it again.",
-                ("fit", self.name),
-            )
+            gone = count(len(fitted) - len(table), "patient")
+            raise StudyError(f"{gone} of model {name!r} without a code now. Fit it again.", ("fit", self.name))
         return codes, table
 
     def _codes_of(self, photos: Mapping[str, Path]) -> tuple[NDArray[np.float32], pd.DataFrame]:
@@ -255,9 +245,8 @@ class Study:
             raise to_embed(self.name, f"No patient of {self.name} has both a photo and a code.")
         places = [rows[p] for p in table["patient_id"]]
         codes = np.asarray(ws[[place[0] for place in places]])
-        for i, place in enumerate(places):
-            if len(place) > 1:
-                codes[i] = ws[place].mean(axis=0, dtype=np.float64)
+        for i in (i for i, place in enumerate(places) if len(place) > 1):
+            codes[i] = ws[places[i]].mean(axis=0, dtype=np.float64)
         if not np.isfinite(codes).all():
             raise to_embed(self.name, f"Some codes of {self.name} are not finite.")
         return codes, table
@@ -271,13 +260,10 @@ class Study:
         out: dict[str, list[tuple[int, Path]]] = {}
         for patient, files in self.photo_files.items():
             coded = rows.get(patient, [])
-            if len(coded) == len(files) == 1:
-                out[patient] = [(coded[0][0], files[0].path)]
-                continue
-            paths = {f.path.stem: f.path for f in files}
-            if places := [(i, paths[photo]) for i, photo in coded if photo in paths]:
-                out[patient] = places
-        return out
+            alone = len(coded) == len(files) == 1
+            paths = {coded[0][1] if alone else f.path.stem: f.path for f in files}
+            out[patient] = [(i, paths[photo]) for i, photo in coded if photo in paths]
+        return {patient: places for patient, places in out.items() if places}
 
     @property
     def chosen_model(self) -> str:
@@ -301,16 +287,6 @@ class Study:
         return models.read_model(self.path, self.name, name)
 
 
-def inspect(path: Path | str, limit: int = 200) -> tuple[Study, Findings]:
-    """Opens a study and returns it with everything found, errors included: then it is only fit for showing them.
-
-    limit: findings of each severity that are kept; the others are counted. Raises StudyError when there is no study,
-    or a file as a whole cannot be read.
-    """
-    with _uncollected():
-        return _inspect(path, limit)
-
-
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Without garbage collection: a large table makes a million small objects at once, and the collector would go
@@ -324,22 +300,26 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _inspect(path: Path | str, limit: int) -> tuple[Study, Findings]:
+@_uncollected()
+def inspect(path: Path | str, limit: int = 200) -> tuple[Study, Findings]:
+    """Opens a study and returns it with everything found, errors included: then it is only fit for showing them.
+
+    limit: findings of each severity that are kept; the others are counted. Raises StudyError when there is no study,
+    or a file as a whole cannot be read.
+    """
     folder = resolve(path)
     if not folder.is_dir():
-        raise StudyError(
-            f"There is no study {str(path)!r}: it must be a folder with {SETTINGS_FILE} and {PATIENTS_FILE}."
-        )
+        wrong = f"There is no study {str(path)!r}: it must be a folder with {SETTINGS_FILE} and {PATIENTS_FILE}."
+        raise StudyError(wrong)
     findings = Findings(limit)
     settings = read_settings(folder, findings)
     path = table_file(folder)
     table = parse_patients(read_limited(path, MAX_BYTES, "The patient table"), settings, findings, path.name)
-    listed = find_photos(folder, table, settings, findings, path.name)
-    photos = {patient: some[0].path for patient, some in listed.files.items()}
-    if "photo_days" not in table and listed.files:
-        days = {patient: some[0].days for patient, some in listed.files.items() if not np.isnan(some[0].days)}
-        if days:
-            table["photo_days"] = table["patient_id"].map(days).astype(float)
+    files = find_photos(folder, table, settings, findings, path.name)
+    photos = {patient: some[0].path for patient, some in files.items()}
+    days = {patient: some[0].days for patient, some in files.items() if not np.isnan(some[0].days)}
+    if "photo_days" not in table and days:
+        table["photo_days"] = table["patient_id"].map(days).astype(float)
     excluded = read_exclusions(folder, findings, set(table["patient_id"]))
     plausible(table, settings, findings, path.name)
-    return Study(folder, settings, table, photos, tuple(findings), excluded, listed.files, path.name), findings
+    return Study(folder, settings, table, photos, tuple(findings), excluded, files, path.name), findings

@@ -79,26 +79,21 @@ EXAMPLES = {
 }
 
 
-def _table(example: Example) -> pd.DataFrame:
-    """patient_id, time, event and covariates as the package has them, names in lower case. Time in days."""
+def example_settings(name: str, called: str | None = None) -> tuple[Settings, pd.DataFrame]:
+    """study.toml of an example, and its table as the package has it: patient_id, time in days, event and covariates,
+    names in lower case. Raises StudyError for an unknown one."""
     from sksurv import datasets
 
+    if name not in EXAMPLES:
+        raise StudyError(f"There is no example {name[:60]!r}: choose one of {', '.join(EXAMPLES)}.")
+    example = EXAMPLES[name]
     load: Callable[[], tuple[pd.DataFrame, Any]] = getattr(datasets, example.load)
     features, outcome = load()
     event, time = (outcome[name] for name in outcome.dtype.names)
     features = features.rename(columns=str.lower).drop(columns=list(example.drop)).reset_index(drop=True)
     ids = [f"P{i + 1:0{len(str(len(features)))}d}" for i in range(len(features))]
     table = pd.DataFrame({"patient_id": ids, "time": time, "event": event.astype(int)})
-    table = pd.concat([table, features], axis=1)
-    return table[table["time"] > 0]
-
-
-def example_settings(name: str, called: str | None = None) -> tuple[Settings, pd.DataFrame]:
-    """study.toml and table of an example. Raises StudyError for an unknown one."""
-    if name not in EXAMPLES:
-        raise StudyError(f"There is no example {name[:60]!r}: choose one of {', '.join(EXAMPLES)}.")
-    example = EXAMPLES[name]
-    table = _table(example)
+    table = pd.concat([table, features], axis=1)[time > 0]
     rest = [c for c in table.columns[3:] if c not in example.fixed.values()]
     covariates = tuple(_covariate(table, c, c in example.words) for c in rest)
     settings = Settings(
@@ -117,11 +112,9 @@ def example_settings(name: str, called: str | None = None) -> tuple[Settings, pd
 def _covariate(table: pd.DataFrame, column: str, word: bool) -> Covariate:
     name = column.replace(".", "_")
     where = "" if name == column else column
-    label = column.replace("_", " ").replace(".", " ") if {"_", "."} & set(column) else ""
-    if not word:
-        return Covariate(name, "numeric", where, label=label)
-    levels = tuple(sorted(str(v) for v in table[column].dropna().unique()))
-    return Covariate(name, "categorical", where, levels, label=label)
+    label = name.replace("_", " ") if "_" in name else ""
+    levels = tuple(sorted(str(v) for v in table[column].dropna().unique())) if word else ()
+    return Covariate(name, "categorical" if word else "numeric", where, levels, label=label)
 
 
 def write_example(name: str, root: Path, called: str | None = None) -> tuple[Path, Findings]:
@@ -142,8 +135,7 @@ def run(args: Any) -> int:
     folder, findings = write_example(args.name, args.root, args.called)
     for finding in findings:
         print(f"{finding.severity:<8}{finding}")
-    study, _ = inspect(folder)
-    table = study.patients
-    print(f"{folder}: {study.title}. {len(table):,} patients, {int(table['event'].sum()):,} events, no photos.")
-    print(f"Cite: {study.settings.citation}.")
+    table, about = inspect(folder)[0].patients, EXAMPLES[args.name]
+    print(f"{folder}: {about.title}. {len(table):,} patients, {int(table['event'].sum()):,} events, no photos.")
+    print(f"Cite: {about.citation}.")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from study.errors import Findings
 from study.intake.names import ANSWERS, CENSORED, EVENT, NAMES, WORDS, unit_of, words_of_name
 from study.settings import (
     DATE_COLUMNS,
-    KINDS,
+    FIXED_BOUNDS,
     OPTIONAL_COLUMNS,
     SAFE_NAME,
     TAKEN,
@@ -36,8 +37,6 @@ MAX_VALUES = 12  # different ones in a column that can be a coding
 USUAL = {"days": (365, 730, 1825), "weeks": (52, 104, 260), "months": (12, 24, 60), "years": (1, 2, 5)}
 EARLY = {"days": (7, 30, 90, 180), "weeks": (4, 13, 26), "months": (1, 3, 6), "years": (0.25, 0.5)}
 LEAST_FOLLOWED, SHARE_FOLLOWED = 10, 0.1  # patients still at risk beyond a proposed time: a number, and a share of all
-_EVENT_CODES = frozenset("01234")
-_NUMERIC = ("time", "age", "ecog", "entry")
 _CODED = re.compile(r"(\d+)\s*[:=]\s*(.+)")  # 1:DECEASED, as cBioPortal writes it
 
 
@@ -69,9 +68,8 @@ class Look:
             return np.empty(0)
         reading = settings.reading if settings is not None else Settings("x", "x").reading
         read = Column.of(self.raw, column, reading, Findings(0))
-        plain = {cell: read.style.plain(cell) for cell in read.counts}
-        if read.style.problem:
-            plain = {cell: "" if "," in cell or "." in cell else cell for cell in plain}
+        unclear = ",." if read.style.problem else ""
+        plain = {c: "" if any(mark in c for mark in unclear) else read.style.plain(c) for c in read.counts}
         texts = pd.Series([plain[cell] for cell in read.cells], dtype=object)
         return pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
 
@@ -85,47 +83,30 @@ class Look:
 def look(data: bytes) -> Look:
     """The contents of a table. Raises StudyError where it is not one."""
     uneven = Findings()
-    return look_at(read_table(data, uneven), uneven)
-
-
-def look_at(raw: RawTable, uneven: Findings) -> Look:
-    """The contents of a table that was read. uneven: findings of the reading."""
+    raw = read_table(data, uneven)
     values: dict[str, list[str]] = {}
     numeric, dated, ids = set(), set(), set()
     for name, cells in raw.columns.items():
         texts = [cell for cell in dict.fromkeys(cells) if cell.casefold() not in MISSING]
         if len({cell[:60] for cell in texts}) <= MAX_VALUES:
             values[name] = sorted({cell[:60] for cell in texts})
-        if _all_numbers(texts, name in raw.typed, raw.comma_decimals):
-            numeric.add(name)
-        if _all_dates(texts):
-            dated.add(name)
+        rest = [cell for cell in texts if cell.casefold() not in CODE_WORDS]
+        if rest and len(rest) >= len(texts) / 2:
+            if _all_numbers(rest, name in raw.typed, raw.comma_decimals):
+                numeric.add(name)
+            style = date_style(rest)
+            if style.readable == 1.0 or style.mixed:  # numbers such as 20200131 or 43831 count where all could be dates
+                dated.add(name)
         if len(texts) == len(cells) and all(map(SAFE_ID.fullmatch, texts)):
             ids.add(name)
     sets = (frozenset(numeric), frozenset(dated), frozenset(ids))
     return Look(raw.header, len(raw.rows), raw.rows[:SHOWN_ROWS], values, *sets, raw.notes, raw, uneven)
 
 
-def _all_numbers(texts: Sequence[str], typed: bool, comma_file: bool) -> bool:
-    rest = [cell for cell in texts if cell.casefold() not in CODE_WORDS]
-    if not rest or len(rest) < len(texts) / 2:
-        return False
-    style = style_of(rest, None, typed, comma_file)
-    open_ones = style.problem in ("ambiguous", "comma", "mixed")
-    return all(
-        plain_number(style.plain(c)) is not None or (open_ones and plain_number(_bare(c)) is not None) for c in rest
-    )
-
-
-def _bare(cell: str) -> str:
-    return cell.replace(",", "").replace(".", "")
-
-
-def _all_dates(texts: Sequence[str]) -> bool:
-    """Whether every text is a date: numbers that could be dates (20200131, 43831) count where all are."""
-    rest = [cell for cell in texts if cell.casefold() not in CODE_WORDS]
-    style = date_style(rest)
-    return bool(rest) and len(rest) >= len(texts) / 2 and (style.readable == 1.0 or style.mixed)
+def _all_numbers(cells: Sequence[str], typed: bool, comma_file: bool) -> bool:
+    style = style_of(cells, None, typed, comma_file)
+    bare = {c: c.replace(",", "").replace(".", "") if style.problem else "" for c in cells}
+    return all(plain_number(style.plain(c)) is not None or plain_number(bare[c]) is not None for c in cells)
 
 
 def guess_covariate(column: str, seen: Look, taken: Collection[str] = ()) -> Covariate | None:
@@ -137,10 +118,9 @@ def guess_covariate(column: str, seen: Look, taken: Collection[str] = ()) -> Cov
         return None
     where = "" if name == column else column
     if column in seen.numeric:
-        return Covariate(name, KINDS[0], where, label=where[:100])
-    if column in seen.dated:
-        return None
-    return Covariate(name, KINDS[1], where, label=where[:100]) if column in seen.values else None
+        return Covariate(name, "numeric", where, label=where[:100])
+    words = column in seen.values and column not in seen.dated
+    return Covariate(name, "categorical", where, label=where[:100]) if words else None
 
 
 def guess_columns(header: list[str], seen: Look | None = None) -> dict[str, str | None]:
@@ -171,7 +151,7 @@ def guess_columns(header: list[str], seen: Look | None = None) -> dict[str, str 
 
 def _can_be(column: str, meaning: str, seen: Look, certain: bool) -> bool:
     """Whether a column's contents can be read as this meaning. certain: its whole name says so, not a word of it."""
-    if meaning in _NUMERIC:
+    if meaning in FIXED_BOUNDS:
         return column in seen.numeric
     if meaning in DATE_COLUMNS:
         return column in seen.dated
@@ -180,7 +160,7 @@ def _can_be(column: str, meaning: str, seen: Look, certain: bool) -> bool:
     if meaning == "event":
         values = seen.values.get(column, [])
         coded = guess_coding(values, column)
-        return bool(values) and (all(coded) or set(values) <= _EVENT_CODES or certain)
+        return bool(values) and (all(coded) or set(values) <= set("01234") or certain)
     return column not in seen.dated or column in seen.numeric
 
 
@@ -223,11 +203,7 @@ def guess_coding(values: Collection[str], column: str = "") -> tuple[tuple[str, 
 
 def free_name(name: str, taken: Collection[str]) -> str:
     """`name`, or with a number behind it where a column is called so."""
-    number, out = 1, name
-    while out in taken:
-        number += 1
-        out = f"{name}_{number}"
-    return out
+    return next(free for i in count(1) if (free := name if i == 1 else f"{name}_{i}") not in taken)
 
 
 def columns_of(chosen: Mapping[str, str | None], header: list[str]) -> Columns:

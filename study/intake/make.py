@@ -9,8 +9,6 @@ is left out with a warning. Photos are stored under the patients' ids: file name
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 import signal
@@ -33,9 +31,9 @@ from latent.errors import LatentError
 from study.disk.photos import LIST_COLUMNS, LIST_NAME
 from study.disk.places import ROOT_HELP, studies_root
 from study.disk.refused_photos import write_refused
-from study.disk.store import Study, inspect
+from study.disk.store import inspect
 from study.errors import Findings, StudyError
-from study.files import check_writable, read_limited, write_bytes, write_text
+from study.files import check_writable, csv_text, read_limited, write_text
 from study.intake.match import Match, Matches, Near, match
 from study.intake.photos import keep_photos, report_matches, requests_of_column, requests_of_list
 from study.intake.questions import numeric_columns, refuse_unconfirmed
@@ -81,11 +79,6 @@ class IntakeRefused(StudyError):
         more = findings.counts["error"] - 1
         super().__init__(str(findings.errors[0]) + (f" ({count(more, 'more error')} in the table.)" if more else ""))
         self.findings = findings
-
-
-def check_table(data: bytes, settings: Settings, findings: Findings, photos: bool = True) -> Table:
-    """The table as it will be written; see `check_raw`. Raises StudyError for what is not a table."""
-    return check_raw(read_table(data, findings), settings, findings, photos)
 
 
 def check_raw(raw: RawTable, settings: Settings, findings: Findings, photos: bool = True) -> Table:
@@ -138,20 +131,16 @@ def with_points(raw: RawTable, settings: Settings) -> tuple[list[list[str]], Set
     return rows, replace(settings, reading=replace(settings.reading, numbers=styles))
 
 
-def _csv(header: list[str], rows: list[list[str]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([safe_cell(cell) if is_formula(cell) else cell for cell in row] for row in rows)
-    return buffer.getvalue()
+def _write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    safe = [[safe_cell(cell) if is_formula(cell) else cell for cell in row] for row in rows]
+    write_text(path, csv_text(pd.DataFrame(safe, columns=header)))
 
 
 def check_name(name: str, root: Path) -> None:
     """StudyError for a name that cannot be a study's, or is taken."""
     if not SAFE_NAME.fullmatch(name):
-        raise StudyError(
-            "A study's name is made of letters, digits, - and _, begins with a letter or digit, 64 at most."
-        )
+        message = "A study's name is made of letters, digits, - and _, begins with a letter or digit, 64 at most."
+        raise StudyError(message)
     if root.is_dir() and any(entry.name.casefold() == name.casefold() for entry in root.iterdir()):
         raise StudyError(f"There is a study {name} already; nothing is overwritten. Choose another name.")
 
@@ -166,22 +155,7 @@ def intake(
     near: Near = "ask",
     names: bool = True,
 ) -> tuple[Path, Findings]:
-    """Makes the study `settings.name` under `root`; returns its folder and what was found; see `make_study`."""
-    _, findings = make_study(root, settings, data, photos, on_photo, photo_list, near, names)
-    return root / settings.name, findings
-
-
-def make_study(
-    root: Path,
-    settings: Settings,
-    data: bytes,
-    photos: Path | None,
-    on_photo: OnPhoto | None,
-    photo_list: bytes | None,
-    near: Near,
-    names: bool,
-) -> tuple[Study, Findings]:
-    """Makes the study `settings.name` under `root`; returns it as it was checked, and what was found.
+    """Makes the study `settings.name` under `root`; returns its folder and what was found.
 
     data: the table; photos: a zip or a folder, None for a study without; photo_list: a table of patient_id, photo and
     date, in place of the photo column. near: what becomes of photos that are called nearly as the table says. names:
@@ -191,7 +165,7 @@ def make_study(
     check_name(settings.name, root)
     check_writable(root / settings.name, 2 * len(data))
     findings = Findings()
-    table = check_table(data, settings, findings, photos is not None and photo_list is None)
+    table = check_raw(read_table(data, findings), settings, findings, photos is not None and photo_list is None)
     if findings.counts["error"]:
         raise IntakeRefused(findings)
     matches: list[Match] = []
@@ -206,11 +180,15 @@ def make_study(
         shutil.rmtree(stale, ignore_errors=True)
     temporary = root / f".{settings.name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
-        study = _fill(temporary, table, matches, photo_list is not None, findings, on_photo)
-        _put(temporary, root / settings.name)
+        _fill(temporary, table, matches, photo_list is not None, findings, on_photo)
+        check_name(settings.name, root)
+        try:
+            os.rename(temporary, root / settings.name)
+        except OSError as error:
+            raise StudyError(f"{settings.name}/ could not be put in place: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return study, findings
+    return root / settings.name, findings
 
 
 def offered_photos(photos: Path) -> list[Source]:
@@ -240,20 +218,15 @@ def match_photos(table: Table, offered: list[Source], photo_list: bytes | None, 
 
 
 def _fill(
-    folder: Path,
-    table: Table,
-    matches: list[Match],
-    listed: bool,
-    findings: Findings,
-    on_photo: OnPhoto | None,
-) -> Study:
+    folder: Path, table: Table, matches: list[Match], listed: bool, findings: Findings, on_photo: OnPhoto | None
+) -> None:
     """Writes a whole study into a temporary folder and checks it like any study."""
     columns = table.settings.columns
     ids, rows = table.column(columns.patient_id), [list(row) for row in table.rows]
     stored, refused = keep_photos(folder, ids, matches, findings, on_photo)
     if listed:
         cells = [[ids[match.request.place], cell, match.request.taken] for match, cell in stored]
-        write_bytes(folder / LIST_NAME, _csv([*LIST_COLUMNS, "date"], cells).encode())
+        _write_csv(folder / LIST_NAME, [*LIST_COLUMNS, "date"], cells)
     elif columns.photo in table.header:
         place = table.header.index(columns.photo)
         for row in rows:
@@ -261,20 +234,10 @@ def _fill(
         for match, cell in stored:
             row = rows[match.request.place]
             row[place] += (";" if row[place] else "") + cell
-    write_bytes(folder / PATIENTS_FILE, _csv(table.header, rows).encode())
+    _write_csv(folder / PATIENTS_FILE, table.header, rows)
     write_refused(folder, refused)
     write_text(folder / SETTINGS_FILE, settings_text(table.settings))
-    study, problems = inspect(folder)
-    problems.refuse_errors()
-    return study
-
-
-def _put(temporary: Path, folder: Path) -> None:
-    check_name(folder.name, folder.parent)
-    try:
-        os.rename(temporary, folder)
-    except OSError as error:
-        raise StudyError(f"{folder.name}/ could not be put in place: {error.strerror or error}.") from error
+    inspect(folder)[1].refuse_errors()
 
 
 def read_plan(path: Path) -> Settings:
@@ -287,25 +250,19 @@ def read_plan(path: Path) -> Settings:
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("table", type=file_argument, help="the patients: CSV, Excel (.xlsx) or Parquet")
-    parser.add_argument(
-        "photos", type=path_argument, nargs="?", help="zip or folder of their photos; none: clinical columns alone"
-    )
-    parser.add_argument(
-        "--photo-list", type=file_argument, help="table of patient_id, photo and date, for several photos each"
-    )
-    parser.add_argument(
-        "--plan", type=file_argument, required=True, help="study.toml of the study to come: name, columns, coding"
-    )
+    photos = "zip or folder of their photos; none: clinical columns alone"
+    parser.add_argument("photos", type=path_argument, nargs="?", help=photos)
+    listed = "table of patient_id, photo and date, for several photos each"
+    parser.add_argument("--photo-list", type=file_argument, help=listed)
+    plan = "study.toml of the study to come: name, columns, coding"
+    parser.add_argument("--plan", type=file_argument, required=True, help=plan)
     near = parser.add_mutually_exclusive_group()
     takes = "take photos that are called nearly as the table says; each is listed"
     near.add_argument("--accept-matches", dest="near", action="store_const", const="accept", default="ask", help=takes)
     leaves = "leave such photos out; without either, they are listed and nothing is made"
     near.add_argument("--exact-matches", dest="near", action="store_const", const="leave", help=leaves)
-    parser.add_argument(
-        "--without-names",
-        action="store_true",
-        help="do not name files of photos that are left out or matched (for logs)",
-    )
+    quiet = "do not name files of photos that are left out or matched (for logs)"
+    parser.add_argument("--without-names", action="store_true", help=quiet)
     parser.add_argument("--root", type=folder_argument, default=studies_root(), help=ROOT_HELP)
 
 
@@ -317,14 +274,14 @@ def run(args: Any) -> int:
     try:
         listed = read_limited(args.photo_list, MAX_BYTES, "The list of photos") if args.photo_list else None
         plan = read_plan(args.plan)
-        names = not args.without_names
-        progress = ProgressLine("photos")
-        study, findings = make_study(args.root, plan, data, args.photos, progress, listed, args.near, names)
+        photos = (args.photos, ProgressLine("photos"), listed, args.near, not args.without_names)
+        folder, findings = intake(args.root, plan, data, *photos)
     except IntakeRefused as error:
         _print(error.findings)
         raise
     _print(findings)
-    print(f"{args.root / plan.name}: {count(len(study.patients), 'patient')}, {len(study.photos)} with a photo.")
+    study, _ = inspect(folder)
+    print(f"{folder}: {count(len(study.patients), 'patient')}, {len(study.photos)} with a photo.")
     return 0
 
 

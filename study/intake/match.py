@@ -69,20 +69,11 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
-def _last(text: str) -> str:
-    return _path(text).rpartition("/")[2]
-
-
 def _stem(text: str) -> str:
     """The name without a file ending: of up to five letters or digits, with one letter at least (not P1.2)."""
-    name = _last(text)
+    name = _path(text).rpartition("/")[2]
     parts = re.fullmatch(r"(.+)\.(?=[^.]*[A-Za-z])[A-Za-z0-9]{1,5}", name)
     return parts[1] if parts else name
-
-
-def _runs(text: str) -> str:
-    """An id without leading zeros and signs: P-001 and p1 are alike."""
-    return " ".join(run.lstrip("0") or "0" for run in _RUNS.findall(_folded(_stem(text))))
 
 
 def _inner(path: str) -> str:
@@ -94,9 +85,10 @@ def _inner(path: str) -> str:
 KEYS: tuple[Callable[[str], str], ...] = (
     lambda text: unicodedata.normalize("NFC", _path(text)),
     lambda text: _folded(_path(text)),
-    lambda text: _folded(_last(text)),
+    lambda text: _folded(_path(text).rpartition("/")[2]),
     lambda text: _folded(_stem(text)),
-    _runs,
+    # Ids without leading zeros and signs: P-001 and p1 are alike.
+    lambda text: " ".join(run.lstrip("0") or "0" for run in _RUNS.findall(_folded(_stem(text)))),
 )
 
 
@@ -104,7 +96,8 @@ def match(requests: Sequence[Request], photos: Sequence[Source], by_id: bool = F
     """The photo of each request. by_id: cells are patients' ids, so that a photo's name without its ending is exact."""
     out = Matches(requests=requests)
     whole = {source.file: [source] for source in photos}
-    exact = _index((key, source) for source in photos for key in _exact_keys(source, by_id))
+    stem = _stem if by_id else _inner
+    exact = _index((k, s) for s in photos for k in {PurePosixPath(s.file).name, _inner(s.file), stem(s.file)})
     taken: dict[str, int] = {}
     rest: list[Request] = []
     for request in requests:
@@ -124,11 +117,6 @@ def match(requests: Sequence[Request], photos: Sequence[Source], by_id: bool = F
     return out
 
 
-def _exact_keys(source: Source, by_id: bool) -> set[str]:
-    path = PurePosixPath(source.file)
-    return {path.name, _inner(source.file)} | ({_stem(source.file)} if by_id else set())
-
-
 def _index(pairs: Iterable[tuple[str, Source]]) -> dict[str, list[Source]]:
     out: dict[str, list[Source]] = {}
     for key, source in pairs:
@@ -138,14 +126,8 @@ def _index(pairs: Iterable[tuple[str, Source]]) -> dict[str, list[Source]]:
 
 def _propose(requests: Sequence[Request], photos: Sequence[Source], out: Matches, by_id: bool) -> None:
     """The nearest photo of each request, by the strictest rule that finds one."""
-    rules = []
-    for key in KEYS:
-        whole = _index((k, s) for s in photos for k in {key(s.file), key(_inner(s.file))} if k)
-        rules.append((key, whole))
-    found: list[tuple[Request, list[Source]]] = []
-    for request in requests:
-        fits = next((some for key, index in rules if (some := index.get(key(request.cell)))), [])
-        found.append((request, fits))
+    rules = [(key, _index((k, s) for s in photos for k in {key(s.file), key(_inner(s.file))} if k)) for key in KEYS]
+    found = [(r, next((some for key, index in rules if (some := index.get(key(r.cell)))), [])) for r in requests]
     wanted = Counter(fits[0].file for _, fits in found if len(fits) == 1)
     for request, fits in found:
         if not fits:
@@ -161,8 +143,7 @@ def difference(cell: str, file: str, by_id: bool = False) -> str:
     differences, one, other = [], cell, file
     if "\\" in one or ("/" in one and _folded(one) not in (_folded(other), _folded(_inner(other)))):
         differences.append("the folders before its name")
-        one = _last(one)
-    one, other = _last(one), _last(other)
+    one, other = (_path(text).rpartition("/")[2] for text in (one, other))
     if _stem(one) == one or _folded(one).rpartition(".")[2] != _folded(other).rpartition(".")[2]:
         differences += [] if by_id else ["the file's ending"]
         one, other = _stem(one), _stem(other)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from common.text import count
 from faces.errors import FaceError
 from faces.photo import load_photo
-from latent.datasets.sources import PhotoReader, Source
+from latent.datasets.sources import PhotoReader
 from study.disk.photos import FOLDER, LIST_COLUMNS, LIST_NAME, photo_cells
 from study.errors import Findings
 from study.files import write_bytes
@@ -48,10 +47,10 @@ def requests_of_list(data: bytes, ids: list[str], findings: Findings, reading: R
         days = ["" if str(day) == "NaT" else str(day) for day in dates]
     out: list[Request] = []
     for patient, cell, day, row in zip(columns["patient_id"], columns["photo"], days, raw.numbers, strict=True):
-        if patient not in places:
-            findings.note(LIST_NAME, row, f"patient {patient[:64]!r} is not in the table.", "The photo is not taken.")
-        else:
+        if patient in places:
             out.append(Request(places[patient], LIST_NAME, row, cell, day))
+        else:
+            findings.note(LIST_NAME, row, f"patient {patient[:64]!r} is not in the table.", "The photo is not taken.")
     return out
 
 
@@ -88,52 +87,37 @@ def report_matches(matches: Matches, column: str, near: Near, findings: Findings
         message = f"no photo is called {request.cell[:60]!r}." if names else "the photo named here does not exist."
         findings.warning(request.where, request.row, message, "It is left out.")
     unused = [*matches.unused, *([match.source for match in matches.near] if near == "leave" else [])]
-    _report_unused([source.file for source in unused], findings, names)
+    if unused:
+        listed = f": {', '.join(source.file[:80] for source in unused[:LISTED_UNUSED])}" if names else ""
+        more = f" and {len(unused) - LISTED_UNUSED} more" if names and len(unused) > LISTED_UNUSED else ""
+        findings.note("photos", None, f"{count(len(unused), 'photo')} of no patient, not used{listed}{more}.")
     return matches.taken(near == "accept")
-
-
-def _report_unused(files: list[str], findings: Findings, names: bool) -> None:
-    if not files:
-        return
-    named = f": {', '.join(file[:80] for file in files[:LISTED_UNUSED])}" if names else ""
-    more = f" and {len(files) - LISTED_UNUSED} more" if names and len(files) > LISTED_UNUSED else ""
-    findings.note("photos", None, f"{count(len(files), 'photo')} of no patient, not used{named}{more}.")
-
-
-@dataclass
-class PhotoFolder:
-    """Copies photos into a study's folder. Names are the patients' ids: file names often carry people's names."""
-
-    folder: Path
-    ids: set[str]
-    names: set[str] = field(default_factory=set)
-
-    def keep(self, patient: str, source: Source, reader: PhotoReader) -> str:
-        """Copies one photo if the gate lets it pass; returns the cell that names it. Raises FaceError."""
-        data = reader.read(source.path, source.member)
-        load_photo(data, f"The photo of {patient}")
-        name, number = patient, 1
-        while name.casefold() in self.names or (number > 1 and name.casefold() in self.ids):
-            number += 1
-            name = f"{patient}_{number}"
-        self.names.add(name.casefold())
-        cell = f"{FOLDER}/{name}{PurePosixPath(source.file).suffix.lower()}"
-        write_bytes(self.folder / cell, data)
-        return cell
 
 
 def keep_photos(
     folder: Path, ids: list[str], matches: list[Match], findings: Findings, on_photo: object = None
 ) -> tuple[list[tuple[Match, str]], list[dict[str, object]]]:
-    """Copies the photos; returns (match, cell) of those that passed the gate, and a record of those that did not."""
+    """Copies the photos; returns (match, cell) of those that passed the gate, and a record of those that did not.
+
+    They are called as their patients are: file names often carry people's names.
+    """
     stored: list[tuple[Match, str]] = []
     refused: list[dict[str, object]] = []
-    destination = PhotoFolder(folder, {patient.casefold() for patient in ids})
+    folded, used = {patient.casefold() for patient in ids}, set[str]()
     with PhotoReader() as reader:
         for i, match in enumerate(matches):
             patient, request = ids[match.request.place], match.request
             try:
-                stored.append((match, destination.keep(patient, match.source, reader)))
+                data = reader.read(match.source.path, match.source.member)
+                load_photo(data, f"The photo of {patient}")
+                name, number = patient, 1
+                while name.casefold() in used or (number > 1 and name.casefold() in folded):
+                    number += 1
+                    name = f"{patient}_{number}"
+                used.add(name.casefold())
+                cell = f"{FOLDER}/{name}{PurePosixPath(match.source.file).suffix.lower()}"
+                write_bytes(folder / cell, data)
+                stored.append((match, cell))
             except FaceError as error:
                 refused.append({"patient_id": patient, "row": request.row, "reason": str(error)})
                 findings.warning(request.where, request.row, str(error), "It is left out.")

@@ -61,7 +61,7 @@ def document(facts: Facts, when: datetime) -> bytes:
     written = [(place, title, part) for place, title, part in written if part]
     contents = tag("nav", tag("ol", *(tag("li", tag("a", title, href=f"#{place}")) for place, title, _ in written)))
     body = join([_head(facts, when), contents, tag("main", *(part for _, _, part in written)), _foot()], "\n")
-    return page(f"{facts.study.title} – report", body)
+    return page(f"{facts.study.settings.title} – report", body)
 
 
 def _head(facts: Facts, when: datetime) -> Html:
@@ -71,7 +71,7 @@ def _head(facts: Facts, when: datetime) -> Html:
     stamp = when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return join(
         [
-            tag("header", tag("h1", facts.study.title), paragraph(tag("span", status, class_="badge"), about)),
+            tag("header", tag("h1", facts.study.settings.title), paragraph(tag("span", status, class_="badge"), about)),
             tag("p", f"Written {stamp}", class_="date"),  # the only line that differs between two runs
         ],
         "\n",

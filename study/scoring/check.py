@@ -42,7 +42,7 @@ def summary(study: Study, findings: Findings) -> str:
     """One paragraph: patients, events, follow-up, photos, codes."""
     table = study.patients
     n, events, unit = len(table), int(table["event"].sum()), study.time_unit
-    lines = [f"{study.name}: {study.title}{' (simulated)' if study.simulated else ''}"]
+    lines = [f"{study.name}: {study.settings.title}{' (simulated)' if study.simulated else ''}"]
     lines.append(f"{count(n, 'patient')}, {count(events, 'event')}, longest follow-up {table['time'].max():g} {unit}.")
     codes = count(len(study.latents().ws), "code") if study.has_latents and not findings.errors else "no codes checked"
     photos = sum(len(files) for files in study.photo_files.values())

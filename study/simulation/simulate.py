@@ -1,4 +1,8 @@
-"""A simulated study: rendered portraits with known factors become patients with a known hazard (recipe: recipe.py)."""
+"""A simulated study: rendered portraits with known factors become patients with a known hazard.
+
+The face's part of the log-hazard comes with the renderer's factor table (`face_log_hazard`); the clinical part that the
+face does not show, the times and the censoring come from `survival.simulate`, whose constants study.toml records.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +26,31 @@ from common.parsing import json_value
 from faces.align import resize
 from faces.errors import FaceError
 from faces.photo import load_photo
+from study.disk.latents import LATENTS
 from study.disk.photos import FOLDER, photo_name
-from study.disk.places import studies_root
+from study.disk.places import EMBEDDING, INDEX, MODELS, studies_root
 from study.disk.store import TRUTH_FILE, inspect
 from study.errors import StudyError
 from study.files import check_writable, csv_text, read_limited, replacing_folder, sha256_of, write_bytes, write_text
 from study.settings import FILE_NAME as SETTINGS_FILE
-from study.settings import SAFE_NAME, Scalar, settings_text
-from study.simulation.recipe import COMMENTS, simulate_tables, study_settings
+from study.settings import SAFE_NAME, Scalar, Settings, settings_text
 from study.tables.formats.raw import FILE_NAME as PATIENTS_FILE
 from study.tables.formats.raw import MAX_BYTES
+from survival import simulate as outcomes
 
 PHOTO_SIZE = 256
 JPEG_QUALITY = 92
 NEEDED = ("image", "sex", "age_years", "face_log_hazard")
+COMMENTS = (
+    "Simulated patients: rendered portraits, outcomes drawn from a known hazard. Nobody here exists.",
+    "",
+    "log-hazard = face part + clinical part",
+    "  face part: column face_log_hazard of truth.csv, from the renderer's factors (age, cachexia, jaundice, pallor,",
+    "    under-eye shadow, hair loss, adiposity, sex). The signs share one latent severity.",
+    "  clinical part: site + stage + ECOG, independent of the face; mean 0 and the standard deviation clinical_sd.",
+    "event time = scale * (-log U / exp(log-hazard)) ** (1 / shape), U uniform (Weibull);",
+    "  seen if not after min(exponential with mean censoring_mean, follow_up). All in months.",
+)
 
 
 @dataclass(frozen=True)
@@ -68,15 +83,6 @@ def read_factors(path: Path) -> pd.DataFrame:
     return table
 
 
-def _photo_bytes(path: Path) -> bytes:
-    """JPEG of PHOTO_SIZE px: the file itself where it is one already, so that it is not compressed twice."""
-    photo = load_photo(path)
-    data = path.read_bytes()
-    if data.startswith(b"\xff\xd8") and photo.pixels.shape[:2] == (PHOTO_SIZE, PHOTO_SIZE):
-        return data
-    return encode_jpeg(resize(photo.pixels, PHOTO_SIZE))
-
-
 def encode_jpeg(pixels: NDArray[np.uint8], quality: int = JPEG_QUALITY) -> bytes:
     """uint8 (H, W, 3) -> JPEG without metadata."""
     buffer = BytesIO()
@@ -92,12 +98,44 @@ def _write_photos(
         if name is None:
             raise StudyError(f"The factor table, row {i + 2}: {cell[:60]!r} is not an image in the given folder.")
         try:
-            data = _photo_bytes(images / name)
+            pixels, data = load_photo(images / name).pixels, (images / name).read_bytes()
         except FaceError as error:
             raise StudyError(f"The factor table, row {i + 2}: {error}") from error
+        # A JPEG of the right size stays as it is, so that it is not compressed twice.
+        fits = data.startswith(b"\xff\xd8") and pixels.shape[:2] == (PHOTO_SIZE, PHOTO_SIZE)
+        data = data if fits else encode_jpeg(resize(pixels, PHOTO_SIZE))
         write_bytes(folder / FOLDER / f"{patient}.jpg", data)
         if on_photo:
             on_photo(i + 1, len(ids))
+
+
+def simulate_tables(factors: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """patients.csv and truth.csv of a cohort, both with patient_id, in the order of the factor table."""
+    n = len(factors)
+    ids = [f"P{i + 1:0{max(4, len(str(n)))}d}" for i in range(n)]
+    age = np.rint(factors["age_years"].to_numpy(float)).astype(int)
+    face = factors["face_log_hazard"].to_numpy(float)
+    patients, truth = outcomes.simulate_cohort(face, age, factors["sex"].to_numpy(), seed=seed)
+    patients.insert(0, "patient_id", ids)
+    patients["photo"] = [f"{FOLDER}/{i}.jpg" for i in ids]
+    columns = factors.drop(columns=["index", "image", *truth.columns], errors="ignore").reset_index(drop=True)
+    truth = pd.concat([pd.Series(ids, name="patient_id"), columns, truth.round(5)], axis=1)
+    return patients, truth
+
+
+def study_settings(name: str, seed: int, source: dict[str, Scalar]) -> Settings:
+    """study.toml of a simulated study."""
+    recipe: dict[str, Scalar] = {
+        "seed": seed,
+        "baseline": "Weibull",
+        "shape": outcomes.SHAPE,
+        "scale": outcomes.SCALE,
+        "censoring_mean": outcomes.MEAN_CENSORING,
+        "follow_up": outcomes.LAST_FOLLOW_UP,
+        "clinical_sd": outcomes.CLINICAL_SD,
+    }
+    title = "Simulated patients with rendered portraits"
+    return Settings(name=name, title=title, simulated=True, simulation={**recipe, **source})
 
 
 def _check_target(folder: Path, overwrite: bool) -> None:
@@ -126,6 +164,8 @@ def simulate(
     Same factor table, images and seed: same bytes. With `overwrite`, codes and models of an earlier simulation stay;
     they are refused later should the photos differ. Raises StudyError; then nothing has changed on disk.
     """
+    from survival.metrics.concordance import harrell_c
+
     _check_target(folder, overwrite)
     factors = read_factors(factors_path)[:limit]
     patients, truth = simulate_tables(factors, seed)
@@ -135,22 +175,12 @@ def simulate(
         write_text(new / PATIENTS_FILE, csv_text(patients))
         write_text(new / TRUTH_FILE, csv_text(truth))
         write_text(new / SETTINGS_FILE, settings_text(settings, COMMENTS))
-        _keep_made(folder, new)
-    return _summary(folder, patients, truth)
-
-
-def _keep_made(folder: Path, new: Path) -> None:
-    """Copies codes, models and reports of an earlier simulation; `embed` and `fit` know whether they still hold."""
-    for name in ("latents.npy", "index.parquet", "embedding.json"):
-        if (folder / name).is_file():
-            shutil.copy2(folder / name, new / name)
-    if (folder / "models").is_dir():
-        shutil.copytree(folder / "models", new / "models")
-
-
-def _summary(folder: Path, patients: pd.DataFrame, truth: pd.DataFrame) -> Summary:
-    from survival.metrics.concordance import harrell_c
-
+        # Codes, models and reports of an earlier simulation stay; `embed` and `fit` know whether they still hold.
+        for name in (LATENTS, INDEX, EMBEDDING):
+            if (folder / name).is_file():
+                shutil.copy2(folder / name, new / name)
+        if (folder / MODELS).is_dir():
+            shutil.copytree(folder / MODELS, new / MODELS)
     time, event = patients["time_months"].to_numpy(float), patients["event"].to_numpy(bool)
     c = [float(harrell_c(time, event, truth[f"{part}log_hazard"])) for part in ("face_", "clinical_", "")]
     return Summary(folder, len(patients), int(event.sum()), *c)
@@ -160,13 +190,11 @@ def factor_source(path: Path) -> dict[str, Scalar]:
     """Where the faces come from: sha256 of the factor table, and the renderer's record of its run if it is there."""
     source: dict[str, Scalar] = {"factors_sha256": sha256_of(path)}
     try:
-        record = json_value(read_limited(path.with_name("run.json"), 2**16, "The renderer's record"))
-        source |= {
-            f"render_{k}": v for k, v in record.items() if k in ("command", "seed", "n") and isinstance(v, str | int)
-        }
+        record = json_value(read_limited(path.with_name("run.json"), 2**16, "The renderer's record")).items()
     except (StudyError, ValueError, AttributeError):
-        pass
-    return source
+        return source
+    values = {k: v for k, v in record if k in ("command", "seed", "n") and isinstance(v, str | int)}
+    return source | {f"render_{k}": v for k, v in values.items()}
 
 
 def render_patients(renderer: Path, n: int, seed: int, out: Path) -> tuple[Path, Path]:

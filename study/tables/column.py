@@ -71,32 +71,34 @@ class Column:
     def error(self, row: int | None, message: str, remedy: str) -> None:
         self.findings.error(self.where, row, message, remedy)
 
-    def judge(self, judge: Judge, severity: Severity = "error") -> list[Any]:
+    def judge(self, judge: Judge) -> list[Any]:
         """The value of each cell; what is wrong goes to the findings, in the order of the rows."""
         results = {cell: judge(cell) for cell in self.counts}
-        wrong = {cell: result for cell, result in results.items() if result[1]}
-        if wrong:
-            self._report(wrong, severity)
+        self._report({cell: (wrong, remedy) for cell, (_, wrong, remedy) in results.items() if wrong}, "error")
         values = {cell: value for cell, (value, _, _) in results.items()}
         return [values[cell] for cell in self.cells]
 
-    def _report(self, wrong: dict[str, tuple[Any, str, str]], severity: Severity) -> None:
-        total, listed = sum(self.counts[cell] for cell in wrong), 0
-        for cell, number in zip(self.cells, self.numbers, strict=True):
-            if listed == total or not self.findings.room(severity):
-                break
-            if cell in wrong:
-                _, message, remedy = wrong[cell]
-                self.findings.add(severity, self.where, number, f"{self.name} {message}", remedy)
-                listed += 1
-        self.findings.count(severity, total - listed)
+    def _report(self, wrong: dict[str, tuple[str, str]], severity: Severity) -> None:
+        """wrong: text of the column -> what is wrong with it, what to do."""
+        if not wrong:
+            return
+        rows = [(cell, number) for cell, number in zip(self.cells, self.numbers, strict=True) if cell in wrong]
+
+        def sentence(i: int) -> tuple[str, str]:
+            message, remedy = wrong[rows[i][0]]
+            return f"{self.name} {message}", remedy
+
+        self.findings.add_each(severity, self.where, [number for _, number in rows], sentence)
 
     def look(self) -> None:
         """Reports cells that no table should hold, and formulas."""
-        if any(len(cell) > MAX_CELL or not cell.isprintable() for cell in self.counts):
-            self.judge(_cell)
-        if any(cell[0] in FORMULA_STARTS and is_formula(cell) for cell in self.counts if cell):
-            self.judge(_formula, "warning")
+        long, odd = f"holds more than {MAX_CELL} characters.", "holds a line break or control character."
+        wrong = {c: (odd, "Remove it.") for c in self.counts if not c.isprintable()}
+        wrong |= {c: (long, "Shorten it.") for c in self.counts if len(c) > MAX_CELL}
+        self._report(wrong, "error")
+        formula = ("looks like a spreadsheet formula.", "It is kept as text and never run; replace it by its value.")
+        formulas = {c: formula for c in self.counts if c and c[0] in FORMULA_STARTS and is_formula(c)}
+        self._report(formulas, "warning")
 
 
 def is_formula(cell: str) -> bool:
@@ -104,53 +106,27 @@ def is_formula(cell: str) -> bool:
     return len(cell) > 1 and safe_cell(cell) != cell and cell.lower() not in MISSING and plain_number(cell) is None
 
 
-def _cell(cell: str) -> tuple[None, str, str]:
-    if len(cell) > MAX_CELL:
-        return None, f"holds more than {MAX_CELL} characters.", "Shorten it."
-    if not cell.isprintable():
-        return None, "holds a line break or control character.", "Remove it."
-    return None, "", ""
-
-
-def _formula(cell: str) -> tuple[None, str, str]:
-    message = "looks like a spreadsheet formula." if is_formula(cell) else ""
-    return None, message, "It is kept as text and never run; replace it by its value."
-
-
 def check_ids(column: Column) -> None:
-    if len({cell.casefold() for cell in column.counts}) == len(column.cells) and all(
-        map(SAFE_ID.fullmatch, column.counts)
-    ):
+    folded = {cell.casefold() for cell in column.counts}
+    if len(folded) == len(column.cells) and all(map(SAFE_ID.fullmatch, column.counts)):
         return
-    if _several_rows_each(column):
+    repeated = sum(n > 1 for cell, n in column.counts.items() if cell)
+    if repeated >= 10 and repeated > len(column.counts) / 2:  # a long table, as REDCap exports repeated events
+        first = next(cell for cell in column.cells if cell and column.counts[cell] > 1)
+        patients, rows = count(len(column.counts), "patient"), count(len(column.cells), "row")
+        message = f"{patients} in {rows}: {first[:40]} alone has {column.counts[first]}."
+        remedy = "Keep one row a patient: export one event (REDCap: filter by event, without repeated instruments)."
+        column.error(column.first_row(first), f"{column.name}: {message}", remedy)
         return
     seen: dict[str, int] = {}
     for cell, row in zip(column.cells, column.numbers, strict=True):
         key = cell.casefold()
-        if cell and key not in seen and SAFE_ID.fullmatch(cell):
+        if not cell:
+            column.error(row, f"{column.name} is missing.", "Every patient needs an id.")
+        elif key in seen:
+            column.error(row, f"{column.name} {cell} is already in row {seen[key]}.", "Keep one row a patient.")
+        elif SAFE_ID.fullmatch(cell):
             seen[key] = row
-        elif column.findings.room("error"):
-            column.error(row, *_wrong_id(column.name, cell, seen.get(key)))
         else:
-            column.findings.count("error", 1)
-
-
-def _wrong_id(name: str, cell: str, earlier: int | None) -> tuple[str, str]:
-    if not cell:
-        return f"{name} is missing.", "Every patient needs an id."
-    if earlier is not None:
-        return f"{name} {cell} is already in row {earlier}.", "Keep one row a patient."
-    return f"{name} {cell[:40]!r} is not usable.", "Use letters, digits, . _ - (64 at most)."
-
-
-def _several_rows_each(column: Column) -> bool:
-    """One sentence where most patients have several rows: a long table, as REDCap exports repeated events."""
-    repeated = sum(n > 1 for cell, n in column.counts.items() if cell)
-    if repeated < 10 or repeated <= len(column.counts) / 2:
-        return False
-    first = next(cell for cell in column.cells if cell and column.counts[cell] > 1)
-    patients, rows = count(len(column.counts), "patient"), count(len(column.cells), "row")
-    message = f"{patients} in {rows}: {first[:40]} alone has {column.counts[first]}."
-    remedy = "Keep one row a patient: export one event (REDCap: filter by event, without repeated instruments)."
-    column.error(column.first_row(first), f"{column.name}: {message}", remedy)
-    return True
+            remedy = "Use letters, digits, . _ - (64 at most)."
+            column.error(row, f"{column.name} {cell[:40]!r} is not usable.", remedy)

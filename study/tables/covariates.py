@@ -17,18 +17,7 @@ from study.settings import Covariate, Settings
 from survival.events_per_parameter import enough_events, too_few_words
 from survival.features.encoding import RARE, fit_encoding
 
-FIXED = (
-    Covariate("age"),
-    Covariate("sex", "categorical"),
-    Covariate("site", "categorical"),
-    Covariate("stage", "categorical"),
-    Covariate("ecog"),
-)
-
-
-def covariates_of(table: pd.DataFrame, settings: Settings) -> list[Covariate]:
-    """The clinical covariates that the table holds: the fixed ones, then those of study.toml."""
-    return [c for c in (*FIXED, *settings.covariates) if c.name in table]
+FIXED = (Covariate("age"), *(Covariate(name, "categorical") for name in ("sex", "site", "stage")), Covariate("ecog"))
 
 
 def clinical_table(table: pd.DataFrame, settings: Settings, names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -36,7 +25,7 @@ def clinical_table(table: pd.DataFrame, settings: Settings, names: Sequence[str]
 
     names: which ones; None: all that vary. Raises StudyError for one that the study does not have.
     """
-    available = {c.name: c for c in covariates_of(table, settings)}
+    available = {c.name: c for c in (*FIXED, *settings.covariates) if c.name in table}
     absent = [name for name in names or () if name not in available]
     if absent:
         raise StudyError(f"The study has no covariate {absent[0][:60]!r}: it has {', '.join(available) or 'none'}.")
@@ -71,11 +60,8 @@ def as_words(columns: pd.DataFrame) -> pd.DataFrame:
 
 def parameters_of(table: pd.DataFrame, settings: Settings) -> dict[str, int]:
     """Covariate -> columns that it takes in a regression, of all clinical covariates that vary."""
-    clinical = clinical_table(table, settings)
-    return {
-        str(name): max(len(column.cat.categories) - 1, 1) if isinstance(column.dtype, pd.CategoricalDtype) else 1
-        for name, column in clinical.items()
-    }
+    kinds = ((str(name), column.dtype) for name, column in clinical_table(table, settings).items())
+    return {n: max(len(k.categories) - 1, 1) if isinstance(k, pd.CategoricalDtype) else 1 for n, k in kinds}
 
 
 def events_short(table: pd.DataFrame, settings: Settings) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -18,8 +19,8 @@ EARLIEST, LATEST = date(1900, 1, 1), date(2100, 1, 1)
 EXCEL_DAYS = (10_000, 80_000)  # 1927 to 2119; larger numbers are not dates, smaller ones are durations
 _EXCEL_START = date(1899, 12, 30)
 _TIME = r"(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?: ?[AaPp][Mm])?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_ISO = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_TIME}", re.ASCII)
-_PACKED = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})", re.ASCII)
+_ISO = re.compile(rf"(?P<year>\d{{4}})([-/.])(?P<month>\d{{1,2}})\2(?P<day>\d{{1,2}}){_TIME}", re.ASCII)
+_PACKED = re.compile(r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})", re.ASCII)
 _NUMERIC = re.compile(rf"(\d{{1,2}})([-/.]) ?(\d{{1,2}})\2 ?(\d{{4}}){_TIME}", re.ASCII)
 _DAY_MONTH = re.compile(rf"(\d{{1,2}})\.?[-/ ]?([^\W\d_]{{3,9}})\.?[-/ ,]{{0,2}}(\d{{4}}){_TIME}")
 _MONTH_DAY = re.compile(rf"([^\W\d_]{{3,9}})\.? ?(\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}}){_TIME}")
@@ -51,11 +52,12 @@ def date_style(cells: Collection[str], chosen: str | None = None) -> DateStyle:
     if not cells:
         return DateStyle()
     serial = all(map(_is_serial, cells))
-    orders = {cell: _orders(cell) for cell in cells if _NUMERIC.fullmatch(cell)}
+    numeric = sorted(filter(_NUMERIC.fullmatch, cells))
+    both = {cell: (parse_date(cell, DAY_FIRST), parse_date(cell, MONTH_FIRST)) for cell in numeric}
     # With points between, people write the day first everywhere.
-    days = sorted(c for c, legal in orders.items() if legal == {DAY_FIRST} or (len(legal) == 2 and "." in c))
-    months = sorted(c for c, legal in orders.items() if legal == {MONTH_FIRST})
-    open_ones = sorted(c for c, legal in orders.items() if len(legal) == 2 and c not in days and not _same(c))
+    days = [c for c, (day, month) in both.items() if day and (not month or "." in c)]
+    months = [c for c, (day, month) in both.items() if month and not day]
+    open_ones = [c for c, (day, month) in both.items() if day and month and day != month and c not in days]
     order = chosen or (MONTH_FIRST if months and not days else DAY_FIRST)
     readable = sum(parse_date(c, order, serial) is not None for c in cells) / len(cells)
     if chosen is None and days and months:
@@ -68,10 +70,8 @@ def parse_date(cell: str, order: str = DAY_FIRST, serial: bool = False) -> date 
     """The day that a text names, None where it names none, or one outside 1900 to 2099."""
     if serial and _is_serial(cell):
         return _EXCEL_START + timedelta(days=int(float(cell)))
-    if match := _ISO.fullmatch(cell):
-        return _day(match[1], match[3], match[4])
-    if match := _PACKED.fullmatch(cell):
-        return _day(match[1], match[2], match[3])
+    if match := _ISO.fullmatch(cell) or _PACKED.fullmatch(cell):
+        return _day(match["year"], match["month"], match["day"])
     if match := _NUMERIC.fullmatch(cell):
         day, month = (match[1], match[3]) if order == DAY_FIRST else (match[3], match[1])
         return _day(match[4], month, day)
@@ -87,17 +87,7 @@ def _is_serial(cell: str) -> bool:
 
 
 def _day(year: str, month: str, day: str) -> date | None:
-    try:
-        day_ = date(int(year), int(month), int(day))
-    except ValueError:
-        return None
-    return day_ if EARLIEST <= day_ < LATEST else None
-
-
-def _orders(cell: str) -> set[str]:
-    return {order for order in (DAY_FIRST, MONTH_FIRST) if parse_date(cell, order) is not None}
-
-
-def _same(cell: str) -> bool:
-    """Whether both orders name one day, as 05/05/2020."""
-    return parse_date(cell, DAY_FIRST) == parse_date(cell, MONTH_FIRST)
+    with suppress(ValueError):
+        if EARLIEST <= (out := date(int(year), int(month), int(day))) < LATEST:
+            return out
+    return None

@@ -32,21 +32,12 @@ def numeric_codes(
     is_code = np.isin(values, list(CODE_NUMBERS))
     if not is_code.any():
         return []
-    others, weights = values[~is_code], counts[~is_code]
-    out = []
-    for value, count in zip(values[is_code], counts[is_code], strict=True):
-        outside = not low <= value <= high
-        lone_negative = value <= -7 and len(others) > 0 and bool((others >= 0).all())
-        if outside or lone_negative or (count >= 2 and _far(value, others, weights)):
-            out.append((float(value), int(count)))
-    return sorted(out)
-
-
-def _far(value: float, others: np.ndarray, weights: np.ndarray) -> bool:
-    if weights.sum() < LEAST_KNOWN:
-        return False
-    low, middle, high = np.percentile(np.repeat(others, weights), [25, 50, 75])
-    return bool(abs(value - middle) > FAR * max(high - low, 1e-9))
+    others = np.repeat(values[~is_code], counts[~is_code])
+    q1, middle, q3 = np.percentile(others, [25, 50, 75]) if len(others) >= LEAST_KNOWN else [np.nan] * 3
+    far = (counts >= 2) & (np.abs(values - middle) > FAR * max(q3 - q1, 1e-9))
+    lone_negative = (values <= -7) & (len(others) > 0 and (others >= 0).all())
+    chosen = is_code & ((values < low) | (values > high) | lone_negative | far)
+    return sorted(zip(values[chosen].tolist(), counts[chosen].tolist(), strict=True))
 
 
 def proposed_codes(

@@ -21,13 +21,10 @@ _COMMA_DECIMAL = re.compile(rf"{_SIGN}\d{{1,30}},\d{{1,30}}", re.ASCII)
 # Signs that group thousands and never mark decimals: spaces (as Excel and people type them) and apostrophes.
 _SPACES = " \u00a0\u2009\u202f'\u2019"
 _SPACED = re.compile(rf"{_SIGN}\d{{1,3}}([{_SPACES}]\d{{3}})+([.,]\d{{1,30}})?", re.ASCII)
-_BOTH = {
-    COMMA_GROUPS: re.compile(rf"{_SIGN}\d{{1,3}}(,\d{{3}})+\.\d{{1,30}}", re.ASCII),
-    POINT_GROUPS: re.compile(rf"{_SIGN}\d{{1,3}}(\.\d{{3}})+,\d{{1,30}}", re.ASCII),
-}
-_SEVERAL = {
-    COMMA_GROUPS: re.compile(rf"{_SIGN}\d{{1,3}}(,\d{{3}}){{2,10}}", re.ASCII),
-    POINT_GROUPS: re.compile(rf"{_SIGN}\d{{1,3}}(\.\d{{3}}){{2,10}}", re.ASCII),
+_MARKS = {COMMA_GROUPS: (",", "."), POINT_GROUPS: (".", ",")}  # of thousands and of decimals
+_GROUPED = {  # several groups of thousands, or one with decimals behind it: no other style writes a number so
+    style: re.compile(rf"{_SIGN}\d{{1,3}}((\{group}\d{{3}}){{2,10}}|(\{group}\d{{3}})+\{mark}\d{{1,30}})", re.ASCII)
+    for style, (group, mark) in _MARKS.items()
 }
 _EITHER = re.compile(rf"{_SIGN}[1-9]\d{{0,2}}([.,])\d{{3}}", re.ASCII)  # 1,129 and 1.129, not 0.129
 Problem = Literal["", "ambiguous", "mixed", "comma"]
@@ -56,19 +53,16 @@ class Style:
 
     def plain(self, cell: str) -> str:
         """The cell as a plain decimal (`1234.5`); a cell that is not a number in this style stays as it is."""
-        if not self.groups and not self.commas:
-            return cell
-        return as_plain(cell, self.style)
+        return as_plain(cell, self.style) if self.groups or self.commas else cell
 
 
 def as_plain(cell: str, style: str) -> str:
     """A number of this style as a plain decimal; any other text as it is."""
-    group, decimal = (",", ".") if style == COMMA_GROUPS else (".", ",")
+    group, decimal = _MARKS[style]
     if _SPACED.fullmatch(cell):
         return re.sub(f"[{_SPACES}]", "", cell).replace(",", ".")
-    several, both = _SEVERAL[style], _BOTH[style]
     match = _EITHER.fullmatch(cell)
-    if several.fullmatch(cell) or both.fullmatch(cell) or (match is not None and match[1] == group):
+    if _GROUPED[style].fullmatch(cell) or (match is not None and match[1] == group):
         return cell.replace(group, "").replace(decimal, ".")
     if style == POINT_GROUPS and _COMMA_DECIMAL.fullmatch(cell):
         return cell.replace(",", ".")
@@ -84,7 +78,7 @@ def style_of(cells: Collection[str], chosen: str | None = None, typed: bool = Fa
     marked = [c for c in cells if ("," in c or "." in c or _SPACED.fullmatch(c)) and len(c) <= 64]
     if not any("," in c or c.count(".") != 1 or _EITHER.fullmatch(c) for c in marked):
         return Style()  # plain decimals at most
-    strong = {style: _first(marked, _BOTH[style], _SEVERAL[style]) for style in _BOTH}
+    strong = {style: _first(marked, pattern) for style, pattern in _GROUPED.items()}
     either = {mark: sorted(c for c in marked if (m := _EITHER.fullmatch(c)) and m[1] == mark) for mark in ",."}
     decimal = {
         ",": _first((c for c in marked if c not in either[","]), _COMMA_DECIMAL),
@@ -111,14 +105,14 @@ def style_of(cells: Collection[str], chosen: str | None = None, typed: bool = Fa
     return _made(marked, COMMA_GROUPS)
 
 
-def _first(cells: Iterable[str], *patterns: re.Pattern[str]) -> str:
-    return next((c for c in cells if any(p.fullmatch(c) for p in patterns)), "")
+def _first(cells: Iterable[str], pattern: re.Pattern[str]) -> str:
+    return next(filter(pattern.fullmatch, cells), "")
 
 
 def _beside(cells: Collection[str], either: list[str]) -> str:
     """Another number of the column, one without any mark where there is one."""
-    others = sorted((c for c in cells if c not in either and plain_number(c) is not None), key=lambda c: ("." in c, c))
-    return others[0] if others else ""
+    others = (c for c in cells if c not in either and plain_number(c) is not None)
+    return min(others, key=lambda c: ("." in c, c), default="")
 
 
 def _made(marked: list[str], style: str) -> Style:

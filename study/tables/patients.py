@@ -7,13 +7,14 @@ is impossible only in combination is checked here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from common.text import count
-from study.errors import Findings, Severity
+from study.errors import Findings, Sentence, Severity
 from study.settings import DATE_COLUMNS, FIXED_BOUNDS, REQUIRED_COLUMNS, Columns, Settings
 from study.tables.column import Column, check_ids
 from study.tables.formats.raw import FILE_NAME, RawTable, refusal
@@ -43,14 +44,7 @@ def patients_of(raw: RawTable, settings: Settings, findings: Findings, where: st
     """
     columns = settings.columns
     _refuse_absent(raw, settings, where)
-
-    made: dict[str, Column] = {}
-
-    def column(name: str) -> Column:
-        if name not in made:
-            made[name] = Column.of(raw, name, settings.reading, findings, where)
-        return made[name]
-
+    column: Columnwise = cache(partial(Column.of, raw, reading=settings.reading, findings=findings, where=where))
     for words in raw.notes:
         findings.note(where, None, words)
     for name in raw.header:
@@ -111,16 +105,15 @@ def _outcome(column: Columnwise, settings: Settings, days: dict[str, np.ndarray]
     else:
         time = numbers_of(column(columns.time), 0.0, longest, True, "Check value and time unit.")
     if competing.any():
-        patients = count(int(competing.sum()), "patient")
-        words = f"{patients} had a competing event: censored at that time (cause-specific hazard)."
-        ids.findings.note(ids.where, None, words)
+        words = "had a competing event: censored at that time (cause-specific hazard)."
+        ids.findings.note(ids.where, None, f"{count(int(competing.sum()), 'patient')} {words}")
     table = {"patient_id": ids.cells, "time": time, "event": event}
     return table | ({"competing": competing} if settings.competing_values else {})
 
 
 def _follow_up(ids: Column, settings: Settings, days: dict[str, np.ndarray], event: np.ndarray) -> np.ndarray:
     """(n,) from the first date to the last, in the study's unit; NaN where one of them is not known."""
-    columns, findings, where = settings.columns, ids.findings, ids.where
+    columns, findings, where, rows = settings.columns, ids.findings, ids.where, np.asarray(ids.numbers)
     start = days["baseline_date" if columns.baseline_date else "photo_date"]
     death = days.get("death_date", np.full(len(start), np.datetime64("NaT"), "datetime64[D]"))
     end = np.where(np.isnat(death), days.get("end_date", death), death)
@@ -129,9 +122,8 @@ def _follow_up(ids: Column, settings: Settings, days: dict[str, np.ndarray], eve
     length = (end - start).astype("timedelta64[D]")
     finite = ~np.isnat(length)
     whole = np.where(finite, length.astype(np.int64), 0)
-    rows = np.asarray(ids.numbers)
 
-    def report(severity: Severity, wrong: np.ndarray, sentence: Callable[[int], tuple[str, str]]) -> None:
+    def report(severity: Severity, wrong: np.ndarray, sentence: Sentence) -> None:
         places = np.flatnonzero(wrong)
         findings.add_each(severity, where, rows[places], lambda i: sentence(int(places[i])))
 
@@ -139,28 +131,19 @@ def _follow_up(ids: Column, settings: Settings, days: dict[str, np.ndarray], eve
         order = "is the day of" if whole[i] == 0 else "is before"
         return f"{names} ({end[i]}) {order} {begun} ({start[i]}).", "Correct the dates, or remove the row."
 
-    def denied(i: int) -> tuple[str, str]:
-        message = f"{columns.death_date} is {death[i]}, and {columns.event} says that there was no event."
-        return message, "Check both: the follow-up ends at that date."
-
-    report(
-        "error", np.isnat(end) & ~np.isnat(start), lambda i: (f"{names} is missing.", "Fill it in or remove the row.")
-    )
+    absent = (f"{names} is missing.", "Fill it in or remove the row.")
+    denied, check = f"and {columns.event} says that there was no event.", "Check both: the follow-up ends at that date."
+    report("error", np.isnat(end) & ~np.isnat(start), lambda i: absent)
     report("error", finite & (whole <= 0), not_after)
-    report("warning", ~np.isnat(death) & ~event, denied)
+    report("warning", ~np.isnat(death) & ~event, lambda i: (f"{columns.death_date} is {death[i]}, {denied}", check))
     if finite.any():
-        words = f"the follow-up is counted from {begun} to {names}, in {settings.time_unit}."
-        findings.note(where, None, words)
+        findings.note(where, None, f"the follow-up is counted from {begun} to {names}, in {settings.time_unit}.")
     return np.where(finite & (whole > 0), whole / DAYS[settings.time_unit], np.nan)
 
 
 def follow_up_of(raw: RawTable, settings: Settings) -> np.ndarray:
     """(n,) the follow-up between the dates that the settings name, NaN where it cannot be read."""
-    nothing = Findings(0)
-
-    def column(name: str) -> Column:
-        return Column.of(raw, name, settings.reading, nothing)
-
+    column: Columnwise = partial(Column.of, raw, reading=settings.reading, findings=Findings(0))
     days = _dates(column, settings.columns)
     return _follow_up(column(settings.columns.patient_id), settings, days, np.ones(len(raw.rows), dtype=bool))
 
@@ -196,11 +179,8 @@ def _remark(table: pd.DataFrame, settings: Settings, findings: Findings, where: 
             return message, "Correct it: who enters at the end was never observed."
 
         findings.add_each("error", where, late[:, 0].astype(int), not_before)
-    for key in ("age", "ecog", "sex", "site", "stage", *(c.name for c in settings.covariates)):
-        if key not in table:
-            continue
-        column = table[key]
-        missing = int(column.isna().sum()) if column.dtype.kind == "f" else int((column == "").sum())
-        if missing:
-            name = next((c.where for c in settings.covariates if c.name == key), getattr(columns, key, key))
+    names = {key: getattr(columns, key) for key in ("age", "ecog", "sex", "site", "stage")}
+    names |= {c.name: c.where for c in settings.covariates}
+    for key, name in ((key, name) for key, name in names.items() if key in table):
+        if missing := int((table[key].isna() | (table[key].astype(object) == "")).sum()):
             findings.warning(where, None, f"{name} is missing for {missing} of {count(len(table), 'patient')}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ SAYS_CENSORED = frozenset({"alive", "living", "censored", "lost"})
 NUMBERS = tuple(c.name for c in FIXED if c.kind == "numeric")
 WORDS = tuple(c.name for c in FIXED if c.kind != "numeric")
 _RUNS = re.compile(r"\d+|[a-z]+")
+Odd = tuple[int | None, str, str]  # row of the file, None for the whole; message; remedy
 
 
 def plausible(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
@@ -41,18 +43,15 @@ def plausible(table: pd.DataFrame, settings: Settings, findings: Findings, where
     absent = [getattr(columns, key) for key in (*NUMBERS, *WORDS) if key not in table]
     if absent and not settings.covariates:
         findings.note(where, None, f"no column {', '.join(absent)}.")
-    for message, remedy in _times(table, settings):
-        findings.warning(where, None, message, remedy)
-    for message, remedy in _events(table, settings):
-        findings.warning(where, None, message, remedy)
-    for row, message, remedy in _odd_values(table, settings):
+    for row, message, remedy in chain(*(look(table, settings) for look in (_times, _events, _odd_values))):
         findings.warning(where, row, message, remedy)
     _same_people(table, settings, findings, where)
-    _photo_dates(table, settings, findings, where)
+    if "photo_days" in table:
+        _photo_dates(table, settings, findings, where)
     _parameters(table, settings, findings, where)
 
 
-def _times(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]]:
+def _times(table: pd.DataFrame, settings: Settings) -> Iterator[Odd]:
     """Unit and horizons against the follow-up that the table shows."""
     time, event, name = table["time"].to_numpy(float), table["event"].to_numpy(bool), settings.columns.time
     # Follow-up is judged by censored patients, where there are enough: deaths cut it short.
@@ -62,47 +61,39 @@ def _times(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]]
         fits = [u for u in TIME_UNITS if u != settings.time_unit and SHORT <= follow_up * DAYS[u] <= LONG]
         span = f"{days:,.0f} days" if days < SHORT else f"{days / 365.25:,.0f} years"
         hint = f"In {' or '.join(fits)} it would be plausible." if fits else "Look at how it was counted."
-        yield (
-            f"the median follow-up in {name} is {follow_up:g} {settings.time_unit} ({span}): is that the unit?",
-            f"{hint} The unit is time_unit in study.toml.",
-        )
+        message = f"the median follow-up in {name} is {follow_up:g} {settings.time_unit} ({span}): is that the unit?"
+        yield None, message, f"{hint} The unit is time_unit in study.toml."
     end = float(time.max())
     beyond = [f"{t:g}" for t in settings.horizons if t > end]
     if beyond:
-        yield (
-            f"nobody was followed to {', '.join(beyond)} {settings.time_unit}; the longest follow-up is {end:g}.",
-            "Choose horizons inside the follow-up, in study.toml, or check the unit.",
-        )
+        message = f"nobody was followed to {', '.join(beyond)} {settings.time_unit}; the longest follow-up is {end:g}."
+        yield None, message, "Choose horizons inside the follow-up, in study.toml, or check the unit."
 
 
-def _events(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[str, str]]:
+def _events(table: pd.DataFrame, settings: Settings) -> Iterator[Odd]:
     """Too few events, and signs that the coding is the wrong way round."""
     event, time = table["event"].to_numpy(bool), table["time"].to_numpy(float)
     n, events, name = len(event), int(event.sum()), settings.columns.event
     coding = "Check the coding, [events] in study.toml."
     if events == 0:
-        yield f"no event among {count(n, 'patient')}.", "No survival model can be fitted; check [events] in study.toml."
+        remedy = "No survival model can be fitted; check [events] in study.toml."
+        yield None, f"no event among {count(n, 'patient')}.", remedy
     elif events < FEW_EVENTS:
-        yield (
-            f"only {count(events, 'event')} among {count(n, 'patient')}.",
-            "Too few for a photo model or cross-validation.",
-        )
+        message = f"only {count(events, 'event')} among {count(n, 'patient')}."
+        yield None, message, "Too few for a photo model or cross-validation."
     if events == n:
-        yield "every patient has an event.", coding
+        yield None, "every patient has an event.", coding
     wrong = [v for v in settings.event_values if v.casefold() in SAYS_CENSORED]
     wrong += [v for v in settings.censored_values if v.casefold() in SAYS_EVENT]
     if wrong:
-        yield f"{name} {wrong[0]!r} is coded the other way round than the word says.", coding
+        yield None, f"{name} {wrong[0]!r} is coded the other way round than the word says.", coding
     elif re.search(r"censor|alive", name.casefold()) and set(settings.event_values) == {"1"}:
-        yield f"column {name} is called after those without an event: is 1 the event?", coding
+        yield None, f"column {name} is called after those without an event: is 1 the event?", coding
     if min(events, n - events) >= FEW_EVENTS:
         with_event, without = float(np.median(time[event])), float(np.median(time[~event]))
         if with_event > 2 * without:
-            yield (
-                f"patients with the event were followed longer (median {with_event:g}) than those without ({without:g} "
-                f"{settings.time_unit}): is the coding the wrong way round?",
-                coding,
-            )
+            message = f"patients with the event were followed longer (median {with_event:g}) than those without "
+            yield None, f"{message}({without:g} {settings.time_unit}): is the coding the wrong way round?", coding
 
 
 def _same_people(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
@@ -128,8 +119,6 @@ def _same_people(table: pd.DataFrame, settings: Settings, findings: Findings, wh
     if len(keys) < 5:
         return  # two people may well agree in so few
     same = table.duplicated(keys, keep=False)
-    if not same.any():
-        return
     # Two of n people agree by chance in as many pairs as n^2 / 2 times the product of their values' shares.
     shares = [table.loc[same, k].map(table[k].value_counts(normalize=True, dropna=False)) for k in keys]
     same[same] = np.prod(shares, axis=0) * len(table) ** 2 / 2 < BY_CHANCE
@@ -145,7 +134,7 @@ def _same_people(table: pd.DataFrame, settings: Settings, findings: Findings, wh
     findings.add_each("warning", where, table.loc[same, "row"][copies].to_numpy(), same_values)
 
 
-def _odd_values(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, str, str]]:
+def _odd_values(table: pd.DataFrame, settings: Settings) -> Iterator[Odd]:
     """Numbers that look like a code for a missing value: the same one several times, far from all others."""
     numeric = [(key, getattr(settings.columns, key)) for key in NUMBERS]
     numeric += [(c.name, c.where) for c in settings.covariates if c.kind == "numeric"]
@@ -157,32 +146,33 @@ def _odd_values(table: pd.DataFrame, settings: Settings) -> Iterator[tuple[int, 
             message = f"{name} is {code:g}{more}: a code for missing?"
             remedy = f"If so: {code_line(name, [f'{code:g}'])} If it is a value: an empty list there."
             yield int(table["row"].iloc[np.flatnonzero(values == code)[0]]), message, remedy
-    for key, covariate in [(k, None) for k in WORDS] + [
-        (c.name, c) for c in settings.covariates if c.kind != "numeric"
-    ]:
-        if key not in table:
-            continue
+    words = [(key, getattr(settings.columns, key)) for key in WORDS]
+    words += [(c.name, c.where) for c in settings.covariates if c.kind != "numeric"]
+    for key, name in ((key, name) for key, name in words if key in table):
         frequent = table.loc[table[key] != "", key].value_counts()
-        rare = frequent[frequent < RARE]
-        if len(rare) > len(frequent) / 2 and len(frequent) > 20:
-            name = covariate.where if covariate else getattr(settings.columns, key)
+        if (frequent < RARE).sum() > len(frequent) / 2 and len(frequent) > 20:
             row = int(table["row"].iloc[0])
             yield row, f"{name} has {len(frequent)} different words, most of them rare.", "Group them, or leave it out."
 
 
 def _photo_dates(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
-    """Photos taken after the follow-up ended, where baseline and photo dates are known."""
-    if "photo_days" not in table:
-        return
+    """Photos taken after the follow-up ended, and when they were taken, where baseline and photo dates are known."""
     days, end = table["photo_days"].to_numpy(float), table["time"].to_numpy(float) * DAYS[settings.time_unit]
     late = np.flatnonzero(days > end)
 
     def after(k: int) -> tuple[str, str]:
-        i = late[k]
-        message = f"the photo was taken {days[i]:.0f} days after baseline, and the follow-up ended after {end[i]:.0f}."
+        taken, ended = days[late[k]], end[late[k]]
+        message = f"the photo was taken {taken:.0f} days after baseline, and the follow-up ended after {ended:.0f}."
         return message, "Check the dates, or exclude the patient."
 
     findings.add_each("warning", where, table["row"].to_numpy()[late], after)
+    known = days[~np.isnan(days)]
+    low, middle, high = np.percentile(known, [25, 50, 75])
+    quartiles = f"median {middle:+.0f} days (quartiles {low:+.0f} to {high:+.0f})"
+    message = f"photo to baseline: {quartiles}, {count(len(known), 'photo')}."
+    past = int((known > 0).sum())
+    remedy = f"{count(past, 'photo')} taken after baseline: time must count from the photo." if past else ""
+    findings.note(where, None, message, remedy)
 
 
 def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
@@ -195,21 +185,9 @@ def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, whe
             if columns <= left:
                 carried.append(name)
                 left -= columns
-        possible = f"They carry {', '.join(carried)}" if carried else "They carry no covariate unpenalised"
-        findings.warning(
-            where,
-            None,
-            f"clinical columns: {short}.",
-            f"{possible}; use fewer covariates or a penalised model.",
-        )
-    if "photo_days" in table:
-        days = table["photo_days"].dropna()
-        low, middle, high = np.percentile(days, [25, 50, 75])
-        after = int((days > 0).sum())
-        quartiles = f"median {middle:+.0f} days (quartiles {low:+.0f} to {high:+.0f})"
-        message = f"photo to baseline: {quartiles}, {count(len(days), 'photo')}."
-        remedy = f"{count(after, 'photo')} taken after baseline: time must count from the photo." if after else ""
-        findings.note(where, None, message, remedy)
+        possible = f"They carry {', '.join(carried) or 'no covariate unpenalised'}"
+        remedy = f"{possible}; use fewer covariates or a penalised model."
+        findings.warning(where, None, f"clinical columns: {short}.", remedy)
     if "entry" in table and (late := int((table["entry"] > 0).sum())):
         message = f"{count(late, 'patient')} came under observation after time 0 (left truncation)."
         findings.note(where, None, message, "Kaplan-Meier and Cox models take that in; other models cannot.")

@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,23 @@ from study.tables.numbers import plain_number
 from study.tables.reading import DATE_ORDERS, NUMBER_STYLES
 
 MAX_UNKNOWN = 10  # different values of an event column that are listed one by one
-ANSWER = "say which in study.toml, [reading.{section}]: {column} = {options}."
 
 
-def options(section: str, column: str, legal: Sequence[str]) -> str:
+def _key(column: str) -> str:
+    """A column's name as a key of study.toml."""
+    return column if re.fullmatch(r"[A-Za-z0-9_-]+", column) else f'"{column}"'
+
+
+def _choice(section: str, column: str, legal: Sequence[str]) -> str:
     """What to write into study.toml to answer a question about a column."""
-    written = " or ".join(f'"{option}"' for option in legal)
-    key = column if re.fullmatch(r"[A-Za-z0-9_-]+", column) else f'"{column}"'
-    return ANSWER.format(section=section, column=key, options=written)
+    options = " or ".join(f'"{option}"' for option in legal)
+    return f"which in study.toml, [reading.{section}]: {_key(column)} = {options}."
 
 
 def number_question(column: Column) -> tuple[str, str]:
     """(what the column's values leave open, what to do); ("", "") where they show how to read them."""
     style, name = column.style, column.name
-    first, answer = style.example, options("numbers", name, NUMBER_STYLES)
+    first, answer = style.example, _choice("numbers", name, NUMBER_STYLES)
     if not style.problem:
         return "", ""
     if style.problem == "ambiguous":
@@ -40,31 +44,12 @@ def number_question(column: Column) -> tuple[str, str]:
         mark = "comma" if "," in first else "point"
         grouped, decimal = first.replace(",", "").replace(".", ""), first.replace(",", ".")
         words = f"{name} has {first}{beside}: {grouped} (the {mark} groups thousands) or {decimal} (it marks decimals)?"
-        return words, _sentence(answer)
+        return words, f"Say {answer}"
     rows = sum(n for cell, n in column.counts.items() if "," in cell and cell in column.values)
     message = f"{name} has decimal commas in {count(rows, 'row')}, the first {first[:40]!r}."
     if style.problem == "mixed":
         return message, "Use a point for decimals, as other rows have."
-    return message, f"Use a point for decimals. Or keep them: {answer}"
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
-def _remark_style(column: Column) -> bool:
-    """Reports how the column writes numbers; whether it can be read."""
-    message, remedy = number_question(column)
-    style = column.style
-    if message:
-        column.error(column.first_row(style.example), message, remedy)
-        return False
-    for cells, what in ((style.commas, "decimal commas are read as points"), (style.groups, "thousands are grouped")):
-        if cells:
-            first = next(cell for cell in column.cells if cell in cells)
-            words = f"{column.name}: {what}, {first} as {style.plain(first)}."
-            column.findings.note(column.where, None, words)
-    return True
+    return message, f"Use a point for decimals. Or keep them: say {answer}"
 
 
 def numbers_of(column: Column, low: float, high: float, required: bool, remedy: str = "Correct it.") -> np.ndarray:
@@ -72,14 +57,22 @@ def numbers_of(column: Column, low: float, high: float, required: bool, remedy: 
 
     Where the values do not show whether a comma or a point groups thousands, one sentence refuses the column.
     """
-    readable, style, missing = _remark_style(column), column.style, column.missing
+    style, missing = column.style, column.missing
+    question, answer = number_question(column)
+    if question:
+        column.error(column.first_row(style.example), question, answer)
+    for cells, what in ((style.commas, "decimal commas are read as points"), (style.groups, "thousands are grouped")):
+        if cells:
+            first = next(cell for cell in column.cells if cell in cells)
+            words = f"{column.name}: {what}, {first} as {style.plain(first)}."
+            column.findings.note(column.where, None, words)
 
     def judge(cell: str) -> tuple[float, str, str]:
         if cell.casefold() in missing:
             return math.nan, "is missing." if required else "", "Fill it in or remove the row."
         value = plain_number(style.plain(cell))
         if value is None:
-            if not readable and ("," in cell or "." in cell):
+            if question and ("," in cell or "." in cell):
                 return math.nan, "", ""  # reported for the whole column
             return math.nan, f"is {cell[:40]!r}.", f"It must be a number. {_as_code(column, cell)}".strip()
         if value < low:
@@ -102,18 +95,16 @@ def _as_code(column: Column, cell: str) -> str:
 
 def code_line(column: str, codes: Sequence[str]) -> str:
     """What to write into study.toml where these texts of a column stand for a missing value."""
-    key = column if re.fullmatch(r"[A-Za-z0-9_-]+", column) else f'"{column}"'
     listed = ", ".join(f'"{code[:40]}"' for code in codes)
-    return f"study.toml, [reading.missing]: {key} = [{listed}]."
+    return f"study.toml, [reading.missing]: {_key(column)} = [{listed}]."
 
 
 def events_of(column: Column, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     """(n,) bool whether the event happened, and whether a competing event ended the follow-up, from the coding named in
     study.toml. A competing event counts as censored."""
-    coding = {v.casefold(): "event" for v in settings.event_values}
-    coding |= {v.casefold(): "censored" for v in settings.censored_values}
-    coding |= {v.casefold(): "competing" for v in settings.competing_values}
-    legal = "/".join((*settings.event_values, *settings.censored_values, *settings.competing_values))
+    codes = {kind: getattr(settings, f"{kind}_values") for kind in ("event", "censored", "competing")}
+    coding = {v.casefold(): kind for kind, values in codes.items() for v in values}
+    legal = "/".join(chain(*codes.values()))
 
     def known(cell: str) -> str | None:
         text = cell.casefold()
@@ -123,10 +114,9 @@ def events_of(column: Column, settings: Settings) -> tuple[np.ndarray, np.ndarra
     one_by_one = len(unknown) > MAX_UNKNOWN
     for cell in () if one_by_one else unknown:
         message = f"{column.name} is {cell[:40]!r}, not {legal}, in {count(column.counts[cell], 'row')}."
-        remedy = (
-            f'A competing event? study.toml, [events]: competing = ["{cell[:40]}"] counts it as censored at that time '
-            "(cause-specific hazard); if it is an event, a censoring or wrong, say so there or correct it."
-        )
+        coded = f'study.toml, [events]: competing = ["{cell[:40]}"] counts it as censored at that time'
+        others = "if it is an event, a censoring or wrong, say so there or correct it."
+        remedy = f"A competing event? {coded} (cause-specific hazard); {others}"
         column.error(column.first_row(cell), message, remedy)
 
     def judge(cell: str) -> tuple[str, str, str]:
@@ -142,22 +132,15 @@ def events_of(column: Column, settings: Settings) -> tuple[np.ndarray, np.ndarra
     return kinds == "event", kinds == "competing"
 
 
-def spelling_key(word: str) -> str:
-    """What spellings of one word share: letters without case, signs and spaces between words."""
-    return re.sub(r"[\s_\-./]+", " ", unicodedata.normalize("NFKC", word).casefold()).strip()
-
-
 def spellings(column: Column) -> dict[str, list[str]]:
-    """The most frequent spelling -> the others, of each word that the column spells in several ways."""
+    """The most frequent spelling -> the others, of each word that the column spells in several ways: they share the
+    letters without case, signs and spaces between words."""
     groups: dict[str, list[str]] = {}
     for word in column.values:
-        groups.setdefault(spelling_key(word), []).append(word)
-    out = {}
-    for words in groups.values():
-        if len(words) > 1:
-            first, *others = sorted(words, key=lambda word: (-column.counts[word], word))
-            out[first] = others
-    return out
+        shared = re.sub(r"[\s_\-./]+", " ", unicodedata.normalize("NFKC", word).casefold()).strip()
+        groups.setdefault(shared, []).append(word)
+    ranked = (sorted(words, key=lambda word: (-column.counts[word], word)) for words in groups.values())
+    return {first: others for first, *others in ranked if others}
 
 
 def words_of(column: Column, levels: tuple[str, ...] = ()) -> list[str]:
@@ -176,11 +159,8 @@ def words_of(column: Column, levels: tuple[str, ...] = ()) -> list[str]:
         column.findings.warning(column.where, column.first_row(others[0]), message, remedy)
         merged = {}
     for first, others in (alike if merged else {}).items():
-        rows = sum(column.counts[word] for word in others)
-        message = (
-            f"{column.name}: {', '.join(word[:40] for word in others)} ({count(rows, 'row')}) counted as {first[:40]}."
-        )
-        column.findings.note(column.where, None, message)
+        words = f"{', '.join(word[:40] for word in others)} ({count(sum(column.counts[w] for w in others), 'row')})"
+        column.findings.note(column.where, None, f"{column.name}: {words} counted as {first[:40]}.")
 
     def judge(cell: str) -> tuple[str, str, str]:
         if levels and cell.casefold() in legal:
@@ -201,7 +181,7 @@ def date_question(column: Column) -> tuple[str, str, str]:
         return style.example, message, "Write all dates as 2026-05-31."
     if style.ambiguous:
         message = f"{column.name} has {style.example}: is the day or the month first?"
-        return style.example, message, _sentence(options("dates", column.name, DATE_ORDERS))
+        return style.example, message, f"Say {_choice('dates', column.name, DATE_ORDERS)}"
     return "", "", ""
 
 

@@ -229,7 +229,7 @@ def _check(seen: Look, settings: Settings, photos: bool) -> Table | None:
     if kept is None or kept[0] != key:
         findings = Findings(resources.MAX_FINDINGS)
         findings.extend(seen.uneven)
-        findings.count("error", seen.uneven.left_off)
+        findings.counts["error"] += seen.uneven.left_off
         try:
             table = check_raw(seen.raw, settings, findings, photos)
         except StudyError as error:

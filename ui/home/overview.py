@@ -31,7 +31,7 @@ def study_facts(study: Study) -> None:
     horizons = ", ".join(plain_time(t) for t in study.reported_horizons.carried)
     facts(
         [
-            ("Title", study.title),
+            ("Title", study.settings.title),
             (
                 "Patients",
                 f"{len(table):,}",

@@ -15,10 +15,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import reduce
 from xml.parsers import expat
 
 from common.text import count
-from study.errors import Findings, StudyError
+from study.errors import Findings
 from study.tables.formats.raw import (
     FILE_NAME,
     MAX_CELL,
@@ -41,6 +42,7 @@ CHUNK = 2**16
 DATES = frozenset({*range(14, 18), 22, *range(27, 37), *range(50, 59)})  # built-in formats that show a date
 _CSV = "Save the table as CSV or as a plain workbook."
 Start = Callable[[str, dict[str, str]], None]
+Text = Callable[[str], None]
 
 
 @dataclass
@@ -69,8 +71,6 @@ def read_excel(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTab
             if "xl/styles.xml" in names:
                 book.dates, book.padded = _styles(archive, name)
             return _table(_Sheet(book, name), archive, sheet, others, findings)
-    except StudyError:
-        raise
     except (zipfile.BadZipFile, zlib.error, expat.ExpatError, NotImplementedError, RuntimeError, OSError) as error:
         raise refusal("the workbook is damaged or protected.", _CSV, None, name) from error
     except (LookupError, ValueError, OverflowError, EOFError) as error:
@@ -102,12 +102,7 @@ def _chunks(archive: zipfile.ZipFile, member: str, name: str) -> Iterator[bytes]
 
 
 def _parse(
-    archive: zipfile.ZipFile,
-    member: str,
-    name: str,
-    start: Start,
-    end: Start | None = None,
-    text: Callable[[str], None] | None = None,
+    archive: zipfile.ZipFile, member: str, name: str, start: Start, end: Start | None = None, text: Text | None = None
 ) -> None:
     """Feeds a part to handlers that see local names. Raises StudyError for a document type."""
     parser = expat.ParserCreate(namespace_separator=" ")
@@ -202,15 +197,10 @@ def _styles(archive: zipfile.ZipFile, name: str) -> tuple[set[int], dict[int, tu
 
     _parse(archive, "xl/styles.xml", name, start, end)
     own = {n for n, code in formats.items() if re.search(r"[dy]", re.sub(r'"[^"]*"|\[[^\]]*\]|\\.', "", code.lower()))}
-    zeros = {n: _padding(code) for n, code in formats.items()}
-    padded = {i: found for i, number in enumerate(styles) if (found := zeros.get(number)) is not None}
+    pad = re.compile(r'(?:"([^"]{0,20})")?(0{2,20})(?:"([^"]{0,20})")?')  # text before, zeros, text after
+    zeros = {n: pad.fullmatch(code.split(";")[0]) for n, code in formats.items()}
+    padded = {i: (m[1] or "", len(m[2]), m[3] or "") for i, n in enumerate(styles) if (m := zeros.get(n))}
     return {i for i, number in enumerate(styles) if number in DATES or number in own}, padded
-
-
-def _padding(code: str) -> tuple[str, int, str] | None:
-    """(text before, digits, text after) of a format that pads a whole number with zeros."""
-    match = re.fullmatch(r'(?:"([^"]{0,20})")?(0{2,20})(?:"([^"]{0,20})")?', code.split(";")[0])
-    return None if match is None else (match[1] or "", len(match[2]), match[3] or "")
 
 
 class _Sheet:
@@ -234,7 +224,8 @@ class _Sheet:
             self._cells, self._column = {}, -1
         elif tag == "c":
             match = re.fullmatch(r"([A-Z]{1,3})\d{1,7}", values.get("r", ""))
-            self._column = _column_number(match[1]) if match else self._column + 1
+            number = reduce(lambda n, letter: 26 * n + ord(letter) - 64, match[1] if match else "", 0)
+            self._column = number - 1 if match else self._column + 1
             if self._column >= MAX_COLUMNS:
                 raise too_wide(self.name)
             self._kind, self._style, self._pieces = values.get("t", "n"), int(values.get("s", "0")), []
@@ -283,17 +274,9 @@ class _Sheet:
             check_header(self.header, self.name)
         elif self._cells:
             beyond = max(self._cells) >= len(self.header)  # one cell more is enough to refuse the row
-            row = [self._cells.get(place, "") for place in range(len(self.header) + beyond)]
-            self.rows.append(row)
+            self.rows.append([self._cells.get(place, "") for place in range(len(self.header) + beyond)])
             self.numbers.append(self._number)
             check_size(len(self.rows), len(self.header), self.name)
-
-
-def _column_number(letters: str) -> int:
-    number = 0
-    for letter in letters:
-        number = 26 * number + ord(letter) - 64
-    return number - 1
 
 
 def _date(value: float, from_1904: bool) -> str:

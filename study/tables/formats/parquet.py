@@ -7,8 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.errors import StudyError
-from study.tables.formats.parquet_pages import DELTA_ENCODINGS, Chunk, column_chunks, unpacked_bytes
+from study.tables.formats.parquet_pages import DELTA_ENCODINGS, column_chunks, unpacked_bytes
 from study.tables.formats.raw import (
     FILE_NAME,
     MAX_BYTES,
@@ -19,11 +18,15 @@ from study.tables.formats.raw import (
     check_size,
     refusal,
     too_wide,
+    without_blanks,
 )
 
 MAGIC = b"PAR1"
 MAX_UNPACKED = 4 * MAX_BYTES
 THRIFT_LIMITS = {"thrift_string_size_limit": 16 * 2**20, "thrift_container_size_limit": 1_000_000}
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+_WORDS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+_OTHERS = (*_WORDS, pa.types.is_boolean, pa.types.is_date, pa.types.is_timestamp)
 _REMEDY = "Save the table as CSV, or with plain columns."
 
 
@@ -38,12 +41,12 @@ def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
         chunks = column_chunks(data)
         if unpacked_bytes(data, chunks, MAX_UNPACKED) > MAX_UNPACKED:
             raise refusal(f"it unpacks to more than {MAX_UNPACKED >> 20} MB.", _REMEDY, None, name)
-        words = _as_codes(schema, chunks)
+        # Columns of texts are read as codes, which Arrow cannot do with delta encodings.
+        delta = {chunk.column for chunk in chunks if chunk.encodings & DELTA_ENCODINGS}
+        words = [f.name for f in schema if f.type in (pa.string(), pa.large_string()) and f.name not in delta]
         table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=words, **THRIFT_LIMITS).read()
         if table.nbytes > MAX_UNPACKED or table.num_rows != file.metadata.num_rows:
             raise refusal(f"it unpacks to more than {MAX_UNPACKED >> 20} MB.", _REMEDY, None, name)
-    except StudyError:
-        raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
         raise refusal("the Parquet file is damaged.", "Save it again.", None, name) from error
     header = [str(field.name).strip() for field in schema]
@@ -51,21 +54,12 @@ def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
     columns = [_texts(table.column(i), header[i], name) for i in range(len(header))]
     named = [i for i, column in enumerate(header) if not column.startswith("__index_level_")]
     rows = [list(cells) for cells in zip(*(columns[i] for i in named), strict=True)]
-    typed = frozenset(header[i] for i in named if _stores_numbers(schema.field(i).type))
+    typed = frozenset(header[i] for i in named if any(test(schema.field(i).type) for test in _NUMBERS))
     if not rows:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
-    numbers = list(range(2, len(rows) + 2))
-    full = [i for i, row in enumerate(rows) if any(row)]
+    rows, numbers = without_blanks(rows, list(range(2, len(rows) + 2)))
     notes = ("Rows of a Parquet file are numbered as if its header were row 1.",)
-    header = [header[i] for i in named]
-    return RawTable(header, [rows[i] for i in full], [numbers[i] for i in full], False, notes, typed)
-
-
-def _as_codes(schema: pa.Schema, chunks: list[Chunk]) -> list[str]:
-    """Columns of texts to read as codes; Arrow cannot do that with delta encodings."""
-    delta = {chunk.column for chunk in chunks if chunk.encodings & DELTA_ENCODINGS}
-    words = (f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type))
-    return [name for name in words if name not in delta]
+    return RawTable([header[i] for i in named], rows, numbers, False, notes, typed)
 
 
 def _check_schema(schema: pa.Schema, name: str) -> None:
@@ -75,18 +69,8 @@ def _check_schema(schema: pa.Schema, name: str) -> None:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if pa.types.is_nested(kind):
             raise refusal(f"column {str(field.name)[:60]!r} holds lists or records.", _REMEDY, 1, name)
-        if not _plain(kind):
+        if not any(test(kind) for test in (*_NUMBERS, *_OTHERS)):
             raise refusal(f"column {str(field.name)[:60]!r} holds {kind}, not numbers or texts.", _REMEDY, 1, name)
-
-
-def _plain(kind: pa.DataType) -> bool:
-    t = pa.types
-    tests = (t.is_integer, t.is_floating, t.is_boolean, t.is_decimal, t.is_string, t.is_large_string, t.is_null)
-    return any(test(kind) for test in (*tests, t.is_date, t.is_timestamp))
-
-
-def _stores_numbers(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 def _texts(column: pa.ChunkedArray, called: str, name: str) -> list[str]:

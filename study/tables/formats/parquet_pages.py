@@ -31,15 +31,6 @@ class Chunk:
     encodings: frozenset[int]
 
 
-@dataclass(frozen=True)
-class Page:
-    unpacked: int
-    packed: int
-    values: int
-    encoding: int
-    end: int  # of its header
-
-
 def column_chunks(data: bytes) -> list[Chunk]:
     """All column chunks that the footer of a Parquet file names. Raises ValueError for a footer that cannot be."""
     length = int.from_bytes(data[-_TAIL:-4], "little")
@@ -80,20 +71,17 @@ def unpacked_bytes(data: bytes, chunks: list[Chunk], most: int) -> int:
     for chunk in chunks:
         at, left, end = chunk.start, chunk.values, chunk.start + chunk.size
         while left > 0 and at < end:
-            page = _page(data, at)
-            pages += 1
+            unpacked, values, at = _page(data, at)
+            total, left, pages = total + unpacked, left - values, pages + 1
             if pages > MAX_PAGES:
                 raise ValueError("too many pages")
-            delta = page.encoding == DELTA_BYTE_ARRAY
-            total += page.unpacked * (max(page.values, 1) if delta else 1)
             if total > most:
                 return total
-            at = page.end + page.packed
-            left -= page.values
     return total
 
 
-def _page(data: bytes, at: int) -> Page:
+def _page(data: bytes, at: int) -> tuple[int, int, int]:
+    """(bytes that a page unpacks to at most, how many values it holds, where the next one begins)."""
     reader = _Compact(data, at)
     fields = reader.struct()
     unpacked, packed = fields.get(2), fields.get(3)
@@ -104,7 +92,8 @@ def _page(data: bytes, at: int) -> Page:
         inner = fields.get(key)
         if isinstance(inner, dict):
             values, encoding = (v if isinstance(v := inner.get(k), int) else 0 for k in (1, _ENCODING[key]))
-    return Page(unpacked, packed, max(values, 0), encoding, reader.at)
+    times = max(values, 1) if encoding == DELTA_BYTE_ARRAY else 1
+    return unpacked * times, max(values, 0), reader.at + packed
 
 
 class _Compact:

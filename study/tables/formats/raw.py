@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 
 from common.files import safe_cell
-from common.text import count
+from common.text import count as counted
 from study.errors import StudyError
 
 FILE_NAME = "patients.csv"
@@ -38,9 +39,8 @@ class RawTable:
     @cached_property
     def columns(self) -> dict[str, list[str]]:
         """The cells by column."""
-        if not self.rows:
-            return {name: [] for name in self.header}
-        return {name: list(cells) for name, cells in zip(self.header, zip(*self.rows, strict=True), strict=True)}
+        cells = zip(*self.rows, strict=True) if self.rows else ((),) * len(self.header)
+        return {name: list(texts) for name, texts in zip(self.header, cells, strict=True)}
 
 
 def refusal(message: str, remedy: str, row: int | None = None, name: str = FILE_NAME) -> StudyError:
@@ -80,23 +80,16 @@ def unguarded(cell: str) -> str:
 def clean_rows(rows: list[list[str]]) -> list[list[str]]:
     """Cells without space around them and without guards. Each different text of a column is cleaned once."""
     columns: list[Sequence[str]] = []
-    changed = False
     for cells in zip(*rows, strict=True):
         cleaned = {cell: unguarded(cell.strip()) for cell in set(cells)}
-        if all(cell == clean for cell, clean in cleaned.items()):
-            columns.append(cells)
-        else:
-            columns.append([cleaned[cell] for cell in cells])
-            changed = True
-    return [list(cells) for cells in zip(*columns, strict=True)] if changed else rows
+        changed = any(cell != clean for cell, clean in cleaned.items())
+        columns.append([cleaned[cell] for cell in cells] if changed else cells)
+    return [list(cells) for cells in zip(*columns, strict=True)]
 
 
 def without_blanks(rows: list[list[str]], numbers: list[int]) -> tuple[list[list[str]], list[int]]:
     """The rows that hold anything, and their numbers."""
-    blank = {i for i, row in enumerate(rows) if not row[0] and not any(row)}
-    if not blank:
-        return rows, numbers
-    filled = [i for i in range(len(rows)) if i not in blank]
+    filled = [i for i, row in enumerate(rows) if row[0] or any(row)]
     return [rows[i] for i in filled], [numbers[i] for i in filled]
 
 
@@ -113,8 +106,10 @@ def tidied(raw: RawTable, name: str = FILE_NAME) -> RawTable:
     header, notes = list(raw.header), list(raw.notes)
     drop = [i for i, column in enumerate(header) if not column and not any(row[i] for row in raw.rows)]
     if drop:
-        notes.append(f"{count(len(drop), 'column')} without name and contents left out.")
-    if 0 not in drop and INDEX_NAMES.fullmatch(header[0]) and len(header) > 1 and _counts_up([r[0] for r in raw.rows]):
+        notes.append(f"{counted(len(drop), 'column')} without name and contents left out.")
+    first = [row[0] for row in raw.rows]
+    counts_up = first[:1] in (["0"], ["1"]) and all(cell == str(i) for i, cell in enumerate(first, int(first[0])))
+    if 0 not in drop and INDEX_NAMES.fullmatch(header[0]) and len(header) > 1 and counts_up:
         called = f"column {header[0]!r}" if header[0] else "the first column, which has no name,"
         notes.append(f"{called[:1].upper()}{called[1:]} only numbers the rows and is left out.")
         drop.append(0)
@@ -125,27 +120,11 @@ def tidied(raw: RawTable, name: str = FILE_NAME) -> RawTable:
     twice = sorted({header[i] for i in remaining if [header[j] for j in remaining].count(header[i]) > 1})
     if twice and REDCAP_COMPLETE in header:
         notes.append(f"Several columns are called {', '.join(t[:40] for t in twice[:5])}: they are numbered (1), (2).")
-        header = _numbered(header, twice)
+        seen = {column: count(1) for column in twice}
+        header = [f"{column[:90]} ({next(seen[column])})" if column in seen else column for column in header]
     elif twice:
         raise refusal(f"two columns are called {twice[0][:60]!r}.", "Rename or remove one.", 1, name)
     if len(remaining) == len(raw.header) and header == raw.header:
         return raw
     rows = raw.rows if len(remaining) == len(raw.header) else [[row[i] for i in remaining] for row in raw.rows]
     return replace(raw, header=[header[i] for i in remaining], rows=rows, notes=tuple(notes))
-
-
-def _counts_up(cells: Sequence[str]) -> bool:
-    """0, 1, 2, ... or 1, 2, 3, ... down the column."""
-    start = cells[0] if cells else ""
-    return start in ("0", "1") and all(cell == str(i) for i, cell in enumerate(cells, int(start)))
-
-
-def _numbered(header: list[str], twice: Sequence[str]) -> list[str]:
-    seen = dict.fromkeys(twice, 0)
-    out = []
-    for column in header:
-        if column in seen:
-            seen[column] += 1
-            column = f"{column[:90]} ({seen[column]})"
-        out.append(column)
-    return out

@@ -92,11 +92,9 @@ def read_text(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTabl
     text, encoding = decode(data, name)
     skipped, text = _without_comments(text)
     first = text[: MAX_COLUMNS * 110].split("\n", 1)[0].rstrip("\r")
-    hint = _HINT.fullmatch(first.strip(" "))
-    if hint:
-        first = text.split("\n", 2)[1] if text.count("\n") else ""
-        skipped += 1
-        text = text.split("\n", 1)[1] if text.count("\n") else ""
+    if hint := _HINT.fullmatch(first.strip(" ")):
+        text, skipped = text.partition("\n")[2], skipped + 1
+        first = text.partition("\n")[0]
     mark = hint[1] if hint else separator_of(first)
     # The width is checked on the raw first line: a header of 10^6 columns must not be taken apart first.
     if first[: MAX_COLUMNS * 110].count(mark) >= MAX_COLUMNS:
@@ -110,7 +108,14 @@ def read_text(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTabl
         check_size(MAX_ROWS + 1, 1, name)
     if text.count(mark) > 2 * MAX_CELLS:  # before any cell is made
         raise refusal(f"more than {MAX_CELLS:,} cells.", "Keep the columns of the study only.", None, name)
-    return _table(_records(text, mark, name), skipped, mark, tuple(notes), findings, name)
+    records: list[list[str]] = []
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
+        records.extend(islice(reader, MAX_ROWS + 3))  # what was read before an error is there after it
+    except csv.Error as error:
+        remedy = "Look for an unclosed quotation mark."
+        raise refusal(f"the table breaks off ({error}).", remedy, len(records) + 1, name) from error
+    return _table(records, skipped, mark, tuple(notes), findings, name)
 
 
 def _without_comments(text: str) -> tuple[int, str]:
@@ -129,17 +134,6 @@ def _without_comments(text: str) -> tuple[int, str]:
     return skipped, rest
 
 
-def _records(text: str, mark: str, name: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
-    records: list[list[str]] = []
-    try:
-        records.extend(islice(reader, MAX_ROWS + 3))  # what was read before an error is there after it
-    except csv.Error as error:
-        remedy = "Look for an unclosed quotation mark."
-        raise refusal(f"the table breaks off ({error}).", remedy, len(records) + 1, name) from error
-    return records
-
-
 def _table(
     records: list[list[str]], skipped: int, mark: str, notes: tuple[str, ...], findings: Findings, name: str
 ) -> RawTable:
@@ -148,8 +142,9 @@ def _table(
     header = [unguarded(cell.strip()) for cell in records[0]]
     check_header(header, name)
     check_size(len(records) - 1, len(header), name)
-    if _row_names(records, len(header)):
-        header = ["", *header]
+    width, body = len(header) + 1, enumerate(records[1:], 1)
+    if records[1:] and all(len(cells) == width and cells[0] == str(i) for i, cells in body):
+        header = ["", *header]  # R's row names: every row has one cell more and begins with its number
     rows: list[list[str]] = []
     numbers: list[int] = []
     uneven: list[tuple[int, list[str]]] = []
@@ -165,30 +160,10 @@ def _table(
             remedy = f"Look for a stray separator{', a decimal comma (3,5)' if torn else ''} or a missing cell."
             findings.error(name, line, message, remedy)
     rows, numbers = without_blanks(clean_rows(rows), numbers)
-    _refuse_other_separator(header, uneven, len(rows), mark, name)
-    _refuse_torn(header, uneven, len(rows), mark, name)
+    _refuse_uneven(header, uneven, len(rows), mark, name)
     if not rows and not findings.errors:
         raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
     return RawTable(header, rows, numbers, mark != ",", notes)
-
-
-def _row_names(records: list[list[str]], width: int) -> bool:
-    """Whether every row has one cell more than the header and begins with its number: R's row names."""
-    rows = records[1:]
-    return bool(rows) and all(len(cells) == width + 1 and cells[0] == str(i) for i, cells in enumerate(rows, 1))
-
-
-def _refuse_other_separator(
-    header: list[str], uneven: list[tuple[int, list[str]]], good: int, mark: str, name: str
-) -> None:
-    """One sentence, not one a row, where the rows are separated otherwise than the header."""
-    if not uneven or good > len(uneven):
-        return
-    for other in SEPARATORS:
-        fits = sum(mark.join(cells).count(other) == len(header) - 1 for _, cells in uneven)
-        if other != mark and len(header) > 1 and fits == len(uneven):
-            words = f"the header is separated by {SEPARATORS[mark]} and the rows by {SEPARATORS[other]}."
-            raise refusal(words, "Save the table with one separator.", uneven[0][0], name)
 
 
 def _torn_by_commas(cells: list[str], width: int) -> bool:
@@ -200,8 +175,14 @@ def _torn_by_commas(cells: list[str], width: int) -> bool:
     return 0 < len(cells) - width <= pairs
 
 
-def _refuse_torn(header: list[str], uneven: list[tuple[int, list[str]]], good: int, mark: str, name: str) -> None:
-    """One sentence, not one a row, where most rows have numbers with a comma between columns separated by commas."""
+def _refuse_uneven(header: list[str], uneven: list[tuple[int, list[str]]], good: int, mark: str, name: str) -> None:
+    """One sentence, not one a row, where the rows are separated otherwise than the header, or most of them have numbers
+    with a comma between columns separated by commas."""
+    for other in SEPARATORS if uneven and good <= len(uneven) else ():
+        fits = sum(mark.join(cells).count(other) == len(header) - 1 for _, cells in uneven)
+        if other != mark and len(header) > 1 and fits == len(uneven):
+            words = f"the header is separated by {SEPARATORS[mark]} and the rows by {SEPARATORS[other]}."
+            raise refusal(words, "Save the table with one separator.", uneven[0][0], name)
     if mark == "," and max(good, 1) < len(uneven) and all(_torn_by_commas(c, len(header)) for _, c in uneven):
         words = "the rows have more cells than the header, as numbers with a decimal comma (3,5) would make them."
         remedy = "Save the table with semicolons between the columns, or with decimal points."

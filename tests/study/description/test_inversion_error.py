@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +148,7 @@ def test_only_the_patients_asked_for(tmp_path: Path) -> None:
 
 def test_json_round_trip(tmp_path: Path) -> None:
     found = error_and_survival(study_with(tmp_path / "s", effect=0.5, flag_effect=0.5))
-    again = ErrorSurvival.from_dict(json.loads(json.dumps(found.as_dict())))
+    again = ErrorSurvival.from_dict(json.loads(json.dumps(asdict(found))))
     assert again == found
     assert error_text(again) == error_text(found)
     assert replace(again, warnings=()) != found

@@ -136,8 +136,8 @@ def test_a_look_at_whole_columns_finds_what_a_look_at_each_row_does(tmp_path: Pa
     one = find_photos(tmp_path, table, Settings("s", "s"), told, "patients.csv")
     closely = pd.DataFrame({**table, "baseline_date": pd.Series([pd.NaT] * len(cells), dtype="datetime64[ns]")})
     other = find_photos(tmp_path, closely, Settings("s", "s"), plain, "patients.csv")
-    assert {p: [f.path for f in some] for p, some in one.files.items()} == {
-        p: [f.path for f in some] for p, some in other.files.items()
+    assert {p: [f.path for f in some] for p, some in one.items()} == {
+        p: [f.path for f in some] for p, some in other.items()
     }
     assert told.items == plain.items
 

@@ -29,10 +29,11 @@ from study.intake.guess import (
     guess_unit,
     look,
 )
-from study.intake.make import IntakeRefused, check_table, intake
+from study.intake.make import IntakeRefused, check_raw, intake
 from study.intake.match import Request, match
 from study.settings import OPTIONAL_COLUMNS, Columns, Settings, settings_text
 from study.simulation.simulate import encode_jpeg
+from study.tables.read import read_table
 from tests.study.conftest import face_like, patient_table
 
 CASES = Path(__file__).parents[2] / "data" / "cases" / "tables"
@@ -340,7 +341,8 @@ def test_a_whole_path_always_finds_its_own_photo(names: list[str]) -> None:
 
 def test_rows_keep_the_numbers_of_the_given_file() -> None:
     findings = Findings()
-    check_table((HEADER + "\n\nA1,x,dead,a.jpg,1\n1,2\nA2,5,maybe,b.jpg,50\n").encode(), PLAN, findings)
+    data = (HEADER + "\n\nA1,x,dead,a.jpg,1\n1,2\nA2,5,maybe,b.jpg,50\n").encode()
+    check_raw(read_table(data, findings), PLAN, findings)
     assert sorted(f.row or 0 for f in findings.errors) == [4, 5, 6]
 
 

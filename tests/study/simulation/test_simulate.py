@@ -12,8 +12,7 @@ import pytest
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_bytes
-from study.simulation.recipe import simulate_tables
-from study.simulation.simulate import encode_jpeg, render_patients, simulate
+from study.simulation.simulate import encode_jpeg, render_patients, simulate, simulate_tables
 from survival.metrics.concordance import harrell_c
 from tests.study.conftest import face_like, patient_table, write_study
 

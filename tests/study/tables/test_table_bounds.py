@@ -68,7 +68,7 @@ def test_a_text_of_too_many_rows_or_cells_is_refused_before_it_is_taken_apart(mo
     def unexpected(*_: object) -> object:
         raise AssertionError("the table was taken apart")
 
-    monkeypatch.setattr(text, "_records", unexpected)
+    monkeypatch.setattr(text.csv, "reader", unexpected)
     with pytest.raises(StudyError, match="more than 100,000 rows, the most"):
         read_table(b"patient_id,time_months,event\n" + b"P,1,1\n" * (4 * MAX_ROWS + 1), Findings())
     with pytest.raises(StudyError, match="more than 5,000,000 cells"):
