@@ -133,21 +133,6 @@ def _where_expected(box: Box) -> bool:
     return near and least < right - left < most
 
 
-# Sides of a face in its eye distance, in axes along and across the line of the eyes from their middle, and the eye
-# distance in the detector's box: the range over 607 clean portraits, widened by three tenths on either side.
-_GEOMETRY = {
-    "eye distance": (0.23, 0.60),
-    "nose": (0.03, 1.05),
-    "mouth": (0.67, 1.62),
-    "chin": (1.22, 2.43),
-    "mouth width": (0.55, 1.23),
-    "jaw width": (1.84, 2.97),
-    "brows": (-0.50, -0.17),
-    "downwards": (0.03, 0.36),
-    "eye width": (0.28, 0.50),
-}
-
-
 def plausible(landmarks: NDArray[np.float32], box: Box) -> bool:
     """Whether 68 points lie as a face's do: brows, eyes, nose, mouth and chin in this order, their distances within
     those of people, in the detector's box. It excludes little: the predictor gives nearly every
@@ -159,22 +144,23 @@ def plausible(landmarks: NDArray[np.float32], box: Box) -> bool:
         return False
     across = (right - left) / apart
     q = (p - (left + right) / 2) @ np.stack([across, [-across[1], across[0]]], axis=1) / apart
-    steps = np.diff(q[[27, 30, 33, 51, 57, 8], 1])
-    measured = {
-        "eye distance": apart / width,
-        "nose": q[30, 1],
-        "mouth": q[48:60, 1].mean(),
-        "chin": q[8, 1],
-        "mouth width": q[54, 0] - q[48, 0],
-        "jaw width": q[16, 0] - q[0, 0],
-        "brows": q[17:27, 1].mean(),
-        "downwards": steps.min(),
-        "eye width": min(q[39, 0] - q[36, 0], q[45, 0] - q[42, 0]),
-    }
+    # Sides of a face in its eye distance, in axes along and across the line of the eyes from their middle, and the eye
+    # distance in the detector's box, within the range over 607 clean portraits, widened by three tenths on either side.
+    sides = (
+        (0.23, apart / width, 0.60),  # eye distance
+        (0.03, q[30, 1], 1.05),  # nose
+        (0.67, q[48:60, 1].mean(), 1.62),  # mouth
+        (1.22, q[8, 1], 2.43),  # chin
+        (0.55, q[54, 0] - q[48, 0], 1.23),  # mouth width
+        (1.84, q[16, 0] - q[0, 0], 2.97),  # jaw width
+        (-0.50, q[17:27, 1].mean(), -0.17),  # brows
+        (0.03, np.diff(q[[27, 30, 33, 51, 57, 8], 1]).min(), 0.36),  # downwards
+        (0.28, min(q[39, 0] - q[36, 0], q[45, 0] - q[42, 0]), 0.50),  # eye width
+    )
     room = 0.35 * width
     low, high = np.array(box[:2]) - room, np.array(box[2:]) + room
     inside = bool(((p >= low) & (p <= high)).all())
-    return inside and all(low <= measured[name] <= high for name, (low, high) in _GEOMETRY.items())
+    return inside and all(least <= side <= most for least, side, most in sides)
 
 
 def _search(pixels: NDArray[np.uint8], upsample: bool, threshold: float = 0.0) -> list[tuple[Box, float]]:

@@ -62,8 +62,6 @@ def measure(
     outside: share of the square, and of the head in it, that lies outside the photo; seen: of mouth and eyes, where
     there are landmarks.
     """
-    if pixels.shape != (REFERENCE, REFERENCE, 3):
-        raise ValueError(f"quality is measured at {REFERENCE} px, not on {pixels.shape}")
     face = _middle(pixels).astype(np.float32)
     luma = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     colour = float(np.abs(face - face.mean(axis=2, keepdims=True)).mean() / 255)

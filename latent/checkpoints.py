@@ -78,9 +78,6 @@ def load_checkpoint(
     Raises CheckpointError with one sentence for anything missing, changed or not fitting.
     """
     path = Path(path)
-    unknown = set(parts) - set(PARTS)
-    if unknown:
-        raise ValueError(f"unknown parts of a checkpoint: {sorted(unknown)}")
     device = usable_device(device)
     config = read_config(path)
     where = f"Checkpoint {path.name}"

@@ -35,7 +35,7 @@ def random_conditions(c_dim: int, n: int, rng: torch.Generator) -> torch.Tensor 
     return torch.nn.functional.one_hot(torch.randint(c_dim, (n,), generator=rng), c_dim).float()
 
 
-def sample_w(generator: Generator, n: int, seed: int, batch: int = 1000) -> np.ndarray:
+def sample_w(generator: Generator, n: int, seed: int) -> np.ndarray:
     """n codes of the mapping network without truncation, (n, w_dim) float32. Draws on the CPU, so that a seed means
     the same codes on every device."""
     device = next(generator.parameters()).device
@@ -44,16 +44,14 @@ def sample_w(generator: Generator, n: int, seed: int, batch: int = 1000) -> np.n
     c = random_conditions(generator.c_dim, n, rng)
     codes = []
     with torch.no_grad():
-        for rows in torch.arange(n).split(batch):
+        for rows in torch.arange(n).split(1000):
             condition = None if c is None else c[rows].to(device)
             codes.append(generator.mapping(z[rows].to(device), condition, update_emas=False)[:, 0].cpu())
     return torch.cat(codes).numpy()
 
 
 def w_statistics(generator: Generator, samples: int = DEFAULT_SAMPLES, seed: int = 0) -> WStatistics:
-    """Statistics of `samples` codes. Raises ValueError for fewer than two or where the codes are not finite."""
-    if samples < 2:
-        raise ValueError("statistics of W need at least two samples")
+    """Statistics of `samples` codes, at least two. Raises ValueError where the codes are not finite."""
     codes = sample_w(generator, samples, seed).astype(np.float64)
     if not np.isfinite(codes).all():
         raise ValueError("the mapping network gives codes that are not finite numbers")

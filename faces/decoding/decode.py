@@ -74,7 +74,13 @@ def decode(data: bytes, source: str) -> NDArray[np.uint8]:
 def _check_header(image: Image.Image | HeicPicture, source: str) -> None:
     """Refuse, before pixels are decoded, what is too large or small, holds several pictures or an odd kind of pixel."""
     width, height = image.size
-    most = _most_pixels(image)
+    most = MAX_PIXELS
+    if image.format not in ("JPEG", "MPO"):  # these are reduced while they are decoded; progressive: `containers.trap`
+        turned = (
+            isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ExifTags.Base.Orientation, 1) != 1
+        )
+        copies = 2 if turned else COPIES.get(image.format or "", 1)
+        most = min(MAX_PIXELS, MAX_DECODED // (BYTES.get(image.mode, 4) * copies))
     if max(width, height) > MAX_SIDE or width * height > most:
         raise PhotoError(_too_large(source, most))
     if min(width, height) < MIN_SIDE:
@@ -85,14 +91,6 @@ def _check_header(image: Image.Image | HeicPicture, source: str) -> None:
         raise PhotoError(f"{source} is a TIFF with an uncommon compression: {SAVE_AS}.")
     if image.mode in ("I", "F", "LAB", "HSV"):
         raise PhotoError(f"{source} has a kind of pixel ({image.mode}) that photos do not have: {SAVE_AS}.")
-
-
-def _most_pixels(image: Image.Image | HeicPicture) -> int:
-    if image.format in ("JPEG", "MPO"):  # reduced while it is decoded; progressive ones: `containers.trap`
-        return MAX_PIXELS
-    turned = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ExifTags.Base.Orientation, 1) != 1
-    copies = 2 if turned else COPIES.get(image.format or "", 1)
-    return min(MAX_PIXELS, MAX_DECODED // (BYTES.get(image.mode, 4) * copies))
 
 
 def _too_large(source: str, most: int) -> str:

@@ -33,23 +33,13 @@ class HeicPicture:
         self._file: Any = HeifFile(data, convert_hdr_to_8bit=True, hdr_to_16bit=False, remove_stride=True)
         picture = self._file[self._file.primary_index]
         self.size: tuple[int, int] = picture.size
+        self.width, self.height = self.size
         self.mode: str = picture.mode
+        self.has_transparency_data = self.mode in ("RGBA", "LA")
         self.is_animated = len(self._file) > 1
         profile = picture.info.get("icc_profile")
         self.info: dict[str, Any] = {"icc_profile": profile} if profile else {}
         self._pixels: NDArray[np.uint8] | None = None
-
-    @property
-    def width(self) -> int:
-        return self.size[0]
-
-    @property
-    def height(self) -> int:
-        return self.size[1]
-
-    @property
-    def has_transparency_data(self) -> bool:
-        return self.mode in ("RGBA", "LA")
 
     def draft(self, mode: str | None, size: tuple[int, int]) -> None:
         """Nothing: libheif decodes whole pictures."""

@@ -78,7 +78,7 @@ def align_photos(sources: list[Source], parts: Parts, size: int, workers: int = 
     digests = [""] * len(jobs)
     refused = 0
     try:
-        for number, (place, (digest, outcome)) in enumerate(_results(jobs, frozenset(parts.known), workers), 1):
+        for number, (place, (digest, outcome)) in enumerate(_results(jobs, frozenset(parts.facts), workers), 1):
             if outcome is not None:
                 parts.add(digest, outcome)
             digests[place] = digest

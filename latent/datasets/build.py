@@ -99,8 +99,22 @@ def build(
             reason, count = next(iter(reasons(refused).items()))
             raise LatentError(f"No face can be taken from the {len(sources)} photos. Most often ({count}): {reason}")
         table = _table(sources, accepted, patients, parts, choices)
-        facts = {"size": size, "photos": len(sources), "kept": len(accepted), "refused": len(refused)}
-        facts |= _counts(table, refused, others, choices)
+        facts: dict[str, Any] = {
+            **{"size": size, "photos": len(sources), "kept": len(accepted), "refused": len(refused)},
+            "duplicates": sum(refusal.heading == DUPLICATE for refusal in refused),
+            "other_files": others,
+            "several_faces": int((table["faces_found"] > 1).sum()),
+            "flagged": int((table["quality_flags"] != "").sum()),
+            "left_out_by": dict(choices.bounds) | ({"no_flags": True} if choices.no_flags else {}),
+            "reasons": reasons(refused),
+        }
+        if "patient" in table:
+            facts["patients"] = int(table["patient"].nunique())
+        if "split" in table:
+            facts["hold_out"] = {"share": choices.hold_out, "seed": choices.seed}
+            for side in (TRAIN, HELD_OUT):
+                rows = table[table["split"] == side]
+                facts["hold_out"][side] = {"photos": len(rows), "patients": int(rows["patient"].nunique())}
         _write(out, parts, accepted, table, refused, facts)
     except OSError as error:
         raise LatentError(f"{out} could not be written: {error.strerror or error}.") from error
@@ -121,25 +135,6 @@ def _table(
     if choices.hold_out is not None:
         table["split"] = hold_out(table["patient"].tolist(), choices.hold_out, choices.seed)
     return table
-
-
-def _counts(table: pd.DataFrame, refused: list[Refusal], others: int, choices: Choices) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "duplicates": sum(refusal.heading == DUPLICATE for refusal in refused),
-        "other_files": others,
-        "several_faces": int((table["faces_found"] > 1).sum()),
-        "flagged": int((table["quality_flags"] != "").sum()),
-        "left_out_by": dict(choices.bounds) | ({"no_flags": True} if choices.no_flags else {}),
-        "reasons": reasons(refused),
-    }
-    if "patient" in table:
-        facts["patients"] = int(table["patient"].nunique())
-    if "split" in table:
-        facts["hold_out"] = {"share": choices.hold_out, "seed": choices.seed}
-        for side in (TRAIN, HELD_OUT):
-            rows = table[table["split"] == side]
-            facts["hold_out"][side] = {"photos": len(rows), "patients": int(rows["patient"].nunique())}
-    return facts
 
 
 def _write(

@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,6 @@ class Parts:
             file.unlink(missing_ok=True)
         for file in sorted(folder.glob("part-*.npz")):
             self._take(file)
-
-    @property
-    def known(self) -> Set[str]:
-        return self.facts.keys()
 
     def add(self, sha256: str, outcome: AlignedPhoto | str) -> None:
         """One aligned photo, or the reason why it cannot be; written when enough have come together."""

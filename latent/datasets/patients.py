@@ -29,13 +29,11 @@ def patients_from(sources: list[Source], how: str, separator: str = "_") -> list
         return [f"{source.folder}/{source.file}" for source in sources]
     if how == "name":
         return [PurePosixPath(source.file).stem.split(separator)[0] or None for source in sources]
-    if how != "folder":
-        raise ValueError(f"patients come from one of {FROM}, not {how!r}")
     tops: dict[Path, set[str]] = {}
     for source in sources:
         tops.setdefault(source.path, set()).add(source.file.partition("/")[0])
     wrapped = {source.path for source in sources if source.member is not None and len(tops[source.path]) == 1}
-    folders = [PurePosixPath(source.file).parts[source.path in wrapped : -1] for source in sources]
+    folders = [PurePosixPath(source.file).parts[1 if source.path in wrapped else 0 : -1] for source in sources]
     return [parts[0] if parts else None for parts in folders]
 
 

@@ -112,14 +112,6 @@ class WPlusEncoder(nn.Module):
         """What a checkpoint's config.json keeps: `WPlusEncoder(**settings)` builds the same network."""
         return {"resolution": self.resolution, "num_ws": self.num_ws, "w_dim": self.w_dim, "width": self.width}
 
-    def group_of(self, layer: int) -> int:
-        """Which head (0 coarse, 1 middle, 2 fine) gives the offset of layer `layer`.
-
-        Two layers belong to each resolution of the generator; coarse are those up to 8 px (layers 0-3), middle those
-        up to 32 px (4-7), fine the rest, as in Karras et al. 2019, section 3.1, shifted by one octave for small faces.
-        """
-        return min(layer // 4, len(self.heads) - 1)
-
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-1] != self.resolution or images.shape[-2] != self.resolution:
             raise ValueError(
@@ -141,5 +133,7 @@ class WPlusEncoder(nn.Module):
                 value = value + self.passes[number - 1](hidden[-1])
             hidden.append(F.leaky_relu(value, 0.2))
         common = self.common(hidden[0])
-        codes = [common + layer(hidden[self.group_of(number)]) for number, layer in enumerate(self.offsets)]
+        # Two layers belong to each resolution of the generator; coarse are those up to 8 px (layers 0-3), middle up to
+        # 32 px (4-7), fine the rest, as in Karras et al. 2019, section 3.1, shifted by one octave for small faces.
+        codes = [common + layer(hidden[min(number // 4, len(hidden) - 1)]) for number, layer in enumerate(self.offsets)]
         return self.w_avg + self.w_std * torch.stack(codes, dim=1)

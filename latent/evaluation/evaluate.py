@@ -9,7 +9,6 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,40 +35,25 @@ STOPPED = 130
 MAX_SAMPLES = 1_000_000
 
 
-@dataclass(frozen=True)
-class Measures:
-    """One set of images against the reference; None where there is no reference, or no Inception network.
+COMPARED = ("frechet", "frechet_sd", "kernel", "kernel_sd", "precision", "recall", "fid", "fid_sd", "kid", "kid_sd")
 
-    psi: truncation of samples, None for portraits. sd: of distances by bootstrap, of kernel distances over subsets.
+
+def measure(features: Features, psi: float | None, reference: Features | None, n: int) -> dict[str, float | None]:
+    """Measures of a set; what compares uses its first n images and the reference's first n.
+
+    psi: truncation of samples, None for portraits. COMPARED are None where there is no reference, or no Inception
+    network. sd: of distances by bootstrap, of kernel distances over subsets.
     """
-
-    psi: float | None
-    face_share: float
-    diversity: float
-    frechet: float | None = None
-    frechet_sd: float | None = None
-    kernel: float | None = None
-    kernel_sd: float | None = None
-    precision: float | None = None
-    recall: float | None = None
-    fid: float | None = None
-    fid_sd: float | None = None
-    kid: float | None = None
-    kid_sd: float | None = None
-
-
-def measure(features: Features, psi: float | None, reference: Features | None, n: int) -> Measures:
-    """Measures of a set; what compares uses its first n images and the reference's first n."""
-    alone = Measures(psi, float(features.has_face.mean()), mean_pairwise_distance(features.descriptors))
+    row: dict[str, float | None] = {"psi": psi, "face_share": float(features.has_face.mean())}
+    row |= {"diversity": mean_pairwise_distance(features.descriptors), **dict.fromkeys(COMPARED)}
     if reference is None:
-        return alone
+        return row
     ours, theirs = features.descriptors[:n], reference.descriptors[:n]
-    precision, recall = precision_recall(theirs, ours)
-    values: dict[str, float] = {"precision": precision, "recall": recall}
-    values |= _distances(theirs, ours, ("frechet", "kernel"), unit_scale(theirs))
+    row["precision"], row["recall"] = precision_recall(theirs, ours)
+    row |= _distances(theirs, ours, ("frechet", "kernel"), unit_scale(theirs))
     if features.inception is not None and reference.inception is not None:
-        values |= _distances(reference.inception[:n], features.inception[:n], ("fid", "kid"), 1.0)
-    return Measures(**(asdict(alone) | values))
+        row |= _distances(reference.inception[:n], features.inception[:n], ("fid", "kid"), 1.0)
+    return row
 
 
 def _distances(
@@ -165,8 +149,8 @@ def evaluate(
         "samples": samples,
         "seed": seed,
         "inception": None if inception is None else inception.name,
-        "rows": [asdict(row) for row in rows],
-        "floor": None if floor is None else asdict(floor),
+        "rows": rows,
+        "floor": floor,
         "seconds": round(time.monotonic() - started, 1),
     }
     return report, np.concatenate(pictures) if pictures else None

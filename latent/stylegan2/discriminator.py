@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from latent.stylegan2 import ops
-from latent.stylegan2.generator import ARCHITECTURES, MappingNetwork, block_resolutions
+from latent.stylegan2.generator import MappingNetwork, block_resolutions
 from latent.stylegan2.layers import Conv2dLayer, FullyConnectedLayer
 
 
@@ -122,16 +122,11 @@ class Discriminator(nn.Module):
         num_fp16_res: int = 0,
         conv_clamp: float | None = None,
         cmap_dim: int | None = None,
-        block_kwargs: dict[str, Any] | None = None,
         mapping_kwargs: dict[str, Any] | None = None,
         epilogue_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if architecture not in ARCHITECTURES:
-            raise ValueError(f"architecture must be one of {ARCHITECTURES}, not {architecture!r}")
-        if block_kwargs:
-            raise ValueError(f"unknown block_kwargs: {sorted(block_kwargs)}")
-        self.c_dim, self.img_resolution, self.img_channels = c_dim, img_resolution, img_channels
+        self.c_dim, self.img_resolution = c_dim, img_resolution
         self.init_kwargs = {
             "c_dim": c_dim,
             "img_resolution": img_resolution,
@@ -156,10 +151,8 @@ class Discriminator(nn.Module):
         width = 0 if c_dim == 0 else (channels[4] if cmap_dim is None else cmap_dim)
         if c_dim > 0:
             self.mapping = MappingNetwork(0, c_dim, width, num_ws=None, w_avg_beta=None, **(mapping_kwargs or {}))
-        kwargs = epilogue_kwargs or {}
-        self.b4 = DiscriminatorEpilogue(
-            channels[4], width, 4, img_channels, architecture, conv_clamp=conv_clamp, **kwargs
-        )
+        epilogue = {"conv_clamp": conv_clamp, **(epilogue_kwargs or {})}
+        self.b4 = DiscriminatorEpilogue(channels[4], width, 4, img_channels, architecture, **epilogue)
 
     def forward(self, image: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
         x, rest = None, image.contiguous(memory_format=torch.channels_last)

@@ -170,8 +170,6 @@ class SynthesisNetwork(nn.Module):
         use_noise: bool = True,
     ) -> None:
         super().__init__()
-        if architecture not in ARCHITECTURES:
-            raise ValueError(f"architecture must be one of {ARCHITECTURES}, not {architecture!r}")
         self.w_dim, self.img_resolution, self.img_channels = w_dim, img_resolution, img_channels
         self.architecture = architecture
         self.block_resolutions = block_resolutions(img_resolution)

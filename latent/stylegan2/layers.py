@@ -34,8 +34,6 @@ class FullyConnectedLayer(nn.Module):
         bias_init: float = 0.0,
     ) -> None:
         super().__init__()
-        if activation not in ("linear", "lrelu"):
-            raise ValueError(f"activation must be 'linear' or 'lrelu', not {activation!r}")
         self.weight = nn.Parameter(torch.empty(out_features, in_features).normal_(std=1 / lr_multiplier))
         self.bias = nn.Parameter(torch.full((out_features,), float(bias_init)))
         self.activation = activation

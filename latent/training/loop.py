@@ -69,7 +69,7 @@ class Stop:
         self.folder, self.signalled = folder, False
 
     def asked(self) -> bool:
-        return self.signalled or self.folder.stop_asked()
+        return self.signalled or (self.folder.path / "stop").exists()
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 
+from common.files import PLAIN
 from common.parsing import json_value
 from latent.errors import FinetuneError
 
@@ -32,17 +33,11 @@ def open_for_writing(path: Path) -> IO[bytes]:
 
 def write_whole(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Write a file through `fill`, whole or not at all. Raises FinetuneError where the disk does not take it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open_for_writing(temporary) as file:
-                fill(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with PLAIN.replacing(path) as temporary, open_for_writing(temporary) as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
     except (OSError, RuntimeError) as error:  # torch.save reports a failed write as either
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
         raise FinetuneError(
@@ -93,7 +88,7 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 
@@ -104,10 +99,8 @@ def read_status(run: Path) -> dict[str, Any]:
     """
     status = read_json(run / STATUS)
     if status.get("state") == "running" and not (type(status.get("pid")) is int and alive(status["pid"])):
-        status |= {
-            "state": "killed",
-            "message": "The process ended without a message; the same command resumes the run.",
-        }
+        message = "The process ended without a message; the same command resumes the run."
+        status |= {"state": "killed", "message": message}
     return status
 
 
@@ -116,11 +109,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held: IO[str] | None = None
-
-    @property
-    def held(self) -> bool:
-        return self._held is not None
+        self.held: IO[str] | None = None
 
     def lock(self) -> None:
         """Hold the folder. The lock is the kernel's, so the lock of a dead process does not block.
@@ -144,19 +133,16 @@ class RunFolder:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        self._held = file
+        self.held = file
         for left in self.path.glob(".*.tmp"):  # left half written by a kill
             if left.is_file():
                 left.unlink(missing_ok=True)
         (self.path / "stop").unlink(missing_ok=True)
 
     def release(self) -> None:
-        if self._held is not None:
-            self._held.close()
-            self._held = None
-
-    def stop_asked(self) -> bool:
-        return (self.path / "stop").exists()
+        if self.held is not None:
+            self.held.close()
+            self.held = None
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write state.pt; the one before it is kept as state.previous.pt."""

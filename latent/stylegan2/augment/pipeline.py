@@ -82,8 +82,6 @@ class AugmentPipe(nn.Module):
         super().__init__()
         self.transforms = preset(transforms) if isinstance(transforms, str) else transforms
         self.generator = torch.Generator().manual_seed(0) if generator is None else generator
-        if self.generator.device.type != "cpu":
-            raise ValueError("augmentations are drawn on the CPU: give a generator of the CPU")
         self.register_buffer("p", torch.zeros([]))
 
     def get_extra_state(self) -> torch.Tensor:

@@ -145,7 +145,9 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     generator, from_layout = networks.build(plan.layout, streams.number("weights"))
     state = folder.load_state(group.device)
     if state is None and plan.start is not None:
-        source = _unchanged(plan.start, s.fit_mapping)
+        source = _source(Path(plan.start["path"]), s.fit_mapping)
+        if digests(source) != plan.start["digests"]:
+            raise FinetuneError(f"{source.name} has changed since this run began: start in a new --run.")
         networks.fill_from(source, generator, from_layout)
         if s.fit_mapping:
             networks.fit_to_images(generator, networks.check_mapping_fit(source), load(data, source.resolution)[0])
@@ -171,13 +173,6 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     if state is not None:
         loop.restore(state)
     return loop
-
-
-def _unchanged(start: Mapping[str, Any], encoder: bool) -> Checkpoint:
-    source = _source(Path(start["path"]), encoder)
-    if digests(source) != start["digests"]:
-        raise FinetuneError(f"{source.name} has changed since this run began: start in a new --run.")
-    return source
 
 
 def provenance(plan: Plan, folder: RunFolder) -> dict[str, Any]:

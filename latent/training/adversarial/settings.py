@@ -98,8 +98,7 @@ NAMES = tuple(field.name for field in fields(Settings))
 
 def cpu_precision() -> str:
     """bf16 where this processor multiplies it in hardware, else fp32 (emulated bf16 is slower than fp32)."""
-    fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if fast else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported() else "fp32"
 
 
 def automatic(given: Mapping[str, Any], resolution: int, device: str, processes: int, from_start: bool) -> Settings:

@@ -32,11 +32,6 @@ class Portraits:
         pixels = self.images[rows].to(self.device).float() / 127.5 - 1
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    @property
-    def resident(self) -> bool:
-        """Whether the images lie where they are used."""
-        return self.images.device.type == self.device.type
-
     def pixels(self, rows: Tensor) -> np.ndarray:
         """uint8 (n, R, R, 3)."""
         chosen = self.images[rows.to(self.images.device)].permute(0, 2, 3, 1)

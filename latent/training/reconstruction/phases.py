@@ -187,7 +187,8 @@ class DiscriminatorFit:
         on_real, on_fake = n.discriminator(real, None), n.discriminator(fake, None)
         loss = total = discriminator_loss(on_real, on_fake)
         if penalise:
-            total = loss + r1_penalty(on_real, real) * (s.r1_gamma / 2 * R1_EVERY)
+            gamma = 2e-4 * s.resolution**2 / s.batch  # the heuristic of StyleGAN2-ADA's `auto` configuration
+            total = loss + r1_penalty(on_real, real) * (gamma / 2 * R1_EVERY)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         self.optimiser.step()

@@ -196,7 +196,10 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     trainer = Trainer(networks, plan.totals)
     state = folder.load_state(group.device)
     if state is None and plan.start is not None:
-        networks.start_from(_unchanged(plan.start))
+        source = load_start(Path(plan.start["path"]))
+        if source.sha256 != plan.start["sha256"]:
+            raise FinetuneError(f"{source.name} has changed since this run began: start in a new --run.")
+        networks.start_from(source)
     measure = None
     if plan.frechet:
         measure = descriptor_distance(trainer, len(portraits), portraits.pixels, plan.frechet, s.seed, group.device)
@@ -212,13 +215,6 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     if state is not None:
         loop.restore(state)
     return loop
-
-
-def _unchanged(start: Mapping[str, Any]) -> Checkpoint:
-    source = load_start(Path(start["path"]))
-    if source.sha256 != start["sha256"]:
-        raise FinetuneError(f"{source.name} has changed since this run began: start in a new --run.")
-    return source
 
 
 def provenance(plan: Plan, folder: RunFolder, seen: Mapping[str, int], images: int) -> dict[str, Any]:

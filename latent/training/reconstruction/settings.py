@@ -53,10 +53,6 @@ class Settings:
     precision: str = "fp32"
     seed: int = 0
 
-    @property
-    def r1_gamma(self) -> float:
-        return 2e-4 * self.resolution**2 / self.batch  # the heuristic of StyleGAN2-ADA's `auto` configuration
-
 
 NAMES = tuple(field.name for field in fields(Settings))
 

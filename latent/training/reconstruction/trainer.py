@@ -81,7 +81,8 @@ class Trainer:
     def _step_of(self, name: str, phase: Phase) -> Step:
         """The step; on a GPU recorded, as soon as no size and no weight of a loss changes any more."""
         settled = name == PROJECTED or (name == AUTOENCODING and self.images >= self.settings.feature_from)
-        if not (settled and self.networks.cloud.full and self.networks.data.resident):
+        data = self.networks.data
+        if not (settled and self.networks.cloud.full and data.images.device.type == data.device.type):
             return phase.step
         return self._recorded.setdefault(name, Graphed(phase.step, self.networks.rng))
 

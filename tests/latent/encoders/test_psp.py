@@ -23,7 +23,7 @@ from latent.encoders.registry import encoder_layout, encoder_settings, fill_enco
 from latent.encoders.wplus import WPlusEncoder
 from latent.errors import CheckpointError, ImportRefused
 from latent.importing import psp
-from latent.importing.attach import attach_encoder
+from latent.importing.cli import attach_encoder
 from latent.importing.reader import import_file, read_networks
 from latent.importing.tensors import Storage, TensorRecord
 from latent.inversion.invert import invert, start_codes
