@@ -213,8 +213,13 @@ def cut(photo: Photo, quad: NDArray[np.float64], size: int) -> NDArray[np.uint8]
         local = (local + 0.5) * factor - 0.5
     crop, local = _pad(crop, local)
     finer = max(1, math.ceil(_side(local) / size))
-    fine = _warp(crop, local, size * finer)
-    return resize(fine, size)
+    grid = size * finer
+    across, down = (local[3] - local[0]) / grid, (local[1] - local[0]) / grid
+    origin = local[0] + (across + down) / 2  # photo position of pixel (0, 0) of the grid
+    matrix = np.stack([across, down, origin], axis=1)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    fine = cv2.warpAffine(crop, matrix, (grid, grid), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return resize(np.asarray(fine, dtype=np.uint8), size)
 
 
 def _pad(pixels: NDArray[np.uint8], quad: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
@@ -241,13 +246,3 @@ def _pad(pixels: NDArray[np.uint8], quad: NDArray[np.float64]) -> tuple[NDArray[
     padded += (blurred - padded) * np.clip(3 * depth + 1, 0, 1)
     padded += (np.median(pixels, axis=(0, 1)).astype(np.float32) - padded) * np.clip(depth, 0, 1)
     return np.clip(np.rint(padded), 0, 255).astype(np.uint8), quad + np.array([left, top])
-
-
-def _warp(pixels: NDArray[np.uint8], quad: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """Sample the square on a (size, size) grid, cubic."""
-    across, down = (quad[3] - quad[0]) / size, (quad[1] - quad[0]) / size
-    origin = quad[0] + (across + down) / 2  # photo position of output pixel (0, 0)
-    matrix = np.stack([across, down, origin], axis=1)
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(pixels, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(warped, dtype=np.uint8)

@@ -60,16 +60,6 @@ class Checkpoint:
         return self.generator.synthesis.b4.const.device  # type: ignore[union-attr,return-value]
 
 
-def usable_device(device: str | torch.device) -> torch.device:
-    """Raises CheckpointError for a device that torch does not know or this machine does not have."""
-    try:
-        usable = torch.device(device)
-        torch.zeros(1, device=usable)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        raise CheckpointError(f"This machine has no device {str(device)[:40]!r}: leave it out, or use cpu.") from error
-    return usable
-
-
 def load_checkpoint(
     path: Path, device: str | torch.device = "cpu", parts: tuple[str, ...] = ("generator", "encoder")
 ) -> Checkpoint:
@@ -78,7 +68,10 @@ def load_checkpoint(
     Raises CheckpointError with one sentence for anything missing, changed or not fitting.
     """
     path = Path(path)
-    device = usable_device(device)
+    try:
+        torch.zeros(1, device=torch.device(device))
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise CheckpointError(f"This machine has no device {str(device)[:40]!r}: leave it out, or use cpu.") from error
     config = read_config(path)
     where = f"Checkpoint {path.name}"
     loaded: dict[str, nn.Module | None] = dict.fromkeys(PARTS)

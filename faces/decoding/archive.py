@@ -135,7 +135,8 @@ def _checked(entries: list[zipfile.ZipInfo], end: int, source: str) -> dict[str,
     members: dict[str, zipfile.ZipInfo] = {}
     for info in entries:
         name = info.filename.replace("\\", "/")  # some programs for Windows write these
-        if not _stays_inside(name):
+        absolute = name.startswith("/") or name[1:2] == ":" or ".." in PurePosixPath(name).parts
+        if absolute or not 1 <= len(name) <= MAX_NAME or not name.isprintable():
             raise ArchiveError(f"{source} was refused: it names a file outside itself, {name[:60]!a}.")
         if name in members:
             raise ArchiveError(f"{source} was refused: two of its members are called {name[:60]!a}.")
@@ -150,9 +151,3 @@ def _checked(entries: list[zipfile.ZipInfo], end: int, source: str) -> dict[str,
     if any(before[1] > after[0] for before, after in pairwise([*spans, (end, end)])):
         raise ArchiveError(f"{source} was refused: its members overlap.")
     return {name: info for name, info in members.items() if not info.is_dir() and not name.endswith("/")}
-
-
-def _stays_inside(name: str) -> bool:
-    if not name or len(name) > MAX_NAME or not name.isprintable() or name.startswith("/") or name[1:2] == ":":
-        return False
-    return ".." not in PurePosixPath(name).parts

@@ -48,8 +48,12 @@ class _Converter:
 
     def __init__(self, image: Picture) -> None:
         self.sixteen = _sixteen_table(image) if image.mode.startswith("I;16") else None
-        self.alpha = image.has_transparency_data and not _all_clear(image)
-        self.drop_alpha = image.has_transparency_data and not self.alpha
+        rows = max(1, BAND_PIXELS // image.width)
+        self.transparent = image.has_transparency_data
+        # Where no pixel shows at all: some programs write an alpha channel and leave it empty.
+        self.drop_alpha = self.transparent and all(
+            band.convert("RGBA").getchannel("A").getextrema() == (0, 0) for _, band in _bands(image, rows)
+        )
         self.profile = image.info.get("icc_profile")
         self.transforms: dict[str, ImageCms.ImageCmsTransform | None] = {}
         self.gamma = None if self.profile else _gamma_table(image)
@@ -57,7 +61,7 @@ class _Converter:
     def __call__(self, band: Image.Image) -> Image.Image:
         if self.sixteen is not None:
             return self._srgb(Image.fromarray(self.sixteen[np.asarray(band)]))
-        if not (self.alpha or self.drop_alpha):
+        if not self.transparent:
             return self._srgb(band.convert("RGB") if band.mode in ("P", "1") else band)
         band = band.convert("RGBA")
         colour = self._srgb(band.convert("RGB"))
@@ -80,12 +84,6 @@ class _Converter:
                 pass
         rgb = image if image.mode == "RGB" else image.convert("RGB")
         return rgb.point(self.gamma) if self.gamma is not None else rgb
-
-
-def _all_clear(image: Picture) -> bool:
-    """Whether no pixel shows at all: some programs write an alpha channel and leave it empty."""
-    rows = max(1, BAND_PIXELS // image.width)
-    return all(band.convert("RGBA").getchannel("A").getextrema() == (0, 0) for _, band in _bands(image, rows))
 
 
 def _sixteen_table(image: Picture) -> NDArray[np.uint8]:

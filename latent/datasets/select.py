@@ -74,11 +74,7 @@ def photo_patients(sources: list[Source], choices: Choices) -> list[str | None] 
 
 
 def choose(
-    sources: list[Source],
-    digests: list[str],
-    patients: list[str | None] | None,
-    parts: Parts,
-    choices: Choices,
+    sources: list[Source], digests: list[str], patients: list[str | None] | None, parts: Parts, choices: Choices
 ) -> tuple[dict[str, int], list[Refusal]]:
     """Photos that stay, sha256 -> position in `sources`, in that order; and all others. A digest that is no key of
     the parts is the sentence of a photo that could not even be read."""

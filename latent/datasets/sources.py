@@ -91,29 +91,24 @@ def _names(given: Path) -> list[str]:
 def _rendered(folder: Path, renderer: ModuleType | None) -> list[Source]:
     """Photos of a renderer's factor table, with its factors and, given the renderer, identity coefficients."""
     table = folder / "factors.csv"
+    sources = []
     try:
-        return _drawn(folder, table, renderer)
+        settings = json_value((folder / "run.json").read_bytes()) if (folder / "run.json").exists() else {}
+        for record in pd.read_csv(table).to_dict("records"):
+            row = {str(name): value for name, value in record.items()}
+            path = folder / row["image"]
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise LatentError(f"{table} names a picture outside its folder; render again.")
+            if not path.exists():  # a run that was interrupted, or is still running
+                continue
+            if renderer is not None:
+                drawn = renderer.draw(settings["command"], settings["seed"], int(row["index"]))
+                if drawn.seed != row["seed"]:
+                    raise LatentError(f"{table}: row {row['index']} was not drawn by the renderer that was given.")
+                row |= {f"identity_{i:03d}": float(v) for i, v in enumerate(drawn.identity)}
+            sources.append(Source(folder.resolve().name, row.pop("image"), path, None, row))
     except (KeyError, ValueError, TypeError, AttributeError, OSError, pd.errors.ParserError) as error:
         raise LatentError(f"{table} or its run.json was not written by the portrait renderer; render again.") from error
-
-
-def _drawn(folder: Path, table: Path, renderer: ModuleType | None) -> list[Source]:
-    factors = pd.read_csv(table)
-    settings = json_value((folder / "run.json").read_bytes()) if (folder / "run.json").exists() else {}
-    sources = []
-    for record in factors.to_dict("records"):
-        row = {str(name): value for name, value in record.items()}
-        path = folder / row["image"]
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise LatentError(f"{table} names a picture outside its folder; render again.")
-        if not path.exists():  # a run that was interrupted, or is still running
-            continue
-        if renderer is not None:
-            drawn = renderer.draw(settings["command"], settings["seed"], int(row["index"]))
-            if drawn.seed != row["seed"]:
-                raise LatentError(f"{table}: row {row['index']} was not drawn by the renderer that was given.")
-            row |= {f"identity_{i:03d}": float(v) for i, v in enumerate(drawn.identity)}
-        sources.append(Source(folder.resolve().name, row.pop("image"), path, None, row))
     return sources
 
 

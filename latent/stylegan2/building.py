@@ -64,10 +64,7 @@ _SYNTHESIS: dict[str, Check] = {
     "architecture": lambda value: value in ARCHITECTURES,
     "use_noise": lambda value: type(value) is bool,
 }
-_EPILOGUE: dict[str, Check] = {
-    "mbstd_group_size": _optional(_integer(1, 1024)),
-    "mbstd_num_channels": _integer(0, 64),
-}
+_EPILOGUE: dict[str, Check] = {"mbstd_group_size": _optional(_integer(1, 1024)), "mbstd_num_channels": _integer(0, 64)}
 # Written into some files by the original code; with these values they say nothing about what is computed here.
 _NEUTRAL: dict[str, Check] = {
     "resample_filter": lambda value: isinstance(value, (list, tuple)) and tuple(value) == TAPS,
@@ -212,10 +209,7 @@ def lay_out(make: Callable[[], Network]) -> Network:
 
 
 def fill(
-    network: Network,
-    tensors: Mapping[str, torch.Tensor],
-    what: str,
-    kernels: torch.memory_format = torch.channels_last,
+    network: Network, tensors: Mapping[str, torch.Tensor], what: str, kernels: torch.memory_format = torch.channels_last
 ) -> Network:
     """Give a network from `lay_out` float32 copies of `tensors`; it comes back frozen and in evaluation mode.
 

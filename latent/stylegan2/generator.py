@@ -232,10 +232,6 @@ class Generator(nn.Module):
         self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, **(mapping_kwargs or {}))
 
     def forward(
-        self,
-        z: torch.Tensor,
-        c: torch.Tensor | None = None,
-        truncation_psi: float = 1.0,
-        noise_mode: str | None = None,
+        self, z: torch.Tensor, c: torch.Tensor | None = None, truncation_psi: float = 1.0, noise_mode: str | None = None
     ) -> torch.Tensor:
         return self.synthesis(self.mapping(z, c, truncation_psi), noise_mode=noise_mode)

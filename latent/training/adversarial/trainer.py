@@ -9,8 +9,7 @@ result does not depend on who computed which.
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -110,10 +109,12 @@ class Trainer:
         self._generator_step(index)
         if s.pl_weight and index % s.pl_every == 0:
             self._path_length_step(index)
-        with self._trained_discriminator():
-            self._discriminator_step(index)
-            if s.gamma and index % s.r1_every == 0:
-                self._r1_step(index)
+        for parameter in self.d_parameters:  # outside these steps its weights cost no gradients
+            parameter.requires_grad_(True)
+        self._discriminator_step(index)
+        if s.gamma and index % s.r1_every == 0:
+            self._r1_step(index)
+        self.d.requires_grad_(False)
         measured = self._reduced()
         self.images += s.batch
         self._average()
@@ -207,16 +208,6 @@ class Trainer:
 
     def _logits(self, images: Tensor, purpose: str, index: int, number: int) -> Any:
         return self.objective.logits(images, self.streams.number(f"{purpose} augment", index, number))
-
-    @contextmanager
-    def _trained_discriminator(self) -> Iterator[None]:
-        """Gradients for the discriminator's free parameters inside; outside its weights cost none."""
-        for parameter in self.d_parameters:
-            parameter.requires_grad_(True)
-        try:
-            yield
-        finally:
-            self.d.requires_grad_(False)
 
     def _backward(self, loss: Tensor) -> None:
         (loss * (self.share * self.scale.factor)).backward()

@@ -111,8 +111,10 @@ class Networks:
                 network.load_state_dict(generator.state_dict())
             for coder in (self.encoder, self.average_encoder):
                 coder.load_state_dict(encoder.state_dict())
-            if checkpoint.discriminator is not None and _alike(self.discriminator, checkpoint.discriminator):
-                self.discriminator.load_state_dict(checkpoint.discriminator.state_dict())
+            if checkpoint.discriminator is not None:
+                state, ours = checkpoint.discriminator.state_dict(), self.discriminator.state_dict()
+                if {name: value.shape for name, value in state.items()} == {n: v.shape for n, v in ours.items()}:
+                    self.discriminator.load_state_dict(state)
         except RuntimeError as error:
             raise LatentError(f"{checkpoint.name} has other channels or codes than these settings.") from error
         if isinstance(self.readout, nn.Linear):
@@ -149,9 +151,3 @@ class Networks:
         for name, network in self.all.items():
             network.load_state_dict(state[name])
         self.cloud.codes = state["cloud"]
-
-
-def _alike(network: nn.Module, other: nn.Module) -> bool:
-    """Whether the weights of one have a place in the other."""
-    shapes = [{name: value.shape for name, value in each.state_dict().items()} for each in (network, other)]
-    return shapes[0] == shapes[1]

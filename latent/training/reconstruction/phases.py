@@ -99,7 +99,11 @@ class Projected:
         real_features, portraits = self._features(real, paired, grad=False)
         fake_features, reconstructions = self._features(image, paired, grad=True)
         losses = self._reconstruction_losses(image[:paired], real[:paired], reconstructions, portraits)
-        losses["loss_g"] = projected.generator_loss(self._logits_without_heads(fake_features)).mean()
+        for parameter in self.heads:  # gradients end at the features: the heads' own are not needed here
+            parameter.requires_grad_(False)
+        losses["loss_g"] = projected.generator_loss(self.discriminator.logits(fake_features)).mean()
+        for parameter in self.heads:
+            parameter.requires_grad_(True)
         total = s.pixel_weight * losses["pixel"] + s.texture_weight * losses["texture"]
         total = total + s.identity_weight * losses["identity"] + losses["loss_g"]
         (gradient,) = torch.autograd.grad(total, image)
@@ -138,21 +142,8 @@ class Projected:
             features = [x.float() for x in features]
         return [x[: len(images)] for x in features], [x[len(images) :] for x in features]
 
-    def _logits_without_heads(self, features: list[Tensor]) -> list[Tensor]:
-        """Logits whose gradients end at the features: the heads' own are not needed here."""
-        for parameter in self.heads:
-            parameter.requires_grad_(False)
-        logits = self.discriminator.logits(features)
-        for parameter in self.heads:
-            parameter.requires_grad_(True)
-        return logits
-
     def state(self) -> dict[str, Any]:
-        return {
-            "discriminator": self.discriminator.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "heads_optimiser": self.heads_optimiser.state_dict(),
-        }
+        return {name: getattr(self, name).state_dict() for name in ("discriminator", "optimiser", "heads_optimiser")}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
