@@ -24,11 +24,8 @@ def pyramid(images: Tensor) -> list[Tensor]:
 def pixel_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     """Mean over octaves of mean absolute + mean squared difference, (N,): the square penalises large errors, the
     absolute value keeps sharpening small ones."""
-    parts = []
-    for x, y in zip(a, b, strict=True):
-        difference = (x - y).flatten(1)
-        parts.append(difference.abs().mean(1) + difference.square().mean(1))
-    return torch.stack(parts).mean(0)
+    differences = [(x - y).flatten(1) for x, y in zip(a, b, strict=True)]
+    return torch.stack([d.abs().mean(1) + d.square().mean(1) for d in differences]).mean(0)
 
 
 class InversionLoss:
@@ -53,17 +50,13 @@ class InversionLoss:
         encoder = load_face_encoder(images.device)
         return features, encoder(chips_from_aligned(images)) if identity else None
 
-    def _of(self, rows: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor | None]:
-        """The photos' pyramids, features and descriptors for `rows`, selected again only when the rows change."""
-        if self._chosen is None or not torch.equal(self._chosen[0], rows):
-            descriptors = None if self._descriptors is None else self._descriptors[rows]
-            self._chosen = (rows, [p[rows] for p in self._pyramid], [f[rows] for f in self._features], descriptors)
-        return self._chosen
-
     def __call__(self, pictures: Tensor, x: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """Each term (n,), unweighted, and their weighted sum "total" for pictures (n, 3, R, R) of whitened codes x
         (n, num_ws, k) that belong to photos `rows` (n,)."""
-        _, photo_pyramid, photo_features, photo_descriptors = self._of(rows)
+        if self._chosen is None or not torch.equal(self._chosen[0], rows):  # selected only when the rows change
+            chosen = None if self._descriptors is None else self._descriptors[rows]
+            self._chosen = (rows, [p[rows] for p in self._pyramid], [f[rows] for f in self._features], chosen)
+        _, photo_pyramid, photo_features, photo_descriptors = self._chosen
         terms = {"pixel": pixel_distance(pyramid(pictures), photo_pyramid)}
         features, descriptors = self._features_of(pictures)
         if features:

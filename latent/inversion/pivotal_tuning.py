@@ -188,9 +188,8 @@ class _Tuning:
             with torch.no_grad():
                 unchanged = self.before.synthesis(near, noise_mode="const")
                 unchanged_features = self.perceptual.features(unchanged)
-            terms["locality"] = self._difference(
-                pictures[1:], [f[1:] for f in features], unchanged, unchanged_features
-            )["fit"]
+            moved = [f[1:] for f in features]
+            terms["locality"] = self._difference(pictures[1:], moved, unchanged, unchanged_features)["fit"]
             loss = loss + self.settings.locality * self.settings.locality_every * terms["locality"]
         self._record(terms)
         if number < self.settings.steps:

@@ -144,11 +144,10 @@ class Trainer:
         n = max(1, s.micro_batch // s.pl_shrink)
         z, cuts = self._drawn("path", index, n * (s.batch // s.micro_batch))
         for number, _ in self.parts:
-            places = range(number * n, (number + 1) * n)
-            fake, ws = self._samples(
-                "path", index, number, z[places.start : places.stop], cuts[places.start : places.stop]
-            )
-            y = [torch.randn(fake.shape[1:], generator=self.streams.generator("path y", index, k)) for k in places]
+            at = slice(number * n, (number + 1) * n)
+            fake, ws = self._samples("path", index, number, z[at], cuts[at])
+            generators = [self.streams.generator("path y", index, k) for k in range(at.start, at.stop)]
+            y = [torch.randn(fake.shape[1:], generator=generator) for generator in generators]
             lengths = path_lengths(fake, ws, torch.stack(y).to(self.device))
             if self.pl_mean is not None:
                 penalty = (lengths - self.pl_mean).square().mean()

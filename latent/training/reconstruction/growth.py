@@ -9,7 +9,6 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from latent.encoders.wplus import TRUNK_GRID, WPlusEncoder
 from latent.stylegan2 import Generator
@@ -32,15 +31,6 @@ def grow_generator(generator: Generator) -> Generator:
     return grown
 
 
-def _spread(stem: Tensor, before: int, after: int) -> Tensor:
-    """Stem kernel (O, 3 before^2, k, k) for cells of before^2 pixels -> the same for cells of after^2, each old pixel
-    being the mean of its block."""
-    ratio = after // before
-    kernel = stem.unflatten(1, (3, before, before))
-    kernel = kernel.repeat_interleave(ratio, 2).repeat_interleave(ratio, 3) / ratio**2
-    return kernel.flatten(1, 3)
-
-
 def grow_encoder(encoder: WPlusEncoder, num_ws: int) -> WPlusEncoder:
     """An encoder for twice the resolution and num_ws layers; new layers give what the last old one gives.
 
@@ -50,7 +40,11 @@ def grow_encoder(encoder: WPlusEncoder, num_ws: int) -> WPlusEncoder:
         raise ValueError(f"an encoder can be grown from {TRUNK_GRID} px, not from {encoder.resolution}")
     grown = WPlusEncoder(encoder.resolution * 2, num_ws, encoder.w_dim, encoder.width)
     state = dict(encoder.state_dict())
-    state["stem.weight"] = _spread(state["stem.weight"], encoder.unshuffle, grown.unshuffle)
+    # Kernel (O, 3 before^2, k, k) of the stem for cells of before^2 pixels: each old pixel is the mean of a block now.
+    before, ratio = encoder.unshuffle, grown.unshuffle // encoder.unshuffle
+    kernel = state["stem.weight"].unflatten(1, (3, before, before))
+    kernel = kernel.repeat_interleave(ratio, 2).repeat_interleave(ratio, 3) / ratio**2
+    state["stem.weight"] = kernel.flatten(1, 3)
     for layer in range(encoder.num_ws, num_ws):
         for part in ("weight", "bias"):
             state[f"offsets.{layer}.{part}"] = state[f"offsets.{encoder.num_ws - 1}.{part}"]
