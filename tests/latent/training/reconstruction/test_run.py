@@ -176,7 +176,7 @@ def test_the_former_command_says_its_new_name(
     options = parser.parse_args([*map(str, line), "--discriminator-kimg", "0"])
     assert (options.method, options.projected_kimg) == ("reconstruction", 0.008)
     assert warmstart.run(options) == 0
-    assert "`latent finetune --method reconstruction`" in capsys.readouterr().err
+    assert "`latent finetune --method reconstruction`" in capsys.readouterr().out
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert settings["settings"]["projected_discriminator_rate"] == 0.002
     settings = {"command": "warmstart"} | {name: value for name, value in settings.items() if name != "method"}
