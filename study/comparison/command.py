@@ -21,7 +21,6 @@ MEASURES = ("Harrell C", "Uno C", "scaled IBS", COX_SLOPE)
 def comparison_text(comparison: Comparison) -> str:
     """The result as a table for a terminal, best first, with paired differences to the best clinical set."""
     c = comparison
-    table = c.tables["figures"]
     lines = [
         f"Comparison {c.name!r} of {c.study}: {len(c.patients)} patients, {c.events} events, {c.plan.repeats} x "
         f"{c.plan.folds} folds by patient; all results out of fold, 95 % bootstrap intervals over patients.",
@@ -29,7 +28,7 @@ def comparison_text(comparison: Comparison) -> str:
         f"  {'':<44}" + "".join(f"{measure_name(m):<28}" for m in MEASURES),
     ]
     for judged in c.best_first(MEASURES[0]):
-        lines.append(f"  {judged.label[:43]:<44}" + "".join(f"{_cell(table, judged.name, m):<28}" for m in MEASURES))
+        lines.append(f"  {judged.label[:43]:<44}" + "".join(f"{_cell(c, judged.name, m):<28}" for m in MEASURES))
     lines += [f"  {x.label[:43]:<44}not fitted: {x.error}" for x in c.candidates if x.error]
     base = next(iter(clinical_models(c)), None) or c.best()
     lines += ["", f"  Harrell C less that of {base.label}, paired:"]
@@ -46,8 +45,8 @@ def comparison_text(comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _cell(table: Any, name: str, measure: str) -> str:
-    row = table[(table["candidate"] == name) & (table["measure"] == measure)]
+def _cell(c: Comparison, name: str, measure: str) -> str:
+    row = c.rows("figures", candidate=name, measure=measure)
     if row.empty:
         return "-"
     value, low, high = (float(row.iloc[0][key]) for key in ("value", "low", "high"))

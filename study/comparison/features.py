@@ -140,11 +140,7 @@ def gather(
 
 def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray | None, pd.DataFrame]:
     """(codes or None, table rows) of the patients of a plan. Raises StudyError where nobody is left."""
-    codes: np.ndarray | None = None
-    if with_photos:
-        codes, table = study.analysed()
-    else:
-        table = study.included
+    codes, table = study.analysed() if with_photos else (None, study.included)
     if plan.site == "single":
         if "site" not in table or not (table["site"] == plan.site_name).any():
             raise StudyError(f"No patient of {study.name} has the site {plan.site_name[:60]!r}.")
@@ -162,13 +158,17 @@ def _descriptors(
     """(m, 128), the mean over a patient's photos."""
     files, starts = _files_of(study, table)
     rows = _means(descriptors(AlignedStore.of(study), files, on_progress, cancelled), starts)
-    without = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(without):
-        raise StudyError(
-            f"No face was found in {count(len(without), 'photo')} (the first is of "
-            f"{table['patient_id'].iloc[without[0]]}): exclude these patients, or leave the feature set descriptor out."
-        )
+    _refuse(~np.isfinite(rows).all(axis=1), table, "feature set descriptor")
     return rows
+
+
+def _refuse(without: np.ndarray, table: pd.DataFrame, what: str) -> None:
+    """Raises StudyError where a patient (m,) has no face in the photo, which `what` needs."""
+    if without.any():
+        raise StudyError(
+            f"No face was found in {count(int(without.sum()), 'photo')} (the first is of "
+            f"{table['patient_id'].iloc[without.argmax()]}): exclude these patients, or leave the {what} out."
+        )
 
 
 def _files_of(study: Study, table: pd.DataFrame) -> tuple[list[Path], np.ndarray]:
@@ -188,10 +188,5 @@ def _images(
     """uint8 (m, S, S, 3): the main photo of each patient, aligned. Faces are not averaged, which would blur them."""
     files = [study.photo_files[p][0].path for p in table["patient_id"]]
     photos = aligned_photos(AlignedStore.of(study), files, on_progress, cancelled)
-    without = np.flatnonzero(photos.state == NO_FACE)
-    if len(without):
-        raise StudyError(
-            f"No face was found in {count(len(without), 'photo')} (the first is of "
-            f"{table['patient_id'].iloc[without[0]]}): exclude these patients, or leave the model cnn out."
-        )
+    _refuse(photos.state == NO_FACE, table, "model cnn")
     return photos.pixels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from study.errors import StudyError
@@ -67,12 +67,9 @@ class Plan:
         if self.rule not in ("best", "1se"):
             raise StudyError("The rule for the penalty is best or 1se.")
 
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
-        """From as_dict, or its JSON, of this version or before. Raises StudyError, TypeError or KeyError."""
+        """From dataclasses.asdict, or its JSON, of this version or before. Raises StudyError, TypeError or KeyError."""
         names = {f.name for f in fields(cls)}
         if not names - {"shortcuts"} <= set(values) <= names:
             raise StudyError("This is not the plan of a comparison.")

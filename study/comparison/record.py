@@ -6,7 +6,7 @@ and tables with every estimate and its interval. `Comparison.load` trusts nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,11 @@ class Comparison:
     seconds: float
     notes: tuple[str, ...] = ()
 
+    def rows(self, table: str, **equal: object) -> pd.DataFrame:
+        """The rows of a table whose columns have these values."""
+        frame = self.tables[table]
+        return frame[np.logical_and.reduce([frame[column] == value for column, value in equal.items()])]
+
     @property
     def events(self) -> int:
         return int(self.scores.event.sum())
@@ -117,8 +122,7 @@ class Comparison:
 
     def best_first(self, measure: str = "Harrell C") -> list[CandidateResult]:
         """Candidates with a value of a measure: models, the best first, then controls, the best first."""
-        table = self.tables["figures"]
-        values = table[table["measure"] == measure].set_index("candidate")["value"]
+        values = self.rows("figures", measure=measure).set_index("candidate")["value"]
         sign = 1 if measure == "IBS" or measure.startswith("Brier") else -1
         scored = [c for c in self.candidates if c.name in values.index and not c.error]
         return sorted(scored, key=lambda c: (c.role != MODEL, sign * values[c.name]))
@@ -134,8 +138,7 @@ class Comparison:
 
     def estimate(self, name: str, measure: str = "Harrell C") -> Estimate:
         """A candidate's estimate (nan limits where there is no interval). Raises StudyError."""
-        table = self.tables["figures"]
-        row = table[(table["candidate"] == name) & (table["measure"] == measure)]
+        row = self.rows("figures", candidate=name, measure=measure)
         if row.empty:
             raise StudyError(f"{name} has no measure called {measure!r} in comparison {self.name}.")
         value, low, high = (float(row.iloc[0][key]) for key in ("value", "low", "high"))
@@ -143,9 +146,8 @@ class Comparison:
 
     def difference(self, name: str, other: str, measure: str = "Harrell C") -> Estimate:
         """Paired: a candidate's estimate less another's, with the 95 % interval. Raises StudyError."""
-        table = self.tables["differences"]
         for one, two, sign in ((name, other, 1.0), (other, name, -1.0)):
-            row = table[(table["candidate"] == one) & (table["other"] == two) & (table["measure"] == measure)]
+            row = self.rows("differences", candidate=one, other=two, measure=measure)
             if not row.empty:
                 value, low, high = (float(row.iloc[0][key]) for key in ("value", "low", "high"))
                 low, high = (low, high) if sign > 0 else (-high, -low)
@@ -169,8 +171,8 @@ class Comparison:
             arrays["survival"] = np.stack([s.survival for s in scores.values()]).astype(np.float32)
             arrays["quartile"] = np.stack([s.quartile for s in scores.values()]).astype(np.int64)
         meta = {
-            **{key: getattr(self, key) for key in _PLAIN},
-            "plan": self.plan.as_dict(),
+            **{key: getattr(self, key) for key in _READERS},
+            "plan": asdict(self.plan),
             "candidates": [asdict(c) for c in self.candidates],
             "scored": list(scores),
             "failed": self.scores.failed,
@@ -192,19 +194,26 @@ class Comparison:
             ) from None
 
 
-_TEXTS = ("name", "study", "title", "time_unit", "made")
-_PLAIN = (
-    *_TEXTS,
-    "simulated",
-    "horizons",
-    "horizons_left_out",
-    "covariates",
-    "tau",
-    "provenance",
-    "versions",
-    "seconds",
-    "notes",
-)
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(map(str, values))
+
+
+def _text_table(values: Any) -> dict[str, str]:
+    return {str(key): str(value) for key, value in values.items()}
+
+
+# What a comparison holds as plain JSON -> how it is read.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("name", "study", "title", "time_unit", "made"), str),
+    "simulated": bool,
+    **dict.fromkeys(("horizons", "horizons_left_out"), lambda values: tuple(map(float, values))),
+    "covariates": _texts,
+    "tau": float,
+    "provenance": dict,
+    "versions": _text_table,
+    "seconds": float,
+    "notes": _texts,
+}
 
 
 def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Comparison:
@@ -224,7 +233,10 @@ def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, 
     shapes |= {"entry": (m,)} if "entry" in arrays else {}
     if any(arrays[name].shape != shape for name, shape in shapes.items() if scored or name in arrays):
         raise ValueError("shapes")
-    candidates = tuple(_judged(entry) for entry in meta["candidates"])
+    candidates = tuple(
+        CandidateResult(**{**entry, "blocks": _texts(entry["blocks"]), "notes": _texts(entry["notes"])})
+        for entry in meta["candidates"]
+    )
     facts = {c.name: c for c in candidates}
     scores = {
         name: Scores(
@@ -243,31 +255,17 @@ def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, 
         arrays["times"],
         arrays["null"].astype(np.float64),
         scores,
-        {str(k): str(v) for k, v in meta["failed"].items()},
+        _text_table(meta["failed"]),
         arrays.get("entry"),
     )
     return kind(
-        **{key: str(meta[key]) for key in _TEXTS},
-        simulated=bool(meta["simulated"]),
-        horizons=tuple(float(t) for t in meta["horizons"]),
-        horizons_left_out=tuple(float(t) for t in meta["horizons_left_out"]),
+        **{key: read(meta[key]) for key, read in _READERS.items()},
         plan=Plan.from_dict(meta["plan"]),
         candidates=candidates,
         patients=patients,
-        covariates=tuple(str(c) for c in meta["covariates"]),
         scores=raw,
         tables={name: frame_of(name, unpacked(meta["tables"][name])) for name in TABLES},
-        tau=float(meta["tau"]),
-        provenance=dict(meta["provenance"]),
-        versions={str(k): str(v) for k, v in meta["versions"].items()},
-        seconds=float(meta["seconds"]),
-        notes=tuple(str(note) for note in meta["notes"]),
     )
-
-
-def _judged(entry: dict[str, Any]) -> CandidateResult:
-    listed = {"blocks": tuple(map(str, entry["blocks"])), "notes": tuple(map(str, entry["notes"]))}
-    return CandidateResult(**{**entry, **listed})
 
 
 def comparison_folder(study: Path, name: str) -> Path:

@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from common.console import ProgressLine
 from common.text import count
@@ -28,13 +27,14 @@ from study.comparison.measuring.explain import explain
 from study.comparison.measuring.shuffles import Shuffled, shuffled_control
 from study.comparison.plan import Plan
 from study.comparison.provenance import provenance
-from study.comparison.record import CandidateResult, Comparison, comparison_folder
-from study.comparison.tables import TABLES, empty, table_of
+from study.comparison.record import MODEL, CandidateResult, Comparison, comparison_folder
+from study.comparison.tables import TABLES, table_of
 from study.disk.places import COMPARISON_PARTS as PARTS
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import replacing_folder
 from survival.comparison.crossval import Candidate, CrossValidation, cross_validate, draw_folds
+from survival.comparison.evaluate import evaluate
 from survival.comparison.fold_job import STOPPED
 from survival.comparison.subgroups import subgroup_table
 from survival.errors import Cancelled, FitCancelled, SurvivalError, stop_if
@@ -93,11 +93,6 @@ class Work:
     def cache(self) -> Path:
         return self.study.path / PARTS
 
-    @property
-    def all_new(self) -> bool:
-        """Whether every fold was fitted in this run, and none was cached."""
-        return self.begun.get(FITS) == 0 and self.begun.get(CONTROL_FITS, 0) == 0
-
 
 @contextmanager
 def study_errors(name: str) -> Iterator[None]:
@@ -139,7 +134,7 @@ def compare(
     result = replace(result, notes=(*cohort.notes, *notes, *result.notes), seconds=seconds)
     with replacing_folder(folder) as new:
         result.save(new)
-    if work.all_new:
+    if work.begun.get(FITS) == 0 and work.begun.get(CONTROL_FITS, 0) == 0:  # nothing was cached
         sets, taken = chosen_sets(study, work.plan), clock.perf_counter() - fitting
         measured_here(work.plan, sets, len(cohort.patients), workers, taken)
     return result
@@ -201,16 +196,19 @@ def _result(
     shuffled: Shuffled | None,
 ) -> Comparison:
     study, plan, cancelled = work.study, work.plan, work.cancelled
-    models = measure.models_of(candidates)
+    models = [c for c in candidates if c.role == MODEL]
     if not any(c.name in scored.scores for c in models):
         raise StudyError(f"No model could be fitted: {next(iter(scored.failed.values()))}")
     at_horizons = measure.horizons_of(study, scored)
     horizons = at_horizons.carried
     clinical = cohort.patients[list(cohort.covariates)]
     work.reporter.stage("Measuring, with bootstrap intervals")
-    evaluation = measure.evaluated(scored, horizons, shuffled, plan)
+    at = horizons or (float(scored.times[-1]),)
+    evaluation = evaluate(scored, at, samples=plan.samples, seed=plan.seed)
+    if shuffled is not None and shuffled.measures:
+        evaluation.measures[SHUFFLED] = shuffled.measures
     stop_if(cancelled, STOPPED)
-    tables = {**{t: empty(t) for t in TABLES}, **measure.estimate_tables(evaluation)}
+    tables = {**{t: table_of(t) for t in TABLES}, **measure.estimate_tables(evaluation)}
     tables |= measure.calibration_tables(evaluation)
     work.reporter.stage("Curves over time and thresholds")
     tables |= measure.curve_tables(scored, evaluation, horizons, models, plan)
@@ -244,7 +242,7 @@ def _result(
         horizons_left_out=tuple(t for t, _ in at_horizons.left_out),
         plan=plan,
         candidates=tuple(_with_work(c, scored, shuffled) for c in candidates),
-        patients=_patients(cohort.patients),
+        patients=cohort.patients.astype({"patient_id": str, "time": float, "event": bool}).reset_index(drop=True),
         covariates=cohort.covariates,
         scores=scored,
         tables=tables | explained,
@@ -264,10 +262,6 @@ def _with_work(candidate: CandidateResult, scored: CrossValidation, shuffled: Sh
         return replace(candidate, error=scored.failed[candidate.name])
     scores = scored.scores[candidate.name]
     return replace(candidate, notes=scores.notes, seconds=scores.seconds)
-
-
-def _patients(table: pd.DataFrame) -> pd.DataFrame:
-    return table.astype({"patient_id": str, "time": float, "event": bool}).reset_index(drop=True)
 
 
 def versions() -> dict[str, str]:

@@ -8,103 +8,52 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-INTERVAL = {"value": "f", "low": "f", "high": "f"}
+INTERVAL = ("value", "low", "high")
 
-# table -> column -> kind: "s" text, "f" number (nan: not estimable), "i" whole number, "b" yes or no.
-TABLES: dict[str, dict[str, str]] = {
+# table -> columns, each a float (nan: not estimable) but for those in _DTYPES.
+TABLES: dict[str, tuple[str, ...]] = {
     # Every measure of every candidate, mean over repeats, with the 95 % bootstrap interval over patients: Harrell C,
     # Uno C, AUC(t) and Brier(t) at the horizons, IBS, scaled IBS, Cox slope.
-    "figures": {"candidate": "s", "measure": "s", **INTERVAL, "n": "i"},
+    "figures": ("candidate", "measure", *INTERVAL, "n"),
     # candidate less other, paired: same patients, folds and bootstrap samples. Each pair once, the other way round is
     # the negative (Comparison.difference). Measures: Harrell C, Uno C, IBS, scaled IBS, AUC(t).
-    "differences": {"candidate": "s", "other": "s", "measure": "s", **INTERVAL},
+    "differences": ("candidate", "other", "measure", *INTERVAL),
     # Likelihood-ratio test of the out-of-fold score of `added`, adjusted for that of `base`.
-    "added_value": {"base": "s", "added": "s", "chisq": "f", "df": "i", "p": "f"},
+    "added_value": ("base", "added", "chisq", "df", "p"),
     # At each horizon: measure in mean predicted, observed, ratio, intercept, slope, ici, e50, e90. First repeat.
-    "calibration": {"candidate": "s", "horizon": "f", "measure": "s", **INTERVAL},
-    "calibration_curves": {
-        "candidate": "s",
-        "horizon": "f",
-        "predicted": "f",
-        "observed": "f",
-        "low": "f",
-        "high": "f",
-    },
+    "calibration": ("candidate", "horizon", "measure", *INTERVAL),
+    "calibration_curves": ("candidate", "horizon", "predicted", "observed", "low", "high"),
     # Tenths of predicted risk: n, events by the horizon, mean predicted and Kaplan-Meier observed risk.
-    "calibration_groups": {
-        "candidate": "s",
-        "horizon": "f",
-        "n": "i",
-        "events": "i",
-        "predicted": "f",
-        "observed": "f",
-        "low": "f",
-        "high": "f",
-    },
+    "calibration_groups": ("candidate", "horizon", "n", "events", "predicted", "observed", "low", "high"),
     # measure "AUC" or "Brier" at each of the comparison's times, mean over repeats.
-    "over_time": {"candidate": "s", "measure": "s", "time": "f", **INTERVAL},
+    "over_time": ("candidate", "measure", "time", *INTERVAL),
     # Net benefit at each threshold; candidates and survival.metrics.decision's TREAT_ALL and TREAT_NONE. First repeat.
-    "decision": {"candidate": "s", "horizon": "f", "threshold": "f", "net_benefit": "f", "low": "f", "high": "f"},
+    "decision": ("candidate", "horizon", "threshold", "net_benefit", "low", "high"),
     # Penalised Cox models on all patients: a row a penalty. score: cross-validated partial log-likelihood an event,
     # concordance: mean over folds at that penalty, effective: number of effective parameters, chosen: the choice.
-    "paths": {
-        "candidate": "s",
-        "alpha": "f",
-        "score": "f",
-        "score_se": "f",
-        "concordance": "f",
-        "deviance_ratio": "f",
-        "effective": "f",
-        "chosen": "b",
-    },
+    "paths": ("candidate", "alpha", "score", "score_se", "concordance", "deviance_ratio", "effective", "chosen"),
     # Hazard ratios of out-of-fold scores, unpenalised Cox. adjusted: "" or names of covariates. term: "per SD",
     # "quartile 2".."quartile 4" against quartile 1 (first repeat). patients, events: of that term's group or of all.
-    "hazards": {
-        "candidate": "s",
-        "adjusted": "s",
-        "term": "s",
-        "hr": "f",
-        "low": "f",
-        "high": "f",
-        "p": "f",
-        "patients": "i",
-        "events": "i",
-    },
+    "hazards": ("candidate", "adjusted", "term", "hr", "low", "high", "p", "patients", "events"),
     # Unpenalised Cox models of the clinical sets fitted to all patients: coefficients (in-sample).
-    "coefficients": {
-        "candidate": "s",
-        "name": "s",
-        "coef": "f",
-        "hr": "f",
-        "low": "f",
-        "high": "f",
-        "se": "f",
-        "z": "f",
-        "p": "f",
-    },
+    "coefficients": ("candidate", "name", "coef", "hr", "low", "high", "se", "z", "p"),
     # Grambsch and Therneau's test of proportional hazards (transform km): of the clinical Cox models and of each
     # model's out-of-fold score alone (name "score"). A row GLOBAL where there are several.
-    "proportionality": {"candidate": "s", "name": "s", "chisq": "f", "df": "i", "p": "f"},
+    "proportionality": ("candidate", "name", "chisq", "df", "p"),
     # Scaled Schoenfeld residuals, coefficient added, an event a row: their mean at a time estimates log HR there.
-    "schoenfeld": {"candidate": "s", "name": "s", "time": "f", "residual": "f"},
+    "schoenfeld": ("candidate", "name", "time", "residual"),
     # Harrell C of each permutation of the outcomes (study.comparison.measuring.shuffles).
-    "shuffles": {"shuffle": "i", "harrell": "f"},
+    "shuffles": ("shuffle", "harrell"),
     # Every measure of every model within subgroups (survival.comparison.subgroups): "all patients" first. A
     # subgroup under ten events has one row with candidate and measure "" and no value.
-    "subgroups": {
-        "variable": "s",
-        "level": "s",
-        "n": "i",
-        "events": "i",
-        "candidate": "s",
-        "measure": "s",
-        **INTERVAL,
-    },
+    "subgroups": ("variable", "level", "n", "events", "candidate", "measure", *INTERVAL),
     # Simulated studies only: measure "C of the true face hazard", "C of the true hazard" (candidate ""), and of each
     # model with a photo alone "share recovered", (C - 0.5) / (C of the true face hazard - 0.5).
-    "truth": {"candidate": "s", "measure": "s", **INTERVAL},
+    "truth": ("candidate", "measure", *INTERVAL),
 }
-_DTYPES = {"f": np.float64, "i": np.int64, "b": bool, "s": object}
+_TEXTS = ("candidate", "measure", "other", "base", "added", "adjusted", "term", "name", "variable", "level")
+_COUNTS = ("n", "events", "df", "patients", "shuffle")
+_DTYPES: dict[str, type] = {**dict.fromkeys(_TEXTS, object), **dict.fromkeys(_COUNTS, np.int64), "chosen": bool}
 
 
 def plain(column: pd.Series) -> list[Any]:
@@ -139,26 +88,20 @@ def unpacked(columns: dict[str, Any]) -> dict[str, list[Any]]:
     return out
 
 
-def empty(name: str) -> pd.DataFrame:
-    """A table without rows."""
-    return frame_of(name, {column: [] for column in TABLES[name]})
-
-
-def table_of(name: str, rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+def table_of(name: str, rows: Sequence[Sequence[Any]] = ()) -> pd.DataFrame:
     """A table from rows in the order of its columns."""
-    columns = list(TABLES[name])
-    return frame_of(name, {column: [row[i] for row in rows] for i, column in enumerate(columns)})
+    return frame_of(name, {column: [row[i] for row in rows] for i, column in enumerate(TABLES[name])})
 
 
 def frame_of(name: str, columns: dict[str, list[Any]]) -> pd.DataFrame:
     """A table from its columns. Raises ValueError, TypeError or KeyError where they do not fit."""
-    kinds = TABLES[name]
-    if set(columns) != set(kinds) or len({len(values) for values in columns.values()}) > 1:
+    if set(columns) != set(TABLES[name]) or len({len(values) for values in columns.values()}) > 1:
         raise ValueError(f"columns of {name}")
     out = {}
-    for column, kind in kinds.items():
-        values = [np.nan if v is None else v for v in columns[column]] if kind == "f" else columns[column]
-        if kind == "s" and not all(isinstance(v, str) for v in values):
+    for column in TABLES[name]:
+        values, dtype = columns[column], _DTYPES.get(column, np.float64)
+        if dtype is object and not all(isinstance(v, str) for v in values):
             raise TypeError(f"{name}, {column}")
-        out[column] = np.array(values, dtype=_DTYPES[kind])
+        gaps_as_nan = [np.nan if v is None else v for v in values] if dtype is np.float64 else values
+        out[column] = np.array(gaps_as_nan, dtype=dtype)
     return pd.DataFrame(out)

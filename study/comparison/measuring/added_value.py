@@ -47,10 +47,8 @@ def photo_added(comparison: Comparison) -> AddedValue | None:
     weak = weak_comparator(comparison)
     if all(gain.low > 0 for gain in gains):
         verdict = OPEN if weak else ADDS
-    elif any(gain.high < 0 for gain in gains):
-        verdict, weak = TAKES_AWAY, ""
     else:
-        verdict, weak = OPEN, ""
+        verdict, weak = TAKES_AWAY if any(gain.high < 0 for gain in gains) else OPEN, ""
     return AddedValue(both, bases[0], gains[0], verdict, weak)
 
 
@@ -59,8 +57,7 @@ def weak_comparator(comparison: Comparison) -> str:
     bases = clinical_models(comparison)
     if not bases or any(base.model in PENALISED for base in bases):
         return ""
-    table = comparison.tables["coefficients"]
-    parameters = max(int((table["candidate"] == base.name).sum()) for base in bases)
+    parameters = max(len(comparison.rows("coefficients", candidate=base.name)) for base in bases)
     if parameters == 0:
         return "The clinical model could not be fitted to all patients: compare with a penalised one."
     if enough_events(comparison.events, parameters):

@@ -15,14 +15,13 @@ import pandas as pd
 
 from study.comparison.candidates import NULL, SHUFFLED
 from study.comparison.features import OF_PHOTOS, PHOTO, STRATA
-from study.comparison.measuring.shuffles import Shuffled
 from study.comparison.plan import Plan
-from study.comparison.record import MODEL, CandidateResult
+from study.comparison.record import CandidateResult
 from study.comparison.tables import table_of
 from study.disk.store import Study
 from study.errors import StudyError
 from survival.comparison.crossval import CrossValidation
-from survival.comparison.evaluate import HARRELL, IBS, SCALED_IBS, UNO, Evaluation, added_value, evaluate
+from survival.comparison.evaluate import HARRELL, IBS, SCALED_IBS, UNO, Evaluation, added_value
 from survival.comparison.over_time import auc_over_time, brier_over_time, decision_over_thresholds
 from survival.curves import QUARTILE_NAMES
 from survival.errors import SurvivalError
@@ -86,17 +85,6 @@ def within_every_site(
     return times[times <= last]
 
 
-def evaluated(
-    scored: CrossValidation, horizons: tuple[float, ...], shuffled: Shuffled | None, plan: Plan
-) -> Evaluation:
-    """All measures; those of the control with permuted outcomes are of the permuted ones."""
-    at = horizons or (float(scored.times[-1]),)
-    evaluation = evaluate(scored, at, samples=plan.samples, seed=plan.seed)
-    if shuffled is not None and shuffled.measures:
-        evaluation.measures[SHUFFLED] = shuffled.measures
-    return evaluation
-
-
 def estimate_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
     """figures and differences."""
     rows = [tuple(row) for row in evaluation.table().itertuples(index=False)]
@@ -158,7 +146,7 @@ def curve_tables(
     """over_time (every candidate with scores) and decision (models). Bands are of fewer bootstrap samples; where a
     horizon has an estimate already, the curve passes through that one."""
     if scored.entry is not None:
-        return {"over_time": table_of("over_time", []), "decision": table_of("decision", [])}
+        return {name: table_of(name) for name in ("over_time", "decision")}
     samples = min(plan.samples, CURVE_SAMPLES)
     at_horizons = {(r.model, r.measure): (r.value, r.low, r.high) for r in evaluation.table().itertuples(index=False)}
     rows = []
@@ -235,7 +223,7 @@ def truth_table(
 ) -> pd.DataFrame:
     """C of a perfect model, and the share of it that photo models recover; only of simulated studies."""
     if study.truth is None:
-        return table_of("truth", [])
+        return table_of("truth")
     truth = study.truth.set_index("patient_id").loc[patients["patient_id"]]
     weight = sample_weights(len(patients), plan.samples, plan.seed)
     rows: list[tuple[Any, ...]] = []
@@ -265,8 +253,3 @@ def face_hazard(study: Study, patients: pd.Series) -> np.ndarray | None:
     if "face_log_hazard" not in study.truth:
         raise StudyError("truth.csv has no column face_log_hazard.", ("simulate", study.name))
     return study.truth.set_index("patient_id").loc[patients, "face_log_hazard"].to_numpy(np.float64)
-
-
-def models_of(candidates: Sequence[CandidateResult]) -> list[CandidateResult]:
-    """Candidates that are not controls."""
-    return [c for c in candidates if c.role == MODEL]

@@ -84,7 +84,7 @@ def shuffled_control(
             cancelled=cancelled,
         )
         if scored.failed:
-            return Shuffled({}, table_of("shuffles", []), seconds, scored.failed[control.name])
+            return Shuffled({}, table_of("shuffles"), seconds, scored.failed[control.name])
         seconds += scored.scores[control.name].seconds
         at = tuple(h for h in horizons if h < last) or (float(scored.times[-1]),)
         # another bootstrap each: the same draws for all would make patients' chance errors common to them

@@ -11,7 +11,7 @@ import pytest
 
 from study.comparison.plan import Plan
 from study.comparison.record import CandidateResult, Comparison, list_comparisons, read_comparison
-from study.comparison.tables import TABLES, empty
+from study.comparison.tables import TABLES, table_of
 from study.errors import StudyError
 from survival.comparison import crossval
 from survival.comparison.crossval import Scores
@@ -43,7 +43,7 @@ def made(m: int = 6) -> Comparison:
             "sex": ["female", None, "male", "male", "male", "female"][:m],
         }
     )
-    tables = {name: empty(name) for name in TABLES}
+    tables = {name: table_of(name) for name in TABLES}
     figures = {"candidate": ["age-sex", "photo"], "measure": ["Harrell C"] * 2}
     tables["figures"] = pd.DataFrame(
         {**figures, "value": [0.6, 0.7], "low": [0.5, np.nan], "high": [0.65, np.nan], "n": [m, m]}
