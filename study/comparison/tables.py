@@ -97,7 +97,7 @@ def frame_of(name: str, columns: dict[str, list[Any]]) -> pd.DataFrame:
     """A table from its columns. Raises ValueError, TypeError or KeyError where they do not fit."""
     if set(columns) != set(TABLES[name]) or len({len(values) for values in columns.values()}) > 1:
         raise ValueError(f"columns of {name}")
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for column in TABLES[name]:
         values, dtype = columns[column], _DTYPES.get(column, np.float64)
         if dtype is object and not all(isinstance(v, str) for v in values):

@@ -60,7 +60,9 @@ def document(facts: Facts, when: datetime) -> bytes:
     written = [(place, title, part(facts)) for place, title, part in PARTS]
     written = [(place, title, part) for place, title, part in written if part]
     contents = tag("nav", tag("ol", *(tag("li", tag("a", title, href=f"#{place}")) for place, title, _ in written)))
-    body = join([_head(facts, when), contents, tag("main", *(part for _, _, part in written)), _foot()], "\n")
+    words = "Made by Latent Health (GPL-3.0-or-later) from files of the study; nothing was typed by hand."
+    foot = tag("footer", paragraph(words))
+    body = join([_head(facts, when), contents, tag("main", *(part for _, _, part in written)), foot], "\n")
     return page(f"{facts.study.settings.title} – report", body)
 
 
@@ -75,11 +77,4 @@ def _head(facts: Facts, when: datetime) -> Html:
             tag("p", f"Written {stamp}", class_="date"),  # the only line that differs between two runs
         ],
         "\n",
-    )
-
-
-def _foot() -> Html:
-    return tag(
-        "footer",
-        paragraph("Made by Latent Health (GPL-3.0-or-later) from files of the study; nothing was typed by hand."),
     )

@@ -38,13 +38,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """study: opened. rows: of the patients analysed. steps: their flow. lost: groups
-    of patients whose photos are lost or flagged. model, fitted, fitted_report: the study's own
-    model under models/, of `fit` or chosen from a comparison, None where there is none. comparison: None where none
-    was made; stale: why it, or the model, is not of the study as it is now. errors: inversion error and survival.
-    robustness: scores under changes of the photo.
-    digests: file of the study -> SHA-256. versions: package -> version in use. ids: of patients, to be kept out of
-    every sentence.
+    """study: opened. rows: of the patients analysed. steps: their flow. lost: groups of patients whose photos are lost
+    or flagged. model, fitted, fitted_report: the study's own model under models/, of `fit` or chosen from a comparison,
+    None where there is none. comparison: None where none was made; stale: why it, or the model, is not of the study as
+    it is now. errors: inversion error and survival. robustness: scores under changes of the photo. digests: file of the
+    study -> SHA-256. versions: package -> version in use. ids: of patients, to be kept out of every sentence.
     """
 
     study: Study
@@ -79,11 +77,6 @@ class Facts:
         return () if self.comparison is None else self.comparison.featured
 
     @property
-    def fitted_label(self) -> str:
-        """What the study's model is, in a few words."""
-        return "" if self.fitted is None else self.fitted.label
-
-    @property
     def chosen_from(self) -> tuple[str, str]:
         """(comparison, candidate) that the study's model was chosen from; comparison is "" for one of `fit`."""
         report = self.fitted_report or {}
@@ -92,11 +85,6 @@ class Facts:
     def without_ids(self, words: str) -> str:
         """A sentence of the software or of a person, with no patient's id in it."""
         return TOKEN.sub(lambda found: "(a patient)" if found.group() in self.ids else found.group(), words)
-
-
-def _ids(study: Study) -> frozenset[str]:
-    """Ids that would name a patient in a sentence; short numbers would also hit counts and percentages."""
-    return frozenset(i for i in map(str, study.patients["patient_id"]) if not i.isdigit() or len(i) >= 5)
 
 
 def gather(
@@ -123,7 +111,8 @@ def gather(
     report_stage("Inversion error and survival")
     return Facts(
         study=study,
-        ids=_ids(study),
+        # short numbers would also hit counts and percentages
+        ids=frozenset(i for i in map(str, study.patients["patient_id"]) if not i.isdigit() or len(i) >= 5),
         rows=rows,
         steps=tuple(flow(study)),
         lost=missing_photos(study, read_quality(study)),

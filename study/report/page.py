@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -18,16 +19,7 @@ INK = "#1b2530"
 FONT = 'system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 
-def paragraph(*children: object) -> Html:
-    return tag("p", *children)
-
-
-def note(*children: object) -> Html:
-    return tag("p", *children, class_="note")
-
-
-def warning(*children: object) -> Html:
-    return tag("p", *children, class_="warning")
+paragraph, note, warning = partial(tag, "p"), partial(tag, "p", class_="note"), partial(tag, "p", class_="warning")
 
 
 def bullets(items: Sequence[object]) -> Html:

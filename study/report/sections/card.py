@@ -23,48 +23,41 @@ LIMITS = (
     "The score of one person is uncertain beyond what a confidence interval of C says; two photos of one "
     "person differ.",
 )
+PRIVACY = (
+    "This report holds no patient's name, id or photo. Curves and dots are single events without ids.",
+    "Software: GPL-3.0-or-later.",
+)
+PHOTO_LICENCES = (
+    "The weights of a generator keep their licence (its config.json).",
+    "The 68-point landmark model that aligns photos was trained on data for non-commercial research.",
+)
 
 
 def card(facts: Facts) -> Html:
     """Section Model card."""
-    parts = [
-        subsection("Intended use", bullets(_intended(facts))),
+    study, f = facts.study, facts.follow
+    alone = ("Research on survival in a cohort, and on how to judge models of it.", INTENDED[1])
+    kind = "simulated, none of them exists" if study.simulated else "as the study's table has them"
+    data = f"{count(f.patients, 'patient')} ({kind}), {f.events:,} events; who they are: Patients."
+    simulated = ["Simulated patients: nothing here carries over to real ones."] if study.simulated else []
+    limits = [*simulated, *(LIMITS if study.has_latents else LIMITS[:1])]
+    return section(
+        "card",
+        "Model card",
+        subsection("Intended use", bullets(INTENDED if study.photos else alone)),
         subsection("Model", fact_list(_model(facts))),
-        subsection("Training data", bullets(_data(facts))),
+        subsection("Training data", bullets([data])),
         subsection("Performance", bullets(_performance(facts))),
-        subsection("Limits", bullets(_limits(facts))),
-        subsection(
-            "Privacy and licence",
-            bullets(
-                [
-                    "This report holds no patient's name, id or photo. Curves and dots are single events without ids.",
-                    *_licences(facts),
-                ]
-            ),
-        ),
-    ]
-    return section("card", "Model card", *parts)
-
-
-def _licences(facts: Facts) -> list[str]:
-    photos = [
-        "The weights of a generator keep their licence (its config.json).",
-        "The 68-point landmark model that aligns photos was trained on data for non-commercial research.",
-    ]
-    return ["Software: GPL-3.0-or-later.", *(photos if facts.study.photos else [])]
-
-
-def _intended(facts: Facts) -> list[str]:
-    if facts.study.photos:
-        return list(INTENDED)
-    return ["Research on survival in a cohort, and on how to judge models of it.", INTENDED[1]]
+        subsection("Limits", bullets(limits)),
+        subsection("Privacy and licence", bullets(PRIVACY + (PHOTO_LICENCES if study.photos else ()))),
+    )
 
 
 def _model(facts: Facts) -> list[tuple[object, object]]:
     rows: list[tuple[object, object]] = []
     if facts.fitted is not None:
         rows += [
-            ("Study's model", f"{facts.fitted_label} (models/{facts.model})"),
+            ("Study's model", f"{facts.fitted.label} (models/{facts.model})"),
             ("Puts out", "log hazard ratio to the cohort's median, survival curve, percentile among the cohort"),
         ]
     if facts.comparison is not None and facts.comparison.models:
@@ -77,18 +70,11 @@ def _model(facts: Facts) -> list[tuple[object, object]]:
     return rows or [("Model", "none has been fitted")]
 
 
-def _data(facts: Facts) -> list[str]:
-    f = facts.follow
-    kind = "simulated, none of them exists" if facts.study.simulated else "as the study's table has them"
-    return [f"{count(f.patients, 'patient')} ({kind}), {f.events:,} events; who they are: Patients."]
-
-
 def _performance(facts: Facts) -> list[str]:
-    lines = []
     c = facts.comparison
-    for judged in facts.featured:
-        assert c is not None
-        lines.append(f"{judged.label}: Harrell's C {interval(c.estimate(judged.name))} out of fold.")
+    lines = []
+    if c is not None:
+        lines = [f"{j.label}: Harrell's C {interval(c.estimate(j.name))} out of fold." for j in c.featured]
     if facts.fitted is not None:
         m = facts.fitted
         lines.append(
@@ -96,10 +82,3 @@ def _performance(facts: Facts) -> list[str]:
             f"{interval(m.calibration_slope_, 2)}."
         )
     return lines or ["No model has been fitted."]
-
-
-def _limits(facts: Facts) -> list[str]:
-    limits = list(LIMITS if facts.study.has_latents else LIMITS[:1])
-    if facts.study.simulated:
-        limits.insert(0, "Simulated patients: nothing here carries over to real ones.")
-    return limits

@@ -24,23 +24,20 @@ def since(facts: Facts) -> str:
 
 def cohort(facts: Facts) -> Html:
     """Section Patients."""
+    words = (
+        "Devices that cover a face are worn by sicker people, and the detector is less certain of turned, bearded or "
+        "very thin faces. Whether the outcome of these patients differs from that of all others:"
+    )
+    lost = [note(words), bullets([group.sentence(facts.unit) for group in facts.lost])]
     steps = [(s.name, s.patients, [(facts.without_ids(r), n) for r, n in s.lost]) for s in facts.steps]
     return section(
         "patients",
         "Patients",
         subsection("Flow", figure(flow_figure(steps), "From the table to the analysis, and why patients left.")),
-        *([subsection("Photos lost or flagged", *_lost(facts))] if facts.lost else []),
+        *([subsection("Photos lost or flagged", *lost)] if facts.lost else []),
         subsection("Characteristics", _table_one(facts)),
         subsection("Follow-up and events", _follow_up(facts), _survival(facts)),
     )
-
-
-def _lost(facts: Facts) -> list[Html]:
-    words = (
-        "Devices that cover a face are worn by sicker people, and the detector is less certain of turned, bearded or "
-        "very thin faces. Whether the outcome of these patients differs from that of all others:"
-    )
-    return [note(words), bullets([group.sentence(facts.unit) for group in facts.lost])]
 
 
 def _table_one(facts: Facts) -> Html:

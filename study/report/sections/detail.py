@@ -30,29 +30,31 @@ from survival.plots import (
 )
 
 SCORE = "score"
+TRUTHS = {
+    "harrell_face": "Harrell C of the true face hazard (ceiling)",
+    "recovered_share": "Share of it recovered, (C − 0.5) / (C true − 0.5)",
+}
 NAMES = {SCORE: "out-of-fold score, alone", "GLOBAL": "all together"}
 
 
 def detail(facts: Facts) -> Html:
     """Section with the featured models of the comparison, and the study's own model."""
     parts = []
-    c = facts.comparison
-    if c is not None:
-        for judged in facts.featured:
-            parts.append(subsection(judged.label, *_candidate(facts, c, judged)))
+    if (c := facts.comparison) is not None:
+        parts += [subsection(judged.label, *_candidate(facts, c, judged)) for judged in c.featured]
     if facts.fitted is not None:
         parts.append(subsection(f"The study's model: {facts.model}", *_fitted(facts)))
     return section("detail", "Models in detail", *parts) if parts else Html("")
 
 
 def _candidate(facts: Facts, c: Comparison, judged: CandidateResult) -> list[Html]:
-    scores = c.scores.scores[judged.name]
+    scores, path = c.scores.scores[judged.name], c.rows("paths", candidate=judged.name)
     parts = [
         _quartiles(facts, c.scores.time, c.scores.event, scores.quartile[0], c.scores.entry),
         _forest(c, judged),
         *_calibrations(c, judged),
         *_schoenfeld(c, judged),
-        _path(c, judged),
+        Html("") if path.empty else _path_figure(path, float(path.loc[path["chosen"], "alpha"].iloc[0])),
         _coefficients(c, judged),
     ]
     notes = [note(facts.without_ids(words)) for words in judged.notes]
@@ -81,14 +83,11 @@ def _quartiles(
 
 
 def _forest(c: Comparison, judged: CandidateResult) -> Html:
-    rows = c.tables["hazards"]
-    rows = rows[rows["candidate"] == judged.name]
+    rows = c.rows("hazards", candidate=judged.name)
     if rows.empty:
         return Html("")
     heads = ["Alone" if not names else f"Adjusted for {names}" for names in rows["adjusted"]]
-    frame = pd.DataFrame(
-        {"group": heads, "label": rows["term"], "hr": rows["hr"], "low": rows["low"], "high": rows["high"]}
-    )
+    frame = rows[["term", "hr", "low", "high"]].rename(columns={"term": "label"}).assign(group=heads)
     return figure(forest(frame), "Hazard ratios of the out-of-fold score: per standard deviation, and by quartile.")
 
 
@@ -98,7 +97,7 @@ def _calibrations(c: Comparison, judged: CandidateResult) -> list[Html]:
         place = int(np.argmin(np.abs(c.scores.times - horizon)))
         risk = 1 - c.scores.scores[judged.name].survival[0, :, place]
         groups, curve, table_ = (
-            _own(c.tables[name], judged, horizon)
+            c.rows(name, candidate=judged.name, horizon=horizon)
             for name in ("calibration_groups", "calibration_curves", "calibration")
         )
         if groups.empty:
@@ -110,22 +109,18 @@ def _calibrations(c: Comparison, judged: CandidateResult) -> list[Html]:
             for row in table_.to_dict("records")
             if np.isfinite(row["low"])
         }
-        words = calibration_words(figures, mean, horizon, c.time_unit)
-        parts.append(figure(drawn, words))
+        parts.append(figure(drawn, calibration_words(figures, mean, horizon, c.time_unit)))
     return parts
 
 
-def _own(frame: pd.DataFrame, judged: CandidateResult, horizon: float) -> pd.DataFrame:
-    return frame[(frame["candidate"] == judged.name) & (frame["horizon"] == horizon)]
-
-
 def _schoenfeld(c: Comparison, judged: CandidateResult) -> list[Html]:
-    tests, residuals = (
-        frame[frame["candidate"] == judged.name] for frame in (c.tables["proportionality"], c.tables["schoenfeld"])
-    )
+    tests, residuals = (c.rows(name, candidate=judged.name) for name in ("proportionality", "schoenfeld"))
     if tests.empty or residuals.empty:
         return []
-    rows = [(NAMES.get(str(r.name_), str(r.name_)), number(r.chisq, 2), r.df, p_value(r.p)) for r in _renamed(tests)]
+    rows = [
+        (NAMES.get(name, name), number(chisq, 2), df, p_value(p))
+        for name, chisq, df, p in tests[["name", "chisq", "df", "p"]].itertuples(index=False)
+    ]
     parts = [table(("Covariate", "χ²", "df", "p"), rows, "Test of proportional hazards; a small p speaks against it.")]
     score_rows = residuals[residuals["name"] == SCORE]
     try:
@@ -142,16 +137,6 @@ def _schoenfeld(c: Comparison, judged: CandidateResult) -> list[Html]:
     return [*parts, figure(schoenfeld_figure(score_rows, smooth, SCORE, c.time_unit), words)]
 
 
-def _renamed(tests: pd.DataFrame) -> list:
-    return list(tests.rename(columns={"name": "name_"}).itertuples(index=False))
-
-
-def _path(c: Comparison, judged: CandidateResult) -> Html:
-    rows = c.tables["paths"]
-    rows = rows[rows["candidate"] == judged.name]
-    return Html("") if rows.empty else _path_figure(rows, float(rows.loc[rows["chosen"], "alpha"].iloc[0]))
-
-
 def _path_figure(path: pd.DataFrame, chosen: float) -> Html:
     words = (
         "Penalty path of the fit to all patients: mean C over folds, and effective parameters. The C at the chosen "
@@ -161,8 +146,7 @@ def _path_figure(path: pd.DataFrame, chosen: float) -> Html:
 
 
 def _coefficients(c: Comparison, judged: CandidateResult) -> Html:
-    coefficients = c.tables["coefficients"]
-    coefficients = coefficients[coefficients["candidate"] == judged.name]
+    coefficients = c.rows("coefficients", candidate=judged.name)
     if coefficients.empty:
         return Html("")
     rows = [
@@ -193,17 +177,12 @@ def _fitted(facts: Facts) -> list[Html]:
         (sentence_case(SLOPE_NAME), interval(model.calibration_slope_, 2)),
         ("Mean cosine between the folds' directions", number(model.fold_cosine_, 2)),
     ]
-    for key, label in (
-        ("harrell_face", "Harrell C of the true face hazard (ceiling)"),
-        ("recovered_share", "Share of it recovered, (C − 0.5) / (C true − 0.5)"),
-    ):
-        if key in truth:
-            figures.append((label, interval(truth[key])))
+    figures += [(label, interval(truth[key])) for key, label in TRUTHS.items() if key in truth]
     shown = [judged.name for judged in facts.featured]
     from_comparison = bool(facts.chosen_from[0])
     parts = [
         paragraph(
-            f"{facts.fitted_label}. This model scores new photos and gives the health direction. Its figures are from "
+            f"{model.label}. This model scores new photos and gives the health direction. Its figures are from "
             + ("the comparison that it was chosen from." if from_comparison else "its nested cross-validation.")
         ),
         table(("Out of fold", "Value (95 % CI)"), figures),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from common.html import Html
 from common.text import count, listed, sentence_case
 from study.comparison.record import Comparison
@@ -77,6 +75,7 @@ def _validation(facts: Facts) -> list[str]:
     c = facts.comparison
     assert c is not None
     plan = c.plan
+    columns = f"Clinical columns: {listed(list(c.covariates))}." if c.covariates else ""
     site = {
         "pooled": "Site is a covariate like others.",
         "strata": "Cox models, penalised or not, have a separate baseline hazard for each site.",
@@ -89,16 +88,12 @@ def _validation(facts: Facts) -> list[str]:
         "Nothing is learned from held-out patients: levels, scaling, principal components, penalty and stopping are "
         f"chosen inside each training part; penalties by {plan.folds} inner folds.",
         site,
-        f"Missing covariates count as the training mean or commonest level, with an indicator. {_columns(c)}",
+        f"Missing covariates count as the training mean or commonest level, with an indicator. {columns}",
         "The generator and its encoder were not trained on these patients by this software; where they were fine-tuned "
         "on photos of this cohort, the out-of-fold performance of photo models would be overstated."
         if facts.study.has_latents
         else "No photo takes part.",
     ]
-
-
-def _columns(comparison: Any) -> str:
-    return f"Clinical columns: {listed(list(comparison.covariates))}." if comparison.covariates else ""
 
 
 def _models(facts: Facts) -> list[str]:
@@ -121,13 +116,12 @@ def _models(facts: Facts) -> list[str]:
 def _measures(facts: Facts) -> list[str]:
     c = facts.comparison
     assert c is not None
-    unit = facts.unit
     return [
         "All estimates are of out-of-fold predictions, means over repeats. Intervals: 95 %, percentile bootstrap over "
         f"patients, {c.plan.samples:,} samples, the same for all models; models are not refitted in them, so they tell "
         "the uncertainty of the evaluation.",
         *filter(None, [facts.study.competing_note]),
-        *([LATE_ENTRY] if c.scores.entry is not None else _at_times(c, unit)),
+        *([LATE_ENTRY] if c.scores.entry is not None else _at_times(c, facts.unit)),
         f"{sentence_case(SLOPE_NAME)}: coefficient of a Cox regression of the outcome on the out-of-fold log hazard (1 "
         "is perfect). The calibration slope at a time is another: that of predicted risks by then.",
         "Risk quartiles of a fold are cut at the quartiles of its training patients' own inner out-of-fold scores, so "

@@ -10,7 +10,7 @@ from common.html import Html, join, tag
 from common.text import number, p_value, sentence_case
 from study.comparison.measuring.added_value import clinical_models, weak_comparator
 from study.comparison.measuring.caveats import wrong_way
-from study.comparison.record import CandidateResult, Comparison
+from study.comparison.record import Comparison
 from study.description.delayed_entry import LATE_ENTRY
 from study.report.facts import Facts
 from study.report.page import figure, note, paragraph, section, subsection, table
@@ -41,19 +41,15 @@ def models(facts: Facts) -> Html:
         parts.append(subsection("Along time", *_along_time(facts, c)))
     if c.horizons:
         parts.append(subsection("Decision curves", *_decisions(facts, c)))
-    return section("models", "Models compared", paragraph(_intro(c)), *parts)
-
-
-def _intro(c: Comparison) -> str:
-    return (
+    intro = (
         f"Every estimate is out of fold: {c.plan.repeats} × {c.plan.folds} folds by patient, the same for all models; "
         f"{len(c.patients):,} patients, {c.events:,} events. In brackets 95 % bootstrap intervals over patients."
     )
+    return section("models", "Models compared", paragraph(intro), *parts)
 
 
 def _pick(c: Comparison, name: str, measure: str, digits: int = 3) -> str:
-    rows = c.tables["figures"]
-    row = rows[(rows["candidate"] == name) & (rows["measure"] == measure)]
+    row = c.rows("figures", candidate=name, measure=measure)
     return "–" if row.empty else interval(row.iloc[0], digits)
 
 
@@ -64,8 +60,9 @@ def _figures(c: Comparison) -> Html:
     ]
     failed = [note(f"{judged.label}: no result. {judged.error}") for judged in c.candidates if judged.error]
     caption = f"Table 2. Out-of-fold performance, models first, controls last. Uno's C up to {c.tau:.3g} {c.time_unit}."
+    dots = c.rows("figures", measure=HARRELL).set_index("candidate").loc[[judged.name for judged in c.best_first()]]
     shown = figure(
-        concordance_dots(labelled(c, _frame(c, HARRELL))),
+        concordance_dots(labelled(c, dots[["value", "low", "high"]].rename_axis("model").reset_index())),
         "Harrell's C of each model and control. A shuffled outcome must lie about 0.5.",
     )
     late = note(LATE_ENTRY) if c.scores.entry is not None else ""
@@ -77,35 +74,21 @@ def _figures(c: Comparison) -> Html:
     )
 
 
-def _frame(c: Comparison, measure: str) -> pd.DataFrame:
-    """model, value, low, high in the order of the tables."""
-    rows = c.tables["figures"]
-    rows = rows[rows["measure"] == measure].set_index("candidate")
-    names = [judged.name for judged in c.best_first() if judged.name in rows.index]
-    return rows.loc[names, ["value", "low", "high"]].rename_axis("model").reset_index()
-
-
 def labelled(c: Comparison, frame: pd.DataFrame, column: str = "model") -> pd.DataFrame:
     """With labels for people in place of candidates' names; names that are no candidate's stay."""
     labels = {judged.name: judged.label for judged in c.candidates}
     return frame.assign(**{column: [labels.get(name, name) for name in frame[column]]})
 
 
-def _base(c: Comparison) -> CandidateResult:
-    """What the others are compared with: the clinical model, else the best."""
-    return next(iter(clinical_models(c)), None) or c.best()
-
-
 def _differences(c: Comparison) -> list[Html]:
-    base = _base(c)
+    base = next(iter(clinical_models(c)), None) or c.best()
     others = [judged for judged in c.best_first() if judged.role == "model" and judged.name != base.name]
     if not others:
         return [paragraph("There is one model only.")]
-    tests = c.tables["added_value"]
     rows, drawn = [], []
     for judged in others:
         d = c.difference(judged.name, base.name)
-        matching = tests[(tests["base"] == base.name) & (tests["added"] == judged.name)]
+        matching = c.rows("added_value", base=base.name, added=judged.name)
         test = ("–", "–") if matching.empty else (number(matching["chisq"].iloc[0], 1), p_value(matching["p"].iloc[0]))
         scaled = interval(c.difference(judged.name, base.name, SCALED_IBS)) if c.scores.entry is None else "–"
         rows.append((judged.label, interval(d), scaled, *test))
@@ -143,12 +126,10 @@ def _at_horizons(c: Comparison) -> Html:
 
 
 def _calibration(c: Comparison) -> Html:
-    calibration, rows = c.tables["calibration"], []
+    rows = []
     for judged in c.best_first():
         for horizon in c.horizons:
-            part = calibration[
-                (calibration["candidate"] == judged.name) & (calibration["horizon"] == horizon)
-            ].set_index("measure")
+            part = c.rows("calibration", candidate=judged.name, horizon=horizon).set_index("measure")
             if part.empty or judged.role != "model":
                 continue
             cells = [interval(part.loc[m], 2) if m in part.index else "–" for m in ("ratio", "intercept", "slope")]
@@ -158,51 +139,41 @@ def _calibration(c: Comparison) -> Html:
     return table(heads, rows, "Table 5. Calibration of the risk by t, first repeat. Perfect: 1, 0, 1, 0.")
 
 
-def _curves(c: Comparison) -> list[str]:
-    """The models whose curves are drawn: the best ones."""
-    return [judged.name for judged in c.best_first() if judged.role == "model"][:MOST_CURVES]
-
-
-def _labels(c: Comparison) -> list[str]:
-    """In the order of their colours, one for all figures."""
-    return [judged.label for judged in c.best_first() if judged.role == "model"]
+def _curves(c: Comparison) -> tuple[list[str], list[str]]:
+    """The best models, whose curves are drawn; labels of all in the order of their colours, one for all figures."""
+    models = [judged for judged in c.best_first() if judged.role == "model"]
+    return [judged.name for judged in models[:MOST_CURVES]], [judged.label for judged in models]
 
 
 def _along_time(facts: Facts, c: Comparison) -> list[Html]:
-    over, names = c.tables["over_time"], _curves(c)
-    auc = over[(over["measure"] == "AUC") & over["candidate"].isin(names)].rename(columns={"candidate": "model"})
-    brier = over[over["measure"] == "Brier"].rename(columns={"candidate": "model"})
-    brier = brier.assign(model=[NULL if name == NULL_NAME else name for name in brier["model"]])
-    brier = brier[brier["model"].isin([*names, NULL])]
-    auc, brier = (_in_order(frame, [*names, NULL]) for frame in (auc, brier))
+    names, labels = _curves(c)
+    auc, brier = (c.rows("over_time", measure=m).rename(columns={"candidate": "model"}) for m in ("AUC", "Brier"))
+    brier = brier.assign(model=brier["model"].replace(NULL_NAME, NULL))
+    auc, brier = _in_order(auc, names), _in_order(brier, [*names, NULL])
+    left_out = f"Drawn are the {len(names)} best models by Harrell's C." if len(c.models) > len(names) else ""
     return [
-        figure(auc_figure(labelled(c, auc), facts.unit, order=_labels(c)), "AUC(t); the dashed line is guessing."),
+        figure(auc_figure(labelled(c, auc), facts.unit, order=labels), "AUC(t); the dashed line is guessing."),
         figure(
-            brier_figure(labelled(c, brier), facts.unit, order=_labels(c)),
+            brier_figure(labelled(c, brier), facts.unit, order=labels),
             "Brier score; a model above the dotted line is of no use.",
         ),
-        *_left_out(c, names),
+        *([note(left_out)] if left_out else []),
     ]
 
 
 def _in_order(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    return frame.sort_values("model", key=lambda column: column.map(names.index), kind="stable")
-
-
-def _left_out(c: Comparison, names: list[str]) -> list[Html]:
-    rest = len(c.models) - len(names)
-    return [note(f"Drawn are the {len(names)} best models by Harrell's C.")] if rest > 0 else []
+    """The rows of these models, in this order."""
+    chosen = frame[frame["model"].isin(names)]
+    return chosen.sort_values("model", key=lambda column: column.map(names.index), kind="stable")
 
 
 def _decisions(facts: Facts, c: Comparison) -> list[Html]:
-    names = [judged.name for judged in facts.featured]
+    (best, labels), shown = _curves(c), [*(judged.name for judged in c.featured), TREAT_ALL, TREAT_NONE]
     horizon = c.horizons[len(c.horizons) // 2]
-    rows = c.tables["decision"]
-    rows = rows[(rows["horizon"] == horizon) & rows["candidate"].isin([*names, TREAT_ALL, TREAT_NONE])]
-    frame = rows.rename(columns={"candidate": "model"}).drop(columns="horizon")
-    frame = _in_order(frame, [*_curves(c), *names, TREAT_ALL, TREAT_NONE])
+    frame = c.rows("decision", horizon=horizon).rename(columns={"candidate": "model"}).drop(columns="horizon")
+    frame = _in_order(frame, [name for name in (*best, *shown) if name in shown])
     words = (
         f"Net benefit of treating patients whose risk by {horizon:g} {facts.unit} exceeds the threshold, against "
         "treating all and treating nobody. Which thresholds are sensible is a clinical question; shaded are 10 to 50 %."
     )
-    return [figure(decision_figure(labelled(c, frame), horizon, facts.unit, SENSIBLE, order=_labels(c)), words)]
+    return [figure(decision_figure(labelled(c, frame), horizon, facts.unit, SENSIBLE, order=labels), words)]

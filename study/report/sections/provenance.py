@@ -16,12 +16,12 @@ def provenance(facts: Facts) -> Html:
     parts.append(subsection("Versions", _versions(facts)))
     rows = [(name, tag("code", digest)) for name, digest in facts.digests.items()]
     if c is not None:
-        rows.append(("patients, outcomes and covariates of the comparison", tag("code", _digest(c, "table_sha256"))))
-        rows += [("codes of the comparison", tag("code", _digest(c, "latents_sha256")))] if _has(c) else []
+        table_sha256, codes = str(c.provenance.get("table_sha256", "not known")), c.provenance.get("latents_sha256")
+        rows.append(("patients, outcomes and covariates of the comparison", tag("code", table_sha256)))
+        rows += [("codes of the comparison", tag("code", str(codes)))] if codes is not None else []
     if facts.study.has_latents:
-        rows.append(
-            (f"checkpoint {facts.study.embedding.checkpoint}", tag("code", facts.study.embedding.checkpoint_sha256))
-        )
+        e = facts.study.embedding
+        rows.append((f"checkpoint {e.checkpoint}", tag("code", e.checkpoint_sha256)))
     parts.append(subsection("SHA-256 of the data", table(("What", "Digest"), rows, numbers=9)))
     parts.append(
         note(
@@ -82,11 +82,3 @@ def _versions(facts: Facts) -> Html:
     names = list(dict.fromkeys([*facts.versions, *compared, *fitted]))
     rows = [(n, facts.versions.get(n, "–"), compared.get(n, "–"), fitted.get(n, "–")) for n in names]
     return table(("Package", "This report", "Comparison", "Study's model"), rows)
-
-
-def _has(c: Comparison) -> bool:
-    return "latents_sha256" in c.provenance
-
-
-def _digest(c: Comparison, key: str) -> str:
-    return str(c.provenance.get(key, "not known"))

@@ -6,7 +6,7 @@ from common import text
 from common.html import Html
 from common.text import DASH, count, number, p_value
 from study.comparison.record import CONTROL
-from study.description.inversion_error import ERROR, ErrorSurvival, Ratio
+from study.description.inversion_error import ERROR, Ratio
 from study.report.facts import Facts
 from study.report.page import bullets, paragraph, section, subsection, table, warning
 from study.report.sections.shortcuts import changed_photos, is_shortcut, not_run, shortcuts
@@ -60,25 +60,19 @@ def _errors(facts: Facts) -> Html:
     ]
     if errors.alone:
         adjusted = {r.name: r for r in errors.together}
-        rows = [(_name(r), _ratio(r), _ratio(adjusted.get(r.name))) for r in errors.alone]
+        names = [
+            f"{r.name}, per SD" if r.per == "SD" else f"{r.name} ({count(r.patients, 'photo')})" for r in errors.alone
+        ]
+        rows = [(n, _ratio(r), _ratio(adjusted.get(r.name))) for n, r in zip(names, errors.alone, strict=True)]
         last = f"Adjusted for {', '.join(errors.adjusted_for)}" if errors.adjusted_for else "Adjusted"
         parts.append(table(("Hazard ratio (95 % CI), p", "Alone", last), rows))
     parts += [warning(facts.without_ids(words)) for words in errors.warnings]
     parts += [bullets([facts.without_ids(words) for words in errors.notes])]
-    parts += [] if errors.warnings or not errors.alone else [_no_sign(errors)]
+    if errors.alone and not errors.warnings:
+        words = "No sign that the error is associated with survival; hazard ratios between"
+        first = errors.alone[0]
+        parts.append(paragraph(f"{words} {first.low:.2f} and {first.high:.2f} are not excluded."))
     return subsection("Inversion error, photo quality and survival", *parts)
-
-
-def _no_sign(errors: ErrorSurvival) -> Html:
-    first = errors.alone[0]
-    return paragraph(
-        "No sign that the error is associated with survival; hazard ratios between "
-        f"{first.low:.2f} and {first.high:.2f} are not excluded."
-    )
-
-
-def _name(r: Ratio) -> str:
-    return f"{r.name}, per SD" if r.per == "SD" else f"{r.name} ({count(r.patients, 'photo')})"
 
 
 def _ratio(r: Ratio | None) -> str:

@@ -82,7 +82,10 @@ def changed_photos(facts: Facts) -> Html:
     if result is None:
         return Html("")
     rows = [
-        (c.label, signed(c.mean, 2), interval(c.size, 2), number(c.largest, 2), _count(c.patients, c.failed))
+        (
+            *(c.label, signed(c.mean, 2), interval(c.size, 2), number(c.largest, 2)),
+            f"{c.patients}" + (f", {c.failed} without a face" if c.failed else ""),
+        )
         for c in result.conditions
     ]
     drawn = interval_figure(result.frame(), CHANGE_AXIS, 0.0, signed=True, digits=2)
@@ -101,8 +104,7 @@ def changed_photos(facts: Facts) -> Html:
         figure(drawn, "Mean change of the score under each change of the photo; the line at 0: no change."),
         paragraph(" ".join(agreement_words(result))),
     ]
-    reasons = stale_reasons(facts.study, result)
-    if reasons:
+    if reasons := stale_reasons(facts.study, result):
         parts.append(warning(f"Out of date: {' '.join(reasons)}"))
     return subsection("The same person, another photo", *parts)
 
@@ -115,10 +117,6 @@ def agreement_words(result: Robustness) -> list[str]:
         "that the photo does not matter. It holds for simulated changes of one photo; two visits differ more.",
         *result.caveats,
     ]
-
-
-def _count(patients: int, failed: int) -> str:
-    return f"{patients}" + (f", {failed} without a face" if failed else "")
 
 
 def not_run(facts: Facts) -> Html:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from common.html import Html, tag
@@ -60,15 +57,10 @@ def _table(c: Comparison, frame: pd.DataFrame, measure: str, digits: int) -> Htm
         if variable not in (before, ALL):
             rows.append(tag("tr", tag("td", variable, colspan=3 + len(models)), class_="group"))
         before = variable
-        cells = [_cell(figures.get((variable, level, judged.name)), digits) for judged in models]
+        found = [figures.get((variable, level, judged.name)) for judged in models]
+        cells = [tag("td", "–" if row is None else estimate(row, digits), class_="number") for row in found]
         if group["measure"] == "":
             cells = [tag("td", "too few events", class_="number", colspan=len(models))]
         counts = [tag("td", f"{group[key]:,}", class_="number") for key in ("n", "events")]
         rows.append(tag("tr", tag("td", level or variable), *counts, *cells))
     return tag("div", tag("table", tag("thead", head), tag("tbody", *rows)), class_="scroll")
-
-
-def _cell(row: Mapping[Any, Any] | None, digits: int) -> Html:
-    if row is None:
-        return tag("td", "–", class_="number")
-    return tag("td", estimate(row, digits), class_="number")

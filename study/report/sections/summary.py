@@ -32,9 +32,15 @@ def summary(facts: Facts) -> Html:
         f"Median follow-up (reverse Kaplan-Meier) {reached(f.median, unit)}; median time to the event "
         f"{reached(f.survival, unit)}."
     ]
-    sentences += (
-        _models(facts) or _fitted(facts) or ["No model has been fitted or compared yet: this report is of the cohort."]
-    )
+    if judged := _models(facts):
+        sentences += judged
+    elif facts.fitted is not None:
+        sentences.append(
+            f"The study's photo model ({facts.model}) ranks patients that it has not seen with Harrell's C "
+            f"{interval(facts.fitted.oof_c_)}; 0.5 is guessing, 1 perfect."
+        )
+    else:
+        sentences.append("No model has been fitted or compared yet: this report is of the cohort.")
     first = warning(SIMULATED) if facts.study.simulated else Html("")
     cautions = [facts.without_ids(s) for s in _cautions(facts)]
     return section(
@@ -64,8 +70,7 @@ def _models(facts: Facts) -> list[str]:
             f"{both} less {base}, paired on the same patients: C {signed(added.difference)}; {added.verdict}."
             + (f" {added.why_open}" if added.why_open else "")
         )
-    calibration = c.tables["calibration"]
-    slopes = calibration[(calibration["candidate"] == best.name) & (calibration["measure"] == "slope")]
+    slopes = c.rows("calibration", candidate=best.name, measure="slope")
     if not slopes.empty:
         row = slopes.iloc[len(slopes) // 2]
         sentences.append(
@@ -73,15 +78,6 @@ def _models(facts: Facts) -> list[str]:
             "says that differences in risk are as large as claimed."
         )
     return sentences
-
-
-def _fitted(facts: Facts) -> list[str]:
-    if facts.fitted is None:
-        return []
-    return [
-        f"The study's photo model ({facts.model}) ranks patients that it has not seen with Harrell's C "
-        f"{interval(facts.fitted.oof_c_)}; 0.5 is guessing, 1 perfect."
-    ]
 
 
 def _cautions(facts: Facts) -> list[str]:

@@ -6,7 +6,6 @@ Item numbers are those of the statement; each is paraphrased briefly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from common.html import Html, tag
 from common.text import count, listed
@@ -22,14 +21,21 @@ Answer = Callable[[Facts], str]
 NO_MODEL = "No model was fitted or compared yet."
 
 
-@dataclass(frozen=True)
-class Item:
-    """number: of the statement. part: of a paper. asks: in short. answer: what the software knows, or None."""
+def _source(f: Facts) -> str:
+    if f.study.simulated:
+        return "Simulated patients with a known hazard (Methods, Data)."
+    return f.study.settings.source or AUTHORS
 
-    number: str
-    part: str
-    asks: str
-    answer: Answer | None = None
+
+def _sites(f: Facts) -> str:
+    if f.comparison is None or "site" not in f.comparison.covariates:
+        return "The table has no site."
+    return f"Site: {f.comparison.plan.site}; figures by site under Subgroups."
+
+
+def _prepared(f: Facts) -> str:
+    photos = "; photos aligned and measured all in one way" if f.study.photos else ""
+    return f"Checks by row, no repairs{photos} (Methods, Data)."
 
 
 def _outcome(f: Facts) -> str:
@@ -38,12 +44,13 @@ def _outcome(f: Facts) -> str:
     )
 
 
-def _missing(f: Facts) -> str:
-    gone = f.table[f.table["level"] == MISSING]
-    if gone.empty:
-        return "No covariate of the analysed patients is missing a value."
-    counts = listed([f"{r['variable']} ({r['n']})" for r in gone.to_dict("records")])
-    return f"Missing: {counts}. Training mean or commonest level with an indicator, learned in the fold (Methods)."
+def _predictors(f: Facts) -> str:
+    return f"{'Photo codes: Methods, Data. ' if f.study.has_latents else ''}Clinical columns: for the authors."
+
+
+def _sets(f: Facts) -> str:
+    names = dict.fromkeys(j.features for j in f.comparison.candidates if j.features) if f.comparison else ()
+    return f"Feature sets fixed by the plan{': ' + listed(list(names)) if f.comparison else ''}."
 
 
 def _sample(f: Facts) -> str:
@@ -55,16 +62,19 @@ def _sample(f: Facts) -> str:
     return f"{count(f.follow.patients, 'patient')}, {f.follow.events:,} events.{per} Whether planned: for the authors."
 
 
+def _missing(f: Facts) -> str:
+    gone = f.table[f.table["level"] == MISSING]
+    if gone.empty:
+        return "No covariate of the analysed patients is missing a value."
+    counts = listed([f"{r['variable']} ({r['n']})" for r in gone.to_dict("records")])
+    return f"Missing: {counts}. Training mean or commonest level with an indicator, learned in the fold (Methods)."
+
+
 def _split(f: Facts) -> str:
     if f.comparison is None:
         return "No models were compared."
     plan = f.comparison.plan
     return f"Repeated nested cross-validation by patient, {plan.repeats} × {plan.folds} folds. No external patients."
-
-
-def _of_a_model(answer: Answer) -> Answer:
-    """The answer where a model was fitted or compared; without one it would claim what nobody did."""
-    return lambda f: answer(f) if f.comparison is not None or f.fitted is not None else NO_MODEL
 
 
 def _models(f: Facts) -> str:
@@ -73,21 +83,13 @@ def _models(f: Facts) -> str:
     return f"{count(len(f.comparison.candidates), 'candidate')} with all settings under Methods and Reproducibility."
 
 
-def _sites(f: Facts) -> str:
-    if f.comparison is None or "site" not in f.comparison.covariates:
-        return "The table has no site."
-    return f"Site: {f.comparison.plan.site}; figures by site under Subgroups."
-
-
 def _performance(f: Facts) -> str:
-    if f.comparison is None:
+    if f.comparison is not None:
         return (
-            "Harrell's and Uno's C and the calibration slope of the study's model." if f.fitted is not None else "None."
+            "Discrimination, overall fit, calibration, net benefit, paired differences, each with intervals where they "
+            "can be had (Models compared)."
         )
-    return (
-        "Discrimination, overall fit, calibration, net benefit, paired differences, each with intervals where they can "
-        "be had (Models compared)."
-    )
+    return "Harrell's and Uno's C and the calibration slope of the study's model." if f.fitted is not None else "None."
 
 
 def _groups(f: Facts) -> str:
@@ -98,165 +100,12 @@ def _groups(f: Facts) -> str:
     return f"Every model by {names} (Subgroups). What follows for fairness: for the authors."
 
 
-def _poor_input(f: Facts) -> str:
-    if not f.study.photos:
-        return "No photo is asked for; a row of the table with an impossible value is refused."
-    return "A photo without a usable face is refused with the reason; weak photos carry flags; exclusions are listed."
-
-
-def _prepared(f: Facts) -> str:
-    photos = "; photos aligned and measured all in one way" if f.study.photos else ""
-    return f"Checks by row, no repairs{photos} (Methods, Data)."
-
-
-def _predictors(f: Facts) -> str:
-    return f"{'Photo codes: Methods, Data. ' if f.study.has_latents else ''}Clinical columns: for the authors."
-
-
-def _flow(f: Facts) -> str:
-    return f"{f.steps[0].patients:,} in the table, {f.follow.patients:,} analysed; flow and follow-up under Patients."
-
-
 def _evaluated(f: Facts) -> str:
     return "The same patients, held out in turn: no difference but chance." if f.comparison is not None else AUTHORS
 
 
-ITEMS = (
-    Item("1", "Title", "Says that a prediction model is developed or evaluated, in whom, for what outcome"),
-    Item("2", "Abstract", "Structured abstract for prediction models"),
-    Item("3a", "Introduction", "Health context and why a model is needed"),
-    Item("3b", "Introduction", "Whom the model is for, where in care, who would use it"),
-    Item("3c", "Introduction", "Known inequalities in health between groups"),
-    Item(
-        "4",
-        "Introduction",
-        "Aims, and whether development or evaluation",
-        _of_a_model(lambda f: "Development with internal validation."),
-    ),
-    Item("5a", "Methods", "Sources of the data and why they suit", lambda f: _source(f)),
-    Item("5b", "Methods", "Dates of recruitment and of the end of follow-up"),
-    Item("6a", "Methods", "Settings and centres", lambda f: _sites(f) + " Settings: for the authors."),
-    Item(
-        "6b",
-        "Methods",
-        "Who was eligible",
-        lambda f: "Exclusions made here, with reasons: Patients, Flow. The rest: for the authors.",
-    ),
-    Item("6c", "Methods", "Treatments, and how they were handled"),
-    Item(
-        "7",
-        "Methods",
-        "How data were prepared and checked, alike in all groups",
-        lambda f: _prepared(f),
-    ),
-    Item("8a", "Methods", "Outcome, its time, how it was found", _outcome),
-    Item("8b", "Methods", "Who judged the outcome, where judgement is needed"),
-    Item("8c", "Methods", "Whether they were blind to predictors"),
-    Item(
-        "9a",
-        "Methods",
-        "How predictors were chosen beforehand",
-        _of_a_model(lambda f: f"Feature sets fixed by the plan{_sets(f)}."),
-    ),
-    Item(
-        "9b",
-        "Methods",
-        "What each predictor is and when it was measured",
-        lambda f: _predictors(f),
-    ),
-    Item("9c", "Methods", "Who judged predictors, where judgement is needed"),
-    Item("10", "Methods", "Sample size and its reasons", _sample),
-    Item("11", "Methods", "Missing data", _missing),
-    Item("12a", "Methods", "How data were used to develop and to evaluate", _split),
-    Item(
-        "12b",
-        "Methods",
-        "How predictors enter the model",
-        _of_a_model(lambda f: "Scaled, principal components, levels, all learned in the fold (Methods, Models)."),
-    ),
-    Item("12c", "Methods", "Type of model, building, tuning, internal validation", _models),
-    Item("12d", "Methods", "Differences between clusters", _sites),
-    Item("12e", "Methods", "Measures and plots of performance", _performance),
-    Item("12f", "Methods", "Updating of the model", lambda f: "None."),
-    Item(
-        "12g",
-        "Methods",
-        "How predictions are calculated",
-        _of_a_model(lambda f: "From the fold's own fit; for new patients by the study's model file (Reproducibility)."),
-    ),
-    Item(
-        "13",
-        "Methods",
-        "Class imbalance",
-        _of_a_model(lambda f: "Censored times are modelled as such; nothing was re-weighted or re-sampled."),
-    ),
-    Item("14", "Methods", "Fairness: what was done", _groups),
-    Item(
-        "15",
-        "Methods",
-        "What the model puts out, and thresholds",
-        _of_a_model(
-            lambda f: f"Log hazard ratio and survival at {times(f.horizons.carried, f.unit)}; no threshold is set."
-        ),
-    ),
-    Item("16", "Methods", "Differences between development and evaluation data", _evaluated),
-    Item(
-        "17",
-        "Methods",
-        "Ethical approval",
-        lambda f: "None is needed for simulated patients." if f.study.simulated else AUTHORS,
-    ),
-    Item("18a", "Open science", "Funding"),
-    Item("18b", "Open science", "Conflicts of interest"),
-    Item("18c", "Open science", "Protocol"),
-    Item("18d", "Open science", "Registration"),
-    Item(
-        "18e",
-        "Open science",
-        "Availability of data",
-        lambda f: "Digests of the data are under Reproducibility. Access: for the authors.",
-    ),
-    Item(
-        "18f",
-        "Open science",
-        "Availability of code",
-        lambda f: "This software is GPL-3.0-or-later; commands and versions under Reproducibility.",
-    ),
-    Item("19", "Patients and public", "Their part in the research"),
-    Item("20a", "Results", "Flow of participants, events, follow-up", _flow),
-    Item("20b", "Results", "Characteristics, missing values", lambda f: "Table 1."),
-    Item("20c", "Results", "Predictors in development and evaluation data compared", _evaluated),
-    Item("21", "Results", "Patients and events in each analysis", lambda f: _sizes(f)),
-    Item("22", "Results", "The model in full, for others to use", lambda f: _full(f)),
-    Item("23a", "Results", "Performance with intervals, in subgroups too", _performance),
-    Item("23b", "Results", "Performance between clusters", _sites),
-    Item("24", "Results", "Results of updating", lambda f: "None was done."),
-    Item("25", "Discussion", "What the results mean, fairness included"),
-    Item(
-        "26",
-        "Discussion",
-        "Limits",
-        lambda f: "Those that software can see: Summary, To beware of; Model card, Limits. The rest: for the authors.",
-    ),
-    Item("27a", "Discussion", "How poor or absent input is handled in use", _poor_input),
-    Item(
-        "27b", "Discussion", "What users must do and know", lambda f: "Not for use in care: Model card, Intended use."
-    ),
-    Item("27c", "Discussion", "Next steps, other settings"),
-)
-
-
-def _source(f: Facts) -> str:
-    if f.study.simulated:
-        return "Simulated patients with a known hazard (Methods, Data)."
-    return f.study.settings.source or AUTHORS
-
-
-def _sets(f: Facts) -> str:
-    if f.comparison is None:
-        return ""
-    names = listed(list(dict.fromkeys(j.features for j in f.comparison.candidates if j.features)))
-    return f": {names}"
+def _flow(f: Facts) -> str:
+    return f"{f.steps[0].patients:,} in the table, {f.follow.patients:,} analysed; flow and follow-up under Patients."
 
 
 def _sizes(f: Facts) -> str:
@@ -271,14 +120,123 @@ def _full(f: Facts) -> str:
     return f"models/{f.model}: one coefficient for each number of the code, baseline hazard, as files with digests."
 
 
+def _poor_input(f: Facts) -> str:
+    if not f.study.photos:
+        return "No photo is asked for; a row of the table with an impossible value is refused."
+    return "A photo without a usable face is refused with the reason; weak photos carry flags; exclusions are listed."
+
+
+def _of_a_model(answer: str | Answer) -> Answer:
+    """The answer where a model was fitted or compared; without one it would claim what nobody did."""
+    return lambda f: NO_MODEL if f.comparison is None and f.fitted is None else _said(answer, f)
+
+
+def _said(answer: str | Answer, f: Facts) -> str:
+    return answer if isinstance(answer, str) else answer(f)
+
+
+# Part of a paper -> (number in the statement, what it asks in short, what the software knows).
+ITEMS: dict[str, tuple[tuple[str, str, str | Answer], ...]] = {
+    "Title": (("1", "Says that a prediction model is developed or evaluated, in whom, for what outcome", AUTHORS),),
+    "Abstract": (("2", "Structured abstract for prediction models", AUTHORS),),
+    "Introduction": (
+        ("3a", "Health context and why a model is needed", AUTHORS),
+        ("3b", "Whom the model is for, where in care, who would use it", AUTHORS),
+        ("3c", "Known inequalities in health between groups", AUTHORS),
+        ("4", "Aims, and whether development or evaluation", _of_a_model("Development with internal validation.")),
+    ),
+    "Methods": (
+        ("5a", "Sources of the data and why they suit", _source),
+        ("5b", "Dates of recruitment and of the end of follow-up", AUTHORS),
+        ("6a", "Settings and centres", lambda f: _sites(f) + " Settings: for the authors."),
+        ("6b", "Who was eligible", "Exclusions made here, with reasons: Patients, Flow. The rest: for the authors."),
+        ("6c", "Treatments, and how they were handled", AUTHORS),
+        ("7", "How data were prepared and checked, alike in all groups", _prepared),
+        ("8a", "Outcome, its time, how it was found", _outcome),
+        ("8b", "Who judged the outcome, where judgement is needed", AUTHORS),
+        ("8c", "Whether they were blind to predictors", AUTHORS),
+        ("9a", "How predictors were chosen beforehand", _of_a_model(_sets)),
+        ("9b", "What each predictor is and when it was measured", _predictors),
+        ("9c", "Who judged predictors, where judgement is needed", AUTHORS),
+        ("10", "Sample size and its reasons", _sample),
+        ("11", "Missing data", _missing),
+        ("12a", "How data were used to develop and to evaluate", _split),
+        (
+            "12b",
+            "How predictors enter the model",
+            _of_a_model("Scaled, principal components, levels, all learned in the fold (Methods, Models)."),
+        ),
+        ("12c", "Type of model, building, tuning, internal validation", _models),
+        ("12d", "Differences between clusters", _sites),
+        ("12e", "Measures and plots of performance", _performance),
+        ("12f", "Updating of the model", "None."),
+        (
+            "12g",
+            "How predictions are calculated",
+            _of_a_model("From the fold's own fit; for new patients by the study's model file (Reproducibility)."),
+        ),
+        (
+            "13",
+            "Class imbalance",
+            _of_a_model("Censored times are modelled as such; nothing was re-weighted or re-sampled."),
+        ),
+        ("14", "Fairness: what was done", _groups),
+        (
+            "15",
+            "What the model puts out, and thresholds",
+            _of_a_model(
+                lambda f: f"Log hazard ratio and survival at {times(f.horizons.carried, f.unit)}; no threshold is set."
+            ),
+        ),
+        ("16", "Differences between development and evaluation data", _evaluated),
+        (
+            "17",
+            "Ethical approval",
+            lambda f: "None is needed for simulated patients." if f.study.simulated else AUTHORS,
+        ),
+    ),
+    "Open science": (
+        ("18a", "Funding", AUTHORS),
+        ("18b", "Conflicts of interest", AUTHORS),
+        ("18c", "Protocol", AUTHORS),
+        ("18d", "Registration", AUTHORS),
+        ("18e", "Availability of data", "Digests of the data are under Reproducibility. Access: for the authors."),
+        (
+            "18f",
+            "Availability of code",
+            "This software is GPL-3.0-or-later; commands and versions under Reproducibility.",
+        ),
+    ),
+    "Patients and public": (("19", "Their part in the research", AUTHORS),),
+    "Results": (
+        ("20a", "Flow of participants, events, follow-up", _flow),
+        ("20b", "Characteristics, missing values", "Table 1."),
+        ("20c", "Predictors in development and evaluation data compared", _evaluated),
+        ("21", "Patients and events in each analysis", _sizes),
+        ("22", "The model in full, for others to use", _full),
+        ("23a", "Performance with intervals, in subgroups too", _performance),
+        ("23b", "Performance between clusters", _sites),
+        ("24", "Results of updating", "None was done."),
+    ),
+    "Discussion": (
+        ("25", "What the results mean, fairness included", AUTHORS),
+        (
+            "26",
+            "Limits",
+            "Those that software can see: Summary, To beware of; Model card, Limits. The rest: for the authors.",
+        ),
+        ("27a", "How poor or absent input is handled in use", _poor_input),
+        ("27b", "What users must do and know", "Not for use in care: Model card, Intended use."),
+        ("27c", "Next steps, other settings", AUTHORS),
+    ),
+}
+
+
 def checklist(facts: Facts) -> Html:
     """Section TRIPOD+AI."""
-    rows = []
-    for item in ITEMS:
-        answer = item.answer(facts) if item.answer is not None else AUTHORS
-        answered = answer != AUTHORS
-        rows.append((item.number, item.part, item.asks, answer if answered else tag("em", answer)))
-    done = sum(not isinstance(row[3], Html) for row in rows)
+    answers = [(no, part, asks, _said(a, facts)) for part, items in ITEMS.items() for no, asks, a in items]
+    rows = [(*item, tag("em", answer) if answer == AUTHORS else answer) for *item, answer in answers]
+    done = sum(answer != AUTHORS for *_, answer in answers)
     return section(
         "tripod",
         "TRIPOD+AI checklist",
