@@ -19,6 +19,7 @@ RESULTS = frozenset({MODELS, COMPARISONS, QUALITY, ROBUSTNESS, ROBUSTNESS_TABLE,
 INDEX, EMBEDDING = "index.parquet", "embedding.json"
 MAX_RECORD_BYTES = 2**20
 VARIABLE = "LATENT_HEALTH_STUDIES"
+CHECKPOINT_HELP = "folder or name under checkpoints/ (default: as in study.toml)"
 ROOT_HELP = f"folder of the studies (default {VARIABLE}, where that is set, else studies)"
 
 

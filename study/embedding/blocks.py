@@ -83,12 +83,7 @@ class BlockResult:
 Results = Generator[tuple[Block, BlockResult], None, None]
 
 
-class Worker(Protocol):
-    """Whatever turns a block into its result."""
-
-    def __call__(self, block: Block) -> BlockResult: ...
-
-
+Worker = Callable[[Block], BlockResult]
 MakeWorker = Callable[[str], Worker]  # of a device
 
 
@@ -99,7 +94,9 @@ class Engine(Protocol):
 
     def run(self, blocks: Iterator[Block], cancelled: Cancel) -> Results: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """After the last run; most engines hold nothing."""
+        return
 
 
 def blocks_of(photos: Sequence[tuple[str, str]], size: int) -> Iterator[Block]:

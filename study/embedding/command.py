@@ -17,6 +17,7 @@ from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, LatentError
 from latent.inversion.invert import Progress
 from study.disk.latents import LATENTS, Embedding, read_index
+from study.disk.places import CHECKPOINT_HELP
 from study.disk.store import Study
 from study.embedding.blocks import Engine, MakeWorker, digest_table
 from study.embedding.devices import DEVICES, choose_devices
@@ -122,12 +123,7 @@ def engine_for(options: Any, photos: int) -> Callable[[MakeWorker], Engine]:
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
-    parser.add_argument(
-        "--checkpoint",
-        type=path_argument,
-        default=None,
-        help="folder or name under checkpoints/ (default: as in study.toml)",
-    )
+    parser.add_argument("--checkpoint", type=path_argument, help=CHECKPOINT_HELP)
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local: this machine; ray: a Ray cluster")
     parser.add_argument("--device", default="auto", help=f"{DEVICES} (default auto: cuda where there is one)")
     parser.add_argument("--batch", type=int, default=BATCH, help="photos inverted together; one part file")

@@ -8,13 +8,13 @@ from functools import partial
 
 from common.pool import Pool, PoolStopped, WorkerDied
 from latent.errors import Cancelled
-from study.embedding.blocks import Block, BlockResult, Cancel, MakeWorker, Results, Worker, refusal
+from study.embedding.blocks import Block, BlockResult, Cancel, Engine, MakeWorker, Results, Worker, refusal
 from study.embedding.devices import MEMORY
 
 STOPPED = "The embedding was stopped."
 
 
-class InProcess:
+class InProcess(Engine):
     """Blocks one after the other, here."""
 
     workers = 1
@@ -28,11 +28,8 @@ class InProcess:
                 raise Cancelled(STOPPED)
             yield block, self.worker(block)
 
-    def close(self) -> None:
-        """Nothing is held."""
 
-
-class Processes:
+class Processes(Engine):
     """A process a device, each with `threads` threads; one that dies is replaced and its block reported as failed."""
 
     def __init__(self, make_worker: MakeWorker, devices: list[str], threads: int = 1) -> None:
@@ -48,9 +45,6 @@ class Processes:
                     yield block, BlockResult(block.start, error=str(result)) if died else result
         except PoolStopped:
             raise Cancelled(STOPPED) from None
-
-    def close(self) -> None:
-        """Nothing is held: workers live as long as a run."""
 
 
 def start_worker(make_worker: MakeWorker, device: str) -> Worker:

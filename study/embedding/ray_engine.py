@@ -28,15 +28,6 @@ LEFT_FREE = 0.1  # share of a core that one-core actors leave to Ray Data: with 
 LOST = "its worker or node was lost, perhaps for lack of memory"
 
 
-def _encode(block: Block) -> str:
-    return json.dumps([block.start, block.photos, block.tries])
-
-
-def _decode(text: str) -> Block:
-    start, photos, tries = json_value(text)
-    return Block(start, tuple((patient, path) for patient, path in photos), tries)
-
-
 class BlockActor:
     """Lives in a Ray actor; loads its worker with the first block, so that a refusal reaches the person."""
 
@@ -56,7 +47,8 @@ class BlockActor:
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, Any]:
         """Columns header and part of the one block in `rows`."""
-        result = self._result(_decode(str(rows["block"][0])))
+        start, photos, tries = json_value(str(rows["block"][0]))
+        result = self._result(Block(start, tuple((patient, path) for patient, path in photos), tries))
         part = np.empty(1, object)
         part[0] = result.part
         return {"header": np.array([result.header()], object), "part": part}
@@ -91,11 +83,6 @@ class RayEngine:
         self.device = "cuda" if gpus and device != "cpu" else "cpu"
         self.workers = workers or max(1, gpus if self.device == "cuda" else cores // threads)
 
-    def _needs(self) -> dict[str, Any]:
-        # A whole number of cores above one is Ray's rule.
-        cores = 1 - LEFT_FREE if self.threads == 1 else self.threads
-        return {"num_gpus": 1, "num_cpus": 0} if self.device == "cuda" else {"num_cpus": cores}
-
     def run(self, blocks: Iterator[Block], cancelled: Cancel) -> Results:
         """Raises Cancelled when stopped, StudyError when the cluster is gone."""
         waiting = {block.start: block for block in blocks}
@@ -126,14 +113,18 @@ class RayEngine:
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1  # a lost block is missing in the results
-        dataset = from_items([{"block": _encode(block)} for block in blocks], override_num_blocks=len(blocks))
+        rows = [{"block": json.dumps([block.start, block.photos, block.tries])} for block in blocks]
+        # A whole number of cores above one is Ray's rule.
+        cores = {"num_cpus": 1 - LEFT_FREE if self.threads == 1 else self.threads}
+        needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if self.device == "cuda" else cores
+        dataset = from_items(rows, override_num_blocks=len(blocks))
         return dataset.map_batches(
             BlockActor,
             fn_constructor_args=(self.make_worker, self.device),
             batch_size=1,
             compute=ActorPoolStrategy(size=min(self.workers, len(blocks)), max_tasks_in_flight_per_actor=1),
             max_task_retries=0,
-            **self._needs(),
+            **needs,
         )
 
     def close(self) -> None:

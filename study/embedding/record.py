@@ -30,7 +30,7 @@ def encoder_sha256(checkpoint: Checkpoint) -> str:
 
 def record_of(checkpoint: Checkpoint, settings: InversionSettings, preset: str, aligned: bool) -> Embedding:
     """The record of codes that this checkpoint gives on this machine."""
-    # The perceptual distance is the one this machine has, and shapes the codes: it belongs to the record.
+    # The perceptual distance is the one this machine has, and shapes the codes.
     extra: dict[str, Any] = {
         "aligned": aligned,
         "perceptual_name": load_perceptual(checkpoint.device).name,

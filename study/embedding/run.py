@@ -104,10 +104,13 @@ class EmbeddingRun:
                         f"{in_a_row} blocks of photos failed one after the other ({result.error}). Use fewer "
                         "--workers or a smaller --batch; what is done is kept."
                     )
-                if result.error:
-                    again += self._failed(block, result.error)
-                else:
+                if not result.error:
                     self._keep(block, result)
+                elif tries := block.again():
+                    again += tries
+                else:
+                    words = f"The photo could not be embedded in {block.tries + 1} tries: {result.error}."
+                    self.reasons[block.start] = words
                 self.show_progress()
         return again
 
@@ -122,12 +125,6 @@ class EmbeddingRun:
                 self.reasons[i] = outcome.reason
         self.report.new += len(fresh)
         self.report.kept += sum(bool(o.digest) for o in result.outcomes) - len(fresh)
-
-    def _failed(self, block: Block, error: str) -> list[Block]:
-        again = block.again()
-        if not again:
-            self.reasons[block.start] = f"The photo could not be embedded in {block.tries + 1} tries: {error}."
-        return again
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds

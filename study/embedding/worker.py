@@ -84,7 +84,13 @@ class BlockWorker:
             except FaceError as error:
                 outcomes[i] = PhotoOutcome(reason=str(error))
         rows, codes = [], []
-        for i, face, inversion in zip(places, faces, self._invert(faces), strict=True):
+
+        def on_step(progress: Progress) -> None:
+            if self.on_step is not None:
+                self.on_step(len(faces), progress)
+
+        inversions = invert_faces(self.checkpoint, faces, self.settings, on_step, self.cancelled) if faces else []
+        for i, face, inversion in zip(places, faces, inversions, strict=True):
             if isinstance(inversion, InversionError):
                 outcomes[i] = PhotoOutcome(reason=str(inversion))
                 continue
@@ -93,16 +99,6 @@ class BlockWorker:
             codes.append(np.asarray(inversion.ws, np.float32))
         part = encode_part(self.mark, rows, codes) if rows else b""
         return BlockResult(block.start, tuple(outcomes), part)
-
-    def _invert(self, faces: list[AlignedFace]) -> list[Any]:
-        if not faces:
-            return []
-
-        def on_step(progress: Progress) -> None:
-            if self.on_step is not None:
-                self.on_step(len(faces), progress)
-
-        return invert_faces(self.checkpoint, faces, self.settings, on_step, self.cancelled)
 
 
 @dataclass(frozen=True)

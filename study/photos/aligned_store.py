@@ -259,7 +259,7 @@ def _from_arrays(arrays: Arrays) -> StoredPhoto | None:
     try:
         facts = array_json(arrays["facts"])
         boxes, points = arrays["boxes"], arrays["points"]
-        if len(boxes) != len(points) or max(map(_farthest, (points, arrays["landmarks"]))) > FARTHEST:
+        if len(boxes) != len(points) or max(np.abs(p).max(initial=0) for p in (points, arrays["landmarks"])) > FARTHEST:
             return None
         picture = np.cumsum(arrays["steps"], axis=1, dtype=np.uint8)
         problem = str(facts["problem"])
@@ -296,7 +296,3 @@ def _face(arrays: Arrays, facts: Mapping[str, Any], picture: NDArray[np.uint8]) 
         raise ValueError("not a square, or not the landmarks of a face")
     regions = None if landmarks is None else region_map(landmarks, ALIGNED_SIZE)
     return AlignedFace(picture, arrays["quad"], landmarks, regions, quality, score, bool(facts["placed"]))
-
-
-def _farthest(points: NDArray[np.float32]) -> float:
-    return float(np.abs(points).max(initial=0))

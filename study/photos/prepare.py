@@ -62,30 +62,19 @@ def with_choice(face: AlignedFace, faces: int, quarters: int, choice: Choice | N
     if quarters:
         flags.append(Flag(SIDEWAYS, 90.0 * quarters, sideways(quarters)))
     if choice is not None:
-        flags.append(_chosen_flag(faces, choice))
+        which, person = f"Face {choice.face} of {faces} in the photo", choice.how == PERSON
+        how = "was confirmed by a person." if person else "is the most like the patient's other photos: check it."
+        flags.append(Flag(CHOSEN, float(choice.face), f"{which} {how}"))
+        face = face.without_flags(UNCERTAIN) if person else face
     elif faces > 1:
-        flags.append(Flag(SEVERAL, float(faces), several(faces)))
-    if choice is not None and choice.how == PERSON:
-        face = face.without_flags(UNCERTAIN)
+        words = f"{faces} faces were found in the photo and the largest was taken: check that it is the patient's."
+        flags.append(Flag(SEVERAL, float(faces), words))
     return face.with_flags(*flags)
 
 
 def sideways(quarters: int) -> str:
     """The sentence about a photo that had to be turned."""
     return f"The photo lay on its side or head and was turned by {90 * quarters}° clockwise: check that it is upright."
-
-
-def several(faces: int) -> str:
-    """The sentence about a photo with several faces."""
-    return f"{faces} faces were found in the photo and the largest was taken: check that it is the patient's."
-
-
-def _chosen_flag(faces: int, choice: Choice) -> Flag:
-    if choice.how == PERSON:
-        sentence = f"Face {choice.face} of {faces} in the photo was confirmed by a person."
-    else:
-        sentence = f"Face {choice.face} of {faces} in the photo is the most like the patient's other photos: check it."
-    return Flag(CHOSEN, float(choice.face), sentence)
 
 
 def needs_confirmation(face: AlignedFace) -> str:

@@ -7,7 +7,6 @@ a list never reads. What is measured comes from the store of aligned photos, so 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,14 +45,6 @@ MAX_ROWS = 5_000_000
 _DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)
 
 
-@dataclass(frozen=True)
-class QualityReport:
-    """total: photos; unusable: those without a face, or that could not be opened."""
-
-    total: int
-    unusable: int
-
-
 def _mark(study: Study, choice: Choice | None = None) -> str:
     """What shapes a row besides the photo's bytes."""
     face = f" face {choice.face} {choice.how}" if choice is not None else ""
@@ -67,8 +58,12 @@ def _row(stored: StoredPhoto, choice: Choice | None, path: Path) -> dict[str, An
         "problem": stored.problem,
         "reason": stored.sentence(path),
         "flags": "",
-        "thumbnail": _jpeg(stored.picture) if stored.fingerprint else b"",
+        "thumbnail": b"",
     }
+    if stored.fingerprint:
+        buffer, square = BytesIO(), Image.fromarray(resize(stored.picture, THUMBNAIL))
+        square.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
+        row["thumbnail"] = buffer.getvalue()
     if stored.face is not None:
         quality = with_choice(stored.face, len(stored.found), stored.quarters, choice).quality
         row |= {measure: float(getattr(quality, measure)) for measure in MEASURES}
@@ -76,17 +71,10 @@ def _row(stored: StoredPhoto, choice: Choice | None, path: Path) -> dict[str, An
     return row
 
 
-def _jpeg(pixels: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(resize(pixels, THUMBNAIL)).save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, subsampling=0)
-    return buffer.getvalue()
-
-
-def measure_study(study: Study, on_progress: OnProgress | None = None) -> QualityReport:
-    """Measures every photo and writes quality.parquet. Excluded patients' photos too: whoever reviews an exclusion must
-    see its photo. Raises StudyError where there is no photo or the disk refuses.
-
-    on_progress: photos done, photos in all.
+def measure_study(study: Study, on_progress: OnProgress | None = None) -> tuple[int, int]:
+    """Measures every photo and writes quality.parquet; returns how many there are, and how many without a face or not
+    opened. Excluded patients' photos too: whoever reviews an exclusion must see its photo. Raises StudyError where
+    there is no photo or the disk refuses. on_progress: photos done, photos in all.
     """
     if not study.photos:
         raise StudyError(f"No patient of {study.name} has a photo, so there is nothing to check.")
@@ -114,7 +102,7 @@ def measure_study(study: Study, on_progress: OnProgress | None = None) -> Qualit
     with replacing(study.path / FILE_NAME) as temporary, pq.ParquetWriter(temporary, _SCHEMA) as writer:
         for start in range(0, len(files), BLOCK):
             writer.write_table(pa.Table.from_pylist(list(rows(start)), schema=_SCHEMA))
-    return QualityReport(len(files), unusable)
+    return len(files), unusable
 
 
 def _copies(order: list[tuple[str, str]], prints: dict[str, bytes]) -> dict[tuple[str, str], str]:
@@ -174,13 +162,13 @@ def photo_findings(study: Study, table: pd.DataFrame, findings: Findings) -> Non
     for patient, problem, reason in table.loc[table["problem"] != "", ["patient_id", "problem", "reason"]].to_numpy():
         remedy = "Use another photo, or leave the patient out." if problem == NO_FACE else "Replace the photo."
         findings.warning(study.table_name, int(rows[patient]), reason, remedy)
-    once = table[~table["photo_sha256"].duplicated()]
-    first = dict(zip(once["photo_sha256"], once["patient_id"], strict=True))
-    again = table[table["photo_sha256"].duplicated()]
-    for patient, digest in zip(again["patient_id"], again["photo_sha256"], strict=True):
-        message = (
-            f"{patient} has the same photo as {first[digest] if first[digest] != patient else 'another of theirs'}."
-        )
+    first: dict[str, str] = {}
+    for patient, digest in table[["patient_id", "photo_sha256"]].to_numpy():
+        if digest not in first:
+            first[digest] = patient
+            continue
+        whose = first[digest] if first[digest] != patient else "another of theirs"
+        message = f"{patient} has the same photo as {whose}."
         findings.warning(study.table_name, int(rows[patient]), message, "Check whose face it is.")
     for patient, text in table.loc[table["flags"] != "", ["patient_id", "flags"]].to_numpy():
         for flag in read_flags(text):
@@ -200,8 +188,8 @@ def add_arguments(parser: Any) -> None:
 def run(args: Any) -> int:
     study = Study.open(args.study)
     check_writable(study.path / FILE_NAME)
-    report = measure_study(study, ProgressLine("photos"))
-    print(f"{count(report.total, 'photo')} checked; {report.unusable} cannot be used.")
+    total, unusable = measure_study(study, ProgressLine("photos"))
+    print(f"{count(total, 'photo')} checked; {unusable} cannot be used.")
     table = read_quality(study)
     if table is not None:
         for kind, photos in flag_counts(table).most_common():

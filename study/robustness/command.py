@@ -6,6 +6,7 @@ from typing import Any
 
 from common.command import path_argument
 from common.text import interval
+from study.disk.places import CHECKPOINT_HELP
 from study.disk.store import Study
 from study.files import check_writable
 from study.robustness.record import FILE_NAME, PATIENTS, Interval, Robustness, read_robustness, stale_reasons
@@ -47,9 +48,7 @@ def add_arguments(parser: Any) -> None:
     help_text = f"separated by commas (default all): {', '.join(PERTURBATIONS)}"
     parser.add_argument("--changes", default="", metavar="NAMES", help=help_text)
     parser.add_argument("--batch", type=int, default=12, help="photos inverted together (default 12)")
-    parser.add_argument(
-        "--checkpoint", type=path_argument, default=None, help="folder or name (default: as in study.toml)"
-    )
+    parser.add_argument("--checkpoint", type=path_argument, help=CHECKPOINT_HELP)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--show", action="store_true", help="print the existing result")
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -40,6 +41,7 @@ from survival.metrics.agreement import intraclass_ci
 from survival.metrics.bootstrap import bootstrap_ci
 
 SAMPLES = 2000
+NOT_KNOWN = Interval(float("nan"), float("nan"), float("nan"))
 Progress = Callable[[float, int], None]
 Stop = Callable[[], bool] | None
 Code = NDArray[np.float32] | str  # a code, or why there is none
@@ -76,13 +78,10 @@ def robustness(
     changes : names of PERTURBATIONS; () for all. on_progress : codes done, codes in all.
     Raises StudyError, one sentence; Cancelled: finished photos are kept.
     """
-    unknown = [name for name in changes if name not in PERTURBATIONS]
-    if unknown or patients < 2 or batch < 1:
-        raise StudyError(
-            f"There is no change called {unknown[0]!r}: choose of {', '.join(PERTURBATIONS)}."
-            if unknown
-            else "Give at least 2 patients, and a batch of at least 1."
-        )
+    if unknown := [name for name in changes if name not in PERTURBATIONS]:
+        raise StudyError(f"There is no change called {unknown[0]!r}: choose of {', '.join(PERTURBATIONS)}.")
+    if patients < 2 or batch < 1:
+        raise StudyError("Give at least 2 patients, and a batch of at least 1.")
     scorer = Scorer.open(study, checkpoint)
     name, model = scorer.name, scorer.model
     sd = float(np.std(model.cohort_["log_hr"], ddof=1))
@@ -117,11 +116,8 @@ def _tasks(
     photo = study.photo_path(patient)
     digest, mark = sha256_of(photo), fingerprint(record)
     face = store.choices[digest].face if digest in store.choices else 1
-    out = []
-    for change in chosen:
-        key = sha256(json.dumps([VERSION, mark, digest, face, change.name]).encode()).hexdigest()[:40]
-        out.append(Task(patient, photo, digest, change, key))
-    return out
+    keys = [sha256(json.dumps([VERSION, mark, digest, face, c.name]).encode()).hexdigest()[:40] for c in chosen]
+    return [Task(patient, photo, digest, change, key) for change, key in zip(chosen, keys, strict=True)]
 
 
 def _codes(
@@ -214,14 +210,9 @@ def score_table(
         log_hr[rows] = predict(np.stack([np.asarray(codes[i]) for i in rows]))
     base = {task.patient: value for task, value in zip(tasks, log_hr, strict=True) if task.change is UNCHANGED}
     difference = log_hr - [base[task.patient] for task in tasks]
-    columns = (
-        [task.patient for task in tasks],
-        [task.change.name for task in tasks],
-        log_hr,
-        difference,
-        difference / sd,
-        [code if isinstance(code, str) else "" for code in codes],
-    )
+    who, what = [task.patient for task in tasks], [task.change.name for task in tasks]
+    reasons = [code if isinstance(code, str) else "" for code in codes]
+    columns = (who, what, log_hr, difference, difference / sd, reasons)
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
@@ -254,11 +245,9 @@ def _summary(
     changed = [change for change in chosen if change is not UNCHANGED]
     whole = wide[[change.name for change in chosen]].dropna()
     scores = table.pivot(index="patient_id", columns="change", values="log_hr").loc[whole.index, whole.columns]
-    try:
-        e = intraclass_ci(scores.to_numpy(), SAMPLES, seed)
-        icc = Interval(e.value, e.low, e.high)
-    except SurvivalError:
-        icc = Interval(float("nan"), float("nan"), float("nan"))
+    icc = NOT_KNOWN
+    with suppress(SurvivalError):
+        icc = Interval(*astuple(intraclass_ci(scores.to_numpy(), SAMPLES, seed))[:3])
     each = wide[[change.name for change in changed]].abs().mean(axis=1).dropna()
     return Robustness(
         study=study.name,
@@ -293,6 +282,5 @@ def _condition(change: Perturbation, difference: NDArray[np.float64], seed: int)
 def _mean(values: NDArray[np.float64], seed: int) -> Interval:
     """With its bootstrap interval over patients, a value each."""
     if len(values) < 2:
-        return Interval(float(values[0]) if len(values) else float("nan"), float("nan"), float("nan"))
-    e = bootstrap_ci(lambda rows: float(values[rows].mean()), len(values), SAMPLES, seed)
-    return Interval(e.value, e.low, e.high)
+        return replace(NOT_KNOWN, value=float(values[0])) if len(values) else NOT_KNOWN
+    return Interval(*astuple(bootstrap_ci(lambda rows: float(values[rows].mean()), len(values), SAMPLES, seed))[:3])

@@ -85,20 +85,12 @@ def _cropped(pixels: Pixels, side: float, seed: int) -> Pixels:
     return np.ascontiguousarray(pixels[rows, round(left * width) : width - round(right * width)])
 
 
-def _mirrored(pixels: Pixels, side: float, seed: int) -> Pixels:
-    return np.ascontiguousarray(pixels[:, ::-1])
-
-
 def _grainy(pixels: Pixels, side: float, seed: int) -> Pixels:
     noise = np.random.default_rng(seed).normal(0, GRAIN, pixels.shape)
     return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
 
 
-def _same(pixels: Pixels, side: float, seed: int) -> Pixels:
-    return pixels
-
-
-UNCHANGED = Perturbation("unchanged", "As it is", _same)
+UNCHANGED = Perturbation("unchanged", "As it is", lambda pixels, side, seed: pixels)
 PERTURBATIONS: dict[str, Perturbation] = {
     p.name: p
     for p in (
@@ -111,7 +103,7 @@ PERTURBATIONS: dict[str, Perturbation] = {
         Perturbation("turned-left", f"Camera turned {TURN:g}° left", _turned(TURN)),
         Perturbation("turned-right", f"Camera turned {TURN:g}° right", _turned(-TURN)),
         Perturbation("cropped", "Another crop", _cropped),
-        Perturbation("mirrored", "Mirrored", _mirrored),
+        Perturbation("mirrored", "Mirrored", lambda pixels, side, seed: np.ascontiguousarray(pixels[:, ::-1])),
         Perturbation("grainy", "Grain", _grainy),
     )
 }

@@ -51,8 +51,7 @@ def summary(study: Study, findings: Findings) -> str:
         lines.append(study.competing_note)
     if study.excluded:
         lines.append(f"{count(len(study.excluded), 'patient')} excluded ({EXCLUSIONS_FILE}).")
-    counts = findings.counts
-    lines.append(", ".join(count(counts[kind], kind) for kind in ("error", "warning", "note")) + ".")
+    lines.append(", ".join(count(findings.counts[kind], kind) for kind in ("error", "warning", "note")) + ".")
     return "\n".join(lines)
 
 

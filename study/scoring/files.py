@@ -17,6 +17,7 @@ from faces.errors import FaceError
 from faces.flags import sentences
 from faces.photo import EXTENSIONS
 from latent.inversion.invert import Progress
+from study.disk.places import CHECKPOINT_HELP
 from study.disk.store import Study
 from study.embedding.command import BATCH
 from study.errors import StudyError
@@ -65,11 +66,8 @@ def score_files(
     """
     size = target_size(scorer.checkpoint)
 
-    def tell(done: float) -> None:
-        if on_progress is not None:
-            on_progress(done, len(paths))
-
-    tell(0.0)
+    report = on_progress or (lambda done, total: None)
+    report(0.0, len(paths))
     for start in range(0, len(paths), batch):
         results: dict[Path, Score | Withheld | Refused] = {}
         faces: dict[Path, AlignedFace] = {}
@@ -82,11 +80,11 @@ def score_files(
             before, share = start + len(results), len(faces)
 
             def on_step(at: Progress, before: int = before, share: int = share) -> None:
-                tell(before + share * at.step / max(at.steps, 1))
+                report(before + share * at.step / max(at.steps, 1), len(paths))
 
             scores = scorer.score_faces(list(faces.values()), on_step=on_step, confirmed=confirmed)
             results.update(zip(faces, scores, strict=True))
-        tell(start + len(results))
+        report(start + len(results), len(paths))
         yield from ((path, results[path]) for path in paths[start : start + batch])
 
 
@@ -126,12 +124,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("photos", type=path_argument, help="a photo, or a folder of photos")
     parser.add_argument("--out", type=file_argument, required=True, help="CSV file to write, one row a photo")
     parser.add_argument("--model", default=None, help="folder under models/ (default: the study's own)")
-    parser.add_argument(
-        "--checkpoint",
-        type=path_argument,
-        default=None,
-        help="folder or name under checkpoints/ (default: as in study.toml)",
-    )
+    parser.add_argument("--checkpoint", type=path_argument, help=CHECKPOINT_HELP)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--confirm",
@@ -150,8 +143,7 @@ def run(args: Any) -> int:
     scorer = Scorer.open(study, study_checkpoint(study, args.checkpoint, args.device), args.model)
     results = list(score_files(scorer, paths, on_progress=ProgressLine("photos"), confirmed=args.confirm))
     write_text(args.out, csv_text(score_table(study, results)))
-    refused = sum(isinstance(r, Refused) for _, r in results)
-    withheld = sum(isinstance(r, Withheld) for _, r in results)
+    refused, withheld = (sum(isinstance(r, kind) for _, r in results) for kind in (Refused, Withheld))
     without = f", {withheld} too far from a face for figures" if withheld else ""
     print(
         f"{len(results) - refused - withheld} of {len(results)} photos scored, {refused} refused{without}: {args.out}"

@@ -15,8 +15,6 @@ from study.disk.store import Study
 if TYPE_CHECKING:
     from survival.models.fitted import FittedModel
 
-EXTRAPOLATED = "The score is {} than that of every patient of the cohort: hazard and survival are extrapolated."
-
 
 @dataclass(frozen=True, eq=False)
 class Risk:
@@ -40,7 +38,10 @@ class Risk:
     @property
     def extrapolation(self) -> str:
         """A sentence where the score lies outside the cohort's, else nothing."""
-        return {-1: EXTRAPOLATED.format("lower"), 1: EXTRAPOLATED.format("higher")}.get(self.extrapolated, "")
+        if not self.extrapolated:
+            return ""
+        side = "lower" if self.extrapolated < 0 else "higher"
+        return f"The score is {side} than that of every patient of the cohort: hazard and survival are extrapolated."
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,27 +53,6 @@ class Score:
     flags: tuple[Flag, ...]
     stamp: str
     ground: str = ""
-
-    @property
-    def log_hr(self) -> float:
-        return self.risk.log_hr
-
-    @property
-    def hr(self) -> float:
-        return self.risk.hr
-
-    @property
-    def percentile(self) -> float:
-        return self.risk.percentile
-
-    @property
-    def survival_at(self) -> dict[float, float]:
-        return self.risk.horizons
-
-    @property
-    def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(times, survival)."""
-        return self.risk.times, self.risk.survival
 
 
 @dataclass(frozen=True, eq=False)

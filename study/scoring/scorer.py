@@ -193,7 +193,7 @@ class Scorer:
         Raises latent.Cancelled when stopped.
         """
         settings = settings or study_preset(self.study)
-        doubts = [doubt(face) if not confirmed.strip() else "" for face in faces]
+        doubts = ["" if confirmed.strip() else doubt(face) for face in faces]
         taken = [face for face, why in zip(faces, doubts, strict=True) if not why]
         inversions = iter(invert_faces(self.checkpoint, taken, settings, on_step, cancelled) if taken else [])
         results: list[Score | Withheld | Refused] = []
@@ -279,7 +279,7 @@ class Scorer:
 
     def record(self, score: Score) -> dict[str, Any]:
         """A score as plain values (None where there is no number), with everything needed to compute it again."""
-        times, curve = score.curve
+        risk = score.risk
         metrics = {k: (v if isinstance(v, str) else float(v)) for k, v in score.inversion.metrics.items()}
         return {
             "study": self.study.name,
@@ -288,14 +288,14 @@ class Scorer:
             "checkpoint_sha256": self.checkpoint.sha256,
             "model": self.name,
             "time_unit": self.study.time_unit,
-            "log_hr": score.log_hr,
-            "hr": score.hr,
-            "percentile": score.percentile,
-            "survival_at": {f"{t:g}": _plain(s) for t, s in score.survival_at.items()},
-            "survival_left_out": list(score.risk.left_out),
+            "log_hr": risk.log_hr,
+            "hr": risk.hr,
+            "percentile": risk.percentile,
+            "survival_at": {f"{t:g}": _plain(s) for t, s in risk.horizons.items()},
+            "survival_left_out": list(risk.left_out),
             "competing_events": self.study.competing_note,
-            "extrapolated": score.risk.extrapolation,
-            "curve": {"time": np.asarray(times).tolist(), "survival": [_plain(s) for s in np.asarray(curve)]},
+            "extrapolated": risk.extrapolation,
+            "curve": {"time": risk.times.tolist(), "survival": [_plain(s) for s in risk.survival]},
             "quality_flags": [{"kind": f.kind, "value": _plain(f.value), "sentence": f.sentence} for f in score.flags],
             "face": score.ground,
             "inversion": {"metrics": metrics, "settings": score.inversion.settings.as_dict()},

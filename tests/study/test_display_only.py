@@ -43,7 +43,7 @@ def test_the_score_of_a_tuned_face_is_that_of_its_code(made: Tuned) -> None:
     for risk in (again, plain.risk):
         assert risk.log_hr == score.log_hr
         assert risk.percentile == score.percentile
-        assert risk.horizons == score.survival_at
+        assert risk.horizons == score.risk.horizons
         assert np.array_equal(risk.survival, score.risk.survival)
 
 

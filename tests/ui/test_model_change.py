@@ -68,8 +68,8 @@ def test_portrait_says_that_a_score_is_of_an_earlier_model(scored: AppTest, stud
     assert OUT_OF_DATE not in titles(app)
     assert portrait.score.inversion is first.inversion, "the code was not searched again"
     model = Study.open(studies / "demo").model("second")
-    assert portrait.score.log_hr == pytest.approx(float(model.predict(first.inversion.ws)[0]))
-    assert portrait.score.log_hr != first.log_hr
+    assert portrait.score.risk.log_hr == pytest.approx(float(model.predict(first.inversion.ws)[0]))
+    assert portrait.score.risk.log_hr != first.risk.log_hr
     assert app.metric
     (studies / "demo" / "models" / "chosen.json").unlink()
     app.run()

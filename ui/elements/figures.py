@@ -73,14 +73,13 @@ def face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
 
 
 def _face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
-    times, survival = score.curve
     figure = face_survival(
-        np.asarray(times),
-        np.asarray(survival),
+        score.risk.times,
+        score.risk.survival,
         scorer.quarters,
         scorer.study.time_unit,
-        list(score.survival_at),
-        list(score.survival_at.values()),
+        list(score.risk.horizons),
+        list(score.risk.horizons.values()),
         outcome="Free of the event",
         extrapolated=bool(score.risk.extrapolated),
         palette=plot_palette(),
@@ -98,7 +97,7 @@ def place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
 
 
 def _place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
-    figure = risk_histogram(scorer.cohort_log_hr, score.log_hr, palette=plot_palette(), mark="this face")
+    figure = risk_histogram(scorer.cohort_log_hr, score.risk.log_hr, palette=plot_palette(), mark="this face")
     theme.style_figure(figure, height=260)
     figure.update_xaxes(title_text="Log hazard ratio compared with the typical patient")
     return figure

@@ -204,24 +204,24 @@ def show_risk(score: Score, scorer: Scorer, patient: str) -> None:
 
 def verdict(score: Score) -> str:
     """The result in a sentence: place among the patients and hazard ratio."""
-    return f"{ordinal(score.percentile)} percentile of risk: {times_hazard(score.hr)}."
+    return f"{ordinal(score.risk.percentile)} percentile of risk: {times_hazard(score.risk.hr)}."
 
 
 def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
     mark = "extrapolated; " if score.risk.extrapolated else ""
-    compared = f"{mark}compared with the typical patient; log hazard ratio {number(score.log_hr, 2, sign=True)}"
+    compared = f"{mark}compared with the typical patient; log hazard ratio {number(score.risk.log_hr, 2, sign=True)}"
     basis = f"{mark}for people with this score"
     return [
         (
             "Percentile of risk",
-            ordinal(score.percentile),
+            ordinal(score.risk.percentile),
             f"{mark}among the patients of the study",
             GLOSSARY["percentile"],
         ),
-        ("Hazard ratio", ratio(score.hr), compared, GLOSSARY["HR"]),
+        ("Hazard ratio", ratio(score.risk.hr), compared, GLOSSARY["HR"]),
         *(
             (f"Survival at {plain_time(t)} {unit}", probability(s), basis, GLOSSARY["survival"])
-            for t, s in score.survival_at.items()
+            for t, s in score.risk.horizons.items()
         ),
     ]
 

@@ -74,18 +74,18 @@ def test_one_photo(scored: Scored) -> None:
     steps = []
     score = Scorer.open(study, checkpoint).score(photo, on_step=steps.append)
     assert steps
-    assert score.log_hr == pytest.approx(float(study.model().predict(score.inversion.ws)[0]))
+    assert score.risk.log_hr == pytest.approx(float(study.model().predict(score.inversion.ws)[0]))
     assert score.inversion.checkpoint_sha256 == checkpoint.sha256
-    assert set(score.survival_at) == {24.0}
+    assert set(score.risk.horizons) == {24.0}
     assert score.risk.left_out == (
         "There is no estimate at 12 months: only 8 events have happened by then.",
         "There is no estimate at 60 months: only 6 patients are under observation afterwards.",
     )
-    assert 0 <= score.percentile <= 100
-    times, survival = score.curve
+    assert 0 <= score.risk.percentile <= 100
+    times, survival = score.risk.times, score.risk.survival
     assert times.shape == survival.shape
     again = Scorer.open(study, checkpoint).score(prepare(photo, aligned=True))
-    assert again.log_hr == score.log_hr
+    assert again.risk.log_hr == score.risk.log_hr
     assert any(f.kind in ("other encoder", "other distance") for f in score.flags) == (
         bool(study.report()["perceptual_name"])
         and study.report()["perceptual_name"] != score.inversion.metrics["perceptual_name"]
@@ -148,7 +148,7 @@ def test_folder(scored: Scored, tmp_path: Path) -> None:
     assert [p.name for p, _ in results] == [p.name for p in paths]
     assert [type(r) for _, r in results] == [Score, Score, Refused, Score, Score]
     alone = Scorer.open(study, checkpoint).score(folder / "10.jpg")
-    assert results[3][1].log_hr == pytest.approx(alone.log_hr, abs=1e-3)  # type: ignore[union-attr]
+    assert results[3][1].risk.log_hr == pytest.approx(alone.risk.log_hr, abs=1e-3)  # type: ignore[union-attr]
     table = score_table(study, results)
     assert list(table["photo"])[-1] == "'=cmd.jpg"
     assert table.loc[2, "status"] == "refused"

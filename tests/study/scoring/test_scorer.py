@@ -84,8 +84,8 @@ def test_a_code_is_scored_again_without_being_searched_again(own: Made) -> None:
     again = scorer.score_inversion(score.inversion, face, "made by a test")
     assert again.inversion is score.inversion
     assert again.stamp == scorer.stamp != score.stamp
-    assert again.log_hr == pytest.approx(float(scorer.model.predict(score.inversion.ws)[0]))
-    assert again.log_hr != score.log_hr
+    assert again.risk.log_hr == pytest.approx(float(scorer.model.predict(score.inversion.ws)[0]))
+    assert again.risk.log_hr != score.risk.log_hr
 
 
 def test_the_pattern_is_of_the_patients_that_the_model_was_fitted_on(own: Made) -> None:
