@@ -83,31 +83,20 @@ def guarded(label: str, refusals: tuple[type[Exception], ...], work: Callable[[]
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        return reader_left()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards what is still buffered
+        return READER_LEFT
     except refusals as error:
         lines = (printable(line, 4000) for line in str(error).split("\n"))  # it may quote a file
         print(f"{label}:", "\n".join(lines), file=sys.stderr)
         return REFUSED
     except OSError as error:
-        print(f"{label}: {os_sentence(error)}", file=sys.stderr)
+        reason = printable(error.strerror or str(error) or type(error).__name__)
+        what = "The system refused" if error.filename is None else shown(str(error.filename))
+        print(f"{label}: {what}: {reason}.", file=sys.stderr)
         return REFUSED
     except KeyboardInterrupt:
         print(f"\n{label}: stopped; run the same command again to resume.", file=sys.stderr)
         return STOPPED
-
-
-def reader_left() -> int:
-    """After a BrokenPipeError of standard output: discards what is still buffered; the exit code."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return READER_LEFT
-
-
-def os_sentence(error: OSError) -> str:
-    """What the system refused, for the person at the screen: file, then reason."""
-    reason = printable(error.strerror or str(error) or type(error).__name__)
-    if error.filename is None:
-        return f"The system refused: {reason}."
-    return f"{shown(str(error.filename))}: {reason}."
 
 
 def shown(name: str) -> str:
@@ -122,10 +111,26 @@ def path_argument(text: str) -> Path:
     Raises argparse.ArgumentTypeError with what is wrong for a name that no file can have, for a device, pipe or
     socket, and for a path through a file.
     """
+    refused = argparse.ArgumentTypeError
+    if not text.strip():
+        raise refused("the name is empty")
+    if any(unicodedata.category(c) in NOT_IN_NAMES for c in text):
+        raise refused(f"{shown(text)} holds characters that a name cannot have or that are not UTF-8; rename it")
+    if len(text.encode()) > MAX_PATH_BYTES or any(len(p.encode()) > MAX_NAME_BYTES for p in Path(text).parts):
+        raise refused(f"{shown(text)} is too long for the name of a file")
+    path = Path(text)
     try:
-        return check_path(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        facts = path.stat()
+    except FileNotFoundError:
+        return path
+    except NotADirectoryError:
+        raise refused(f"{shown(text)} leads through a file as if it were a folder") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise refused(f"{shown(text)} cannot be reached ({reason})") from None
+    if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+        raise refused(f"{shown(text)} is a device, a pipe or a socket, not a file or folder")
+    return path
 
 
 def file_argument(text: str) -> Path:
@@ -141,27 +146,4 @@ def folder_argument(text: str) -> Path:
     path = path_argument(text)
     if path.is_file():
         raise argparse.ArgumentTypeError(f"{shown(text)} is a file, and a folder is needed")
-    return path
-
-
-def check_path(text: str) -> Path:
-    """The path of a text, as path_argument describes. Raises ValueError with what is wrong."""
-    if not text.strip():
-        raise ValueError("the name is empty")
-    if any(unicodedata.category(c) in NOT_IN_NAMES for c in text):
-        raise ValueError(f"{shown(text)} holds characters that a name cannot have or that are not UTF-8; rename it")
-    if len(text.encode()) > MAX_PATH_BYTES or any(len(p.encode()) > MAX_NAME_BYTES for p in Path(text).parts):
-        raise ValueError(f"{shown(text)} is too long for the name of a file")
-    path = Path(text)
-    try:
-        facts = path.stat()
-    except FileNotFoundError:
-        return path
-    except NotADirectoryError:
-        raise ValueError(f"{shown(text)} leads through a file as if it were a folder") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{shown(text)} cannot be reached ({reason})") from None
-    if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
-        raise ValueError(f"{shown(text)} is a device, a pipe or a socket, not a file or folder")
     return path

@@ -38,7 +38,10 @@ class ProgressLine:
         if not ended and now - self._written < (REDRAW_SECONDS if terminal else LOG_SECONDS):
             return
         self._written, self._begun = now, True
-        left = self._left(now, done) if seconds_left is None else seconds_left
+        since, before = self._seen[0]
+        left = seconds_left
+        if left is None and done > before:
+            left = (now - since) / (done - before) * (self.total - done)
         remaining = "" if left is None or done >= self.total else f", {duration(left)} left"
         text = f"{int(done)} of {self.total} {self.what}{note}{remaining}"
         ending = "\n" if done >= self.total or not terminal else ""
@@ -50,10 +53,6 @@ class ProgressLine:
             self._seen.append((now, done))
             while len(self._seen) > 2 and now - self._seen[1][0] > WINDOW_SECONDS:  # two remain, however slow it is
                 self._seen.popleft()
-
-    def _left(self, now: float, done: float) -> float | None:
-        since, before = self._seen[0]
-        return (now - since) / (done - before) * (self.total - done) if done > before else None
 
 
 def stop_requested() -> Callable[[], bool]:

@@ -1,4 +1,5 @@
-"""Files that people and commands rely on: written whole or not at all, read with a limit.
+"""Files that people and commands rely on: written whole or not at all, read with a limit; and whether one can be
+written, asked before the work whose result it is.
 
 Everything is written under a temporary name first, then moved with `os.replace`, so that a file is absent, old or
 complete.
@@ -10,13 +11,12 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from common.disk import why_not_writable
 
 
 def temporary_name(path: Path) -> Path:
@@ -27,6 +27,33 @@ def temporary_name(path: Path) -> Path:
 def safe_cell(text: str) -> str:
     """A text that a spreadsheet would run as a formula (= + - @, tab, return first) gets an apostrophe in front."""
     return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+
+
+def why_not_writable(path: Path, needed: int = 0) -> str:
+    """Why a file or folder cannot be made at `path`, as the end of a sentence; '' where it can.
+
+    needed : bytes that it will take. The nearest folder above that exists must take a file (tried with one that has no
+    name) and have that much room.
+    """
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder.name} is a file, and a folder is needed"
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return f"nothing can be written in {folder.name or folder}/ ({error.strerror or error})"
+    if free < needed:
+        need, left = (f"{n / 2**30:.1f} GB" if n >= 2**30 else f"{max(n / 2**20, 0.1):.1f} MB" for n in (needed, free))
+        return (
+            f"it needs about {need} and {left} are free where {folder.name or folder}/ is; make room "
+            "or choose another place"
+        )
+    return ""
 
 
 class Files:

@@ -10,7 +10,6 @@ import io
 import json
 import math
 import re
-import shutil
 import struct
 import tokenize
 import zipfile
@@ -67,17 +66,9 @@ class PartStore:
             return None
         return found if found is not None and found.pop(KEY).tobytes() == key.encode() else None
 
-    def __contains__(self, key: str) -> bool:
-        return self.path(key).is_file()
-
     def __iter__(self) -> Iterator[str]:
         """Keys of all parts, sorted; whether a part can be used is known when it is read."""
-        names = sorted(path.stem for path in self.folder.glob("*/*.npz"))
-        yield from (name for name in names if SAFE_KEY.fullmatch(name))
-
-    def clear(self) -> None:
-        """Removes the folder and all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        yield from filter(SAFE_KEY.fullmatch, sorted(path.stem for path in self.folder.glob("*/*.npz")))
 
 
 def encode(arrays: Mapping[str, NDArray[Any]], level: int = 0) -> bytes:

@@ -79,7 +79,8 @@ def hold(label: str, threads: int | None = None) -> Share:
     global _mine, _file
     if _mine is not None:
         return _mine
-    wait_passively()
+    for name, value in WAITING.items():  # in child processes, too; what a person has set stays
+        os.environ.setdefault(name, value)
     with _turn() as folder:
         others = sum(_held().values())
         given, total = fixed(), cores()
@@ -117,13 +118,6 @@ def pool_size(workers: int | None = None, threads: int = 1) -> int:
     return size
 
 
-def wait_passively() -> None:
-    """Let OpenMP's threads sleep while they wait, here and in child processes; before torch is imported. What a person
-    has set stays."""
-    for name, value in WAITING.items():
-        os.environ.setdefault(name, value)
-
-
 def worker_environment(threads: int = 1) -> dict[str, str]:
     """Variables that a worker process of `threads` threads needs before it starts."""
     return {**dict.fromkeys(LIBRARIES, str(threads)), **WAITING}
@@ -146,11 +140,8 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 def _sentence(label: str, taken: int, total: int, others: int, given: int | None) -> str:
     count = f"{taken} {'thread' if taken == 1 else 'threads'} of {total} {'core' if total == 1 else 'cores'}"
-    if given is not None:
-        return f"{label} uses {count}: OMP_NUM_THREADS is set."
-    if others:
-        return f"{label} uses {count}: other processes of this project hold {others}."
-    return f"{label} uses {count}."
+    hold = f": other processes of this project hold {others}" if others else ""
+    return f"{label} uses {count}{hold if given is None else ': OMP_NUM_THREADS is set'}."
 
 
 def _folder() -> Path | None:
@@ -217,11 +208,7 @@ def _held() -> dict[str, int]:
                 text = file.read(MAX_BYTES).strip()
                 held[path.name] = int(text) if text.isdecimal() else 1
             else:
-                if _old(path):
+                # its process is gone, and not about to lock it
+                if not (Path("/proc/self").exists() and Path(f"/proc/{path.stem}").exists()):
                     path.unlink()
     return held
-
-
-def _old(path: Path) -> bool:
-    """Whether the process of a file is gone, and not about to lock it."""
-    return not Path(f"/proc/{path.stem}").exists() if Path("/proc/self").exists() else True

@@ -37,7 +37,7 @@ VERBS = {
     ),
     "report": ("study.report.command", "write all methods and results as one HTML file, with checklist and model card"),
     "choose": (
-        "study.comparison.choose_command",
+        "study.comparison.choose",
         "make a compared model the study's model, for Portrait and Health direction",
     ),
     "robustness": (

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from common.command import file_argument, folder_argument, path_argument
-from common.disk import why_not_writable
-from common.files import PLAIN, safe_cell
+from common.files import PLAIN, safe_cell, why_not_writable
 from common.threads import pool_size
 from faces.align import MAX_SIZE, MIN_SIZE
 from latent.datasets.align import align_photos

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from common.command import file_argument, folder_argument
 from common.console import ProgressLine
-from common.disk import why_not_writable
-from common.files import PLAIN
+from common.files import PLAIN, why_not_writable
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.datasets.build import read_images, read_table
 from latent.datasets.patients import HELD_OUT

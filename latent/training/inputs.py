@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from common.disk import why_not_writable
+from common.files import why_not_writable
 from latent.errors import FinetuneError
 from latent.training.run_folder import SETTINGS, RunFolder, read_json
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from common.command import folder_argument
-from common.disk import why_not_writable
+from common.files import why_not_writable
 from latent.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from latent.datasets.build import TRAIN, load, read_table
 from latent.encoders.wplus import WPlusEncoder

@@ -1,17 +1,22 @@
-"""One candidate of a comparison becomes the study's model: fitted to all its patients, saved, and named in
-`models/chosen.json`, so that Portrait and Health direction use it."""
+"""Makes a compared model the study's model: `python -m study choose STUDY CANDIDATE`, or a saved one, `--model`.
+
+It is fitted to all patients, saved, and named in `models/chosen.json`, so that Portrait and Health direction use it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from common.command import path_argument
+from common.console import stop_requested
 from study.comparison.features import PHOTO, STRATA, gather
 from study.comparison.plan import IMAGE
 from study.comparison.provenance import stale_reasons
-from study.comparison.record import MODEL, CandidateResult, Comparison
+from study.comparison.record import MODEL, CandidateResult, Comparison, read_comparison
 from study.comparison.run import Work, study_errors
 from study.comparison.saved_model import save_model
 from study.disk.models import CHOSEN_FILE, DEFAULT_MODEL, MODELS
@@ -19,7 +24,7 @@ from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_json
 from study.settings import SAFE_NAME
-from survival.errors import Cancelled
+from survival.errors import Cancelled, FitCancelled
 from survival.models.registry import why_not_saved
 
 
@@ -83,3 +88,34 @@ def use(study: Study, name: str) -> None:
         path.unlink(missing_ok=True)
     else:
         write_json(path, {"model": name})
+
+
+def add_arguments(parser: Any) -> None:
+    parser.add_argument("study", type=path_argument)
+    parser.add_argument("candidate", nargs="?", help='of a comparison, such as "photo / cox-ridge"')
+    parser.add_argument("--comparison", default="main", help="whose candidate it is (default main)")
+    parser.add_argument("--model", default=None, help="a saved model, by its folder under models/, such as photo")
+
+
+def run(args: Any) -> int:
+    study = Study.open(args.study)
+    if args.model is not None:
+        use(study, args.model)
+        print(f"{args.model} is the model of {study.name} now.")
+        return 0
+    comparison = read_comparison(study.path, args.comparison)
+    if args.candidate is None:
+        lines = [f"{c.name:<36}{why_not_chosen(c) or 'can be chosen'}" for c in comparison.candidates]
+        raise StudyError("Name a candidate:\n" + "\n".join(lines))
+    try:
+        name = choose(study, comparison, args.candidate, lambda s: print(s, flush=True), stop_requested())
+    except FitCancelled as error:
+        print(f"{error}", flush=True)
+        return 130
+    report = study.report(name)
+    harrell = report["harrell"]
+    print(
+        f"{report['label']} is the model of {study.name} now (models/{name}): Harrell C {harrell['value']:.3f} out of "
+        f"fold over {report['patients']} patients."
+    )
+    return 0

@@ -20,8 +20,7 @@ from study.disk.latents import LATENTS, Embedding, read_index
 from study.disk.places import CHECKPOINT_HELP
 from study.disk.store import Study
 from study.embedding.blocks import Engine, MakeWorker, digest_table
-from study.embedding.devices import DEVICES, choose_devices
-from study.embedding.local import InProcess, Processes
+from study.embedding.local import DEVICES, InProcess, Processes, choose_devices
 from study.embedding.parts import FinishedCodes
 from study.embedding.record import record_of, study_preset
 from study.embedding.run import EmbeddingRun, EmbedProgress, EmbedReport

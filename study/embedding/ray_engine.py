@@ -20,7 +20,7 @@ import numpy as np
 from common.parsing import json_value
 from latent.errors import Cancelled
 from study.embedding.blocks import Block, BlockResult, Cancel, MakeWorker, Results, Worker, refusal
-from study.embedding.devices import worker_environment
+from study.embedding.local import worker_environment
 from study.errors import StudyError
 
 STORE_BYTES = 256 * 2**20  # of a cluster started here: blocks wait for no one, so little is stored

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import latent.__main__ as latent
-from common import disk
-from common.disk import why_not_writable
+from common import files as disk
+from common.files import why_not_writable
 
 pytestmark = pytest.mark.usefixtures("no_work")
 

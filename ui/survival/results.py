@@ -6,8 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from common.text import number, p_value
-from study.comparison.measuring.added_value import clinical_models, weak_comparator
-from study.comparison.measuring.caveats import wrong_way
+from study.comparison.measuring.added_value import clinical_models, weak_comparator, wrong_way
 from study.comparison.record import CandidateResult, Comparison
 from study.description.delayed_entry import LATE_ENTRY
 from study.errors import StudyError

@@ -6,6 +6,7 @@ compared, a penalised one among them, or an unpenalised one with ten events for 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from study.comparison.plan import PENALISED
@@ -66,3 +67,12 @@ def weak_comparator(comparison: Comparison) -> str:
         f"The clinical model is unpenalised and has {too_few_words(comparison.events, parameters)}: it overfits, so "
         "that others gain on it easily. Compare with a penalised one."
     )
+
+
+def wrong_way(comparison: Comparison, names: Sequence[str]) -> str:
+    """On candidates that rank worse than guessing, "" where there are none: the likelihood-ratio test of added value
+    has no direction, so their p may be small too."""
+    worse = [comparison.candidate(name).label for name in names if comparison.estimate(name).value < 0.5]
+    if not worse:
+        return ""
+    return f"For {' and '.join(worse)}, with a C below 0.5, the test only says that the score points the wrong way."

@@ -8,8 +8,7 @@ import pandas as pd
 
 from common.html import Html, join, tag
 from common.text import number, p_value, sentence_case
-from study.comparison.measuring.added_value import clinical_models, weak_comparator
-from study.comparison.measuring.caveats import wrong_way
+from study.comparison.measuring.added_value import clinical_models, weak_comparator, wrong_way
 from study.comparison.record import Comparison
 from study.description.delayed_entry import LATE_ENTRY
 from study.report.facts import Facts

@@ -16,7 +16,7 @@ from study.comparison.candidates import candidates_of
 from study.comparison.choose import why_not_chosen
 from study.comparison.command import add_arguments, arguments_of, plan_of
 from study.comparison.features import STRATIFIED, available_sets, gather
-from study.comparison.measuring.caveats import wrong_way
+from study.comparison.measuring.added_value import wrong_way
 from study.comparison.measuring.duration import expected_seconds, measured_here, seconds_here
 from study.comparison.plan import Plan
 from study.comparison.provenance import stale_reasons

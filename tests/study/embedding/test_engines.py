@@ -26,8 +26,7 @@ from study.disk.latents import Embedding, read_latents
 from study.disk.store import Study
 from study.embedding.blocks import Block, BlockResult, Engine, PhotoOutcome, blocks_of, digest_table, is_in
 from study.embedding.command import add_arguments, embed, embed_with, engine_for
-from study.embedding.devices import choose_devices
-from study.embedding.local import Processes
+from study.embedding.local import Processes, choose_devices
 from study.embedding.parts import PARTS, FinishedCodes
 from study.embedding.record import fingerprint, record_of, study_preset
 from study.embedding.run import EmbeddingRun
