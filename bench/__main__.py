@@ -21,10 +21,9 @@ REFUSALS = (StudyError, FaceError, LatentError, SurvivalError)
 
 def available() -> list[str]:
     """Names of the benchmarks: every module and package here but those that they share."""
-    here = [
-        file for file in Path(__file__).parent.iterdir() if file.suffix == ".py" or (file / "__init__.py").is_file()
-    ]
-    return sorted(file.stem for file in here if file.stem not in SHARED)
+    here = Path(__file__).parent
+    packages = {file.parent.name for file in here.glob("*/__init__.py")}
+    return sorted((packages | {file.stem for file in here.glob("*.py")}) - SHARED)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,10 +13,11 @@ import argparse
 import os
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,17 +25,32 @@ import numpy as np
 
 from bench.driving import ROOT, headless_browser, running_app, serving, shipped_environment
 from bench.driving.clock import SCRUB, WATCH_PICTURE, open_page
-from bench.driving.other_work import busy
 from bench.driving.revision import checked_out, git, parent
 from bench.driving.tour import Tour
 from bench.parts.common import print_table
+from common.threads import worker_environment
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 STEPS = 30
 BASELINE = ROOT / "bench" / "driving" / "slider_image.py"
+MULTIPLY = "import numpy as np\na = np.random.default_rng(0).random((512, 512), np.float32)\nwhile True:\n    a @ a"
 OURS, NONE = "this commit", "none"
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """That many processes that multiply matrices, each on one thread, until the block is left."""
+    environment = {**os.environ, **worker_environment(1)}
+    children = [subprocess.Popen([sys.executable, "-c", MULTIPLY], env=environment) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for child in children:
+            child.kill()
+        for child in children:
+            child.wait()
 
 
 def scrub_latency(ours: Page, browser: Browser) -> tuple[list[float], list[float]]:
@@ -136,17 +152,10 @@ def run(words: Sequence[str] = ()) -> dict[str, Any]:
         if ms
     ]
     print_table(slider, f"From input to painted frame, {STEPS} steps")
-    problems = [
-        f"{name}: {part}: {why}" for name, runs in tours.items() for t in runs for part, why in t.problems.items()
-    ]
+    lost = [(name, *each) for name, runs in tours.items() for tour in runs for each in tour.problems.items()]
+    problems = [": ".join(each) for each in lost]
     for problem in problems:
         print(f"Not measured: {problem}")
     clicks = {name: [tour.clicks for tour in runs] for name, runs in tours.items()}
-    return {
-        "busy": options.busy,
-        "rows": rows,
-        "slider": slider,
-        "scrub_ms": scrubs,
-        "clicks": clicks,
-        "problems": problems,
-    }
+    result = {"busy": options.busy, "rows": rows, "slider": slider, "scrub_ms": scrubs}
+    return result | {"clicks": clicks, "problems": problems}

@@ -16,14 +16,15 @@ Codes of the demo study where it is embedded, otherwise made-up codes of the sam
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from bench.parts.common import interleaved_medians, print_table
-from bench.parts.cox_nested import LARGE, run_long
+from bench.parts.cox_nested import run_long
 from bench.parts.cox_paths import FOLDS, L1_RATIO, MIN_RATIO, SAME_C, load_codes, one_at_a_time, path_a_fold
 from common.command import Parser
 from survival.comparison.fit import fit_model
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     parser.add_argument("--large", action="store_true", help="5,000 patients x 9,216 numbers")
     options = parser.parse_args(list(arguments))
     if options.nested or options.large:
-        return run_long(options.penalties, options.nested, options.patients, options.large, LARGE)
+        return run_long(options.penalties, options.nested, options.patients, options.large)
     return run_once()
 
 
@@ -50,17 +51,17 @@ def run_once() -> dict[str, Any]:
     fold = patient_folds(event, FOLDS, np.random.default_rng(0))
     z = StandardScaler().fit_transform(flat)
     alphas = penalty_grid(z, time, event, L1_RATIO, ALPHAS, MIN_RATIO)
+    ways: dict[str, Callable[..., np.ndarray]] = {
+        "one at a time": one_at_a_time,
+        "path": partial(path_a_fold, reduce=False),
+        "path + PCA": partial(path_a_fold, reduce=True),
+    }
     chosen: dict[str, np.ndarray] = {}
 
-    def keep(name: str, scores: np.ndarray) -> None:
-        chosen[name] = scores
+    def choose(name: str) -> None:
+        chosen[name] = ways[name](flat, time, event, fold, alphas)
 
-    ways = {
-        "one at a time": lambda: keep("one at a time", one_at_a_time(flat, time, event, fold, alphas)),
-        "path": lambda: keep("path", path_a_fold(flat, time, event, fold, alphas, reduce=False)),
-        "path + PCA": lambda: keep("path + PCA", path_a_fold(flat, time, event, fold, alphas, reduce=True)),
-    }
-    seconds = interleaved_medians(ways, repeats=1, warmup=0)
+    seconds = interleaved_medians({name: partial(choose, name) for name in ways}, repeats=1, warmup=0)
     theirs = chosen["one at a time"]
     rows = [_row(name, alphas, chosen[name], theirs, seconds) for name in ways]
     settings = {"n_alphas": 2 * ALPHAS, "folds": FOLDS}
@@ -69,14 +70,11 @@ def run_once() -> dict[str, Any]:
     nested = clock.perf_counter() - start
     title = f"{source}: {len(flat)} patients x {flat.shape[1]} features, {int(event.sum())} events"
     print_table(rows, f"{title}; {FOLDS} folds x {ALPHAS} penalties")
-    searches = FOLDS + 1
     print(f"\nRidge Cox, nested {FOLDS} x {FOLDS} folds, {2 * ALPHAS} penalties, refits, bootstrap: {nested:.1f} s.")
-    print(
-        f"One at a time that would be {searches} such searches: {searches * seconds['one at a time']:.0f} s (not run)."
-    )
+    whole = (FOLDS + 1) * seconds["one at a time"]
+    print(f"One at a time that would be {FOLDS + 1} such searches: {whole:.0f} s (not run).")
     print(f"Out-of-fold C {model.oof_c_}, penalty {model.path_.alpha if model.path_ else float('nan'):.3g}")
-    same = all(row["agrees"] for row in rows)
-    if not same:
+    if not all(row["agrees"] for row in rows):
         raise RuntimeError("The ways chose penalties that do not predict alike: their times cannot be compared.")
     return {"data": title, "alphas": alphas.tolist(), "rows": rows, "nested_seconds": nested}
 

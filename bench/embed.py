@@ -1,6 +1,6 @@
 """`python -m bench embed`: photos a second of the embedding with one and two workers of one core, in processes and on
 two local Ray nodes, and whether all give the same codes; then what the steps around the search take, here and at the
-revision before (`bench/parts/photo_steps.py`).
+revision before.
 
 The Ray nodes are started here, one core each, and ended with the benchmark; without Ray only the local engine is
 measured. A rate counts from the first finished block to the last: loading is paid once, however large a cohort is.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -22,14 +23,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.driving import ROOT
+from bench.driving.revision import checked_out, git, parent
 from bench.parts.common import print_table
-from bench.parts.photo_steps import compare_steps
 from common.command import Parser
+from common.threads import worker_environment
 from study.disk.latents import read_latents
 from study.disk.places import resolve
 from study.disk.store import Study
@@ -44,7 +48,9 @@ from study.settings import settings_text
 AGREEMENT = 1e-5
 PORT = 6391
 START_SECONDS = 300.0
-GOAL = 1.7  # times as fast with two Ray nodes as with one
+GOAL, STEPS_GOAL = 1.7, 2.0  # times as fast: two Ray nodes as one, the steps as before
+STEPS = ("quality", "embed", "compare", "robustness")  # those that read photos
+SCRIPT = ROOT / "bench" / "driving" / "steps.py"
 
 
 def part_of(study: Study, folder: Path, photos: int) -> Study:
@@ -73,15 +79,8 @@ def ray_nodes(count: int) -> Iterator[str]:
     try:
         for i in range(count):
             where = [*head, f"--temp-dir={temporary}"] if i == 0 else [f"--address={address}"]
-            nodes.append(
-                subprocess.Popen(
-                    [*start, *where, *common],
-                    env=environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            )
+            quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            nodes.append(subprocess.Popen([*start, *where, *common], env=environment, start_new_session=True, **quiet))
             wait_for_nodes(address, i + 1)
         yield address
     finally:
@@ -157,13 +156,16 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
 def _engines(options: argparse.Namespace) -> dict[str, Any]:
     """The table of the engines. Raises RuntimeError where two of them give different codes."""
     source = Study.open(resolve(options.study))
-    engines = [TimedEngine(f"local, {n} processes", _local(n)) for n in (1, 2)]
+    engines = [TimedEngine(f"local, {n} processes", partial(Processes, devices=["cpu"] * n)) for n in (1, 2)]
     if importlib.util.find_spec("ray") is None:
         print("Ray is not installed (requirements-scale.txt): the local engine alone.")
         _turns(engines, source, options)
     else:
         with ray_nodes(2) as address:
-            engines += [TimedEngine(f"ray, {n} nodes", _ray(n, address)) for n in (1, 2)]
+            from study.embedding.ray_engine import RayEngine
+
+            ray = partial(RayEngine, device="cpu", address=address)
+            engines += [TimedEngine(f"ray, {n} nodes", partial(ray, workers=n)) for n in (1, 2)]
             _turns(engines, source, options)
     difference = max(float(np.abs(engine.codes - engines[0].codes).max()) for engine in engines)
     if difference > AGREEMENT:
@@ -183,17 +185,46 @@ def _engines(options: argparse.Namespace) -> dict[str, Any]:
     return {"photos": options.photos, "batch": options.batch, "difference": difference, "goal": GOAL, "rows": rows}
 
 
-def _local(workers: int) -> Callable[[MakeWorker], Engine]:
-    return lambda make_worker: Processes(make_worker, ["cpu"] * workers)
-
-
-def _ray(workers: int, address: str) -> Callable[[MakeWorker], Engine]:
-    from study.embedding.ray_engine import RayEngine
-
-    return lambda make_worker: RayEngine(make_worker, "cpu", workers, address=address)
-
-
 def _turns(engines: list[TimedEngine], source: Study, options: argparse.Namespace) -> None:
     for turn in range(options.rounds):
         for engine in engines[:: 1 if turn % 2 == 0 else -1]:
             engine.turn(source, options.photos, options.batch, options.checkpoint)
+
+
+def drive_steps(root: Path, study: str, photos: int) -> dict[str, Any]:
+    """What `steps.py` prints in a copy of the project. Raises RuntimeError with its last words."""
+    environment = {**os.environ, **worker_environment(1), "PYTHONPATH": str(root)}
+    command = [sys.executable, str(SCRIPT), str(root / "studies" / study), str(photos)]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the steps failed: {done.stderr.strip()[-500:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def compare_steps(study: str, photos: int, rounds: int, against: str = "") -> dict[str, Any]:
+    """Print the table; the numbers as a dict. against: a revision, "" for this commit's parent.
+
+    Raises RuntimeError where the revisions align faces differently.
+    """
+    revision = against or parent()
+    name = git("rev-parse", "--short", revision)
+    with checked_out(revision) as copy:
+        roots = {name: copy, "here": ROOT}
+        runs: dict[str, list[dict[str, Any]]] = {label: [] for label in roots}
+        for turn in range(rounds):
+            for label in list(roots)[:: 1 if turn % 2 == 0 else -1]:
+                runs[label].append(drive_steps(roots[label], study, photos))
+    if len({each["codes"] for made in runs.values() for each in made}) > 1:
+        raise RuntimeError(f"{name} and this revision do not align the same faces")
+    rows: list[dict[str, object]] = []
+    for step in (*STEPS, "together"):
+        seconds = {
+            label: statistics.median(
+                sum(each["seconds"].values()) if step == "together" else each["seconds"][step] for each in made
+            )
+            for label, made in runs.items()
+        }
+        rows.append({"step": step, **seconds, "times": seconds[name] / seconds["here"]})
+    title = f"Steps that read photos, without the search for codes: {photos} photos of {study}, one thread, seconds"
+    print_table(rows, f"{title}; aligned faces are equal; goal together: {STEPS_GOAL} times")
+    return {"photos": photos, "against": name, "goal": STEPS_GOAL, "rows": rows}

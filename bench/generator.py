@@ -11,6 +11,7 @@ an inversion takes at each step.
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -104,12 +105,7 @@ def measure(generator: Generator, batch: int, what: str) -> dict[str, Any]:
     """One row of the table. Raises RuntimeError where ours and the baseline disagree."""
     ws = torch.randn(batch, generator.num_ws, W_DIM, generator=torch.Generator().manual_seed(batch))
 
-    def ours_of(codes: torch.Tensor) -> torch.Tensor:
-        return generator.synthesis(codes, noise_mode="const")
-
-    def baseline_of(codes: torch.Tensor) -> torch.Tensor:
-        return baseline(generator, codes)
-
+    ours_of, baseline_of = partial(generator.synthesis, noise_mode="const"), partial(baseline, generator)
     run: Callable[..., torch.Tensor] = gradient if what == "gradient" else lambda function, codes: function(codes)
     with torch.set_grad_enabled(what == "gradient"):
         wanted = run(baseline_of, ws)

@@ -16,6 +16,7 @@ same command resumes where it was stopped.
 from __future__ import annotations
 
 import argparse
+import operator
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import binomtest
 
-from bench.parts.common import print_table
-from bench.parts.results_file import Results
+from bench.parts.common import Results, print_table
 from common.command import Parser, file_argument, folder_argument
 from common.console import ProgressLine
 from faces.align import resize
@@ -70,12 +70,8 @@ class Portrait:
 
 def found_chips(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8] | None]:
     """dlib's own chip (150, 150, 3) of the largest face of each picture, None where none is found."""
-    chips: list[NDArray[np.uint8] | None] = []
-    for image in images:
-        photo = Photo(resize(image, ALIGNED_SIZE), "picture")
-        faces = detect_faces(photo)
-        chips.append(chip(photo, faces[0]) if faces else None)
-    return chips
+    photos = [Photo(resize(image, ALIGNED_SIZE), "picture") for image in images]
+    return [chip(photo, faces[0]) if (faces := detect_faces(photo)) else None for photo in photos]
 
 
 def describe(images: NDArray[np.uint8], device: torch.device | str = "cpu") -> list[dict[str, list[float] | None]]:
@@ -191,18 +187,19 @@ def report(records: Sequence[Mapping[str, Any]], names: Mapping[str, str], pivot
             if counted:
                 probes = _matrix(counted, kind, route)
                 hits, to_own = nearest_own(probes, np.arange(len(counted)), gallery)
-                rows.append({"chip": route, "picture": name} | _row(hits, to_own))
+                interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
+                facts = {"chip": route, "picture": name, "portraits": len(hits), "own nearest": float(hits.mean())}
+                facts |= {"from": float(interval.low), "to": float(interval.high)}
+                facts |= _spread(to_own, {"median": 50, "1st quartile": 25, "3rd quartile": 75})
+                rows.append(facts | {"no face": int(np.isnan(to_own).sum())})
     result: dict[str, Any] = {"rows": rows, "between_people": people}
     result["perceptual_median"] = float(np.median([record["metrics"]["perceptual"] for record in records]))
     if pivotal:
         tuned = [record["tuned_metrics"] for record in records[:pivotal]]
-        before, after = (float(np.median([t["perceptual"] for t in some])) for some in (_before(tuned), tuned))
+        earlier = [metrics["before"] for metrics in tuned]
+        before, after = (float(np.median([t["perceptual"] for t in some])) for some in (earlier, tuned))
         result["pivotal"] = {"portraits": pivotal, "before": before, "after": after, "ratio": after / before}
     return result
-
-
-def _before(tuned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [metrics["before"] for metrics in tuned]
 
 
 def _matrix(records: Sequence[Mapping[str, Any]], kind: str, route: str) -> NDArray[np.float64]:
@@ -215,38 +212,28 @@ def _spread(values: NDArray[np.float64], percentiles: Mapping[str, float]) -> di
     return {name: float(np.percentile(finite, p)) if len(finite) else None for name, p in percentiles.items()}
 
 
-def _row(hits: NDArray[np.bool_], to_own: NDArray[np.float64]) -> dict[str, Any]:
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-    return {
-        "portraits": len(hits),
-        "own nearest": float(hits.mean()),
-        "from": float(interval.low),
-        "to": float(interval.high),
-        **_spread(to_own, {"median": 50, "1st quartile": 25, "3rd quartile": 75}),
-        "no face": int(np.isnan(to_own).sum()),
-    }
-
-
 def targets(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """The targets next to the results, by dlib's own chip."""
     rows = {row["picture"]: row for row in result["rows"] if row["chip"] == OWN}
     code = rows[names[CODE]]
     checks = [
-        _target(f"{names[CODE]}: own photo nearest", code["own nearest"], SHARE, at_least=True),
-        _target(f"{names[CODE]}: median distance", code["median"], DISTANCE, at_least=False),
+        (f"{names[CODE]}: own photo nearest", code["own nearest"], SHARE, ">="),
+        (f"{names[CODE]}: median distance", code["median"], DISTANCE, "<="),
     ]
     if "pivotal" in result:
-        tuned = rows[names[TUNED]]
-        checks += [
-            _target(f"{names[TUNED]}: own photo nearest", tuned["own nearest"], TUNED_SHARE, at_least=True),
-            _target("median perceptual, tuned / code", result["pivotal"]["ratio"], TUNED_RATIO, at_least=False),
-        ]
-    return checks
-
-
-def _target(what: str, value: float | None, goal: float, at_least: bool) -> dict[str, Any]:
-    met = value is not None and (value >= goal if at_least else value <= goal)
-    return {"target": what, "wanted": f"{'>=' if at_least else '<='} {goal}", "found": value, "met": met}
+        nearest = rows[names[TUNED]]["own nearest"]
+        checks.append((f"{names[TUNED]}: own photo nearest", nearest, TUNED_SHARE, ">="))
+        checks.append(("median perceptual, tuned / code", result["pivotal"]["ratio"], TUNED_RATIO, "<="))
+    met = {">=": operator.ge, "<=": operator.le}
+    return [
+        {
+            "target": what,
+            "wanted": f"{sign} {goal}",
+            "found": value,
+            "met": value is not None and met[sign](value, goal),
+        }
+        for what, value, goal, sign in checks
+    ]
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -294,11 +281,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     _print(result, checkpoint, records[0]["metrics"]["perceptual_name"])
     facts = {"checkpoint": checkpoint.sha256, "resolution": checkpoint.resolution, "preset": settings.name}
     results.write(facts | result)
-    return facts | result | {"portraits": [_light(record) for record in records]}
-
-
-def _light(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: record[name] for name in ("name", "metrics", "tuned_metrics") if name in record}
+    kept = ("name", "metrics", "tuned_metrics")
+    return facts | result | {"portraits": [{n: record[n] for n in kept if n in record} for record in records]}
 
 
 def _print(result: Mapping[str, Any], checkpoint: Checkpoint, distance: str) -> None:
@@ -309,7 +293,6 @@ def _print(result: Mapping[str, Any], checkpoint: Checkpoint, distance: str) -> 
     print(f"\nmedian {distance}: {result['perceptual_median']:.4g}")
     if "pivotal" in result:
         p = result["pivotal"]
-        print(
-            f"of the {p['portraits']} tuned: {p['before']:.4g} before, {p['after']:.4g} after, ratio {p['ratio']:.3g}"
-        )
+        change = f"{p['before']:.4g} before, {p['after']:.4g} after, ratio {p['ratio']:.3g}"
+        print(f"of the {p['portraits']} tuned: {change}")
     print_table(result["targets"], f"Targets, by {OWN} chip")

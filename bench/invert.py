@@ -23,9 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.parts.common import print_table
+from bench.parts.common import Results, print_table
 from bench.parts.projector import project
-from bench.parts.results_file import Results
 from common.command import Parser, file_argument, folder_argument
 from faces.align import align, resize
 from faces.errors import FaceError

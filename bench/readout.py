@@ -59,25 +59,12 @@ def out_of_fold(
         predicted[PIXELS][left] = ridge(pixels[train], data.y[train], pixels[test])[0]
         predictions = []
         for member in range(members):
-            member_seed = seed + 1000 * k + member
 
             def on_epoch(epochs: int, before: int = done) -> None:
                 progress(before + epochs)
 
-            predictions.append(
-                network(
-                    data.photos,
-                    data.y,
-                    data.signs,
-                    train,
-                    test,
-                    data.groups,
-                    settings,
-                    member_seed,
-                    device,
-                    on_epoch=on_epoch,
-                )
-            )
+            photos = (data.photos, data.y, data.signs, train, test, data.groups)
+            predictions.append(network(*photos, settings, seed + 1000 * k + member, device, on_epoch))
             done += settings.epochs
         predicted[NETWORK][left] = np.mean(predictions, axis=0)
     return predicted, means

@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,16 +68,16 @@ def faces(count: int) -> list[tuple[str, bytes]]:
     return [(path.stem, path.read_bytes()) for path in found]
 
 
-def small(data: bytes) -> NDArray[np.float32]:
+def small(picture: Image.Image) -> NDArray[np.float32]:
     """A picture as (SIDE, SIDE, 3), its own mean light taken away."""
-    with Image.open(io.BytesIO(data)) as opened:
-        pixels = np.asarray(opened.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
+    pixels = np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
     return np.asarray(pixels - pixels.mean(), np.float32)
 
 
 def nearest(data: bytes, references: NDArray[np.float32]) -> int:
     """Which of the references (n, SIDE, SIDE, 3) a picture is most like."""
-    return int(np.abs(references - small(data)).mean((1, 2, 3)).argmin())
+    with Image.open(io.BytesIO(data)) as picture:
+        return int(np.abs(references - small(picture)).mean((1, 2, 3)).argmin())
 
 
 def aligned_faces(photos: Sequence[bytes]) -> NDArray[np.float32]:
@@ -85,14 +86,8 @@ def aligned_faces(photos: Sequence[bytes]) -> NDArray[np.float32]:
     from faces.landmarks import detect_faces
     from faces.photo import load_photo
 
-    out = []
-    for data in photos:
-        photo = load_photo(data)
-        pixels = align(photo, detect_faces(photo)[0]).pixels
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG")
-        out.append(small(buffer.getvalue()))
-    return np.stack(out)
+    loaded = [load_photo(data) for data in photos]
+    return np.stack([small(Image.fromarray(align(photo, detect_faces(photo)[0]).pixels)) for photo in loaded])
 
 
 def status(address: str) -> int:
@@ -105,6 +100,7 @@ def status(address: str) -> int:
 
 
 def fetched(address: str) -> bytes:
+    """What an address or a data URI gives."""
     with urllib.request.urlopen(address, timeout=30) as answer:
         return bytes(answer.read())
 
@@ -186,27 +182,18 @@ def check_pictures(sessions: Sequence[Session], references: NDArray[np.float32])
         for alt, src in faces_shown:
             if not re.search(r"^The aligned face$|Reconstruct|drawn|as the generator", alt, re.I):
                 continue
-            data = fetched(src) if src.startswith("http") else data_of(src)
             compared += 1
-            if (whose := nearest(data, references)) != index:
+            if (whose := nearest(fetched(src), references)) != index:
                 wrong.append(f"{session.name} sees {sessions[whose].name if whose < len(sessions) else whose}: {alt!r}")
         if not compared:
             wrong.append(f"{session.name}: no picture of a face was found on the page")
     return wrong
 
 
-def data_of(uri: str) -> bytes:
-    """The bytes of a data URI."""
-    with urllib.request.urlopen(uri) as answer:
-        return bytes(answer.read())
-
-
 def check_queue(sessions: Sequence[Session]) -> list[str]:
-    return [
-        f"{s.name}: the number before it grew: {s.before}"
-        for s in sessions
-        if any(later > earlier for earlier, later in zip(s.before, s.before[1:], strict=False))
-    ]
+    """Complaints about sessions in which the number of others before them grew."""
+    grew = [s for s in sessions if any(later > earlier for earlier, later in pairwise(s.before))]
+    return [f"{s.name}: the number before it grew: {s.before}" for s in grew]
 
 
 def check_addresses(addresses: Sequence[str], what: str) -> list[str]:

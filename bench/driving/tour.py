@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bench.driving import Server
 from bench.driving.clock import click_seconds, longest_still, open_page, wait_complete
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
 PAGES = ("Home", "Cohort", "Survival model", "Portrait", "Health direction", "Fine-tune")
 # Controls of a page (a key of Streamlit's) and what is pressed on each, in order; the last one ends where the page was.
@@ -59,29 +58,22 @@ class Tour:
 
     def run(self) -> None:
         """Everything but the slider; the page stays open on Health direction, with the uploaded face."""
-        for name, part in (
-            ("start", self.start),
-            ("pages", self.pages),
-            ("main job", self.main_job),
-            ("frames", self.frames),
-        ):
-            self._part(name, part)
-        self.note("server memory at the end (MB)", self.server.memory_mb())
-        self.note("server processor time in all (s)", self.server.processor_seconds())
-
-    def _part(self, name: str, part: Callable[[], None]) -> None:
         from playwright.sync_api import Error
 
-        try:
-            part()
-        except Error as error:
-            self.problems[name] = str(error).splitlines()[0]
+        parts = {"start": self.start, "pages": self.pages, "main job": self.main_job, "frames": self.frames}
+        for name, part in parts.items():
+            try:
+                part()
+            except Error as error:
+                self.problems[name] = str(error).splitlines()[0]
+        self.note("server memory at the end (MB)", self.server.memory_mb())
+        self.note("server processor time in all (s)", self.server.processor_seconds())
 
     def start(self) -> None:
         """From the start of the process to the first page complete; then a second session."""
         self.note("server answers (s)", time.perf_counter() - self.server.started)
-        for kind, begin in (("cold start", self.server.started), ("new session", None)):
-            begin = time.perf_counter() if begin is None else begin
+        for kind in ("cold start", "new session"):
+            begin = self.server.started if kind == "cold start" else time.perf_counter()
             page = open_page(self.browser, self.server.address)
             page.get_by_text("Research use only").first.wait_for()
             self.note(f"{kind} to first words (s)", time.perf_counter() - begin)
@@ -94,10 +86,9 @@ class Tour:
     def pages(self) -> None:
         """Every page once to warm it, then twice from its link, and every control in it."""
         others_first = PAGES[1:] + PAGES[:1]  # the session begins on the first one, and its link there does nothing
-        for name in others_first:
-            self.note(f"{name}: opened, first time (s)", self._link(name))
-        for name in others_first:
-            self.note(f"{name}: opened, warm (s)", self._link(name))
+        for when in ("first time", "warm"):
+            for name in others_first:
+                self.note(f"{name}: opened, {when} (s)", self._link(name))
         for name in others_first:
             self.note(f"{name}: opened, warm (s)", self._link(name))
             for key, labels in CONTROLS.get(name, ()):
@@ -114,10 +105,8 @@ class Tour:
             self.clicks.setdefault(f"{name} / {label}", []).append(seconds)
 
     def _link(self, name: str) -> float:
-        return click_seconds(self.page, self._nav(name))
-
-    def _nav(self, name: str) -> Locator:
-        return self.page.locator("[data-testid=stSidebarNav]").get_by_role("link", name=name)
+        link = self.page.locator("[data-testid=stSidebarNav]").get_by_role("link", name=name)
+        return click_seconds(self.page, link)
 
     def main_job(self) -> None:
         """Upload, align, invert, score; then clicks with the result on the page."""

@@ -108,11 +108,8 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     header = list(dict.fromkeys(key for row in rows for key in row))
     lines = [[_words(key) for key in header], ["---"] * len(header)]
     lines += [["" if row.get(key) is None else format_cell(row[key]) for key in header] for row in rows]
-    return "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
-
-
-def _escaped(cells: str) -> str:
-    return " ".join(cells.replace("|", "\\|").split())
+    escaped = [[" ".join(cell.replace("|", "\\|").split()) for cell in line] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in escaped)
 
 
 def _words(key: str) -> str:

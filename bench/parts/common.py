@@ -1,4 +1,4 @@
-"""What every benchmark shares: fair timing in one run, a printed table, a JSON record."""
+"""What every benchmark shares: fair timing in one run, a printed table, a JSON record, a file of finished portraits."""
 
 import json
 import os
@@ -11,8 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from common.files import PLAIN
+from common.files import PLAIN, Files
+from study.errors import StudyError
 
+MAX_BYTES = 2**28  # of the file of finished portraits
+VERSION = 1
 RESULTS = Path(__file__).resolve().parents[2] / "artefacts" / "bench"
 
 
@@ -97,3 +100,46 @@ def write_json(name: str, result: Mapping[str, Any], command: str = "") -> Path:
     record = {"bench": name, **made, "machine": machine(), **result}
     PLAIN.write_text(path, json.dumps(record, indent=2, sort_keys=False, default=float) + "\n")
     return path
+
+
+class Results:
+    """The record of each photo by its sha256, in a file, so that a stopped run resumes; without one in memory alone.
+
+    settings: whatever shapes a record, as plain JSON values. A file with others is refused: its portraits were made in
+    another way. Raises StudyError for such a file and for any other file.
+    """
+
+    def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
+        self.path, self.settings = path, {"version": VERSION, **settings}
+        self.records: dict[str, dict[str, Any]] = {}
+        if path is not None and path.exists():
+            self.records = self._read(path)
+
+    def _read(self, path: Path) -> dict[str, dict[str, Any]]:
+        data = Files(StudyError).read_limited(path, MAX_BYTES, "The file of results")
+        try:
+            stored = json.loads(data)
+            settings, records = stored["settings"], stored["records"]
+            if not isinstance(records, dict) or not all(isinstance(r, dict) for r in records.values()):
+                raise ValueError("records are not objects")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise StudyError(f"{path.name} holds no portraits of this benchmark: name another file.") from error
+        if settings != self.settings:
+            raise StudyError(
+                f"{path.name} holds portraits of another checkpoint, preset or version: name another file."
+            )
+        return records
+
+    def of(self, sha256: str) -> dict[str, Any]:
+        """The photo's record, {} without one."""
+        return self.records.get(sha256, {})
+
+    def add(self, sha256: str, values: Mapping[str, Any]) -> None:
+        """Adds to the record of a photo; on disk only with the next `write`."""
+        self.records[sha256] = self.of(sha256) | dict(values)
+
+    def write(self, report: Mapping[str, Any] | None = None) -> None:
+        """Replaces the file; the report, once made, comes first."""
+        if self.path is not None:
+            stored = {"report": report, "settings": self.settings, "records": self.records}
+            Files(StudyError).write_text(self.path, json.dumps(stored, ensure_ascii=False) + "\n")

@@ -136,11 +136,9 @@ def _large_fit(connection: Any, n: int, p: int, penalties: int) -> None:
     from survival.models import make_model
 
     codes, time, event = made_up_codes(n, p)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = clock.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, clock.perf_counter()
     model = make_model("cox-ridge", n_alphas=penalties).fit(codes, time, event)
-    seconds = clock.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, peak = clock.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     c = harrell_c(time, event, model.out_of_fold_)
     connection.send({"seconds": seconds, "peak_gb": peak / 2**20, "before_gb": before / 2**20, "c": c})
 
@@ -153,22 +151,18 @@ def large(n: int, p: int, penalties: int) -> dict[str, Any]:
     process.start()
     sender.close()
     try:
-        measured_large = receiver.recv()
+        measured = receiver.recv()
     except EOFError:
         raise RuntimeError("The large fit ended without a result (most likely for lack of memory).") from None
     finally:
         process.join()
-    print(f"\n{n} x {p}, {penalties} penalties, {FOLDS} folds and refit: {measured_large['seconds']:.0f} s, ")
-    print(
-        f"peak memory {measured_large['peak_gb']:.2f} GB ({measured_large['before_gb']:.2f} GB with the codes alone); "
-    )
-    print(f"C over the folds that chose the penalty {measured_large['c']:.3f}")
-    return {"patients": n, "features": p, "penalties": penalties, **measured_large}
+    print(f"\n{n} x {p}, {penalties} penalties, {FOLDS} folds and refit: {measured['seconds']:.0f} s, ")
+    print(f"peak memory {measured['peak_gb']:.2f} GB ({measured['before_gb']:.2f} GB with the codes alone); ")
+    print(f"C over the folds that chose the penalty {measured['c']:.3f}")
+    return {"patients": n, "features": p, "penalties": penalties, **measured}
 
 
-def run_long(
-    penalties: int, baseline_folds: int, patients: int | None, big: bool, size: tuple[int, int]
-) -> dict[str, Any]:
+def run_long(penalties: int, baseline_folds: int, patients: int | None, big: bool) -> dict[str, Any]:
     """The parts that were asked for."""
     result: dict[str, Any] = {}
     if baseline_folds:
@@ -176,5 +170,5 @@ def run_long(
         keep = slice(0, patients)
         result["nested"] = {"source": source, **nested(flat[keep], time[keep], event[keep], penalties, baseline_folds)}
     if big:
-        result["large"] = large(*size, penalties)
+        result["large"] = large(*LARGE, penalties)
     return result

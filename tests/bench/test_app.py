@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.app import arguments, table_of
+from bench.app import arguments, busy, table_of
 from bench.driving import ROOT, shipped_environment
-from bench.driving.other_work import busy
 from bench.driving.revision import checked_out, git
 
 in_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this copy of the project is not under git")

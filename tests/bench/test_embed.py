@@ -9,7 +9,6 @@ import pytest
 
 from bench import embed as bench
 from bench.embed import AGREEMENT, part_of
-from bench.parts import photo_steps
 from study.disk.store import Study
 from tests.study.conftest import patient_table, write_study
 from tests.ui.tiny import write_checkpoint
@@ -68,11 +67,11 @@ def test_the_steps_are_those_of_two_revisions(monkeypatch: pytest.MonkeyPatch, t
 
     def drive(root: Path, study: str, photos: int) -> dict[str, object]:
         seconds = 3.0 if root == tmp_path else 1.0
-        return {"seconds": dict.fromkeys(photo_steps.STEPS, seconds), "codes": codes[-1 if root == tmp_path else 0]}
+        return {"seconds": dict.fromkeys(bench.STEPS, seconds), "codes": codes[-1 if root == tmp_path else 0]}
 
-    monkeypatch.setattr(photo_steps, "checked_out", checked_out)
-    monkeypatch.setattr(photo_steps, "git", lambda *words: "abc1234")
-    monkeypatch.setattr(photo_steps, "drive", drive)
+    monkeypatch.setattr(bench, "checked_out", checked_out)
+    monkeypatch.setattr(bench, "git", lambda *words: "abc1234")
+    monkeypatch.setattr(bench, "drive_steps", drive)
     result = bench.run(["--only", "steps", "--against", "HEAD", "--step-photos", "5"])["steps"]
     assert result["rows"][-1] == {"step": "together", "abc1234": 12.0, "here": 4.0, "times": 3.0}
     codes.append("b" * 64)

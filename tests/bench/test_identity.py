@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from bench import identity as bench
 from bench.identity import CODE, FIXED, OWN, PHOTO, REDUCED, TUNED, describe, found_chips, nearest_own, report, targets
-from bench.parts.results_file import Results
+from bench.parts.common import Results
 from faces.encoder import chip, descriptors
 from faces.landmarks import detect_faces
 from faces.photo import Photo, load_photo
