@@ -40,7 +40,6 @@ from study.disk.store import Study
 from study.embedding.blocks import Engine, MakeWorker
 from study.embedding.command import embed_with
 from study.embedding.local import Processes
-from study.embedding.run import EmbedProgress
 from study.files import write_text
 from study.photos.prepare import study_checkpoint
 from study.settings import settings_text
@@ -121,9 +120,9 @@ class TimedEngine:
         """One embedding of a fresh copy."""
         seen: list[tuple[float, float]] = []
 
-        def on_progress(progress: EmbedProgress) -> None:
-            if progress.done > (seen[-1][1] if seen else 0):
-                seen.append((time.perf_counter(), progress.done))
+        def on_progress(done: int, total: int) -> None:
+            if done > (seen[-1][1] if seen else 0):
+                seen.append((time.perf_counter(), done))
 
         with tempfile.TemporaryDirectory() as folder:
             study = part_of(source, Path(folder), photos)

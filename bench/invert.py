@@ -18,6 +18,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ PROJECTOR, PIVOTAL = "projector", "pivotal tuning"
 PIVOT = PRESETS["balanced"]  # whose code is tuned around
 PAIRED = ("perceptual", "identity")
 SAMPLES = 2000  # of the bootstrap
+Method = Callable[[np.ndarray], dict[str, Any]]  # of a portrait
 
 
 def portraits(folder: Path, n: int) -> list[np.ndarray]:
@@ -56,40 +58,29 @@ def portraits(folder: Path, n: int) -> list[np.ndarray]:
             break
         try:
             photo = load_photo(file)
-            detections = detect_faces(photo)
-            if detections:
-                faces.append(align(photo, detections[0], 256).pixels)
+            faces += [align(photo, face, 256).pixels for face in detect_faces(photo)[:1]]
         except FaceError as error:
             print(f"left out: {file.name}: {error}", file=sys.stderr)
     return faces
 
 
-def _ours(checkpoint: Checkpoint, settings: InversionSettings) -> Callable[[np.ndarray], dict[str, Any]]:
-    def call(image: np.ndarray) -> dict[str, Any]:
-        result: Inversion = invert(checkpoint, image[None], settings)[0]
-        return result.metrics | {"seconds": result.seconds, "steps": len(result.losses["total"]) - 1}
-
-    return call
+def _ours(checkpoint: Checkpoint, settings: InversionSettings, image: np.ndarray) -> dict[str, Any]:
+    result: Inversion = invert(checkpoint, image[None], settings)[0]
+    return result.metrics | {"seconds": result.seconds, "steps": len(result.losses["total"]) - 1}
 
 
-def _pivotal(checkpoint: Checkpoint, settings: PivotalSettings) -> Callable[[np.ndarray], dict[str, Any]]:
-    def call(image: np.ndarray) -> dict[str, Any]:
-        inversion = invert(checkpoint, image[None], PIVOT)[0]
-        result = tune(checkpoint, inversion, image, settings)
-        seconds = {"seconds": inversion.seconds + result.seconds, "tuning_seconds": result.seconds}
-        return result.after | seconds | {"steps": result.steps, "stopped": result.stopped, "code": inversion.metrics}
-
-    return call
+def _pivotal(checkpoint: Checkpoint, settings: PivotalSettings, image: np.ndarray) -> dict[str, Any]:
+    inversion = invert(checkpoint, image[None], PIVOT)[0]
+    result = tune(checkpoint, inversion, image, settings)
+    seconds = {"seconds": inversion.seconds + result.seconds, "tuning_seconds": result.seconds}
+    return result.after | seconds | {"steps": result.steps, "stopped": result.stopped, "code": inversion.metrics}
 
 
-def _projector(checkpoint: Checkpoint, steps: int) -> Callable[[np.ndarray], dict[str, Any]]:
-    def call(image: np.ndarray) -> dict[str, Any]:
-        target = resize(image, checkpoint.resolution)
-        result = project(checkpoint, target, steps)
-        metrics = measure(target[None], result.reconstruction[None], checkpoint.device)[0]
-        return metrics | {"seconds": result.seconds, "steps": steps}
-
-    return call
+def _projector(checkpoint: Checkpoint, steps: int, image: np.ndarray) -> dict[str, Any]:
+    target = resize(image, checkpoint.resolution)
+    result = project(checkpoint, target, steps)
+    metrics = measure(target[None], result.reconstruction[None], checkpoint.device)[0]
+    return metrics | {"seconds": result.seconds, "steps": steps}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -116,12 +107,12 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     if not images:
         raise SystemExit(f"No portrait with a face in {options.portraits}: give a folder with --portraits.")
     presets = (ENCODER_ONLY, *PRESETS.values())
-    methods = {settings.name: _ours(checkpoint, settings) for settings in presets}
+    methods: dict[str, Method] = {settings.name: partial(_ours, checkpoint, settings) for settings in presets}
     tuning = PivotalSettings(steps=options.tuning)
     if options.tuning:
-        methods[PIVOTAL] = _pivotal(checkpoint, tuning)
+        methods[PIVOTAL] = partial(_pivotal, checkpoint, tuning)
     if options.steps:
-        methods[PROJECTOR] = _projector(checkpoint, options.steps)
+        methods[PROJECTOR] = partial(_projector, checkpoint, options.steps)
     shaped: dict[str, Any] = {"checkpoint": checkpoint.sha256, "presets": [settings.as_dict() for settings in presets]}
     close = close_enough(tuning, load_perceptual(checkpoint.device).name)
     shaped |= {"tuning": tuning.as_dict() | {"close": close}, "projector": options.steps}
@@ -145,7 +136,7 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _measure(
-    images: Sequence[np.ndarray], methods: dict[str, Callable[[np.ndarray], dict[str, Any]]], records: Results
+    images: Sequence[np.ndarray], methods: dict[str, Method], records: Results
 ) -> dict[str, list[dict[str, Any]]]:
     """Every method's figures of every portrait, those of a finished portrait as they were recorded."""
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}

@@ -15,7 +15,6 @@ from typing import Any
 from common.command import path_argument
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, LatentError
-from latent.inversion.invert import Progress
 from study.disk.latents import LATENTS, Embedding, read_index
 from study.disk.places import CHECKPOINT_HELP
 from study.disk.store import Study
@@ -23,7 +22,7 @@ from study.embedding.blocks import Engine, MakeWorker, digest_table
 from study.embedding.local import DEVICES, InProcess, Processes, choose_devices
 from study.embedding.parts import FinishedCodes
 from study.embedding.record import record_of, study_preset
-from study.embedding.run import EmbeddingRun, EmbedProgress, EmbedReport
+from study.embedding.run import EmbeddingRun, EmbedReport, OnProgress
 from study.embedding.worker import BlockWorker, worker_spec
 from study.errors import StudyError
 from study.files import check_writable
@@ -61,7 +60,7 @@ def embed(
     study: Study,
     checkpoint: Checkpoint,
     batch: int = BATCH,
-    on_progress: Callable[[EmbedProgress], None] | None = None,
+    on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> EmbedReport:
     """Embeds all photos of a study in this process; returns what was done. `stopped` is True after a cancel: run
@@ -73,12 +72,7 @@ def embed(
     choose_nearest(study)
     finished = FinishedCodes(study.path, record)
     run = EmbeddingRun(study, record, finished, on_progress, cancelled)
-
-    def on_step(photos: int, progress: Progress) -> None:
-        run.show_progress(photos * progress.step / max(progress.steps, 1), progress.image)
-
-    known = digest_table(finished.digests())
-    worker = BlockWorker(checkpoint, record, AlignedStore.of(study), known, on_step, cancelled)
+    worker = BlockWorker(checkpoint, record, AlignedStore.of(study), digest_table(finished.digests()), cancelled)
     return _finish(run, InProcess(worker), batch)
 
 
@@ -87,7 +81,7 @@ def embed_with(
     checkpoint: Checkpoint,
     make_engine: Callable[[MakeWorker], Engine],
     batch: int = BATCH,
-    on_progress: Callable[[EmbedProgress], None] | None = None,
+    on_progress: OnProgress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> EmbedReport:
     """As `embed`, by the workers of an engine, which load the checkpoint from its folder themselves."""
@@ -141,8 +135,7 @@ def run(args: Any) -> int:
     check_writable(study.path / LATENTS, len(study.included_files) * CODE_BYTES)
     make_engine = engine_for(args, len(study.included_files))
     checkpoint = study_checkpoint(study, args.checkpoint)
-    show = ProgressLine("photos")
-    report = embed_with(study, checkpoint, make_engine, args.batch, lambda p: show(p.done, p.total))
+    report = embed_with(study, checkpoint, make_engine, args.batch, ProgressLine("photos"))
     embedded, seconds = count(report.new, "photo"), duration(report.seconds)
     print(f"{embedded} embedded, {report.kept} already had a code, {len(report.failures)} refused; {seconds}.")
     for patient, photo, reason in report.failures[:20]:

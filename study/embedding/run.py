@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from latent.errors import Cancelled
 from study.disk.latents import Embedding
 from study.disk.store import Study
@@ -23,17 +20,8 @@ from study.files import write_json
 REPORT = "embedding.json"
 BACK_OFF = 0.5  # seconds before the first repetition; doubled for each further one
 MAX_BACK_OFF = 60.0
+OnProgress = Callable[[int, int], None]  # photos finished, photos in all
 MAX_FAILED_IN_A_ROW = 12  # blocks, and as many more as there are workers: then it is not the photos
-
-
-@dataclass(frozen=True)
-class EmbedProgress:
-    """done: photos finished, fractions of a batch included; image: the newest reconstruction, uint8 (S, S, 3)."""
-
-    done: float
-    total: int
-    failed: int
-    image: NDArray[np.uint8] | None = None
 
 
 @dataclass
@@ -60,7 +48,7 @@ class EmbeddingRun:
         study: Study,
         record: Embedding,
         finished: FinishedCodes,
-        on_progress: Callable[[EmbedProgress], None] | None = None,
+        on_progress: OnProgress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.study, self.record, self.finished = study, record, finished
@@ -71,16 +59,13 @@ class EmbeddingRun:
         self.reasons: dict[int, str] = {}
         self.started = time.monotonic()
 
-    def show_progress(self, extra: float = 0.0, image: NDArray[np.uint8] | None = None) -> None:
-        """Reports progress; extra: photos' worth of work inside the running block."""
-        if self.on_progress is None:
-            return
-        done = self.report.kept + self.report.new + len(self.reasons) + extra
-        self.on_progress(EmbedProgress(done, self.report.total, len(self.reasons), image))
+    def _show_progress(self) -> None:
+        if self.on_progress is not None:
+            self.on_progress(self.report.kept + self.report.new + len(self.reasons), self.report.total)
 
     def run(self, engine: Engine, batch: int) -> None:
         """All photos; blocks that fail are tried again after the others, waiting longer each time."""
-        self.show_progress()
+        self._show_progress()
         blocks: Iterator[Block] = blocks_of(self.photos, batch)
         pause = BACK_OFF
         while again := self._round(engine, blocks):
@@ -111,7 +96,7 @@ class EmbeddingRun:
                 else:
                     words = f"The photo could not be embedded in {block.tries + 1} tries: {result.error}."
                     self.reasons[block.start] = words
-                self.show_progress()
+                self._show_progress()
         return again
 
     def _keep(self, block: Block, result: BlockResult) -> None:

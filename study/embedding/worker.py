@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from faces.align import AlignedFace
 from faces.errors import FaceError
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.errors import Cancelled, InversionError
-from latent.inversion.invert import Progress
 from study.disk.face_choices import read_choices
 from study.disk.latents import Embedding
 from study.disk.store import Study
@@ -31,14 +30,12 @@ from study.photos.aligned_store import AlignedStore
 from study.photos.prepare import invert_faces, needs_confirmation, target_size
 
 SHARED_DISK_SECONDS = 15.0  # a network disk shows a new file late
-OnStep = Callable[[int, Progress], None]
 
 
 class BlockWorker:
     """Embeds blocks with one loaded checkpoint.
 
-    store: of the study's aligned photos. known: digests of photos that have their code already. on_step: called with
-    the number of photos of the running batch, and its progress.
+    store: of the study's aligned photos. known: digests of photos that have their code already.
     """
 
     def __init__(
@@ -47,11 +44,9 @@ class BlockWorker:
         record: Embedding,
         store: AlignedStore,
         known: NDArray[np.bytes_],
-        on_step: OnStep | None = None,
         cancelled: Cancel = None,
     ) -> None:
-        self.checkpoint, self.store, self.known = checkpoint, store, known
-        self.on_step, self.cancelled = on_step, cancelled
+        self.checkpoint, self.store, self.known, self.cancelled = checkpoint, store, known, cancelled
         self.settings, self.mark = inversion_settings(record), fingerprint(record)
 
     def __call__(self, block: Block) -> BlockResult:
@@ -84,12 +79,7 @@ class BlockWorker:
             except FaceError as error:
                 outcomes[i] = PhotoOutcome(reason=str(error))
         rows, codes = [], []
-
-        def on_step(progress: Progress) -> None:
-            if self.on_step is not None:
-                self.on_step(len(faces), progress)
-
-        inversions = invert_faces(self.checkpoint, faces, self.settings, on_step, self.cancelled) if faces else []
+        inversions = invert_faces(self.checkpoint, faces, self.settings, None, self.cancelled) if faces else []
         for i, face, inversion in zip(places, faces, inversions, strict=True):
             if isinstance(inversion, InversionError):
                 outcomes[i] = PhotoOutcome(reason=str(inversion))

@@ -150,8 +150,8 @@ def test_workers_that_never_work_end_the_run(tmp_path: Path) -> None:
 
 def test_cancelled_between_blocks(nine: Study) -> None:
     """What is finished by then is kept, and the next run goes on from there."""
-    told: list[float] = []
-    job = job_of(nine, on_progress=lambda p: told.append(p.done), cancelled=lambda: len(told) > 2)
+    done: list[int] = []
+    job = job_of(nine, on_progress=lambda photos, _: done.append(photos), cancelled=lambda: len(done) > 2)
     with pytest.raises(Cancelled):
         job.run(Processes(fake(), ["cpu"]), 2)
     kept = len(FinishedCodes(nine.path, RECORD).digests())
