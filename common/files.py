@@ -57,13 +57,10 @@ def why_not_writable(path: Path, needed: int = 0) -> str:
 
 
 class Files:
-    """Reading and writing for one room: what the disk refuses becomes that room's error, one sentence.
+    """Reading and writing for one room: what the disk refuses becomes that room's `error`, one sentence."""
 
-    error : the room's error. remedy : what to do when a file could not be written, a sentence.
-    """
-
-    def __init__(self, error: type[Exception], remedy: str = "") -> None:
-        self.error, self.remedy = error, f" {remedy}" if remedy else ""
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
 
     @contextmanager
     def replacing(self, path: Path) -> Iterator[Path]:
@@ -150,7 +147,7 @@ class Files:
     def _unwritable(self, name: str, error: OSError) -> Exception:
         if issubclass(self.error, OSError):
             return error
-        return self.error(f"{name} could not be written: {error.strerror or error}.{self.remedy}")
+        return self.error(f"{name} could not be written: {error.strerror or error}.")
 
     def _unreadable(self, path: Path, error: OSError) -> Exception:
         return self.error(f"{path.name} could not be read: {error.strerror or error}.")

@@ -28,25 +28,12 @@ def tag(name: str, *children: object, **attributes: object) -> Html:
     return Html(f"<{name}{written}>{join(children)}</{name}>")
 
 
-def table(
-    headers: Sequence[object],
-    rows: Iterable[Sequence[object]],
-    numbers: int = 1,
-    row_headers: bool = False,
-    **attributes: object,
-) -> Html:
-    """<table attributes> with a head and a body.
-
-    numbers: from this column on, cells have the class "number". row_headers: whether the first cell of a row is its
-    header.
-    """
+def table(headers: Sequence[object], rows: Iterable[Sequence[object]], numbers: int = 1, **attributes: object) -> Html:
+    """<table attributes> with a head and a body; numbers: from this column on, cells have the class "number"."""
 
     def cells(kind: str, values: Sequence[object]) -> list[Html]:
         return [tag(kind, v, class_="number") if i >= numbers else tag(kind, v) for i, v in enumerate(values)]
 
-    def row_of(values: Sequence[object]) -> list[Html]:
-        return [tag("th", values[0], scope="row"), *cells("td", values)[1:]] if row_headers else cells("td", values)
-
     head = tag("thead", tag("tr", *cells("th", headers)))
-    body = tag("tbody", *(tag("tr", *row_of(row)) for row in rows))
+    body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
     return tag("table", head, body, **attributes)

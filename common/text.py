@@ -60,12 +60,12 @@ def limits(low: float, high: float, digits: int = 3, sign: bool = False) -> str:
     return f"{number(low, digits, sign)} to {number(high, digits, sign)}"
 
 
-def interval(value: float, low: float, high: float, digits: int = 3, sign: bool = False, named: bool = False) -> str:
-    """'0.674 (0.646 to 0.702)'; named : '0.674 (95 % CI 0.646 to 0.702)'; the value alone where it has no interval."""
+def interval(value: float, low: float, high: float, digits: int = 3, sign: bool = False) -> str:
+    """'0.674 (0.646 to 0.702)'; the value alone where it has no interval."""
     between = limits(low, high, digits, sign)
     if not (between and math.isfinite(value)):
         return number(value, digits, sign)
-    return f"{number(value, digits, sign)} ({'95 % CI ' if named else ''}{between})"
+    return f"{number(value, digits, sign)} ({between})"
 
 
 def p_value(p: float, named: bool = False) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from faces.align import AlignedFace
 from faces.flags import Flag
-from faces.photo import Photo
 from latent.checkpoints import Checkpoint
 from latent.editing.directions import Direction, direction_from_gradient, pattern_direction
 from latent.editing.render import synthesize
@@ -27,7 +25,7 @@ from study.disk.models import fingerprint
 from study.disk.store import Study
 from study.embedding.record import encoder_sha256, study_preset
 from study.errors import StudyError
-from study.photos.prepare import invert_faces, prepare, target_size
+from study.photos.prepare import invert_faces
 from study.scoring.face_evidence import doubt, draws_faces, ground, implausibility_bound, no_figures
 from study.scoring.results import Refused, Risk, Score, Withheld, risk_of
 from study.scoring.status import model_status
@@ -204,22 +202,6 @@ class Scorer:
             else:
                 results.append(Refused(str(inversion)))
         return results
-
-    def score(
-        self,
-        face: AlignedFace | Photo | Path,
-        settings: InversionSettings | None = None,
-        on_step: Callable[[Progress], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-        confirmed: str = "",
-    ) -> Score:
-        """The score of a photo, or of a face aligned before. Raises PhotoError, NoFaceError, StudyError, Cancelled."""
-        if not isinstance(face, AlignedFace):
-            face = prepare(face, self.study.settings.aligned, target_size(self.checkpoint))
-        result = self.score_faces([face], settings, on_step, cancelled, confirmed)[0]
-        if not isinstance(result, Score):
-            raise StudyError(result.reason)
-        return result
 
     @cached_property
     def _index(self) -> pd.DataFrame:

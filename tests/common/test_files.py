@@ -14,7 +14,7 @@ class RoomError(Exception):
     pass
 
 
-FILES = Files(RoomError, "Make room.")
+FILES = Files(RoomError)
 
 
 def left_over(folder: Path) -> list[str]:
@@ -37,7 +37,7 @@ def test_a_file_is_old_or_complete(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.json"
     FILES.write_json(path, {"a": "\u2212"})
     assert path.read_bytes() == b'{\n "a": "\xe2\x88\x92"\n}\n'
-    with pytest.raises(RoomError, match=r"^a\.json could not be written: No space left on device\. Make room\.$"):
+    with pytest.raises(RoomError, match=r"^a\.json could not be written: No space left on device\.$"):
         half_written(path)
     assert path.read_text("utf-8").startswith("{")
     with pytest.raises(OSError, match="full"), PLAIN.replacing(path):

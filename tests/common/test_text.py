@@ -58,7 +58,7 @@ def test_a_number_has_a_true_minus_and_no_minus_before_zero() -> None:
 
 def test_an_interval_is_left_out_where_it_is_not_known() -> None:
     assert interval(0.674, 0.6464, 0.7019) == "0.674 (0.646 to 0.702)"
-    assert interval(-0.1, -0.2, 0.05, 2, sign=True, named=True) == "\u22120.10 (95 % CI \u22120.20 to +0.05)"
+    assert interval(-0.1, -0.2, 0.05, 2, sign=True) == "\u22120.10 (\u22120.20 to +0.05)"
     assert interval(0.5, math.nan, 0.7) == "0.500"
     assert interval(math.nan, 0.1, 0.7) == "\u2013"
     assert limits(math.nan, 1.0) == ""

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from faces.align import AlignedFace
+from faces.photo import Photo
 from latent.checkpoints import Checkpoint
 from study.disk.latents import INDEX_COLUMNS, Embedding
 from study.disk.store import Study
+from study.errors import StudyError
 from study.files import csv_text, sha256_of, write_bytes, write_text
+from study.photos.prepare import prepare, target_size
+from study.scoring.results import Score
 from study.scoring.scorer import Scorer
 from study.settings import Settings, settings_text
 from study.simulation.simulate import encode_jpeg
@@ -127,3 +133,13 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Ch
         return made[0]
 
     return make
+
+
+def score_of(scorer: Scorer, face: AlignedFace | Photo | Path, *settings: Any, **options: Any) -> Score:
+    """The score of a photo, or of a face aligned before. Raises StudyError with the reason where there is none."""
+    if not isinstance(face, AlignedFace):
+        face = prepare(face, scorer.study.settings.aligned, target_size(scorer.checkpoint))
+    (result,) = scorer.score_faces([face], *settings, **options)
+    if not isinstance(result, Score):
+        raise StudyError(result.reason)
+    return result

@@ -17,6 +17,7 @@ from study.photos.prepare import prepare
 from study.scoring.results import Score, risk_of
 from study.scoring.scorer import Scorer
 from study.scoring.strip import log_hr_steps
+from tests.study.conftest import score_of
 from tests.ui.tiny import write_study
 
 Tuned = tuple[Study, Checkpoint, Score, Pivotal]
@@ -28,7 +29,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[[],
     checkpoint = make_checkpoint()
     study = write_study(tmp_path_factory.mktemp("display") / "s", checkpoint)
     photo = prepare(study.photo_path("P0003"), aligned=True)
-    score = Scorer.open(study, checkpoint).score(photo, InversionSettings("test", steps=1), confirmed="made by a test")
+    score = score_of(
+        Scorer.open(study, checkpoint), photo, InversionSettings("test", steps=1), confirmed="made by a test"
+    )
     settings = PivotalSettings(steps=3, learning_rate=0.01, close=0.0)
     return study, checkpoint, score, tune(checkpoint, score.inversion, photo.pixels, settings)
 
@@ -39,7 +42,7 @@ def test_the_score_of_a_tuned_face_is_that_of_its_code(made: Tuned) -> None:
     assert np.any(pivotal.picture != pivotal.code_picture), "the picture did change"
     (again,) = risk_of(study, study.model(), score.inversion.ws[None])
     photo = prepare(study.photo_path("P0003"), aligned=True)
-    plain = Scorer.open(study, checkpoint).score(photo, score.inversion.settings, confirmed="made by a test")
+    plain = score_of(Scorer.open(study, checkpoint), photo, score.inversion.settings, confirmed="made by a test")
     for risk in (again, plain.risk):
         assert risk.log_hr == score.log_hr
         assert risk.percentile == score.percentile

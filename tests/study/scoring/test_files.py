@@ -34,7 +34,7 @@ from study.scoring.results import Refused, Score, Withheld
 from study.scoring.scorer import Scorer
 from study.settings import Settings, settings_text
 from study.simulation.simulate import encode_jpeg
-from tests.study.conftest import face_like, patient_table, write_codes, write_study
+from tests.study.conftest import face_like, patient_table, score_of, write_codes, write_study
 
 Scored = tuple[Study, Checkpoint]
 
@@ -72,7 +72,7 @@ def test_one_photo(scored: Scored) -> None:
     study, checkpoint = scored
     photo = load_photo(encode_jpeg(face_like(5)), "me.jpg")
     steps = []
-    score = Scorer.open(study, checkpoint).score(photo, on_step=steps.append)
+    score = score_of(Scorer.open(study, checkpoint), photo, on_step=steps.append)
     assert steps
     assert score.risk.log_hr == pytest.approx(float(study.model().predict(score.inversion.ws)[0]))
     assert score.inversion.checkpoint_sha256 == checkpoint.sha256
@@ -84,20 +84,20 @@ def test_one_photo(scored: Scored) -> None:
     assert 0 <= score.risk.percentile <= 100
     times, survival = score.risk.times, score.risk.survival
     assert times.shape == survival.shape
-    again = Scorer.open(study, checkpoint).score(prepare(photo, aligned=True))
+    again = score_of(Scorer.open(study, checkpoint), prepare(photo, aligned=True))
     assert again.risk.log_hr == score.risk.log_hr
     assert any(f.kind in ("other encoder", "other distance") for f in score.flags) == (
         bool(study.report()["perceptual_name"])
         and study.report()["perceptual_name"] != score.inversion.metrics["perceptual_name"]
     )
     with pytest.raises(Cancelled):
-        Scorer.open(study, checkpoint).score(photo, cancelled=lambda: True)
+        score_of(Scorer.open(study, checkpoint), photo, cancelled=lambda: True)
 
 
 def test_a_fit_is_placed_among_those_of_the_cohort(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
     study, checkpoint = scored
     scorer = Scorer.open(study, checkpoint)
-    inversion = scorer.score(load_photo(encode_jpeg(face_like(5)), "me.jpg")).inversion
+    inversion = score_of(scorer, load_photo(encode_jpeg(face_like(5)), "me.jpg")).inversion
     assert scorer.share_closer(inversion) is None, "the cohort was measured otherwise"
     latents = study.latents()
     index = latents.index
@@ -115,7 +115,7 @@ def test_notes_on_other_ways_of_inverting(scored: Scored, monkeypatch: pytest.Mo
     study, checkpoint = scored
     report = study.report() | {"perceptual_name": "another distance", "encoder_sha256": "e" * 64}
     monkeypatch.setattr(Study, "report", lambda self, name="photo": report)
-    flags = Scorer.open(study, checkpoint).score(load_photo(encode_jpeg(face_like(5)))).flags
+    flags = score_of(Scorer.open(study, checkpoint), load_photo(encode_jpeg(face_like(5)))).flags
     assert any("another distance" in f.sentence for f in flags)
     assert any("encoder changed" in f.sentence for f in flags)
 
@@ -147,7 +147,7 @@ def test_folder(scored: Scored, tmp_path: Path) -> None:
     assert told[-1] == (5.0, 5)
     assert [p.name for p, _ in results] == [p.name for p in paths]
     assert [type(r) for _, r in results] == [Score, Score, Refused, Score, Score]
-    alone = Scorer.open(study, checkpoint).score(folder / "10.jpg")
+    alone = score_of(Scorer.open(study, checkpoint), folder / "10.jpg")
     assert results[3][1].risk.log_hr == pytest.approx(alone.risk.log_hr, abs=1e-3)  # type: ignore[union-attr]
     table = score_table(study, results)
     assert list(table["photo"])[-1] == "'=cmd.jpg"
@@ -320,7 +320,7 @@ def test_what_is_no_face_has_no_score(made: Scored, tmp_path: Path) -> None:
     for square in squares:
         assert "pose not measured" in {flag.kind for flag in square.quality.flags}
     with pytest.raises(StudyError, match="finds no face"):
-        scorer.score(squares[0])
+        score_of(scorer, squares[0])
 
 
 def test_a_real_face_is_scored_detected_or_placed_by_hand(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,7 +372,7 @@ def test_a_code_far_from_any_face_gets_no_figures(scored: Scored, monkeypatch: p
 
 
 def scorer_distance(study: Study, checkpoint: Checkpoint, photo: Photo) -> str:
-    return str(Scorer.open(study, checkpoint).score(photo).inversion.metrics["perceptual_name"])
+    return str(score_of(Scorer.open(study, checkpoint), photo).inversion.metrics["perceptual_name"])
 
 
 def test_the_bound_of_a_cohort_holds_all_but_a_thousandth(make_checkpoint: Callable[[], Checkpoint]) -> None:

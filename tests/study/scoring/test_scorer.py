@@ -19,6 +19,7 @@ from study.files import write_json
 from study.photos.prepare import prepare
 from study.scoring.scorer import Scorer
 from study.scoring.strip import CURVE_POINTS, KINDS, log_hr_steps
+from tests.study.conftest import score_of
 from tests.ui.tiny import write_study
 
 Made = tuple[Study, Checkpoint]
@@ -78,7 +79,7 @@ def test_frames_are_of_the_model_that_was_opened(own: Made, monkeypatch: pytest.
 def test_a_code_is_scored_again_without_being_searched_again(own: Made) -> None:
     study, checkpoint = own
     face = prepare(study.photo_path("P0003"), aligned=True)
-    score = Scorer.open(study, checkpoint).score(face, confirmed="made by a test")
+    score = score_of(Scorer.open(study, checkpoint), face, confirmed="made by a test")
     refit(study)
     scorer = Scorer.open(Study.open(study.path), checkpoint)
     again = scorer.score_inversion(score.inversion, face, "made by a test")
