@@ -44,8 +44,8 @@ def test_the_score_of_a_tuned_face_is_that_of_its_code(made: Tuned) -> None:
     photo = prepare(study.photo_path("P0003"), aligned=True)
     plain = score_of(Scorer.open(study, checkpoint), photo, score.inversion.settings, confirmed="made by a test")
     for risk in (again, plain.risk):
-        assert risk.log_hr == score.log_hr
-        assert risk.percentile == score.percentile
+        assert risk.log_hr == score.risk.log_hr
+        assert risk.percentile == score.risk.percentile
         assert risk.horizons == score.risk.horizons
         assert np.array_equal(risk.survival, score.risk.survival)
 
