@@ -160,15 +160,11 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
             write_json(options.out, {"bench": "readout", **facts, **result})
     except (FaceError, LatentError, StudyError, ValueError) as error:
         raise SystemExit(str(error)) from error
-    _print(result, data, options.folds)
-    return facts | result
-
-
-def _print(result: dict[str, Any], data: Readable, folds: int) -> None:
     rows = [{name: "-" if value is None else value for name, value in row.items()} for row in result["rows"]]
-    shape = f"{len(data.y)} portraits at {data.photos.shape[1]} px, {folds} folds"
+    shape = f"{len(data.y)} portraits at {data.photos.shape[1]} px, {options.folds} folds"
     print_table(rows, f"Factors of {data.source}: R^2 out of fold, {shape}")
     reach, read = result["reach"], result["read"]
     print(f"\n{reach} of the {read} factors that the network reads (R^2 >= {READ}) reach {GOAL} of its R^2;")
     print(f"{result['reach_the_better']} of {result['read_by_either']} reach {GOAL} of the better reader of pixels.")
     print(f"Left out, being names: {', '.join(data.left_out) or 'none'}.")
+    return facts | result

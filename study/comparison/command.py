@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from common.command import path_argument
-from common.threads import pool_size
 from study.comparison.features import unavailable_sets
 from study.comparison.measuring.added_value import clinical_models, photo_added
 from study.comparison.plan import DEFAULT, DEFAULT_SETS, FEATURE_SETS, SITES, Plan
 from study.comparison.record import Comparison, comparison_folder, read_comparison
 from study.disk.store import Study
-from study.errors import StudyError
 from study.files import check_writable
 from survival.metrics.calibration import COX_SLOPE, measure_name
 
@@ -102,8 +100,7 @@ def arguments_of(plan: Plan) -> list[str]:
 
 
 def run(args: Any) -> int:
-    from common.console import stop_requested
-    from study.comparison.run import Reporter, compare
+    from study.comparison.run import compare, on_console
     from survival.errors import FitCancelled
 
     study = Study.open(args.study)
@@ -115,13 +112,9 @@ def run(args: Any) -> int:
     for name, why in unavailable_sets(study).items():
         if not plan.features and name in DEFAULT_SETS:
             print(f"Left out: {FEATURE_SETS[name].label}. {why}", flush=True)
-    if args.workers < 0:
-        raise StudyError("Give at least 1 worker.")
-    workers = pool_size(args.workers)
+    console = on_console(args)
     try:
-        result = compare(
-            study, plan, args.name, workers=workers, reporter=Reporter.on_console(), cancelled=stop_requested()
-        )
+        result = compare(study, plan, args.name, **console)
     except FitCancelled as error:
         print(f"\n{error} Run the same command again to resume.", flush=True)
         return 130

@@ -8,12 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from common.command import path_argument
-from common.console import stop_requested
-from common.threads import pool_size
 from study.comparison.candidates import candidates_of
 from study.comparison.features import PHOTO, gather
 from study.comparison.plan import Plan
-from study.comparison.run import QUIET, Reporter, Work, cross_validated, study_errors, versions
+from study.comparison.run import QUIET, Reporter, Work, cross_validated, on_console, study_errors, versions
 from study.comparison.saved_model import save_model
 from study.description.inversion_error import ErrorSurvival, error_text
 from study.disk.models import DEFAULT_MODEL
@@ -108,15 +106,11 @@ def add_arguments(parser: Any) -> None:
 def run(args: Any) -> int:
     if not SAFE_NAME.fullmatch(args.name):
         raise StudyError(f"--name {args.name[:64]!r}: use letters, digits, - and _.")
-    if args.workers < 0:
-        raise StudyError("Give at least 1 worker.")
+    console = on_console(args)
     plan = fit_plan(args.penalty, folds=args.folds, repeats=args.repeats, seed=args.seed)
     study = Study.open(args.study)
     try:
-        workers = pool_size(args.workers)
-        report = fit(
-            study, args.name, plan, workers=workers, reporter=Reporter.on_console(), cancelled=stop_requested()
-        )
+        report = fit(study, args.name, plan, **console)
     except FitCancelled as error:
         print(f"\n{error} Run the same command again to resume.", flush=True)
         return 130

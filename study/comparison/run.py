@@ -14,11 +14,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from common.console import ProgressLine
+from common.console import ProgressLine, stop_requested
 from common.text import count
+from common.threads import pool_size
 from study.comparison.candidates import SHUFFLED, candidates_of
 from study.comparison.features import Cohort, chosen_sets, gather
 from study.comparison.measuring import measure
@@ -92,6 +94,14 @@ class Work:
     @property
     def cache(self) -> Path:
         return self.study.path / PARTS
+
+
+def on_console(options: Any) -> dict[str, Any]:
+    """workers, reporter and cancelled of a command with --workers. Raises StudyError for fewer than none."""
+    if options.workers < 0:
+        raise StudyError("Give at least 1 worker.")
+    workers = pool_size(options.workers)
+    return {"workers": workers, "reporter": Reporter.on_console(), "cancelled": stop_requested()}
 
 
 @contextmanager

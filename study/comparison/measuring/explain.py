@@ -21,7 +21,6 @@ from survival.cox_regression.proportional import GLOBAL, proportional_hazards_te
 from survival.cox_regression.regression import CoxFit, cox_regression
 from survival.cox_regression.schoenfeld import scaled_residuals
 from survival.errors import Cancelled, FitCancelled, SurvivalError
-from survival.features.encoding import Features
 from survival.models import make_model
 from survival.models.cox import PenalisedCox, PlainCox
 
@@ -48,15 +47,19 @@ def explain(
             continue
         blocks = {block: cohort.blocks[block] for block in candidate.blocks}
         try:
-            if candidate.model in PENALISED:
-                on_stage(f"Penalty path of {candidate.label}")
-                rows["paths"] += [(candidate.name, *row) for row in _path(candidate, blocks, scored, cancelled)]
-            elif candidate.model == PLAIN:
-                on_stage(f"Cox regression of {candidate.label}")
-                fit = _plain(candidate, blocks, scored)
-                table = fit.table()
-                rows["coefficients"] += [(candidate.name, *row) for row in table.itertuples(index=False)]
-                _proportional(candidate.name, fit, rows)
+            if candidate.model in (PLAIN, *PENALISED):
+                on_stage(f"{'Cox regression' if candidate.model == PLAIN else 'Penalty path'} of {candidate.label}")
+                model = make_model(candidate.model, **candidate.settings)
+                model = model.fit(blocks, scored.time, scored.event, None, cancelled, scored.entry)
+                if isinstance(model, PenalisedCox):
+                    effective = model.effective_parameters(blocks, scored.time, scored.event)
+                    chosen = np.arange(len(effective)) == model.path_.best
+                    table = model.path_.table.assign(effective=effective, chosen=chosen)
+                    rows["paths"] += [(candidate.name, *row) for row in table.itertuples(index=False)]
+                elif isinstance(model, PlainCox):
+                    table = model.fit_.table()
+                    rows["coefficients"] += [(candidate.name, *row) for row in table.itertuples(index=False)]
+                    _proportional(candidate.name, model.fit_, rows)
             score = scored.scores[candidate.name].log_risk[0]
             if np.ptp(score) > 0:
                 alone = cox_regression(score, scored.time, scored.event, names=[SCORE], entry=scored.entry)
@@ -66,24 +69,6 @@ def explain(
         except SurvivalError as problem:
             notes.append(f"{candidate.label}, fitted to all patients: {problem}")
     return {name: table_of(name, each) for name, each in rows.items()}, notes
-
-
-def _path(
-    candidate: CandidateResult, blocks: Features, scored: CrossValidation, cancelled: Cancelled
-) -> list[tuple[Any, ...]]:
-    model = make_model(candidate.model, **candidate.settings).fit(
-        blocks, scored.time, scored.event, None, cancelled, scored.entry
-    )
-    assert isinstance(model, PenalisedCox)
-    effective = model.effective_parameters(blocks, scored.time, scored.event)
-    table = model.path_.table.assign(effective=effective, chosen=np.arange(len(effective)) == model.path_.best)
-    return list(table.itertuples(index=False, name=None))
-
-
-def _plain(candidate: CandidateResult, blocks: Features, scored: CrossValidation) -> CoxFit:
-    model = make_model(candidate.model, **candidate.settings).fit(blocks, scored.time, scored.event, entry=scored.entry)
-    assert isinstance(model, PlainCox)
-    return model.fit_
 
 
 def _proportional(name: str, fit: CoxFit, rows: dict[str, list[tuple[Any, ...]]]) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from common.html import Html
 from common.text import number, p_value, sentence_case
+from study.comparison.measuring.curves import predicted_risk
 from study.comparison.record import CandidateResult, Comparison
 from study.description.round_times import round_times
 from study.report.facts import Facts
@@ -94,8 +95,7 @@ def _forest(c: Comparison, judged: CandidateResult) -> Html:
 def _calibrations(c: Comparison, judged: CandidateResult) -> list[Html]:
     parts = []
     for horizon in c.horizons:
-        place = int(np.argmin(np.abs(c.scores.times - horizon)))
-        risk = 1 - c.scores.scores[judged.name].survival[0, :, place]
+        risk = predicted_risk(c, judged.name, horizon)
         groups, curve, table_ = (
             c.rows(name, candidate=judged.name, horizon=horizon)
             for name in ("calibration_groups", "calibration_curves", "calibration")
