@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -57,9 +58,7 @@ class TimedLoop:
         self.first = self._step()  # first calls allocate and choose kernels
 
     def _step(self) -> dict[str, float]:
-        if not self.planar:
-            return self.trainer.step()
-        with Planar():
+        with Planar() if self.planar else nullcontext():
             return self.trainer.step()
 
     def turn(self) -> None:

@@ -119,7 +119,11 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     records = Results(options.out, shaped)
     methods[ENCODER_ONLY.name](images[0])  # loads what is loaded once
     measured = _measure(images, methods, records)
-    rows = [_row(name, results) for name, results in measured.items()]
+    rows: list[dict[str, Any]] = []
+    for name, results in measured.items():
+        series = {column: [each[column] for each in results if column in each] for column in ("steps", *COLUMNS)}
+        medians = {column: statistics.median(values) if values else "-" for column, values in series.items()}
+        rows.append({"method": name, **medians})
     paired: list[dict[str, Any]] = []
     if options.steps:
         baseline = float(rows[-1]["seconds"])
@@ -160,12 +164,4 @@ def _paired(name: str, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str
         low, high = np.percentile(np.median(logs[drawn], axis=1), [2.5, 97.5])
         row |= {column: math.exp(np.median(logs)), f"{column} from": math.exp(low), f"{column} to": math.exp(high)}
         row[f"{column} lower"] = float(np.mean(logs < 0))
-    return row
-
-
-def _row(name: str, results: list[dict[str, Any]]) -> dict[str, Any]:
-    row: dict[str, Any] = {"method": name, "steps": statistics.median(result["steps"] for result in results)}
-    for column in COLUMNS:
-        values = [result[column] for result in results if column in result]
-        row[column] = statistics.median(values) if values else "-"
     return row

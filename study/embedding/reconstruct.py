@@ -75,12 +75,17 @@ def reconstructions(study: Study, checkpoint: Checkpoint, patients: Sequence[str
         return []
     places = [rows[patient] for patient in patients]
     drawn = synthesize(checkpoint, np.asarray(_codes(study)[places], np.float32))
-    digests = index["photo_sha256"].iloc[places]
-    store = AlignedStore.of(study)
-    return [
-        _pair(study, store, checkpoint, patient, picture, str(digest))
-        for patient, picture, digest in zip(patients, drawn, digests, strict=True)
-    ]
+    store, pairs = AlignedStore.of(study), []
+    for patient, picture, digest in zip(patients, drawn, index["photo_sha256"].iloc[places], strict=True):
+        try:
+            path = study.photo_path(patient)
+            if sha256_of(path) != digest:
+                raise StudyError("The photo changed after it was embedded.")
+            original = pixels_for(checkpoint, store.face(path, target_size(checkpoint), digest))
+            pairs.append(Pair(patient, picture, original))
+        except (FaceError, StudyError) as error:
+            pairs.append(Pair(patient, picture, problem=str(error)))
+    return pairs
 
 
 def _codes(study: Study) -> NDArray[np.float32]:
@@ -94,16 +99,3 @@ def _codes(study: Study) -> NDArray[np.float32]:
     if ws.shape != (len(rows), record.num_ws, record.w_dim):
         raise to_embed(study.name, f"{LATENTS} and {INDEX} do not belong together.")
     return ws
-
-
-def _pair(
-    study: Study, store: AlignedStore, checkpoint: Checkpoint, patient: str, picture: NDArray[np.uint8], digest: str
-) -> Pair:
-    try:
-        path = study.photo_path(patient)
-        if sha256_of(path) != digest:
-            return Pair(patient, picture, None, "The photo changed after it was embedded.")
-        face = store.face(path, target_size(checkpoint), digest)
-        return Pair(patient, picture, pixels_for(checkpoint, face))
-    except (FaceError, StudyError) as error:
-        return Pair(patient, picture, None, str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -140,12 +141,9 @@ def _fitted(study: Study, name: str | None) -> tuple[str, FittedModel | None]:
 
 
 def _comparison(study: Study, name: str | None) -> Comparison | None:
-    names = list_comparisons(study.path)
-    if name is None and not names:
-        return None
-    if name is None:
+    if name is None and (names := list_comparisons(study.path)):
         name = USUAL_COMPARISON if USUAL_COMPARISON in names else names[0]
-    return read_comparison(study.path, name)
+    return None if name is None else read_comparison(study.path, name)
 
 
 def _digests(study: Study, model: str | None) -> dict[str, str]:
@@ -157,8 +155,6 @@ def _digests(study: Study, model: str | None) -> dict[str, str]:
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return versions
