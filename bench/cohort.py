@@ -35,7 +35,7 @@ from study.tables.column import SAFE_ID
 from study.tables.formats.raw import MISSING
 from study.tables.patients import LONGEST
 from survival.curves import kaplan_meier
-from survival.plots import kaplan_meier_figure
+from survival.plots.kaplan_meier import kaplan_meier_figure
 
 GOAL = 1.0  # seconds
 OPEN, CHANGED, BASELINE = "open and check (once a change)", "has it changed? (each click)", "baseline of"

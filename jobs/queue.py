@@ -38,6 +38,15 @@ ID = re.compile(r"[0-9]{14}-[0-9a-f]{6}")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """What the disk refuses becomes a QueueError that says what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        raise QueueError(f"{what}: {error.strerror or error}.") from error
+
+
 def command_path(path: Path) -> str:
     """A path as a command names it: relative within the project's folder."""
     whole = path.resolve()
@@ -53,11 +62,9 @@ class Queue:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Hold the queue for an instant. Raises QueueError where the folder cannot be written."""
-        try:
+        with _refusing(f"The queue {self.root} cannot be written"):
             self.root.mkdir(parents=True, exist_ok=True)
             file = (self.root / "queue.lock").open("a")
-        except OSError as error:
-            raise QueueError(f"The queue {self.root} cannot be written: {error.strerror or error}.") from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -72,10 +79,8 @@ class Queue:
         """Id of a job to come and its folder for uploads, empty; `add` makes it a job."""
         name = f"{time.time_ns() // 100_000:014d}-{secrets.token_hex(3)}"
         upload = self.folder(name) / UPLOAD
-        try:
+        with _refusing(f"The upload cannot be stored in {self.root}"):
             upload.mkdir(parents=True, mode=0o700)
-        except OSError as error:
-            raise QueueError(f"The upload cannot be stored in {self.root}: {error.strerror or error}.") from error
         return name, upload
 
     def add(
@@ -140,10 +145,8 @@ class Queue:
     def _write(self, job: Job) -> None:
         record = dataclasses.asdict(job)
         del record["id"]
-        try:
+        with _refusing(f"Job {job.id} could not be written"):
             PLAIN.write_json(self.folder(job.id) / RECORD, record)
-        except OSError as error:
-            raise QueueError(f"Job {job.id} could not be written: {error.strerror or error}.") from error
 
     def stop(self, name: str) -> None:
         """Take a waiting job out of the line; ask a running one to end, by force after its grace. Else nothing."""
@@ -185,10 +188,8 @@ class Queue:
         with self.turn():
             if self.read(name).state == "running":
                 raise QueueError("A running job cannot be removed: stop it first.")
-            try:
+            with _refusing(f"Job {name} could not be deleted"):
                 shutil.rmtree(self.folder(name))
-            except OSError as error:
-                raise QueueError(f"Job {name} could not be deleted: {error.strerror or error}.") from error
 
     def tail(self, name: str, lines: int = 200) -> str:
         """The newest lines of what a job printed, without control characters; '' where it printed nothing."""
@@ -212,14 +213,12 @@ class Queue:
     def start_runner(self) -> None:
         """Start a runner in a session of its own; a second one ends at once. Raises QueueError where it cannot."""
         words = [sys.executable, "-m", "jobs.runner", str(self.root), "--home", str(self.home)]
-        try:
+        with _refusing("The queue could not be started"):
             self.root.mkdir(parents=True, exist_ok=True)
             with (self.root / "runner.log").open("ab") as log:
                 process = subprocess.Popen(
                     words, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
-        except OSError as error:
-            raise QueueError(f"The queue could not be started: {error.strerror or error}.") from error
         # Collected when it ends, so that the app leaves no dead entries in the process table.
         threading.Thread(target=process.wait, name="runner of the queue", daemon=True).start()
 

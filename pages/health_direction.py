@@ -35,7 +35,7 @@ if edits.drawing is not None:
         st.stop()
     panel.outcome(task)
 if edits.drawn is None or edits.drawn.request != request:
-    st.button("Draw the pictures", key="draw", type="primary", on_click=view.again, args=(edits,))
+    st.button("Draw the pictures", key="draw", type="primary", on_click=edits.cancel)
     st.stop()
 
 view.scrub(edits, scorer)

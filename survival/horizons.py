@@ -45,28 +45,20 @@ def carried_horizons(horizons: Sequence[float], time: Any, event: Any, entry: An
     """
     t, e = np.asarray(time, dtype=np.float64), np.asarray(event, dtype=bool)
     start = np.zeros(len(t)) if entry is None else np.asarray(entry, dtype=np.float64)
-    last = np.inf if fold is None else _last_of_every_part(t, np.atleast_2d(fold))
+    parts = () if fold is None else [labels != k for labels in np.atleast_2d(fold) for k in np.unique(labels)]
+    last = min((float(t[part].max()) for part in parts if part.any()), default=np.inf)
     carried, left_out = [], []
     for at in map(float, horizons):
-        reason = _why_not(at, t, e, start) or ("" if at < last else EVERY_PART)
-        if reason:
-            left_out.append((at, reason))
+        events, beyond = int((e & (t <= at)).sum()), int(((start < at) & (t > at)).sum())
+        if beyond < MIN_BEYOND:
+            left_out.append((at, f"{_only(beyond, 'patient is', 'patients are')} under observation afterwards"))
+        elif events < MIN_EVENTS:
+            left_out.append((at, f"{_only(events, 'event has', 'events have')} happened by then"))
+        elif at >= last:
+            left_out.append((at, EVERY_PART))
         else:
             carried.append(at)
     return Horizons(tuple(carried), tuple(left_out))
-
-
-def _last_of_every_part(time: np.ndarray, fold: np.ndarray) -> float:
-    return min(float(time[labels != k].max()) for labels in fold for k in np.unique(labels) if (labels != k).any())
-
-
-def _why_not(at: float, time: np.ndarray, event: np.ndarray, start: np.ndarray) -> str:
-    events, beyond = int((event & (time <= at)).sum()), int(((start < at) & (time > at)).sum())
-    if beyond < MIN_BEYOND:
-        return f"{_only(beyond, 'patient is', 'patients are')} under observation afterwards"
-    if events < MIN_EVENTS:
-        return f"{_only(events, 'event has', 'events have')} happened by then"
-    return ""
 
 
 def _only(n: int, one: str, several: str) -> str:

@@ -62,12 +62,9 @@ def censoring(n: int, mean: float, last: float, rng: np.random.Generator) -> np.
     return np.minimum(rng.exponential(mean, size=n), last)
 
 
-def observe(
-    event_time: np.ndarray, censoring_time: np.ndarray, decimals: int = DECIMALS
-) -> tuple[np.ndarray, np.ndarray]:
+def observe(event_time: np.ndarray, censoring_time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What the study sees: (time, event), times rounded, none of them down to 0."""
-    unit = 10.0**-decimals
-    time = np.maximum(np.round(np.minimum(event_time, censoring_time), decimals), unit)
+    time = np.maximum(np.round(np.minimum(event_time, censoring_time), DECIMALS), 10.0**-DECIMALS)
     return time, event_time <= censoring_time
 
 

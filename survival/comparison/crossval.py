@@ -208,36 +208,30 @@ def _run(
         keys = {name: digest.of(job) for name, job in jobs.items()}
         cached = {name: store.read(key, jobs[name]) for name, key in keys.items()}
         done = {name: result for name, result in cached.items() if result is not None}
-    estimate = _Remaining(jobs, max(1, workers))
     if on_progress is not None:
-        on_progress(len(done), len(jobs), estimate.seconds(done))
+        on_progress(len(done), len(jobs), _seconds_left(jobs, done, workers))
     open_jobs = {name: job for name, job in jobs.items() if name not in done}
     for name, result in results(open_jobs, data, workers, cancelled) if open_jobs else ():
         done[name] = result
         if store is not None:
             store.write(keys[name], result)
         if on_progress is not None:
-            on_progress(len(done), len(jobs), estimate.seconds(done))
+            on_progress(len(done), len(jobs), _seconds_left(jobs, done, workers))
     return done
 
 
-class _Remaining:
-    """Seconds left, by what each candidate's finished folds took; cached ones count as well."""
-
-    def __init__(self, jobs: Mapping[Any, FoldJob], workers: int) -> None:
-        self.jobs, self.workers = jobs, workers
-
-    def seconds(self, done: Mapping[Any, FoldResult]) -> float | None:
-        if len(done) == len(self.jobs):
-            return 0.0
-        taken: dict[str, list[float]] = {}
-        for (name, _), result in done.items():
-            taken.setdefault(name, []).append(result.seconds)
-        if not taken:
-            return None
-        overall = float(np.mean([s for each in taken.values() for s in each]))
-        left = [name for name, part in self.jobs if (name, part) not in done]
-        return sum(float(np.mean(taken[n])) if n in taken else overall for n in left) / self.workers
+def _seconds_left(jobs: Mapping[Any, FoldJob], done: Mapping[Any, FoldResult], workers: int) -> float | None:
+    """By what each candidate's finished folds took; cached ones count as well."""
+    if len(done) == len(jobs):
+        return 0.0
+    taken: dict[str, list[float]] = {}
+    for (name, _), result in done.items():
+        taken.setdefault(name, []).append(result.seconds)
+    if not taken:
+        return None
+    overall = float(np.mean([s for each in taken.values() for s in each]))
+    left = [name for name, part in jobs if (name, part) not in done]
+    return sum(float(np.mean(taken[n])) if n in taken else overall for n in left) / max(1, workers)
 
 
 def _collect(

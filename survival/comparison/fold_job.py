@@ -5,16 +5,16 @@ from __future__ import annotations
 import tempfile
 import time as clock
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from common.pool import Pool, PoolStopped, WorkerDied
 from survival.errors import Cancelled, FitCancelled, SurvivalError, stop_if
-from survival.features.encoding import Block, Features, take_rows
+from survival.features.encoding import Features, take_rows
 from survival.models.base import SurvivalModel
 from survival.models.registry import make_model
 
@@ -90,12 +90,8 @@ def _gradient(model: SurvivalModel, blocks: Features) -> np.ndarray:
         by_block = model.log_hr_gradient()
     except SurvivalError:
         return np.empty(0, np.float32)
-    parts = [by_block[name].ravel() for name, block in blocks.items() if name in by_block and _is_array(block)]
-    return np.concatenate(parts).astype(np.float32) if parts else np.empty(0, np.float32)
-
-
-def _is_array(block: Block) -> bool:
-    return not isinstance(block, pd.DataFrame)
+    arrays = [name for name, block in blocks.items() if name in by_block and isinstance(block, np.ndarray)]
+    return np.concatenate([np.empty(0), *(by_block[name].ravel() for name in arrays)]).astype(np.float32)
 
 
 def _quartiles(model: SurvivalModel, train: Features, log_risk: np.ndarray) -> np.ndarray:
@@ -123,7 +119,11 @@ def results(
             yield name, run_job(job, data, cancelled)
         return
     with tempfile.TemporaryDirectory(prefix="survival-") as folder:
-        shared = _on_disk(Path(folder), data)
+        arrays = tuple(name for name, block in data.features.items() if isinstance(block, np.ndarray))
+        for place, name in enumerate(arrays):
+            np.save(Path(folder) / f"{place}.npy", data.features[name], allow_pickle=False)
+        tables = {name: block for name, block in data.features.items() if name not in arrays}
+        shared = _OnDisk(Path(folder), arrays, replace(data, features=tables))
         try:
             for name, result in Pool(_worker, [shared] * min(workers, len(jobs))).run(jobs.items(), cancelled):
                 if isinstance(result, WorkerDied):
@@ -142,18 +142,9 @@ class _OnDisk:
     rest: Data
 
 
-def _on_disk(folder: Path, data: Data) -> _OnDisk:
-    arrays = tuple(name for name, block in data.features.items() if _is_array(block))
-    for place, name in enumerate(arrays):
-        np.save(folder / f"{place}.npy", data.features[name], allow_pickle=False)
-    tables = {name: block for name, block in data.features.items() if name not in arrays}
-    return _OnDisk(folder, arrays, Data(tables, data.time, data.event, data.entry))
-
-
 def _worker(shared: _OnDisk) -> Callable[[FoldJob], FoldResult]:
     """What a worker process does with a job."""
     features = dict(shared.rest.features)
     for place, name in enumerate(shared.arrays):
         features[name] = np.load(shared.folder / f"{place}.npy", mmap_mode="r", allow_pickle=False)
-    data = Data(features, shared.rest.time, shared.rest.event, shared.rest.entry)
-    return lambda job: run_job(job, data)
+    return partial(run_job, data=replace(shared.rest, features=features))

@@ -24,17 +24,9 @@ COLUMNS = ["model", "time", "value", "low", "high"]
 
 def _rows(model: str, times: np.ndarray, values: np.ndarray) -> list[tuple[str, float, float, float, float]]:
     """values: (T, 1 + b), the patients as they are first; times without a value are left out."""
-    rows = []
-    for t, row in zip(times, values, strict=True):
-        if not np.isfinite(row[0]):
-            continue
-        e = resampled(row, 0).estimate()
-        rows.append((model, float(t), e.value, e.low, e.high))
-    return rows
-
-
-def _weights(comparison: CrossValidation, samples: int, seed: int) -> np.ndarray:
-    return sample_weights(len(comparison.time), samples, seed)
+    pairs = zip(times, values, strict=True)
+    known = [(float(t), resampled(row, 0).estimate()) for t, row in pairs if np.isfinite(row[0])]
+    return [(model, t, e.value, e.low, e.high) for t, e in known]
 
 
 def _names(comparison: CrossValidation, names: Sequence[str] | None) -> list[str]:
@@ -49,7 +41,7 @@ def auc_over_time(
     comparison: CrossValidation, names: Sequence[str] | None = None, samples: int = BAND_SAMPLES, seed: int = 0
 ) -> pd.DataFrame:
     """Columns model, time, value, low, high. Times without a case or a control are left out."""
-    weight, rows = _weights(comparison, samples, seed), []
+    weight, rows = sample_weights(len(comparison.time), samples, seed), []
     for name in _names(comparison, names):
         risks = comparison.scores[name].log_risk
         values = [
@@ -64,7 +56,7 @@ def brier_over_time(
     comparison: CrossValidation, names: Sequence[str] | None = None, samples: int = BAND_SAMPLES, seed: int = 0
 ) -> pd.DataFrame:
     """Columns model, time, value, low, high; NULL is the training folds' Kaplan-Meier curve."""
-    chosen, weight = _names(comparison, names), _weights(comparison, samples, seed)
+    chosen, weight = _names(comparison, names), sample_weights(len(comparison.time), samples, seed)
     each = [
         brier_columns(
             comparison.time,
@@ -94,5 +86,5 @@ def decision_over_thresholds(
     if not np.isclose(comparison.times[place], horizon):
         raise SurvivalError("The horizon must be among the times that the comparison was made for.")
     risks = {name: 1 - comparison.scores[name].survival[0, :, place] for name in _names(comparison, names)}
-    weight = _weights(comparison, samples, seed)
+    weight = sample_weights(len(comparison.time), samples, seed)
     return decision_curve(comparison.time, comparison.event, risks, horizon, thresholds, weight)

@@ -17,11 +17,10 @@ import pandas as pd
 
 from survival.comparison.crossval import CrossValidation, Scores
 from survival.comparison.evaluate import Evaluation, evaluate
-from survival.errors import FitCancelled, SurvivalError
+from survival.errors import SurvivalError, stop_if
 from survival.horizons import carried_horizons
 from survival.metrics.bootstrap import mean_of, resampled, sample_weights
 from survival.metrics.calibration import COX_SLOPE
-from survival.metrics.estimate import Estimate
 from survival.metrics.probability import survival_at
 
 MIN_EVENTS = 10
@@ -139,8 +138,7 @@ def subgroup_table(
     everyone = Subgroup(ALL, "", np.ones(len(table), dtype=bool))
     groups, rows = [everyone, *subgroups_of(table)], list[tuple[Any, ...]]()
     for done, group in enumerate(groups):
-        if cancelled is not None and cancelled():
-            raise FitCancelled("The subgroups were stopped; nothing was changed.")
+        stop_if(cancelled, "The subgroups were stopped; nothing was changed.")
         part = restrict(chosen_only, group.rows)
         head = (group.variable, group.level, len(part.time), int(part.event.sum()))
         if part.event.sum() < MIN_EVENTS:
@@ -172,18 +170,11 @@ def _estimates(
         if np.isfinite(slope.value):
             rows.append((name, COX_SLOPE, slope.value, slope.low, slope.high))
         for horizon in carried if part.entry is None else ():
-            ratio = _observed_expected(part, scores, horizon, weight)
-            if ratio is not None:
+            # Kaplan-Meier risk by the horizon over the mean predicted one, mean over repeats
+            place = int(np.argmin(np.abs(part.times - horizon)))
+            observed = 1 - survival_at(part.time, part.event, weight, horizon)
+            predicted = [(1 - s[:, place]) @ weight / weight.sum(axis=0) for s in scores.survival]
+            ratio = mean_of([resampled(observed / mean, len(part.time)) for mean in predicted]).estimate()
+            if ratio.known:
                 rows.append((name, f"O/E({horizon:g})", ratio.value, ratio.low, ratio.high))
     return rows
-
-
-def _observed_expected(part: CrossValidation, scores: Scores, horizon: float, weight: np.ndarray) -> Estimate | None:
-    """Kaplan-Meier risk by the horizon over the mean predicted one, mean over repeats."""
-    place = int(np.argmin(np.abs(part.times - horizon)))
-    observed = 1 - survival_at(part.time, part.event, weight, horizon)
-    parts = [
-        resampled(observed / ((1 - s[:, place]) @ weight / weight.sum(axis=0)), len(part.time)) for s in scores.survival
-    ]
-    estimate = mean_of(parts).estimate()
-    return estimate if estimate.known else None

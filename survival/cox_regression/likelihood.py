@@ -12,13 +12,6 @@ import numpy as np
 from survival.cox_regression.risk_sets import ALL_AT_RISK, AtRisk, Stratum, parts_of, risk_sums, while_at_risk
 
 
-def risk_set_ends(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(order, end): rows sorted by falling time, and for each sorted place the last place with the same time."""
-    order = np.argsort(-time, kind="stable")
-    t = time[order]
-    return order, np.searchsorted(-t, -t, side="right") - 1
-
-
 def log_likelihood(time: np.ndarray, event: np.ndarray, lp: np.ndarray, at_risk: AtRisk = ALL_AT_RISK) -> np.ndarray:
     """Partial log-likelihood of each column of lp, summed over strata. time, event: (n,); lp: (n, a) -> (a,).
 
@@ -27,9 +20,10 @@ def log_likelihood(time: np.ndarray, event: np.ndarray, lp: np.ndarray, at_risk:
     if not at_risk.plain:
         parts = parts_of(time, event, "breslow", at_risk)
         return np.array([sum((_of_part(part, column) for part in parts), 0.0) for column in lp.T])
-    order, end = risk_set_ends(time)
-    sorted_lp = lp[order]
-    log_risk = np.logaddexp.accumulate(sorted_lp, axis=0)[end]
+    order = np.argsort(-time, kind="stable")
+    sorted_lp, falling = lp[order], -time[order]
+    last = np.searchsorted(falling, falling, side="right") - 1  # place with the same time
+    log_risk = np.logaddexp.accumulate(sorted_lp, axis=0)[last]
     seen = event[order]
     return (sorted_lp[seen] - log_risk[seen]).sum(axis=0)
 
@@ -47,21 +41,15 @@ def _sums(part: Stratum, lp: np.ndarray, shift: float) -> np.ndarray:
     return risk_sums(part, np.empty((len(lp), 0)), np.ones(len(lp)), lp, shift).s0
 
 
-def saturated_log_likelihood(time: np.ndarray, event: np.ndarray, at_risk: AtRisk = ALL_AT_RISK) -> float:
-    """Largest value that the partial likelihood can come near to with a parameter a row: - sum d_t log d_t, d_t the
-    events of a stratum at time t."""
-    if at_risk.stratum is None:
-        _, deaths = np.unique(time[event], return_counts=True)
-    else:
-        _, place = np.unique(at_risk.stratum[event], return_inverse=True)
-        _, deaths = np.unique(np.stack([place, time[event]]), axis=1, return_counts=True)
-    return float(-(deaths * np.log(deaths)).sum())
-
-
 def deviance_ratio(time: np.ndarray, event: np.ndarray, lp: np.ndarray, at_risk: AtRisk = ALL_AT_RISK) -> np.ndarray:
-    """Share of the null deviance that each column of lp explains, counting ties (Simon et al. 2011, section 2.6)."""
+    """Share of the null deviance that each column of lp explains, counting ties (Simon et al. 2011, section 2.6).
+
+    With a parameter a row the partial likelihood comes near to - sum d_t log d_t, d_t events of a stratum at time t.
+    """
     null = float(log_likelihood(time, event, np.zeros((len(time), 1)), at_risk)[0])
-    room = saturated_log_likelihood(time, event, at_risk) - null
+    strata = np.zeros(len(time)) if at_risk.stratum is None else np.unique(at_risk.stratum, return_inverse=True)[1]
+    _, deaths = np.unique(np.stack([strata[event], time[event]]), axis=1, return_counts=True)
+    room = float(-(deaths * np.log(deaths)).sum()) - null
     return (log_likelihood(time, event, lp, at_risk) - null) / room if room > 0 else np.zeros(lp.shape[1])
 
 

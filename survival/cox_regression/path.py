@@ -9,6 +9,7 @@ that starts cold at a small penalty diverges or returns garbage, so none is made
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,43 +77,14 @@ def fit_path(
         when not even two penalties can be fitted.
     """
     alphas = np.sort(alphas)[::-1]
-    if not at_risk.plain:
-        return _checked(*_penalised(scores, time, event, alphas, l1_ratio, tolerance, at_risk))
-    coef = np.empty((scores.shape[1], 0))
-    ratio = np.empty(0)
-    while coef.shape[1] < len(alphas):
-        new, failed = _solve(scores, time, event, alphas[coef.shape[1] :], l1_ratio, tolerance)
+    coef, ratio = np.empty((scores.shape[1], 0)), np.empty(0)
+    for new, failed in _reached(scores, time, event, alphas, l1_ratio, tolerance, at_risk):
         coef = np.hstack([coef, new])
-        ratio = np.concatenate([ratio, _ratio(time, event, scores, new)])
+        ratio = np.concatenate([ratio, _ratio(time, event, scores, new, at_risk)])
         sound = _sound(ratio)
         if failed or sound < len(ratio) or is_flat(ratio):
             coef, ratio = coef[:, :sound], ratio[:sound]
             break
-    return _checked(alphas, coef, ratio)
-
-
-def _penalised(
-    scores: np.ndarray,
-    time: np.ndarray,
-    event: np.ndarray,
-    alphas: np.ndarray,
-    l1_ratio: float,
-    tolerance: float,
-    at_risk: AtRisk,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Penalties, coefficients and explained deviance as far as they are sound, or to where the deviance is flat."""
-    solver = penalised(scores, time, event, alphas, l1_ratio, np.sqrt(tolerance), at_risk)
-    coef, ratio = np.empty((scores.shape[1], 0)), np.empty(0)
-    for new in solver:
-        coef = np.column_stack([coef, new])
-        ratio = np.concatenate([ratio, _ratio(time, event, scores, new[:, None], at_risk)])
-        sound = _sound(ratio)
-        if sound < len(ratio) or is_flat(ratio):
-            return alphas, coef[:, :sound], ratio[:sound]
-    return alphas, coef, ratio
-
-
-def _checked(alphas: np.ndarray, coef: np.ndarray, ratio: np.ndarray) -> PenaltyPath:
     if len(ratio) < 2:
         raise SurvivalError(
             "The Cox model could not be fitted even under strong penalties: look for extreme values or copies of the "
@@ -121,9 +93,27 @@ def _checked(alphas: np.ndarray, coef: np.ndarray, ratio: np.ndarray) -> Penalty
     return PenaltyPath(alphas[: len(ratio)], coef, ratio)
 
 
-def _ratio(
-    time: np.ndarray, event: np.ndarray, scores: np.ndarray, coef: np.ndarray, at_risk: AtRisk = ALL_AT_RISK
-) -> np.ndarray:
+def _reached(
+    scores: np.ndarray,
+    time: np.ndarray,
+    event: np.ndarray,
+    alphas: np.ndarray,
+    l1_ratio: float,
+    tolerance: float,
+    at_risk: AtRisk,
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """Coefficients (k, a') of the next penalties that the solver reached, and whether it broke down on the way."""
+    if not at_risk.plain:
+        for coef in penalised(scores, time, event, alphas, l1_ratio, np.sqrt(tolerance), at_risk):
+            yield coef[:, None], False
+        return
+    while len(alphas):
+        coef, failed = _solve(scores, time, event, alphas, l1_ratio, tolerance)
+        yield coef, failed
+        alphas = alphas[coef.shape[1] :]
+
+
+def _ratio(time: np.ndarray, event: np.ndarray, scores: np.ndarray, coef: np.ndarray, at_risk: AtRisk) -> np.ndarray:
     finite = np.isfinite(coef).all(axis=0)
     ratio = np.full(coef.shape[1], np.nan)
     ratio[finite] = deviance_ratio(time, event, scores @ coef[:, finite], at_risk)
@@ -142,14 +132,9 @@ def is_flat(ratio: np.ndarray) -> bool:
 
 
 def _solve(
-    scores: np.ndarray,
-    time: np.ndarray,
-    event: np.ndarray,
-    alphas: np.ndarray,
-    l1_ratio: float,
-    tolerance: float = EXACT,
+    scores: np.ndarray, time: np.ndarray, event: np.ndarray, alphas: np.ndarray, l1_ratio: float, tolerance: float
 ) -> tuple[np.ndarray, bool]:
-    """Coefficients (k, a') of the penalties that the solver reached, and whether it broke down on the way.
+    """As of _reached.
 
     A breakdown reaches Python as an exception without the part of the path before it, so a shorter one is tried.
     """

@@ -68,6 +68,12 @@ def stratum_of(
     at = falling[dies]
     first, last = np.searchsorted(at, at, side="left"), np.searchsorted(at, at, side="right") - 1
     share = (np.arange(len(dies)) - first) / (last - first + 1)
+    delayed: dict[str, np.ndarray] = {}
+    if entry is not None:
+        entering = rows[np.argsort(-entry[rows], kind="stable")]
+        not_entered = np.searchsorted(-entry[entering], at, side="right")
+        before = np.searchsorted(at, -entry[rows], side="left")
+        delayed = {"entering": entering, "not_entered": not_entered, "before": before}
     return Stratum(
         rows=rows,
         end=np.searchsorted(falling, at, side="right") - 1,
@@ -77,7 +83,7 @@ def stratum_of(
         share=share if ties == "efron" else np.zeros(len(dies)),
         reach=np.searchsorted(at, falling, side="left"),
         time=-at,
-        **_entries(rows, at, entry),
+        **delayed,
     )
 
 
@@ -88,16 +94,6 @@ def parts_of(time: np.ndarray, event: np.ndarray, ties: str, at_risk: AtRisk) ->
     if at_risk.stratum is not None:
         groups = [everyone[at_risk.stratum == label] for label in np.unique(at_risk.stratum)]
     return tuple(stratum_of(rows, time, event, ties, at_risk.entry) for rows in groups if event[rows].any())
-
-
-def _entries(rows: np.ndarray, at: np.ndarray, entry: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The part of a stratum that delayed entry needs; at: (E,) event times with a minus, rising."""
-    if entry is None:
-        return {}
-    entering = rows[np.argsort(-entry[rows], kind="stable")]
-    not_entered = np.searchsorted(-entry[entering], at, side="right")
-    before = np.searchsorted(at, -entry[rows], side="left")
-    return {"entering": entering, "not_entered": not_entered, "before": before}
 
 
 @dataclass(frozen=True, eq=False)

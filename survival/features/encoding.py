@@ -308,17 +308,11 @@ class Compression:
 
 def fit_compression(flat: np.ndarray, encoding: Encoding, n_components: int | None) -> Compression:
     """Learned from encoded training rows (n, p): at most n_components an array; a table's columns stay themselves."""
-    return Compression(
-        tuple(
-            (
-                part,
-                fit_scaling(flat[:, part])
-                if encoding.shapes[name] is None
-                else fit_reduction(flat[:, part], n_components),
-            )
-            for name, part in encoding.slices.items()
-        )
-    )
+    parts = []
+    for name, part in encoding.slices.items():
+        table, columns = encoding.shapes[name] is None, flat[:, part]
+        parts.append((part, fit_scaling(columns) if table else fit_reduction(columns, n_components)))
+    return Compression(tuple(parts))
 
 
 def join_rows(first: Block, second: Block) -> Block:

@@ -67,21 +67,15 @@ def spline_basis(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     def cube(knot: float) -> np.ndarray:
         return np.maximum(x - knot, 0) ** 3
 
-    columns = [x]
+    columns, between = [x], last - before
     for knot in knots[:-2]:
-        column = (
-            cube(knot) - cube(before) * (last - knot) / (last - before) + cube(last) * (before - knot) / (last - before)
-        )
+        column = cube(knot) - cube(before) * (last - knot) / between + cube(last) * (before - knot) / between
         columns.append(column / (last - first) ** 2)
     return np.column_stack(columns)
 
 
 def smooth_observed(
-    time: np.ndarray,
-    event: np.ndarray,
-    risk: np.ndarray,
-    horizon: float,
-    at: np.ndarray | None = None,
+    time: np.ndarray, event: np.ndarray, risk: np.ndarray, horizon: float, at: np.ndarray | None = None
 ) -> np.ndarray:
     """Observed risk at the horizon of people with these predicted risks, by the smooth curve.
 

@@ -37,7 +37,11 @@ def hazard_ratios(
     SurvivalError
         where even the score alone cannot be fitted. What cannot be adjusted for is a note.
     """
-    z, notes = _standardised(np.asarray(score, dtype=np.float64)), list[str]()
+    scores, notes = np.asarray(score, dtype=np.float64), list[str]()
+    spread = float(scores.std())
+    if not spread > 0:
+        raise SurvivalError("The score is the same for all patients: there is no hazard ratio.")
+    z = (scores - scores.mean()) / spread
     q, seen = np.asarray(quartile), np.asarray(event, dtype=bool)
     rows = _fits(z, q, time, seen, None, "Alone", notes, entry)
     if adjust is not None and adjust.shape[1]:
@@ -52,13 +56,6 @@ def hazard_ratios(
     return pd.DataFrame(rows, columns=COLUMNS), tuple(notes)
 
 
-def _standardised(score: np.ndarray) -> np.ndarray:
-    spread = float(score.std())
-    if not spread > 0:
-        raise SurvivalError("The score is the same for all patients: there is no hazard ratio.")
-    return (score - score.mean()) / spread
-
-
 def _fits(
     z: np.ndarray,
     quartile: np.ndarray,
@@ -69,17 +66,17 @@ def _fits(
     notes: list[str],
     entry: Any,
 ) -> list[tuple[str, str, float, float, float, float]]:
-    others = 0 if covariates is None else covariates.shape[1]
-    if others and not enough_events(int(event.sum()), 1 + others):
-        raise SurvivalError(f"{too_few_words(int(event.sum()), 1 + others)}.")
+    others, events = 0 if covariates is None else covariates.shape[1], int(event.sum())
+    if others and not enough_events(events, 1 + others):
+        raise SurvivalError(f"{too_few_words(events, 1 + others)}.")
     rows = [(heading, PER_SD, *_ratios(z[:, None], time, event, covariates, entry)[0])]
     groups = [k for k in range(4) if (quartile == k).any()]
     if len(groups) < 2 or (quartile < 0).any():
         return rows
     try:
         parameters = len(groups) - 1 + others
-        if others and not enough_events(int(event.sum()), parameters):
-            raise SurvivalError(f"{too_few_words(int(event.sum()), parameters)}.")
+        if others and not enough_events(events, parameters):
+            raise SurvivalError(f"{too_few_words(events, parameters)}.")
         ratios = _ratios(np.column_stack([quartile == k for k in groups[1:]]), time, event, covariates, entry)
     except SurvivalError as problem:
         notes.append(f"There are no hazard ratios of the quartiles ({heading.lower()}): {problem}")
@@ -94,7 +91,5 @@ def _ratios(
 ) -> list[tuple[float, float, float, float]]:
     """(hr, low, high, p) of each column of x, adjusted for the covariates."""
     whole = x.astype(np.float64) if covariates is None else np.column_stack([x, covariates])
-    table = cox_regression(whole, time, event, entry=entry).table()
-    return [(float(r["hr"]), float(r["low"]), float(r["high"]), float(r["p"])) for r in table.to_dict("records")][
-        : x.shape[1]
-    ]
+    table = cox_regression(whole, time, event, entry=entry).table()[["hr", "low", "high", "p"]]
+    return list(table.head(x.shape[1]).astype(float).itertuples(index=False, name=None))

@@ -51,7 +51,9 @@ def weighted_pairs(
     """
     concordant, comparable = np.zeros(weight.shape[1]), np.zeros(weight.shape[1])
     _, rank = np.unique(risk, return_inverse=True)
-    steps = _steps(time, event)
+    order = np.argsort(-time, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(time[order])) + 1)
+    steps = [(group[event[group]], group[~event[group]]) for group in groups]  # latest time first: events, censored
     size = int(rank.max()) + 1
     for start in range(0, weight.shape[1], COLUMNS):
         part = slice(start, start + COLUMNS)
@@ -82,13 +84,6 @@ def harrell_pairs(
         concordant = concordant - (weight[i] * ((absent * order) @ later)).sum(axis=0)
         comparable = comparable - (weight[i] * (absent.astype(np.float64) @ later)).sum(axis=0)
     return concordant, comparable
-
-
-def _steps(time: np.ndarray, event: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Latest time first: (events at this time, censored at this time)."""
-    order = np.argsort(-time, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(time[order])) + 1)
-    return [(group[event[group]], group[~event[group]]) for group in groups]
 
 
 def _count(

@@ -38,13 +38,6 @@ def evaluation_times(time: np.ndarray, event: np.ndarray, fold: np.ndarray | Non
     return np.linspace(low, high, n)
 
 
-def censoring_at(time: np.ndarray, event: np.ndarray, weight: np.ndarray, t: float) -> np.ndarray:
-    """G(t), censorings at t included, of each column of weights. (b,)"""
-    order = np.argsort(time, kind="stable")
-    at, stay = censoring_steps(time[order], event[order], weight[order])
-    return np.prod(stay[at <= t], axis=0)
-
-
 def survival_at(time: np.ndarray, event: np.ndarray, weight: np.ndarray, t: float) -> np.ndarray:
     """Kaplan-Meier S(t) of each column of weights, (b,); nan where t lies beyond the follow-up of those with weight."""
     order = np.argsort(time, kind="stable")
@@ -66,7 +59,9 @@ def known_status(
     before: G(T_i-) of censoring_survival, where the caller has it already.
     """
     before = censoring_survival(time, event, weight) if before is None else before
-    g = censoring_at(time, event, weight, t)
+    order = np.argsort(time, kind="stable")
+    at, stay = censoring_steps(time[order], event[order], weight[order])
+    g = np.prod(stay[at <= t], axis=0)  # G(t), censorings at t included
     dead, alive = event & (time <= t), time > t
     cases = np.divide(weight, before, out=np.zeros_like(weight), where=dead[:, None] & (before > 0))
     controls = np.where(alive[:, None] & (g > 0), weight / np.where(g > 0, g, 1.0), 0.0)

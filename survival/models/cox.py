@@ -215,15 +215,8 @@ class PlainCox(StratifiedCox):
             raise SurvivalError(
                 f"There are {int(varies.sum())} covariates for {int(event.sum())} events: use a penalised Cox model."
             )
-        self.fit_ = cox_regression(
-            flat[:, varies],
-            time,
-            event,
-            names=list(names[varies]),
-            ties=self.ties,
-            strata=self._labels,
-            entry=self._entry,
-        )
+        how: dict[str, Any] = {"ties": self.ties, "strata": self._labels, "entry": self._entry}
+        self.fit_ = cox_regression(flat[:, varies], time, event, names=list(names[varies]), **how)
         self._gradient = np.zeros(flat.shape[1])
         self._gradient[varies] = self.fit_.coef
         self._offset = float(np.median(flat @ self._gradient))

@@ -102,7 +102,9 @@ def choose_penalty(
     # only penalties that every fold reached can be compared; a shorter path would lend its last coefficients
     lps = [lp[:, :reached] for lp in lps]
     score, score_se, concordance = _criterion(time, event, fold, lps, at_risk)
-    best = _pick(score, score_se, settings.rule)
+    best = int(np.argmax(score))  # of equals the first, which is the most penalised
+    if settings.rule == "1se":
+        best = int(np.flatnonzero(score >= score[best] - score_se[best])[0])
     out_of_fold = np.empty(len(time))
     for k, lp in enumerate(lps):
         out_of_fold[fold == k] = (lp[:, best] - np.median(lp[fold != k, best]))[fold == k]
@@ -139,34 +141,15 @@ def _criterion(
     Criterion: the left-out part's share log L(all) - log L(training) under the fold's coefficients, per left-out event
     (Verweij and van Houwelingen, Stat Med 1993;12:2305).
     """
-    concordance = np.array(
-        [
-            harrell_columns(time[rows], event[rows], lp[rows], at_risk.take(rows))
-            for k, lp in enumerate(lps)
-            for rows in [fold == k]
-        ]
-    )
     weight = np.array([event[fold == k].sum() for k in range(len(lps))], dtype=float)
-    each = np.array(
-        [
-            (
-                log_likelihood(time, event, lp, at_risk)
-                - log_likelihood(time[train], event[train], lp[train], at_risk.take(train))
-            )
-            / weight[k]
-            for k, lp in enumerate(lps)
-            for train in [fold != k]
-        ]
-    )
+    concordance, each = np.empty((2, len(lps), lps[0].shape[1]))
+    for k, lp in enumerate(lps):
+        rows, train = fold == k, fold != k
+        concordance[k] = harrell_columns(time[rows], event[rows], lp[rows], at_risk.take(rows))
+        trained = log_likelihood(time[train], event[train], lp[train], at_risk.take(train))
+        each[k] = (log_likelihood(time, event, lp, at_risk) - trained) / weight[k]
     if not (np.isfinite(each).all() and np.isfinite(concordance).all()):
         raise SurvivalError("A cross-validation fold holds no comparable patients: use fewer folds or add events.")
     score = np.average(each, axis=0, weights=weight)
     spread = np.average((each - score) ** 2, axis=0, weights=weight)
     return score, np.sqrt(spread / (len(lps) - 1)), concordance.mean(axis=0)
-
-
-def _pick(score: np.ndarray, score_se: np.ndarray, rule: str) -> int:
-    best = int(np.argmax(score))  # of equals the first, which is the most penalised
-    if rule == "1se":
-        best = int(np.flatnonzero(score >= score[best] - score_se[best])[0])
-    return best

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from common.text import percent, probability
+from common.text import probability
 from survival.curves import QUARTILE_NAMES, Curve
 from survival.plots.kaplan_meier import add_curve, survival_axes
-from survival.plots.style import GRID, Palette, finish
+from survival.plots.style import GRID, Palette, add_words, finish
 
 
 def face_survival(
@@ -25,7 +24,6 @@ def face_survival(
     extrapolated: bool = False,
     palette: Palette | None = None,
     dashes: Sequence[str] = (),
-    template: Any = None,
 ) -> go.Figure:
     """One face's survival curve over the cohort's quartile curves with their 95 % bands.
 
@@ -37,14 +35,8 @@ def face_survival(
     palette = palette or Palette()
     figure = go.Figure()
     for index, curve in quartiles.items():
-        add_curve(
-            figure,
-            curve,
-            QUARTILE_NAMES[index],
-            palette.groups[index],
-            width=1.6,
-            dash=dashes[index] if dashes else "solid",
-        )
+        dash = dashes[index] if dashes else "solid"
+        add_curve(figure, curve, QUARTILE_NAMES[index], palette.groups[index], width=1.6, dash=dash)
     known = np.isfinite(survival)
     name = "This face, extrapolated" if extrapolated else "This face"
     figure.add_trace(
@@ -61,7 +53,7 @@ def face_survival(
         if np.isfinite(value):
             _mark_horizon(figure, horizon, value, palette)
     survival_axes(figure, unit, outcome)
-    return finish(figure, template)
+    return finish(figure)
 
 
 def _mark_horizon(figure: go.Figure, horizon: float, value: float, palette: Palette) -> None:
@@ -82,18 +74,8 @@ def _mark_horizon(figure: go.Figure, horizon: float, value: float, palette: Pale
     )
 
 
-def risk_histogram(
-    cohort_log_hr: np.ndarray,
-    log_hr: float | None = None,
-    percentile: float | None = None,
-    palette: Palette | None = None,
-    mark: str = "",
-    template: Any = None,
-) -> go.Figure:
-    """The cohort's out-of-fold log hazard ratios (n,) as a histogram, with this face's place in it.
-
-    mark: label of that place; "" for its hazard ratio and percentile.
-    """
+def risk_histogram(cohort_log_hr: np.ndarray, log_hr: float, mark: str, palette: Palette | None = None) -> go.Figure:
+    """The cohort's out-of-fold log hazard ratios (n,) as a histogram, with this face's place in it, labelled `mark`."""
     palette = palette or Palette()
     figure = go.Figure(
         go.Histogram(
@@ -104,24 +86,11 @@ def risk_histogram(
             hovertemplate="%{x}: %{y} patients<extra></extra>",
         )
     )
-    if log_hr is not None:
-        text = f"This face: HR {np.exp(log_hr):.2f}"
-        if percentile is not None:
-            text += f", higher than {percent(percentile / 100)} of patients"
-        text = mark or text
-        right = log_hr > float(np.median(cohort_log_hr))
-        figure.add_vline(x=log_hr, line={"width": 3, "color": palette.face})
-        figure.add_annotation(
-            text=text,
-            x=log_hr,
-            y=1.01,
-            yref="paper",
-            xanchor="right" if right else "left",
-            yanchor="bottom",
-            font={"size": 14, "color": palette.face},
-            showarrow=False,
-        )
+    side = "right" if log_hr > float(np.median(cohort_log_hr)) else "left"
+    figure.add_vline(x=log_hr, line={"width": 3, "color": palette.face})
+    place = {"yref": "paper", "xanchor": side, "yanchor": "bottom"}
+    add_words(figure, mark, log_hr, 1.01, font={"size": 14, "color": palette.face}, **place)
     figure.update_xaxes(title="Log hazard ratio against the cohort's median", zeroline=False, showgrid=False)
     figure.update_yaxes(title="Patients", gridcolor=GRID, zeroline=False)
     figure.update_layout(bargap=0.06, showlegend=False)
-    return finish(figure, template)
+    return finish(figure)

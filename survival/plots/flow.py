@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from survival.plots.style import GRID, TEXT_SIZE, Palette, finish, plain
+from survival.plots.style import GRID, Palette, add_words, finish, plain
 
 Step = tuple[str, int, Sequence[tuple[str, int]]]
 WRAP = 40  # characters a line, which fit next to the arrow at 350 px
@@ -23,10 +22,9 @@ def flow_frame(steps: Sequence[Step]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "patients", "reason", "lost"])
 
 
-def flow_figure(steps: Sequence[Step], template: Any = None, palette: Palette | None = None) -> go.Figure:
+def flow_figure(steps: Sequence[Step]) -> go.Figure:
     """steps: (name, patients left after it, [(reason, how many left)]), first to last. layout.height fits."""
-    palette = palette or Palette()
-    figure, y = go.Figure(), 0.0
+    palette, figure, y = Palette(), go.Figure(), 0.0
     for k, (name, patients, lost) in enumerate(steps):
         if k:
             top = y
@@ -43,7 +41,7 @@ def flow_figure(steps: Sequence[Step], template: Any = None, palette: Palette | 
     hidden = {"visible": False, "fixedrange": True}
     figure.update_xaxes(range=[0, 1], **hidden)
     figure.update_yaxes(range=[y + 4, -4], **hidden)
-    finish(figure, template, height=int(y + 8 + 16))
+    finish(figure, height=int(y + 8 + 16))
     return figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8})
 
 
@@ -56,23 +54,9 @@ def _reasons(lost: Sequence[tuple[str, int]]) -> list[str]:
 
 
 def _box(figure: go.Figure, lines: list[str], y: float, colour: str, indent: int, kind: str) -> None:
-    figure.add_annotation(
-        text="<br>".join(lines),
-        x=0,
-        y=y,
-        xref="x domain",
-        yref="y",
-        xanchor="left",
-        yanchor="top",
-        xshift=indent,
-        align="left",
-        showarrow=False,
-        font={"size": TEXT_SIZE},
-        bordercolor=colour,
-        borderwidth=1.5 if kind == "solid" else 1,
-        borderpad=6,
-        bgcolor=GRID if kind == "solid" else None,
-    )
+    place = {"xref": "x domain", "yref": "y", "xanchor": "left", "yanchor": "top", "xshift": indent, "align": "left"}
+    fill = {"borderwidth": 1.5, "bgcolor": GRID} if kind == "solid" else {"borderwidth": 1}
+    add_words(figure, "<br>".join(lines), 0, y, bordercolor=colour, borderpad=6, **fill, **place)
 
 
 def _arrow(figure: go.Figure, start: float, end: float, colour: str) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from common.text import interval
-from survival.plots.style import TEXT_SIZE, Palette, finish, plain, plain_axes, short
+from survival.plots.style import Palette, add_words, error_bars, finish, plain, plain_axes, short
 
 ROW_PX, HEADING_PX, MARGINS_PX = 42, 26, 70
 WRAP = 27  # characters of a label that leave room for its numbers at 350 px
@@ -22,32 +22,30 @@ MAX_HEADING = 48
 LINE_PX = 15  # the label's height above its mark
 
 
-def concordance_dots(
-    frame: pd.DataFrame, measure: str = "Harrell C", reference: float = 0.5, template: Any = None
-) -> go.Figure:
+def concordance_dots(frame: pd.DataFrame, measure: str = "Harrell C", reference: float = 0.5) -> go.Figure:
     """A measure of each model with its 95 % interval. frame: columns model, value, low, high, best on top as given.
 
     reference: where a dashed line is drawn (0.5: guessing).
     """
     rows = frame.rename(columns={"model": "label"})
-    return interval_figure(rows, f"{measure} out of fold (95 % CI)", reference, template=template)
+    return interval_figure(rows, f"{measure} out of fold (95 % CI)", reference)
 
 
-def paired_differences(frame: pd.DataFrame, other: str, measure: str = "Harrell C", template: Any = None) -> go.Figure:
+def paired_differences(frame: pd.DataFrame, other: str, measure: str = "Harrell C") -> go.Figure:
     """Differences to one model on the same bootstrap samples. frame: model, value, low, high (Evaluation.differences).
 
     Right of the line: better than `other` where a high measure is good.
     """
     rows = frame.rename(columns={"model": "label"})
     title = f"{measure} less that of {plain(short(other))} (95 % CI)"
-    return interval_figure(rows, title, 0.0, signed=True, template=template)
+    return interval_figure(rows, title, 0.0, signed=True)
 
 
-def forest(frame: pd.DataFrame, template: Any = None) -> go.Figure:
+def forest(frame: pd.DataFrame) -> go.Figure:
     """Hazard ratios on a logarithmic axis. frame: columns group (heading), label, hr, low, high; nan limits: the
     reference, hr 1."""
     rows = frame.rename(columns={"hr": "value"})
-    return interval_figure(rows, "Hazard ratio (95 % CI), logarithmic", 1.0, log=True, digits=2, template=template)
+    return interval_figure(rows, "Hazard ratio (95 % CI), logarithmic", 1.0, log=True, digits=2)
 
 
 def interval_figure(
@@ -58,20 +56,18 @@ def interval_figure(
     log: bool = False,
     signed: bool = False,
     digits: int = 3,
-    template: Any = None,
-    palette: Palette | None = None,
 ) -> go.Figure:
     """rows: label, value, low, high, and optionally group: a heading wherever it changes. Rows without a finite value
     keep their line and say "not known"."""
-    palette = palette or Palette()
-    figure, place, y = go.Figure(), [], 0.0
-    heading = None
+    palette, figure = Palette(), go.Figure()
+    place, y, heading = list[float](), 0.0, None
     for row in rows.to_dict("records"):
         if row.get("group") and row["group"] != heading:
             heading = row["group"]
             y += HEADING_PX
             _words(figure, f"<b>{plain(short(heading, MAX_HEADING))}</b>", y - 6, "left")
-        lines = _label_lines(str(row["label"]))
+        lines = textwrap.wrap(str(row["label"]), WRAP) or [""]
+        lines = lines if len(lines) <= 2 else [lines[0], short(" ".join(lines[1:]), WRAP)]
         y += ROW_PX + LINE_PX * (len(lines) - 1)
         place.append(y - 10)
         words = interval(row["value"], row["low"], row["high"], digits)
@@ -82,80 +78,36 @@ def interval_figure(
             _words(figure, plain(line), place[-1] - LINE_PX * (k + 1), "left")
         _words(figure, words, place[-1] - LINE_PX, "right")
     value, low, high = (rows[name].to_numpy(dtype=np.float64) for name in ("value", "low", "high"))
-    figure.add_trace(_marks(value, low, high, place, [plain(label) for label in rows["label"]], digits, palette))
-    if reference is not None:
-        _reference(figure, reference, place, palette)
+    if reference is not None:  # a stroke next to each mark, so that no line runs through the words
+        stroke = {"width": 1.5, "color": palette.guide}
+        x, ends = [reference, reference, None] * len(place), [v for at in place for v in (at - 8, at + 10, None)]
+        figure.add_trace(go.Scatter(x=x, y=ends, mode="lines", line=stroke, showlegend=False, hoverinfo="skip"))
+    colour = palette.series[0]
+    figure.add_trace(
+        go.Scatter(
+            x=value,
+            y=place,
+            mode="markers",
+            marker={"size": 9, "symbol": "square", "color": colour},
+            error_x=error_bars(value, low, high, thickness=2, width=5, color=colour),
+            customdata=[plain(label) for label in rows["label"]],
+            hovertemplate=f"%{{customdata}}: %{{x:.{digits}f}}<extra></extra>",
+            showlegend=False,
+        )
+    )
     plain_axes(figure, title, None)
     figure.update_yaxes(range=[y + 8, 0], showticklabels=False, ticks="", showgrid=False)
     seen = np.concatenate([v[np.isfinite(v)] for v in (value, low, high)] + [[] if reference is None else [reference]])
-    figure.update_xaxes(**_log_axis(seen) if log else _linear_axis(seen))
-    finish(figure, template, height=int(y + MARGINS_PX))
+    room = 0.06 * max(float(np.ptp(seen)), 1e-3)
+    linear = {"range": [float(seen.min()) - room, float(seen.max()) + room], "nticks": 7}
+    figure.update_xaxes(**_log_axis(seen) if log else linear)
+    finish(figure, height=int(y + MARGINS_PX))
     return figure.update_layout(margin={"l": 12, "r": 12, "t": 12})
 
 
-def _label_lines(label: str) -> list[str]:
-    """One or two lines, short enough to fit next to the numbers."""
-    lines = textwrap.wrap(label, WRAP) or [""]
-    return lines if len(lines) <= 2 else [lines[0], short(" ".join(lines[1:]), WRAP)]
-
-
-def _marks(
-    value: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    place: list[float],
-    labels: list[str],
-    digits: int,
-    palette: Palette,
-) -> go.Scatter:
-    colour = palette.series[0]
-    return go.Scatter(
-        x=value,
-        y=place,
-        mode="markers",
-        marker={"size": 9, "symbol": "square", "color": colour},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": np.nan_to_num(high - value),
-            "arrayminus": np.nan_to_num(value - low),
-            "thickness": 2,
-            "width": 5,
-            "color": colour,
-        },
-        customdata=labels,
-        hovertemplate=f"%{{customdata}}: %{{x:.{digits}f}}<extra></extra>",
-        showlegend=False,
-    )
-
-
-def _reference(figure: go.Figure, x: float, place: list[float], palette: Palette) -> None:
-    """A stroke next to each mark, so that no line runs through the words."""
-    line = {"width": 1.5, "color": palette.guide}
-    ends = [v for y in place for v in (y - 8, y + 10, None)]
-    figure.add_trace(
-        go.Scatter(x=[x, x, None] * len(place), y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip")
-    )
-    figure.data = figure.data[::-1]  # behind the marks
-
-
 def _words(figure: go.Figure, text: str, y: float, side: str) -> None:
-    figure.add_annotation(
-        text=text,
-        x=0 if side == "left" else 1,
-        xref="x domain",
-        y=y,
-        yref="y",
-        xanchor=side,
-        yanchor="middle",
-        showarrow=False,
-        font={"size": TEXT_SIZE},
-    )
-
-
-def _linear_axis(seen: np.ndarray) -> dict[str, Any]:
-    room = 0.06 * max(float(np.ptp(seen)), 1e-3)
-    return {"range": [float(seen.min()) - room, float(seen.max()) + room], "nticks": 7}
+    place = {"xref": "x domain", "yref": "y", "xanchor": side, "yanchor": "middle"}
+    add_words(figure, text, 0 if side == "left" else 1, y, **place)
 
 
 def _log_axis(seen: np.ndarray) -> dict[str, Any]:
@@ -168,9 +120,5 @@ def _log_axis(seen: np.ndarray) -> dict[str, Any]:
     ticks = [t for t in ticks if low - room <= np.log10(t) <= high + room]
     if len(ticks) < 3:
         ticks = [t for t in (0.8, 0.9, 1, 1.1, 1.2, 1.3) if low - room <= np.log10(t) <= high + room]
-    return {
-        "type": "log",
-        "range": [low - room, high + room],
-        "tickvals": ticks,
-        "ticktext": [f"{t:g}" for t in ticks],
-    }
+    text = [f"{t:g}" for t in ticks]
+    return {"type": "log", "range": [low - room, high + room], "tickvals": ticks, "ticktext": text}

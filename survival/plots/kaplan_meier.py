@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 from common.text import p_value
 from survival.curves import Curve
 from survival.metrics.estimate import Estimate
-from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, cycle, finish, plain
+from survival.plots.style import DASHES, GRID, TEXT_SIZE, Palette, add_band, add_words, cycle, finish, plain
 from survival.tails import ChiSquare
 
 TABLE_LINES = (("at_risk", "At risk"), ("censored", "Censored"), ("events", "Events"))
@@ -43,9 +43,9 @@ def medians_frame(curves: Mapping[str, Curve]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "n", "events", "median", "low", "high"])
 
 
-def median_words(median: Estimate, digits: int = 1) -> str:
+def median_words(median: Estimate) -> str:
     """'21.4 (18.0 to 27.3)', '21.4 (18.0 to not reached)', 'not reached (from 36.2)', 'not reached'."""
-    value, low, high = (f"{v:.{digits}f}" if np.isfinite(v) else "" for v in (median.value, median.low, median.high))
+    value, low, high = (f"{v:.1f}" if np.isfinite(v) else "" for v in (median.value, median.low, median.high))
     if value:
         return f"{value} ({low} to {high or 'not reached'})"
     return f"not reached (from {low})" if low else "not reached"
@@ -58,7 +58,6 @@ def kaplan_meier_figure(
     test: ChiSquare | None = None,
     outcome: str = "Alive",
     colours: Sequence[str] | None = None,
-    template: Any = None,
     since: str = SINCE,
 ) -> go.Figure:
     """Curves over their table; each group's heading there is its legend and says its median with 95 % limits.
@@ -81,27 +80,19 @@ def kaplan_meier_figure(
         colour = cycle(colours, k)
         add_curve(figure, curve, name, colour, width=2.2, dash=cycle(DASHES, k), row=1, col=1)
         _add_censor_ticks(figure, curve, name, colour)
-        _add_heading(figure, f"{cycle(DASH_MARKS, k)}  <b>{plain(name)}</b>", curve, colour, len(rows))
+        heading = f"{cycle(DASH_MARKS, k)}  <b>{plain(name)}</b>: median {median_words(curve.median())}"
+        place = {"xref": "x2 domain", "yref": "y2", "xanchor": "left", "font": {"size": TEXT_SIZE, "color": colour}}
+        # moved over the labels of the rows, which are at least as wide
+        add_words(figure, heading, 0, len(rows), xshift=-56, **place)
         rows.append("")
         rows += _add_table(figure, curve, name, colour, ticks, len(rows))
     survival_axes(figure, unit, outcome, since, row=1, col=1)
     figure.update_xaxes(tickvals=list(ticks), range=[-0.02 * max(ticks), 1.05 * max(ticks)], showticklabels=True)
     figure.update_xaxes(showgrid=False, showticklabels=False, ticks="", zeroline=False, title=None, row=2, col=1)
-    _table_axis(figure, rows)
-    if test is not None:
-        text = f"Log-rank {p_value(test.p, named=True)} (χ² {test.statistic:.1f}, {test.df} df)"
-        place = {"x": 1, "y": 1, "xref": "x domain", "yref": "y domain", "xanchor": "right", "yanchor": "bottom"}
-        figure.add_annotation(text=text, font={"size": TEXT_SIZE}, showarrow=False, **place)
-    finish(figure, template, height=inner + MARGINS_PX)
-    return figure.update_layout(showlegend=False, margin={"b": 12})
-
-
-def _table_axis(figure: go.Figure, rows: list[str]) -> None:
-    """Labels of the table's rows, the headings' rows left free."""
-    places = [i for i, label in enumerate(rows) if label]
+    labelled = [i for i, label in enumerate(rows) if label]  # the headings' rows are left free
     figure.update_yaxes(
-        tickvals=places,
-        ticktext=[rows[i] for i in places],
+        tickvals=labelled,
+        ticktext=[rows[i] for i in labelled],
         range=[len(rows) - 0.5, -0.5],
         tickfont={"size": TEXT_SIZE},
         ticks="",
@@ -112,6 +103,11 @@ def _table_axis(figure: go.Figure, rows: list[str]) -> None:
         row=2,
         col=1,
     )
+    if test is not None:
+        text = f"Log-rank {p_value(test.p, named=True)} (χ² {test.statistic:.1f}, {test.df} df)"
+        add_words(figure, text, 1, 1, xref="x domain", yref="y domain", xanchor="right", yanchor="bottom")
+    finish(figure, height=inner + MARGINS_PX)
+    return figure.update_layout(showlegend=False, margin={"b": 12})
 
 
 def add_curve(
@@ -119,13 +115,12 @@ def add_curve(
 ) -> None:
     """Band (two traces), step line; all three hide together when the legend entry is clicked."""
     drawn = _drawn(curve)
-    add_band(
-        figure, curve.times[drawn], 100 * curve.low[drawn], 100 * curve.high[drawn], colour, name, step=True, **place
-    )
+    times, survival, low, high = (v[drawn] for v in (curve.times, curve.survival, curve.low, curve.high))
+    add_band(figure, times, 100 * low, 100 * high, colour, name, step=True, **place)
     figure.add_trace(
         go.Scatter(
-            x=curve.times[drawn],
-            y=100 * curve.survival[drawn],
+            x=times,
+            y=100 * survival,
             name=f"{plain(name)} (n = {curve.n})",
             legendgroup=name,
             mode="lines",
@@ -161,20 +156,6 @@ def _add_censor_ticks(figure: go.Figure, curve: Curve, name: str, colour: str) -
         ),
         row=1,
         col=1,
-    )
-
-
-def _add_heading(figure: go.Figure, label: str, curve: Curve, colour: str, row: int) -> None:
-    figure.add_annotation(
-        text=f"{label}: median {median_words(curve.median())}",
-        x=0,
-        xref="x2 domain",
-        xshift=-56,  # over the labels of the rows, which are at least as wide
-        y=row,
-        yref="y2",
-        xanchor="left",
-        showarrow=False,
-        font={"size": TEXT_SIZE, "color": colour},
     )
 
 

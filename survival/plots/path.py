@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from survival.plots.style import TEXT_SIZE, Palette, add_band, finish, plain_axes
+from survival.plots.style import Palette, add_band, add_words, finish, plain_axes
 
 HEIGHT_PX = 470
 
 
-def penalty_figure(
-    frame: pd.DataFrame, chosen: float, template: Any = None, palette: Palette | None = None
-) -> go.Figure:
+def penalty_figure(frame: pd.DataFrame, chosen: float, palette: Palette | None = None) -> go.Figure:
     """Mean C over folds above, effective parameters below, against the penalty on a logarithmic axis.
 
     frame: columns alpha, concordance, and where known low, high (limits of C) and effective. chosen: the penalty that
@@ -31,7 +27,8 @@ def penalty_figure(
         add_band(figure, frame["alpha"], frame["low"], frame["high"], palette.series[0], row=1, col=1)
     parts = [("concordance", "C out of fold", palette.series[0])]
     parts += [("effective", "Effective parameters", palette.series[2])] if both else []
-    for row, (name, _, colour) in enumerate(parts, start=1):
+    plain_axes(figure, None, None)
+    for row, (name, title, colour) in enumerate(parts, start=1):
         figure.add_trace(
             go.Scatter(
                 x=frame["alpha"],
@@ -45,21 +42,11 @@ def penalty_figure(
             row=row,
             col=1,
         )
-    plain_axes(figure, None, None)
-    for row, (_, title, _) in enumerate(parts, start=1):
         figure.update_yaxes(title=title, row=row, col=1)
     figure.update_xaxes(type="log", exponentformat="power", dtick=1)
     figure.update_xaxes(title="Penalty α, logarithmic (strong to the right)", row=len(parts), col=1)
     figure.add_vline(x=chosen, line={"width": 1.5, "dash": "dash", "color": palette.guide})
     right = np.log10(chosen) > np.log10(frame["alpha"]).mean()
-    figure.add_annotation(
-        text=f"chosen: {chosen:.3g}",
-        x=np.log10(chosen),
-        y=1,
-        yref="y domain",
-        xanchor="right" if right else "left",
-        yanchor="bottom",
-        showarrow=False,
-        font={"size": TEXT_SIZE},
-    )
-    return finish(figure, template, HEIGHT_PX if both else 330)
+    place = {"yref": "y domain", "xanchor": "right" if right else "left", "yanchor": "bottom"}
+    add_words(figure, f"chosen: {chosen:.3g}", np.log10(chosen), 1, **place)
+    return finish(figure, HEIGHT_PX if both else 330)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +17,11 @@ from survival.metrics.estimate import Estimate
 from survival.plots.style import (
     DASHES,
     GRID,
-    TEXT_SIZE,
     Palette,
     add_band,
+    add_words,
     cycle,
+    error_bars,
     finish,
     plain,
     plain_axes,
@@ -44,22 +44,22 @@ def calibration_frame(groups: pd.DataFrame, curve: pd.DataFrame | None, horizon:
 
 def calibration_words(estimates: Mapping[str, Estimate], mean_predicted: float, horizon: float, unit: str) -> str:
     """A calibration in words, two to four sentences. estimates: of Calibration.estimates."""
-    observed = f", the observed one {_percent(estimates['observed'])}" if "observed" in estimates else ""
+    e = estimates.get("observed")
+    observed = f", the observed one {percent(e.value, 1)} ({100 * e.low:.1f} to {100 * e.high:.1f})" if e else ""
     sentences = [f"By {horizon:g} {unit} the mean predicted risk is {percent(mean_predicted, 1)}{observed}."]
     if "slope" in estimates:
         e = estimates["slope"]
-        verdict = _side(e, 1, "predicted risks are too extreme", "predicted risks are too alike")
-        verdict = verdict or "predicted risks are not shown to be too extreme or too alike"
+        words = ("are too extreme", "are too alike", "are not shown to be too extreme or too alike")
+        verdict = f"predicted risks {_side(e, 1, *words)}"
         sentences.append(
             f"{sentence_case(slope_at_name(horizon, unit))} {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is "
             f"perfect): {verdict}."
         )
     if "intercept" in estimates:
         e = estimates["intercept"]
-        verdict = _side(e, 0, "risks are too high on the whole", "risks are too low on the whole")
-        verdict = verdict or "risks are not shown to be too high or too low on the whole"
-        words = interval(e.value, e.low, e.high, 2)
-        sentences.append(f"Intercept {words.removesuffix(')')}; 0 is perfect): {verdict}.")
+        verdict = _side(e, 0, "are too high", "are too low", "are not shown to be too high or too low")
+        limits = interval(e.value, e.low, e.high, 2)
+        sentences.append(f"Intercept {limits.removesuffix(')')}; 0 is perfect): risks {verdict} on the whole.")
     if "ici" in estimates:
         e = estimates["ici"]
         sentences.append(
@@ -69,12 +69,8 @@ def calibration_words(estimates: Mapping[str, Estimate], mean_predicted: float, 
     return " ".join(sentences)
 
 
-def _side(e: Estimate, perfect: float, below: str, above: str) -> str:
-    return below if e.high < perfect else above if e.low > perfect else ""
-
-
-def _percent(e: Estimate) -> str:
-    return f"{percent(e.value, 1)} ({100 * e.low:.1f} to {100 * e.high:.1f})"
+def _side(e: Estimate, perfect: float, below: str, above: str, neither: str) -> str:
+    return below if e.high < perfect else above if e.low > perfect else neither
 
 
 def calibration_figure(
@@ -83,7 +79,6 @@ def calibration_figure(
     risk: np.ndarray,
     horizon: float,
     unit: str,
-    template: Any = None,
     palette: Palette | None = None,
 ) -> go.Figure:
     """Observed against predicted risk with the diagonal, groups with intervals, and the predicted risks' histogram.
@@ -109,7 +104,7 @@ def calibration_figure(
     figure.update_xaxes(title=f"Predicted risk by {horizon:g} {unit} (%)", row=2, col=1)
     figure.update_yaxes(title="Observed risk (%)", **scale, row=1, col=1)
     figure.update_yaxes(title="Patients", nticks=3, showgrid=False, row=2, col=1)
-    return finish(figure, template, CALIBRATION_PX)
+    return finish(figure, CALIBRATION_PX)
 
 
 def _groups(groups: pd.DataFrame, colour: str) -> go.Scatter:
@@ -118,15 +113,7 @@ def _groups(groups: pd.DataFrame, colour: str) -> go.Scatter:
     return go.Scatter(
         x=g["predicted"],
         y=g["observed"],
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": np.nan_to_num(g["high"] - g["observed"]),
-            "arrayminus": np.nan_to_num(g["observed"] - g["low"]),
-            "thickness": 1.4,
-            "width": 3,
-            "color": colour,
-        },
+        error_y=error_bars(g["observed"], g["low"], g["high"], thickness=1.4, width=3, color=colour),
         mode="markers",
         marker={"size": 8, "symbol": "diamond", "color": colour},
         name="Groups by risk",
@@ -147,11 +134,7 @@ def _histogram(risk: np.ndarray, colour: str) -> go.Bar:
 
 
 def auc_figure(
-    frame: pd.DataFrame,
-    unit: str,
-    template: Any = None,
-    palette: Palette | None = None,
-    order: Sequence[str] | None = None,
+    frame: pd.DataFrame, unit: str, palette: Palette | None = None, order: Sequence[str] | None = None
 ) -> go.Figure:
     """AUC(t) of each model. frame: columns model, time, value, low, high (over_time.auc_over_time).
 
@@ -160,21 +143,17 @@ def auc_figure(
     figure = _lines(frame, palette or Palette(), order=order)
     figure.add_hline(y=0.5, line={"width": 1.5, "dash": "dash", "color": (palette or Palette()).guide})
     plain_axes(figure, f"Time t ({unit})", "AUC(t)")
-    return finish(figure, template, _height(figure))
+    return finish(figure, _height(figure))
 
 
 def brier_figure(
-    frame: pd.DataFrame,
-    unit: str,
-    template: Any = None,
-    palette: Palette | None = None,
-    order: Sequence[str] | None = None,
+    frame: pd.DataFrame, unit: str, palette: Palette | None = None, order: Sequence[str] | None = None
 ) -> go.Figure:
     """Brier score over time, lower is better, each model and the null. frame: as of over_time.brier_over_time."""
     figure = _lines(frame, palette or Palette(), guides=(NULL,), order=order)
     plain_axes(figure, f"Time t ({unit})", "Brier score, lower is better")
     figure.update_yaxes(rangemode="tozero")
-    return finish(figure, template, _height(figure))
+    return finish(figure, _height(figure))
 
 
 def decision_figure(
@@ -182,7 +161,6 @@ def decision_figure(
     horizon: float,
     unit: str,
     sensible: tuple[float, float] | None = None,
-    template: Any = None,
     palette: Palette | None = None,
     order: Sequence[str] | None = None,
 ) -> go.Figure:
@@ -194,19 +172,11 @@ def decision_figure(
     figure = _lines(shown, palette or Palette(), guides=(TREAT_ALL, TREAT_NONE), at="%{x:.0f} %", order=order)
     if sensible is not None:
         figure.add_vrect(x0=100 * sensible[0], x1=100 * sensible[1], fillcolor=GRID, line_width=0, layer="below")
-        figure.add_annotation(
-            text="sensible thresholds",
-            x=50 * (sensible[0] + sensible[1]),
-            y=1,
-            yref="y domain",
-            yanchor="top",
-            showarrow=False,
-            font={"size": TEXT_SIZE},
-        )
+        add_words(figure, "sensible thresholds", 50 * sum(sensible), 1, yref="y domain", yanchor="top")
     plain_axes(figure, f"Threshold of the risk by {horizon:g} {unit} (%)", "Net benefit")
     top = float(np.nanmax(shown["value"].to_numpy(dtype=np.float64)))
     figure.update_yaxes(range=[-0.16 * max(top, 0.01), 1.12 * max(top, 0.01)])  # acting on all leaves the picture
-    return finish(figure, template, _height(figure))
+    return finish(figure, _height(figure))
 
 
 def _height(figure: go.Figure) -> int:

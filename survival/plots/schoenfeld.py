@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import plotly.graph_objects as go
 
 from common.text import p_value
-from survival.plots.style import TEXT_SIZE, Palette, add_band, finish, plain, plain_axes, short
+from survival.plots.style import Palette, add_band, add_words, finish, plain, plain_axes, short
 
 HEIGHT_PX = 340
 MOST_DOTS = 2000  # more would be a blot, and slow to draw
@@ -25,7 +23,6 @@ def schoenfeld_figure(
     name: str,
     unit: str,
     p: float | None = None,
-    template: Any = None,
     palette: Palette | None = None,
 ) -> go.Figure:
     """One covariate's coefficient over time. residuals: name, time, residual; smooth: name, time, value, low, high,
@@ -60,11 +57,10 @@ def schoenfeld_figure(
     figure.add_hline(y=float(line["coef"].iloc[0]), line={"width": 1.5, "dash": "dash", "color": palette.guide})
     figure.add_hline(y=0, line={"width": 1, "color": palette.guide})
     text = f"<b>{plain(short(name))}</b>" + ("" if p is None else f", proportional hazards: {p_value(p, named=True)}")
-    place = {"x": 0, "y": 1, "xref": "x domain", "yref": "y domain", "xanchor": "left", "yanchor": "bottom"}
-    figure.add_annotation(text=text, showarrow=False, font={"size": TEXT_SIZE}, **place)
+    add_words(figure, text, 0, 1, xref="x domain", yref="y domain", xanchor="left", yanchor="bottom")
     plain_axes(figure, f"Time ({unit})", "Log hazard ratio β(t)")
     # a few events when hardly anyone is at risk have residuals that would press the smooth flat
     low, high = points["residual"].quantile([0.02, 0.98])
     low, high = min(low, line["low"].min(), 0), max(high, line["high"].max(), 0)
     figure.update_yaxes(range=[low - 0.05 * (high - low), high + 0.05 * (high - low)])
-    return finish(figure, template, HEIGHT_PX)
+    return finish(figure, HEIGHT_PX)

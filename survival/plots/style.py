@@ -33,7 +33,7 @@ class Palette:
     guide: str = "#8a8f98"
 
 
-def finish(figure: go.Figure, template: Any, height: int | None = None) -> go.Figure:
+def finish(figure: go.Figure, height: int | None = None) -> go.Figure:
     """Clear backgrounds, margins, a legend above the plot."""
     figure.update_layout(
         paper_bgcolor=CLEAR,
@@ -41,12 +41,20 @@ def finish(figure: go.Figure, template: Any, height: int | None = None) -> go.Fi
         margin={"l": 60, "r": 20, "t": 30, "b": 50},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemwidth": 40},
         hovermode="closest",
+        height=height,
     )
-    if height is not None:
-        figure.update_layout(height=height)
-    if template is not None:
-        figure.update_layout(template=template)
     return figure
+
+
+def add_words(figure: go.Figure, text: str, x: Any, y: Any, **place: Any) -> None:
+    """A text without an arrow."""
+    figure.add_annotation(text=text, x=x, y=y, showarrow=False, **{"font": {"size": TEXT_SIZE}, **place})
+
+
+def error_bars(value: Any, low: Any, high: Any, **look: Any) -> dict[str, Any]:
+    """From low to high around value; none where a limit is nan."""
+    lengths = {"array": np.nan_to_num(high - value), "arrayminus": np.nan_to_num(value - low)}
+    return {"type": "data", "symmetric": False, **lengths, **look}
 
 
 def plain_axes(figure: go.Figure, x: str | None, y: str | None, **place: Any) -> None:
@@ -56,21 +64,18 @@ def plain_axes(figure: go.Figure, x: str | None, y: str | None, **place: Any) ->
     figure.update_yaxes(title=y, **shared, **place)
 
 
-def pale(colour: str, share: float = 0.16) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{share})"
-
-
 def add_band(
     figure: go.Figure, x: Any, low: Any, high: Any, colour: str, group: str | None = None, step: bool = False, **at: Any
 ) -> None:
     """An interval along a curve: two traces without a line, the space between them filled. nan are left out."""
     x, low, high = (np.asarray(v, dtype=np.float64) for v in (x, low, high))
     known = np.isfinite(low) & np.isfinite(high)
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    pale = f"rgba({red},{green},{blue},0.16)"
     edge = {"width": 0, "color": colour, "shape": "hv" if step else "linear"}
     shared = {"mode": "lines", "legendgroup": group, "showlegend": False, "hoverinfo": "skip", "line": edge}
     figure.add_trace(go.Scatter(x=x[known], y=high[known], **shared), **at)
-    figure.add_trace(go.Scatter(x=x[known], y=low[known], fill="tonexty", fillcolor=pale(colour), **shared), **at)
+    figure.add_trace(go.Scatter(x=x[known], y=low[known], fill="tonexty", fillcolor=pale, **shared), **at)
 
 
 def short(text: str, length: int = MAX_LABEL) -> str:

@@ -134,7 +134,5 @@ def _buttons(
 
 def _do(action: str, name: str) -> None:
     """Change the queue (runs before the page)."""
-    try:
+    with message.left_by(QueueError):
         getattr(resources.queue(), action)(name)
-    except QueueError as error:
-        message.leave(error)

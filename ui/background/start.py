@@ -12,7 +12,7 @@ from faces.errors import FaceError
 from jobs.queue import PROJECT
 from jobs.record import QueueError
 from ui.elements import message
-from ui.elements.escaping import trusted
+from ui.elements.escaping import plain, trusted
 from ui.shell import resources
 from ui.shell.resources import OpenedStudy
 
@@ -21,13 +21,6 @@ STUDY_JOBS = {  # verb -> title of the job
     "embed": "Face codes of {}",
     "fit": "Photo model of {}",
 }
-
-
-def at_work(command: Sequence[str]) -> bool:
-    """Whether a job with the same verb on the same study waits or runs."""
-    queue = resources.queue()
-    jobs = queue.jobs()[0] if queue.root.is_dir() else []
-    return any(job.active and job.command[:3] == tuple(command[:3]) for job in jobs)
 
 
 def start_button(
@@ -41,7 +34,9 @@ def start_button(
     explanation: str = "",
 ) -> None:
     """A button that queues `python -m` of these words; disabled while the same verb is at work on the study."""
-    busy = at_work(command)
+    queue = resources.queue()
+    jobs = queue.jobs()[0] if queue.root.is_dir() else []
+    busy = any(job.active and job.command[:3] == tuple(command[:3]) for job in jobs)
     st.button(
         "At work" if busy else trusted(label),
         key=key,
@@ -58,9 +53,15 @@ def study_button(
     opened: OpenedStudy, verb: str, label: str, primary: bool = True, explanation: str = "", key: str = ""
 ) -> None:
     """A button that queues one of STUDY_JOBS for this study."""
+    command = ["study", verb, opened.path]
+    named = resources.checkpoints_root() / opened.study.settings.checkpoint
+    if verb == "embed" and named.is_dir():
+        root = Path(PROJECT / "checkpoints").resolve()
+        if named.resolve().parent != root or named.name != named.resolve().name:
+            command += ["--checkpoint", str(named)]
     start_button(
         STUDY_JOBS[verb].format(opened.study.name),
-        _study_command(opened, verb),
+        command,
         label,
         key or f"cohort-start-{verb}",
         primary=primary,
@@ -69,27 +70,25 @@ def study_button(
     )
 
 
-def _study_command(opened: OpenedStudy, verb: str) -> list[str]:
-    command = ["study", verb, opened.path]
-    named = resources.checkpoints_root() / opened.study.settings.checkpoint
-    if verb == "embed" and named.is_dir():
-        root = Path(PROJECT / "checkpoints").resolve()
-        if named.resolve().parent != root or named.name != named.resolve().name:
-            command += ["--checkpoint", str(named)]
-    return command
-
-
 def _start(title: str, command: tuple[str, ...]) -> None:
     """Queue a command, or resume the one that was stopped (runs before the page)."""
     queue = resources.queue()
-    try:
+    with message.left_by(QueueError):
         for job in queue.jobs()[0]:
             if job.command == command and job.state in ("stopped", "failed", "interrupted"):
                 queue.resume(job.id)
                 return
         queue.add(title, command)
-    except QueueError as error:
-        message.leave(error)
+
+
+def local_path(text: str) -> Path | None:
+    """The folder or file at a path that a person typed; None, with a message where there is none."""
+    path = Path(text).expanduser()
+    if path.is_absolute() and (path.is_dir() or path.is_file()):
+        return path
+    if text:
+        st.error(f"There is no folder or file {plain(text[:200])} on this machine: give its whole path.")
+    return None
 
 
 def add_with_upload(title: str, store: Callable[[Path], Sequence[str]]) -> bool:

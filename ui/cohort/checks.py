@@ -26,7 +26,6 @@ MEANING = {
     "warning": "the study can be used, but check these",
     "note": "for information",
 }
-MARKS = {"error": "Error", "warning": "Warning", "note": "Note"}
 
 
 def facts(opened: OpenedStudy) -> None:
@@ -90,14 +89,10 @@ def report_table(findings: Findings, key: str, file_name: str) -> None:
             format_func=lambda severity: f"{NAMES[severity]} ({counts[severity]:,})",
         )
         rows = [finding for finding in findings if finding.severity in chosen]
-        st.download_button(
-            "CSV", _csv(rows), file_name, "text/csv", icon=":material/download:", on_click="ignore", key=f"{key}-csv"
-        )
+        blocks.download("CSV", _csv(rows), file_name, "text/csv", f"{key}-csv")
     blocks.note("; ".join(f"{NAMES[severity]}: {MEANING[severity]}" for severity in present) + ".")
     pages = max(1, -(-len(rows) // REPORT_ROWS))
-    at = 1
-    if pages > 1:
-        at = st.pagination(pages, key=f"{key}-page-{pages}")
+    at = st.pagination(pages, key=f"{key}-page-{pages}") if pages > 1 else 1
     _table(rows[(at - 1) * REPORT_ROWS : at * REPORT_ROWS])
     if findings.left_off:
         blocks.note(f"{findings.left_off:,} more of the same kinds are not listed.")
@@ -107,21 +102,14 @@ def _table(rows: list[Finding]) -> None:
     if not rows:
         blocks.note("Nothing of the chosen kinds.")
         return
-    table(
-        ["", "File", "Row", "Finding", "What to do"],
-        [
-            Row([MARKS[f.severity], f.where, "" if f.row is None else str(f.row), f.message, f.remedy], f.severity)
-            for f in rows
-        ],
-        "lh-report",
-    )
+    shown = []
+    for f in rows:
+        row = "" if f.row is None else str(f.row)
+        shown.append(Row([f.severity.capitalize(), f.where, row, f.message, f.remedy], f.severity))
+    table(["", "File", "Row", "Finding", "What to do"], shown, "lh-report")
 
 
 def _csv(rows: list[Finding]) -> str:
-    columns = ("severity", "where", "row", "message", "remedy")
-    return csv_text(
-        pd.DataFrame(
-            [[safe_cell(str("" if (v := getattr(row, name)) is None else v)) for name in columns] for row in rows],
-            columns=list(columns),
-        )
-    )
+    columns = ["severity", "where", "row", "message", "remedy"]
+    cells = [[safe_cell(str("" if (v := getattr(row, name)) is None else v)) for name in columns] for row in rows]
+    return csv_text(pd.DataFrame(cells, columns=columns))

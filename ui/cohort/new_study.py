@@ -20,7 +20,7 @@ from study.settings import FILE_NAME, Settings, settings_text
 from study.tables.formats.raw import MAX_BYTES
 from study.tables.read import EXTENSIONS
 from ui.background.missing import unavailable
-from ui.background.start import add_with_upload
+from ui.background.start import add_with_upload, local_path
 from ui.cohort.checks import report_table
 from ui.cohort.columns import meaning
 from ui.cohort.match import OFFERED, photos_of
@@ -63,7 +63,10 @@ def form() -> None:
     except StudyError as error:
         unavailable("This table cannot be used", str(error))
         return
-    _preview(seen)
+    st.dataframe(pd.DataFrame(seen.first, columns=seen.header), hide_index=True, width="stretch")
+    blocks.note(
+        f"The first {len(seen.first)} of {seen.patients:,} rows, {len(seen.header)} columns. {' '.join(seen.notes)}"
+    )
     blocks.section("2. What the columns mean")
     blocks.note("Proposed from names and contents. Check every one: nothing later will reveal a mistake here.")
     settings = meaning(seen, turn)
@@ -123,13 +126,6 @@ def _made() -> None:
         st.rerun()
 
 
-def _preview(seen: Look) -> None:
-    st.dataframe(pd.DataFrame(seen.first, columns=seen.header), hide_index=True, width="stretch")
-    blocks.note(
-        f"The first {len(seen.first)} of {seen.patients:,} rows, {len(seen.header)} columns. {' '.join(seen.notes)}"
-    )
-
-
 def _example() -> None:
     """A real cohort that comes with scikit-survival, as a study of clinical columns alone."""
     taken = {name.casefold() for name in resources.study_names()}
@@ -156,11 +152,8 @@ def _example() -> None:
 
 def _make_example(name: str) -> None:
     """Write the example's study (runs before the page; takes a second at most)."""
-    try:
+    with message.left_by(StudyError):
         write_example(name, resources.studies_root())
-    except StudyError as error:
-        message.leave(error)
-    else:
         st.session_state[MADE] = name
 
 
@@ -175,13 +168,7 @@ def _photos(turn: int) -> UploadedFile | Path | str | None:
     if source == ZIP:
         return st.file_uploader("Zip file of photos", ["zip"], key=f"cohort-zip-{turn}", max_upload_size=MAX_ZIP_MB)
     text = st.text_input("Path of a folder or zip", key=f"cohort-path-{turn}", placeholder="/data/portraits").strip()
-    if not text:
-        return None
-    path = Path(text).expanduser()
-    if path.is_absolute() and (path.is_dir() or path.is_file()):
-        return path
-    st.error(f"There is no folder or file {plain(text[:200])} on this machine: give its whole path.")
-    return None
+    return local_path(text)
 
 
 def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None:

@@ -13,7 +13,7 @@ from study.description.table_one import SHARES, FollowUp, analysed_rows, follow_
 from study.errors import StudyError
 from survival.curves import Curve, kaplan_meier
 from survival.metrics.estimate import Estimate
-from survival.plots import curves_frame, kaplan_meier_figure
+from survival.plots.kaplan_meier import curves_frame, kaplan_meier_figure
 from ui.background.missing import unavailable
 from ui.elements import blocks
 from ui.elements.figures import drawn, plot_palette

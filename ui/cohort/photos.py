@@ -237,45 +237,37 @@ def _mark(opened: OpenedStudy, patients: list[str]) -> None:
     st.session_state[PICKED][opened.study.name] |= set(patients) - opened.study.excluded.keys()
 
 
-def _exclude(opened: OpenedStudy) -> None:
-    """Exclude the marked patients (runs before the page). The reason is read here: it may be typed and not sent yet
-    when the button is drawn."""
-    name = opened.study.name
+def _marked(opened: OpenedStudy) -> tuple[str, set[str], str]:
+    """Study, marked patients, reason. It is read here: it may be typed and not sent yet when the button is drawn."""
     reason = str(st.session_state.get(f"cohort-reason-{st.session_state['cohort-reason-turn']}", ""))
-    picked = st.session_state[PICKED][name]
-    try:
+    return opened.study.name, st.session_state[PICKED][opened.study.name], reason
+
+
+def _exclude(opened: OpenedStudy) -> None:
+    """Exclude the marked patients (runs before the page)."""
+    name, picked, reason = _marked(opened)
+    with message.left_by(StudyError):
         newly = exclude(opened.study.path, sorted(picked), reason)
-    except StudyError as error:
-        message.leave(error)
-        return
-    st.session_state.setdefault(UNDO, {})[name] = tuple(newly)
-    st.session_state["cohort-reason-turn"] += 1
-    picked.clear()
+        st.session_state.setdefault(UNDO, {})[name] = tuple(newly)
+        st.session_state["cohort-reason-turn"] += 1
+        picked.clear()
 
 
 def _confirm(opened: OpenedStudy) -> None:
     """A person looked at the marked patients' faces (runs before the page)."""
-    name = opened.study.name
-    reason = str(st.session_state.get(f"cohort-reason-{st.session_state['cohort-reason-turn']}", "")).strip()
-    picked = st.session_state[PICKED][name]
-    try:
-        confirm(opened.study, sorted(picked), reason or CONFIRMED)
-    except StudyError as error:
-        message.leave(error)
-        return
-    st.session_state["cohort-reason-turn"] += 1
-    picked.clear()
+    _, picked, reason = _marked(opened)
+    with message.left_by(StudyError):
+        confirm(opened.study, sorted(picked), reason.strip() or CONFIRMED)
+        st.session_state["cohort-reason-turn"] += 1
+        picked.clear()
 
 
 def _include(opened: OpenedStudy, patients: tuple[str, ...]) -> None:
     """Include patients again (runs before the page)."""
-    try:
+    with message.left_by(StudyError):
         include(opened.study.path, patients)
-    except StudyError as error:
-        message.leave(error)
-        return
-    left = set(st.session_state.get(UNDO, {}).get(opened.study.name, ())) - set(patients)
-    st.session_state.setdefault(UNDO, {})[opened.study.name] = tuple(sorted(left))
+        left = set(st.session_state.get(UNDO, {}).get(opened.study.name, ())) - set(patients)
+        st.session_state.setdefault(UNDO, {})[opened.study.name] = tuple(sorted(left))
 
 
 def _excluded(opened: OpenedStudy) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -56,26 +56,20 @@ def _cautions(scorer: Scorer) -> list[tuple[str, str, str]]:
     """(title, sentence, icon) of each."""
     cautions = []
     if scorer.changed:
-        cautions.append(
-            (
-                "The model was fitted before the study changed",
-                f"{' '.join(scorer.changed)} The results and faces here are still those of the model as it was fitted. "
-                "Fit it again on the page Cohort, under “Face codes and model”, or choose a model again on the page "
-                "Survival model.",
-                ":material/update:",
-            )
+        words = (
+            f"{' '.join(scorer.changed)} The results and faces here are still those of the model as it was fitted. Fit "
+            "it again on the page Cohort, under “Face codes and model”, or choose a model again on the page Survival "
+            "model."
         )
+        cautions.append(("The model was fitted before the study changed", words, ":material/update:"))
     c = scorer.model.oof_c_
     if c.low <= 0.5:
-        cautions.append(
-            (
-                "No evidence that this model discriminates",
-                f"Its C on patients that it was not fitted to is {c.value:.2f} ({interval(c.low, c.high, 2)}), and 0.5 "
-                "is guessing. A score, or a face moved along the health direction, may mean nothing here. More "
-                "patients with events help most.",
-                ":material/casino:",
-            )
+        words = (
+            f"Its C on patients that it was not fitted to is {c.value:.2f} ({interval(c.low, c.high, 2)}), and 0.5 is "
+            "guessing. A score, or a face moved along the health direction, may mean nothing here. More patients with "
+            "events help most."
         )
+        cautions.append(("No evidence that this model discriminates", words, ":material/casino:"))
     return cautions
 
 
@@ -97,6 +91,12 @@ def value_row(key: str, values: Sequence[tuple[str, str, str, str]], columns: in
         with grid.cell(), st.container(key=f"number-{lead}{key}-{index}", gap=None):
             st.metric(plain(label), plain(value), help=trusted(explanation) or None)
             note(small)
+
+
+def download(label: str, data: Any, name: str, mime: str, key: str, icon: str = "download", about: str = "") -> None:
+    """A button for a file; the page does not run again."""
+    icon, about = f":material/{icon}:", trusted(about)
+    st.download_button(trusted(label), data, name, mime, key=key, icon=icon, on_click="ignore", help=about or None)
 
 
 def picture(target: DeltaGenerator, uri: str, title: str, small: str, alt: str) -> None:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from study.description.round_times import round_times
 from study.scoring.results import Score
 from study.scoring.scorer import Scorer
-from survival.plots import Palette, face_survival, risk_histogram
+from survival.plots.face import face_survival, risk_histogram
 from survival.plots.labels import plain_figure
+from survival.plots.style import Palette
 from ui.shell import theme
 
 QUARTER_NAMES = ("lowest quarter", "second", "third", "highest quarter")
@@ -97,7 +98,7 @@ def place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
 
 
 def _place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
-    figure = risk_histogram(scorer.cohort_log_hr, score.risk.log_hr, palette=plot_palette(), mark="this face")
+    figure = risk_histogram(scorer.cohort_log_hr, score.risk.log_hr, "this face", plot_palette())
     theme.style_figure(figure, height=260)
     figure.update_xaxes(title_text="Log hazard ratio compared with the typical patient")
     return figure

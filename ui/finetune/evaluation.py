@@ -57,10 +57,8 @@ def command(run: Run, checkpoint: Path, data: str) -> list[str]:
 
 
 def _begin(run: Run, checkpoint: Path, trained: Job) -> None:
-    try:
+    with message.left_by(QueueError):
         resources.queue().add(f"Measure {checkpoint.name}", command(run, checkpoint, trained.command[2]))
-    except QueueError as error:
-        message.leave(error)
 
 
 def _table(report: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -76,7 +77,7 @@ def plan(chosen: TrainingSet | None) -> None:
         name = st.selectbox("Start from", names, key="finetune-start", persist_state="session")
     try:
         start = runs.start_from(name)
-        defaults = _defaults(start.resolution)
+        defaults = _automatic({}, start.resolution)  # what the command chooses by itself on this machine
     except LatentError as error:
         unavailable("This face model cannot be used", str(error))
         return
@@ -112,11 +113,6 @@ def plan(chosen: TrainingSet | None) -> None:
         blocks.note(problem)
 
 
-def _defaults(resolution: int) -> Settings:
-    """What the command chooses by itself on this machine."""
-    return _automatic({}, resolution)
-
-
 def _automatic(given: dict[str, Any], resolution: int) -> Settings:
     return automatic(given, resolution, "cuda" if torch.cuda.is_available() else "cpu", 1, True)
 
@@ -129,7 +125,9 @@ def _length_and_name(start: Start, chosen: TrainingSet | None, how: str, default
     kimg = left.number_input(
         "Length (thousand images)", 0.1, 1e6, default, step=1.0, format="%g", key=key, help=explanation
     )
-    proposed = _free(f"{start.name}-{chosen.name}"[:60]) if chosen else ""
+    base = f"{start.name}-{chosen.name}"[:60] if chosen else ""
+    numbered = itertools.chain([base], (f"{base}-{number}" for number in itertools.count(2)))
+    proposed = next(name for name in numbered if not _taken(name)) if chosen else ""
     name = right.text_input(
         "Name of the result",
         proposed,
@@ -138,15 +136,6 @@ def _length_and_name(start: Start, chosen: TrainingSet | None, how: str, default
         help="The name of the new face model. Nothing that exists is replaced.",
     )
     return float(kimg), name
-
-
-def _free(name: str) -> str:
-    """The name, or the first one after it that is not taken."""
-    number, candidate = 1, name
-    while _taken(candidate):
-        number += 1
-        candidate = f"{name}-{number}"
-    return candidate
 
 
 def _taken(name: str) -> bool:
@@ -179,7 +168,8 @@ def _settings(defaults: Settings, fittable: bool) -> dict[str, Any]:
         chosen["learning_rate"] = _number("Learning rate", "learning_rate", defaults, 1e-6, 0.1, 0.0005, "%.4g")
         if discriminator == "stylegan2":
             chosen["gamma"] = _number("R1 weight (gamma)", "gamma", defaults, 0.0, 1000.0, 0.01, "%.4g")
-            frozen = _number("Frozen layers of the discriminator", "freeze_d", defaults, 0, _layers(side), 1)
+            layers = 3 * round(math.log2(side / 4)) + 1  # one from RGB, three convolutions a block down to 8 px
+            frozen = _number("Frozen layers of the discriminator", "freeze_d", defaults, 0, layers, 1)
             chosen["freeze_d"] = int(frozen)
     with second:
         chosen |= _augmentation(defaults) if discriminator == "stylegan2" else {}
@@ -229,11 +219,6 @@ def _number(label: str, name: str, defaults: Settings, low: float, high: float, 
     )
 
 
-def _layers(side: int) -> int:
-    """Convolutions of a discriminator that can be frozen: one from RGB, three a block down to 8 px."""
-    return 3 * round(math.log2(side / 4)) + 1
-
-
 def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, given: dict[str, Any]) -> str:
     """Why it cannot start, in a sentence; '' where it can."""
     if chosen is None:
@@ -268,13 +253,8 @@ def _facts(start: Start, chosen: TrainingSet | None, kimg: float, how: str, proj
         beginning = "generator and discriminator are trained further"
     else:
         beginning = "it has no discriminator, so a new one is trained: expect worse pictures at first"
-    rows: list[tuple[str, str] | tuple[str, str, str]] = [
-        (
-            "Start",
-            f"{start.name}, {start.resolution} × {start.resolution} px",
-            beginning,
-        )
-    ]
+    side = f"{start.resolution} × {start.resolution} px"
+    rows: list[tuple[str, str] | tuple[str, str, str]] = [("Start", f"{start.name}, {side}", beginning)]
     if chosen is not None and chosen.to_train_on:
         rounds = kimg * 1000 / chosen.to_train_on
         rows.append(("Each face is seen", f"about {rounds:,.0f} times" if rounds >= 1.5 else "about once"))
@@ -295,20 +275,13 @@ def command(start: Start, chosen: TrainingSet, name: str, given: dict[str, Any])
     words = ["latent", "finetune", command_path(chosen.folder), "--run", command_path(run)]
     words += ["--start", command_path(start.folder), "--out", command_path(out)]
     for key, value in given.items():
-        flag = f"--{key.replace('_', '-')}"
-        words += ([flag] if value else []) if isinstance(value, bool) else [flag, _word(value)]
+        flag, shown = f"--{key.replace('_', '-')}", f"{value:.8g}" if isinstance(value, float) else str(value)
+        words += ([flag] if value else []) if isinstance(value, bool) else [flag, shown]
     return words
-
-
-def _word(value: object) -> str:
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
 
 
 def _begin(name: str, words: list[str]) -> None:
     """Queue the run and look at it."""
-    try:
+    with message.left_by(QueueError):
         resources.queue().add(f"Fine-tune {name}", words, grace=GRACE)
-    except QueueError as error:
-        message.leave(error)
-        return
-    session.choose("finetune-run", name)
+        session.choose("finetune-run", name)

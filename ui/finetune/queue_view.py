@@ -64,11 +64,9 @@ def _removal(job: Job) -> None:
 def _remove(job: Job) -> None:
     """Delete a job and, for a training run, its folder (runs before the page)."""
     name = runs.run_of(job) if trains(job) else None
-    try:
+    with message.left_by(QueueError, LatentError):
         if name is not None and runs.read_run(name).status.get("state") == "running":
             raise QueueError(f"The run {name} is at work in another process: stop that first.")
         resources.queue().remove(job.id)
         if name is not None:
             runs.delete_folder(runs.finetune_root() / name, runs.finetune_root())
-    except (QueueError, LatentError) as error:
-        message.leave(error)

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from common.text import duration, number
@@ -72,29 +71,25 @@ def show(run: Run, job: Job | None) -> None:
             _samples(run)
         with right:
             if run.method == runs.RECONSTRUCTION:
-                _chart(
-                    "Distance to the photos", charts.likeness(run), "Distance between photos and reconstructions", run
-                )
-                _chart("Losses", charts.projected_losses(run), "Losses of generator and discriminators", run)
+                _chart(run, "likeness")
+                _chart(run, "projected losses")
             else:
-                _chart("Losses", charts.losses(run), "Losses of generator and discriminator", run)
+                _chart(run, "losses")
                 settings = run.settings.get("settings") or {}
                 target = settings.get("target") if settings.get("augment") == "ada" else None
-                _chart("Augmentation", charts.augmentation(run, target), "Augmentation strength and real sign", run)
+                _chart(run, "augmentation", target)
         left, right = st.columns(2, gap="large")
         with left:
             if run.method == runs.RECONSTRUCTION:
                 _reconstructions(run)
             else:
-                _chart("Gradients", charts.gradients(run), "Lengths of the gradients", run)
+                _chart(run, "gradients")
         with right:
-            _chart("Speed", charts.speed(run), "Images a second", run)
+            _chart(run, "speed")
         if run.newest("frechet") is not None:
             left, right = st.columns(2, gap="large", vertical_alignment="center")
             with left:
-                _chart(
-                    "Distance to the training faces", charts.distance(run), "Fréchet distance on face descriptors", run
-                )
+                _chart(run, "distance")
             with right:
                 blocks.note(EXPLAINED["distance"])
     if run.status.get("state") == "done":
@@ -180,7 +175,9 @@ def _pick(run: Run) -> tuple[float, Path]:
     return run.samples[steps.index(chosen)]
 
 
-def _chart(title: str, figure: go.Figure, alt: str, run: Run) -> None:
+def _chart(run: Run, kind: str, target: float | None = None) -> None:
+    title, alt, _, _ = charts.CHARTS[kind]
+    figure = charts.chart(run, kind, target)
     st.markdown(f"**{trusted(title)}**")
     if not figure.data:
         blocks.note("Nothing measured yet: it appears with the first report.")
@@ -203,11 +200,8 @@ def _result(run: Run, job: Job | None) -> None:
             icon=":material/check_circle:",
         )
         current = st.session_state.get("checkpoint") == name
-        if st.button(
-            "Chosen" if current else "Choose it in the sidebar",
-            key="finetune-choose",
-            disabled=current,
-        ):
+        words = "Chosen" if current else "Choose it in the sidebar"
+        if st.button(words, key="finetune-choose", disabled=current):
             session.choose("checkpoint", name)
             st.rerun()
         evaluation.show(run, Path(out), job)

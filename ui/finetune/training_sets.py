@@ -16,7 +16,7 @@ from faces.decoding.archive import PhotoArchive
 from jobs.queue import command_path
 from latent.datasets.build import read_images
 from latent.errors import LatentError
-from ui.background.start import add_with_upload
+from ui.background.start import add_with_upload, local_path
 from ui.elements import blocks, message, pictures
 from ui.elements.escaping import plain
 from ui.elements.text import percent
@@ -82,13 +82,8 @@ def _facts(chosen: TrainingSet) -> None:
         words = f"{out['photos']:,} photos of {out['patients']:,} people held out, to evaluate the result"
         rows.append(("To train on", f"{train['photos']:,} photos of {train['patients']:,} people", words))
     else:
-        rows.append(
-            (
-                "To train on",
-                f"{chosen.kept:,}",
-                "nobody is held out, so the result is evaluated on faces that it was trained on",
-            )
-        )
+        words = "nobody is held out, so the result is evaluated on faces that it was trained on"
+        rows.append(("To train on", f"{chosen.kept:,}", words))
     if facts.get("flagged"):
         rows.append(("Flagged", f"{facts['flagged']:,}", "blurred, dark, turned or small, but kept"))
     blocks.facts(rows)
@@ -144,11 +139,9 @@ def _delete(chosen: TrainingSet) -> None:
 
 
 def _deleted(chosen: TrainingSet) -> None:
-    try:
+    with message.left_by(LatentError):
         runs.delete_folder(chosen.folder, runs.sets_root())
         _thumbnails.clear()  # so that the faces do not stay in memory
-    except LatentError as error:
-        message.leave(error)
 
 
 def _new_set(taken: Sequence[str]) -> None:
@@ -213,13 +206,7 @@ def _offer(source: str, turn: int) -> list[UploadedFile] | Path | None:
     if source == FOLDER:
         text = st.text_input("Path of a folder or zip", key=f"finetune-path-{turn}", placeholder="/data/portraits")
         blocks.note("The photos stay where they are; only the aligned faces are stored.")
-        if not text.strip():
-            return None
-        path = Path(text.strip()).expanduser()
-        if path.is_absolute() and (path.is_dir() or path.is_file()):
-            return path
-        st.error(f"There is no folder or file {plain(text.strip()[:200])} on this machine: give its whole path.")
-        return None
+        return local_path(text.strip())
     several = source == PHOTOS
     offered = st.file_uploader(
         "Photos" if several else "Zip file of photos",

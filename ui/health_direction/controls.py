@@ -43,7 +43,9 @@ def controls(scorer: Scorer) -> EditRequest | None:
         source = source or PATIENT
         face = _face(source, scorer)
         tuned = _tuned_toggle(scorer) if source == UPLOADED and face is not None else ""
-        how = st.popover(plain(f"{st.session_state['kind']}, {_layers()}"), icon=":material/tune:")
+        moved = str(st.session_state["band"])
+        moved = "all features" if moved == "All" else f"{moved.lower()} features"
+        how = st.popover(plain(f"{st.session_state['kind']}, {moved}"), icon=":material/tune:")
     with how:
         kind = st.segmented_control(
             "Direction",
@@ -57,21 +59,11 @@ def controls(scorer: Scorer) -> EditRequest | None:
             "What moves", list(BANDS), key="band", persist_state="session", required=True, help=BAND_HELP
         )
     if face is None:
-        _nothing_scored(scorer)
+        if not results.outdated(portrait(), scorer):
+            st.info("No photo has been scored with this study and face model yet.", icon=":material/add_a_photo:")
+        st.page_link("pages/portrait.py", label="To the page Portrait", icon=":material/arrow_forward:")
         return None
     return EditRequest(source, face, KINDS[kind or next(iter(KINDS))], band or "All", scorer.stamp, tuned)
-
-
-def _layers() -> str:
-    """What moves, in words."""
-    band = str(st.session_state["band"])
-    return "all features" if band == "All" else f"{band.lower()} features"
-
-
-def _nothing_scored(scorer: Scorer) -> None:
-    if not results.outdated(portrait(), scorer):
-        st.info("No photo has been scored with this study and face model yet.", icon=":material/add_a_photo:")
-    st.page_link("pages/portrait.py", label="To the page Portrait", icon=":material/arrow_forward:")
 
 
 def _tuned_toggle(scorer: Scorer) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from study.scoring.scorer import Scorer
 from study.scoring.strip import range_note
 from ui.background.task import BackgroundTask
 from ui.elements import blocks, pictures
-from ui.elements.escaping import plain, trusted
+from ui.elements.escaping import plain
 from ui.elements.glossary import GLOSSARY
 from ui.health_direction import frames
 from ui.health_direction.controls import KINDS, code_of, reachable, set_controls
@@ -71,11 +70,6 @@ def _place(editing: EditingState, index: int) -> None:
     editing.index, editing.placed = index, (index, editing.placed[1] + 1)
 
 
-def again(editing: EditingState) -> None:
-    """Draw what was cancelled or failed."""
-    editing.cancel()
-
-
 @st.fragment
 def scrub(editing: EditingState, scorer: Scorer) -> None:
     """The slider with everything that moves with it; where it comes to rest joins the undo list."""
@@ -86,7 +80,7 @@ def scrub(editing: EditingState, scorer: Scorer) -> None:
     if index is not None and index != editing.index:
         editing.index = index
         _remember(editing)
-    strip, at = drawn.strip, editing.index
+    strip, at, unit = drawn.strip, editing.index, scorer.study.time_unit
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Undo",
@@ -97,22 +91,18 @@ def scrub(editing: EditingState, scorer: Scorer) -> None:
             args=(editing, scorer),
             help="Back to where the slider last came to rest, also after a change of face or direction.",
         )
-        _download("This frame (PNG)", lambda: pictures.encode(strip.frames[at]), "frame.png", "image/png")
-        _download("Strip (PNG)", lambda: frames.sheet(strip), "strip.png", "image/png")
-        _download("Animation (GIF)", lambda: pictures.animation(strip.frames), "health_direction.gif", "image/gif")
-        unit = scorer.study.time_unit
-        _download("Numbers (CSV)", lambda: frames.table(strip, unit), "health_direction.csv", "text/csv")
+        for label, make, name, mime in (
+            ("This frame (PNG)", lambda: pictures.encode(strip.frames[at]), "frame.png", "image/png"),
+            ("Strip (PNG)", lambda: frames.sheet(strip), "strip.png", "image/png"),
+            ("Animation (GIF)", lambda: pictures.animation(strip.frames), "health_direction.gif", "image/gif"),
+            ("Numbers (CSV)", lambda: frames.table(strip, unit), "health_direction.csv", "text/csv"),
+        ):
+            blocks.download(label, make, name, mime, f"get-{name}")
     blocks.note(
         f"The slider rests at a hazard ratio of {frames.hr_text(strip, at)} compared with the start. "
         f"{frames.beyond(strip, at)}{range_note(scorer.cohort_log_hr)}"
         f"{TUNED_NOTE if drawn.request.tuned else ''}{IN_SAMPLE if drawn.request.source == PATIENT else ''}"
         "The pictures show what the model reads from faces, not how this person would look."
-    )
-
-
-def _download(label: str, make: Callable[[], bytes | str], name: str, mime: str) -> None:
-    st.download_button(
-        trusted(label), make, name, mime, key=f"get-{name}", icon=":material/download:", on_click="ignore"
     )
 
 
@@ -158,17 +148,7 @@ def reading(editing: EditingState, scorer: Scorer) -> None:
             f"- **Percentile**: {GLOSSARY['percentile']}\n"
             f"- **Face code**: {GLOSSARY['code']}"
         )
-        blocks.facts(
-            [
-                (
-                    "Stability of the direction",
-                    f"cosine {scorer.model.fold_cosine_:.2f}",
-                    "between the directions of models fitted on different parts of the study; 1 is the same direction",
-                ),
-                (
-                    "Length of a step",
-                    f"{float(np.linalg.norm(direction.vector)):.2f}",
-                    "distance between face codes for a log hazard ratio of 1",
-                ),
-            ]
-        )
+        cosine, length = f"cosine {scorer.model.fold_cosine_:.2f}", f"{float(np.linalg.norm(direction.vector)):.2f}"
+        parts = "between the directions of models fitted on different parts of the study; 1 is the same direction"
+        step = "distance between face codes for a log hazard ratio of 1"
+        blocks.facts([("Stability of the direction", cosine, parts), ("Length of a step", length, step)])

@@ -27,22 +27,15 @@ def study_facts(study: Study) -> None:
     """Who is in the study and how long they were followed."""
     table, s = study.patients, study.settings
     events = int(table["event"].sum())
-    end = float(table["time"].max())
+    end, share = float(table["time"].max()), percent(events / max(len(table), 1))
+    simulated = "simulated; the people in the portraits do not exist" if study.simulated else ""
     horizons = ", ".join(plain_time(t) for t in study.reported_horizons.carried)
     facts(
         [
             ("Title", study.settings.title),
-            (
-                "Patients",
-                f"{len(table):,}",
-                "simulated; the people in the portraits do not exist" if study.simulated else "",
-            ),
+            ("Patients", f"{len(table):,}", simulated),
             ("With a portrait", f"{len(study.photos):,}" if study.photos else "none: clinical columns only"),
-            (
-                "Events",
-                f"{events:,}",
-                f"{percent(events / max(len(table), 1))} of the patients; the others are censored",
-            ),
+            ("Events", f"{events:,}", f"{share} of the patients; the others are censored"),
             ("Longest follow-up", f"{end:.0f} {study.time_unit}"),
             ("Survival reported at", f"{horizons or 'no time'} {study.time_unit}"),
             *((label, text) for label, text in (("Source", s.source), ("Please cite", s.citation)) if text),
@@ -71,22 +64,12 @@ def performance(scorer: Scorer) -> None:
     report = scorer.report
     harrell, uno, slope = report["harrell"], report["uno"], report["calibration_slope"]
     unit = report["time_unit"]
-    shown = [
-        ("Harrell's C", f"{harrell['value']:.3f}", _ci(harrell), GLOSSARY["C"]),
-        *(
-            [
-                (
-                    f"Uno's C to {plain_time(report['uno_tau'])} {unit}",
-                    f"{uno['value']:.3f}",
-                    _ci(uno),
-                    GLOSSARY["Uno"],
-                )
-            ]
-            if uno
-            else []
-        ),
-        ("Calibration slope (Cox, log hazard)", f"{slope['value']:.2f}", _ci(slope, 2), GLOSSARY["slope"]),
-    ]
+    shown = [("Harrell's C", f"{harrell['value']:.3f}", _ci(harrell), GLOSSARY["C"])]
+    if uno:
+        label = f"Uno's C to {plain_time(report['uno_tau'])} {unit}"
+        shown.append((label, f"{uno['value']:.3f}", _ci(uno), GLOSSARY["Uno"]))
+    slope_words = (f"{slope['value']:.2f}", _ci(slope, 2), GLOSSARY["slope"])
+    shown.append(("Calibration slope (Cox, log hazard)", *slope_words))
     value_row("performance", shown, columns=3)
     truth = report.get("truth") or {}
     if truth:

@@ -12,7 +12,7 @@ import streamlit as st
 from common.text import number
 from faces.align import AlignedFace, align, align_by_hand, already_aligned
 from faces.errors import FaceError
-from faces.landmarks import Face, find_upright
+from faces.landmarks import find_upright
 from faces.photo import EXTENSIONS, MAX_BYTES, Photo, load_photo
 from study.disk.face_choices import confirmation
 from study.disk.store import Study
@@ -30,6 +30,16 @@ UPLOADS = [suffix.removeprefix(".") for suffix in EXTENSIONS]
 EXAMPLES_SHOWN = 6
 PHOTO_WIDTH = 640  # CSS pixels at most
 DETECTED, BY_HAND, ALIGNED = "Detected face", "Place by hand", "Already aligned"
+
+# warnings about a crop that is not like those of the study's photos
+ALIGNED_STUDY = (
+    "The study's photos came as aligned squares and were used as they are. A square that is cut here may be framed "
+    "differently, which changes the score: use a photo that was aligned like the study's if you can."
+)
+CUT_STUDY = (
+    "The study's faces were detected and cut here. A photo that is used as it is may be framed differently, which "
+    "changes the score."
+)
 
 
 def choose_photo(portrait: PortraitState, scorer: Scorer) -> None:
@@ -70,10 +80,9 @@ def forget() -> None:
 
 def _uploaded(key: str, name: str) -> None:
     """A file arrived or was taken away (runs before the page)."""
-    upload = st.session_state.get(key)
     portrait().forget()
     editing().forget(UPLOADED)
-    if upload is not None:
+    if (upload := st.session_state.get(key)) is not None:
         _open(lambda: load_photo(upload.getvalue(), name))
 
 
@@ -156,7 +165,7 @@ def choose_face(portrait: PortraitState, scorer: Scorer) -> None:
             "“Already aligned” only for a photo that was cut this way before.",
         )
         if (mode == ALIGNED) != aligned:
-            st.warning(_mismatch(aligned), icon=":material/crop:")
+            st.warning(ALIGNED_STUDY if aligned else CUT_STUDY, icon=":material/crop:")
         cut = {DETECTED: _detected, BY_HAND: _by_hand, ALIGNED: _whole}[mode or options[0]]
         try:
             cut(portrait, size)
@@ -167,19 +176,6 @@ def choose_face(portrait: PortraitState, scorer: Scorer) -> None:
         if portrait.aligned is not None:
             _aligned_face(portrait.aligned)
             _confirm(portrait)
-
-
-def _mismatch(aligned: bool) -> str:
-    """A warning about a crop that is not like those of the study's photos."""
-    if aligned:
-        return (
-            "The study's photos came as aligned squares and were used as they are. A square that is cut here may be "
-            "framed differently, which changes the score: use a photo that was aligned like the study's if you can."
-        )
-    return (
-        "The study's faces were detected and cut here. A photo that is used as it is may be framed differently, which "
-        "changes the score."
-    )
 
 
 def confirmed(portrait: PortraitState) -> bool:
@@ -220,7 +216,7 @@ def _detected(portrait: PortraitState, size: int) -> None:
     assert photo is not None
     chosen = 0
     if len(faces) > 1:
-        labels = [_face_label(i, face) for i, face in enumerate(faces)]
+        labels = [f"{i} ({face.box[2] - face.box[0]:.0f} px)" for i, face in enumerate(faces, start=1)]
         label = st.segmented_control(
             f"{len(faces)} faces were detected",
             labels,
@@ -236,10 +232,6 @@ def _detected(portrait: PortraitState, size: int) -> None:
     st.image(numbered, width=PHOTO_WIDTH, alt=f"The photo with {len(faces)} numbered faces, number {chosen + 1} chosen")
 
 
-def _face_label(index: int, face: Face) -> str:
-    return f"{index + 1} ({face.box[2] - face.box[0]:.0f} px)"
-
-
 def _by_hand(portrait: PortraitState, size: int) -> None:
     photo = portrait.photo
     assert photo is not None
@@ -253,11 +245,8 @@ def _by_hand(portrait: PortraitState, size: int) -> None:
     angle = down.slider("Turn, clockwise (degrees)", -180, 180, 0, key=f"angle-{tag}")
     crop = (BY_HAND, x, y, side, angle, size)
     face = _keep(portrait, crop, lambda: align_by_hand(photo, (x, y), side, angle, size))
-    st.image(
-        pictures.outline_square(photo.pixels, face.quad),
-        width=PHOTO_WIDTH,
-        alt="The photo with the square to be cut out",
-    )
+    outlined = pictures.outline_square(photo.pixels, face.quad)
+    st.image(outlined, width=PHOTO_WIDTH, alt="The photo with the square to be cut out")
     note("Eyes level, slightly above the middle; the square about twice as wide as the face.")
 
 

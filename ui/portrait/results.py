@@ -33,6 +33,7 @@ from ui.shell import resources
 from ui.shell.session import SENTENCES
 
 LOSS_NAME = "Distance to the photo"
+DIFFERS = "brighter where the two differ more"
 POOR_FIT = 0.95  # share of the cohort that is reproduced more closely, from which on the page warns
 
 
@@ -123,18 +124,12 @@ def show_fit(score: Score | Withheld, original: np.ndarray) -> None:
     made = inversion.reconstruction
     side = made.shape[0]
     columns = st.columns(3, gap="medium")
-    picture(
-        columns[0], pictures.data_uri(original), "Photo", f"aligned, {side} px as the face model sees it", "The photo"
-    )
-    picture(
-        columns[1],
-        pictures.data_uri(made),
-        "Reconstruction",
-        "drawn by the face model from the face code",
-        "Reconstruction",
-    )
-    difference = pictures.data_uri(pictures.difference(made, original))
-    picture(columns[2], difference, "Difference", "brighter where the two differ more", "Where the two differ")
+    for column, pixels, title, words, alt in (
+        (columns[0], original, "Photo", f"aligned, {side} px as the face model sees it", "The photo"),
+        (columns[1], made, "Reconstruction", "drawn by the face model from the face code", "Reconstruction"),
+        (columns[2], pictures.difference(made, original), "Difference", DIFFERS, "Where the two differ"),
+    ):
+        picture(column, pictures.data_uri(pixels), title, words, alt)
     heat_legend(columns[2], pictures.heat_gradient(), f"\u2265 {100 * pictures.HEAT_FULL:.0f} % of the grey range")
     m = inversion.metrics
     name = str(m["perceptual_name"])
@@ -156,10 +151,7 @@ def fit_words(score: Score, scorer: Scorer) -> tuple[str, bool]:
     if share is None:
         return "", False
     below = math.floor(100 * share)  # rounded down: 100 only where it is all of them
-    return (
-        f"The reconstruction is less close to the photo than for {below} % of the cohort.",
-        share >= POOR_FIT,
-    )
+    return f"The reconstruction is less close to the photo than for {below} % of the cohort.", share >= POOR_FIT
 
 
 def show_risk(score: Score, scorer: Scorer, patient: str) -> None:
@@ -211,13 +203,9 @@ def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
     mark = "extrapolated; " if score.risk.extrapolated else ""
     compared = f"{mark}compared with the typical patient; log hazard ratio {number(score.risk.log_hr, 2, sign=True)}"
     basis = f"{mark}for people with this score"
+    among = f"{mark}among the patients of the study"
     return [
-        (
-            "Percentile of risk",
-            ordinal(score.risk.percentile),
-            f"{mark}among the patients of the study",
-            GLOSSARY["percentile"],
-        ),
+        ("Percentile of risk", ordinal(score.risk.percentile), among, GLOSSARY["percentile"]),
         ("Hazard ratio", ratio(score.risk.hr), compared, GLOSSARY["HR"]),
         *(
             (f"Survival at {plain_time(t)} {unit}", probability(s), basis, GLOSSARY["survival"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Protocol
 
 import streamlit as st
 from streamlit import runtime
@@ -20,19 +19,10 @@ LOOK_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class Server(Protocol):
-    """What is asked of Streamlit's Runtime; both may be called from any thread."""
-
-    def is_active_session(self, session_id: str) -> bool: ...
-
-    def clear_user_info_for_session(self, session_id: str) -> None:
-        """Closes a session that has no connection."""
-
-
 class ClosedSessions:
     """Which sessions there are, and since when those without a connection have had none."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: runtime.Runtime) -> None:
         self._server = server
         self._lock = threading.Lock()
         self._gone: dict[str, float | None] = {}  # since when; None while it is connected

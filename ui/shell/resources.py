@@ -40,7 +40,8 @@ HEAVY = (
     "study.scoring.scorer",
     "faces.landmarks",
     "latent.editing.render",
-    "survival.plots",
+    "survival.plots.face",
+    "survival.plots.probability",
 )
 
 

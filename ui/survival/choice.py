@@ -93,7 +93,5 @@ def _current(opened: OpenedStudy) -> str:
 
 def _back(opened: OpenedStudy) -> None:
     """Use the default model again (runs before the page)."""
-    try:
+    with message.left_by(*session.SENTENCES):
         use(opened.study, DEFAULT)
-    except session.SENTENCES as error:
-        message.leave(error)

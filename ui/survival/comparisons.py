@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pandas as pd
 
 from study.comparison.provenance import stale_reasons
@@ -49,28 +47,15 @@ def frame(result: Comparison, table: str, **columns: object) -> pd.DataFrame:
     return shown.rename(columns={"candidate": "model"}).reset_index(drop=True)
 
 
-@dataclass(frozen=True, eq=False)
-class Calibrated:
-    """One model's calibration at a horizon: groups, curve (None where there is none), estimates with intervals."""
-
-    groups: pd.DataFrame
-    curve: pd.DataFrame | None
-    mean_predicted: float
-    estimates: dict[str, Estimate]
-
-
-def calibration(result: Comparison, name: str, horizon: float) -> Calibrated:
-    """What was measured of one model's calibration at a horizon."""
+def calibration(
+    result: Comparison, name: str, horizon: float
+) -> tuple[pd.DataFrame, pd.DataFrame | None, float, dict[str, Estimate]]:
+    """One model's calibration at a horizon: groups, curve (None: there is none), mean predicted risk, estimates."""
+    tables = [result.tables[kind] for kind in ("calibration", "calibration_curves", "calibration_groups")]
+    chosen = [t[(t["candidate"] == name) & (t["horizon"] == horizon)] for t in tables]
+    measured, curve, groups = (t.drop(columns=["candidate", "horizon"]).reset_index(drop=True) for t in chosen)
     estimates = {
         str(row["measure"]): Estimate(float(row["value"]), float(row["low"]), float(row["high"]), len(result.patients))
-        for row in _at(result, "calibration", name, horizon).to_dict("records")
+        for row in measured.to_dict("records")
     }
-    curve = _at(result, "calibration_curves", name, horizon)
-    mean = estimates.pop("mean predicted").value
-    return Calibrated(_at(result, "calibration_groups", name, horizon), curve if len(curve) else None, mean, estimates)
-
-
-def _at(result: Comparison, table: str, name: str, horizon: float) -> pd.DataFrame:
-    rows = result.tables[table]
-    rows = rows[(rows["candidate"] == name) & (rows["horizon"] == horizon)]
-    return rows.drop(columns=["candidate", "horizon"]).reset_index(drop=True)
+    return groups, curve if len(curve) else None, estimates.pop("mean predicted").value, estimates

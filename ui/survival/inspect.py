@@ -9,7 +9,9 @@ from study.tables.covariates import compared_with
 from survival.cox_regression.schoenfeld import smooth_residuals
 from survival.errors import SurvivalError
 from survival.metrics.hazard_ratios import hazard_ratios
-from survival.plots import forest, penalty_figure, schoenfeld_figure
+from survival.plots.intervals import forest
+from survival.plots.path import penalty_figure
+from survival.plots.schoenfeld import schoenfeld_figure
 from ui.elements import blocks
 from ui.elements.figures import drawn, plot_palette
 from ui.elements.keep_figure import figure_block
@@ -41,14 +43,8 @@ def hazards(result: Comparison) -> None:
     scores, label = result.scores.scores[name], result.candidate(name).label
     adjust = result.patients[list(chosen)] if chosen else None
     try:
-        table, notes = hazard_ratios(
-            scores.log_risk[0],
-            scores.quartile[0],
-            result.scores.time,
-            result.scores.event,
-            adjust,
-            result.scores.entry,
-        )
+        outcome = (result.scores.time, result.scores.event, adjust, result.scores.entry)
+        table, notes = hazard_ratios(scores.log_risk[0], scores.quartile[0], *outcome)
     except SurvivalError as error:
         blocks.note(str(error))
         return

@@ -12,7 +12,7 @@ from study.description.delayed_entry import LATE_ENTRY
 from study.errors import StudyError
 from survival.metrics.calibration import COX_SLOPE
 from survival.metrics.estimate import Estimate
-from survival.plots import concordance_dots, paired_differences
+from survival.plots.intervals import concordance_dots, paired_differences
 from ui.elements import blocks
 from ui.elements.escaping import plain, trusted
 from ui.elements.figures import drawn
@@ -52,14 +52,8 @@ def headline(result: Comparison) -> None:
             )
         )
     slope = result.estimate(best.name, SLOPE)
-    values.append(
-        (
-            "Calibration slope (Cox, log hazard)",
-            f"{slope.value:.2f}",
-            f"of the best model, {ci(slope, 2)}",
-            GLOSSARY["slope"],
-        )
-    )
+    words = f"of the best model, {ci(slope, 2)}"
+    values.append(("Calibration slope (Cox, log hazard)", f"{slope.value:.2f}", words, GLOSSARY["slope"]))
     blocks.value_row("survival", values)
     _truth(result)
 
@@ -116,16 +110,16 @@ def models_view(result: Comparison, base_name: str) -> None:
         "should predict nothing: permuted outcomes, and the background of the photo if it was tested. The best of "
         "several models looks slightly better here than it is, because it was chosen for it."
     )
-    shown = _wide(result, order)
+    rows, rank = comparisons.frame(result, "figures"), {c.label: i for i, c in enumerate(order)}
+    shown = rows.sort_values("model", key=lambda labels: labels.map(rank), kind="stable").reset_index(drop=True)
     if result.scores.entry is not None:
         blocks.note(LATE_ENTRY)
     csv_button(shown, "csv-models", f"{result.study}-models", "Table as CSV")
     st.space("small")
-    measure = str(
-        st.selectbox(
-            "Measure in the plots", _plotted(result), key="survival-measure", width=260, help=trusted(_help(result))
-        )
-    )
+    plotted = list(dict.fromkeys(result.tables["differences"]["measure"])) or [HARRELL]
+    times = ", ".join(plain_time(t) for t in result.horizons)
+    about = f"AUC(t) at {times} {result.time_unit}. {GLOSSARY['AUC(t)']} {GLOSSARY['Brier score']}"
+    measure = str(st.selectbox("Measure in the plots", plotted, key="survival-measure", width=260, help=trusted(about)))
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**{plain(measure)} of every model**")
@@ -146,7 +140,11 @@ def models_view(result: Comparison, base_name: str) -> None:
     with right:
         base = result.candidate(base_name)
         st.markdown(f"**Differences from {plain(base.label)}**")
-        rows = _differences(result, base, [c for c in ordered if c.name not in (base.name, "shuffled")], measure)
+        others = [c for c in ordered if c.name not in (base.name, "shuffled")]
+        d = [(c.label, result.difference(c.name, base.name, measure)) for c in others]
+        rows = pd.DataFrame(
+            [(label, e.value, e.low, e.high) for label, e in d], columns=["model", "value", "low", "high"]
+        )
         figure_block(
             drawn(paired_differences, rows, base.label, measure),
             rows.assign(compared_with=base.label, measure=measure),
@@ -159,25 +157,6 @@ def models_view(result: Comparison, base_name: str) -> None:
             "they differ.",
         )
     _added(result, base)
-
-
-def _plotted(result: Comparison) -> list[str]:
-    return list(dict.fromkeys(result.tables["differences"]["measure"])) or [HARRELL]
-
-
-def _help(result: Comparison) -> str:
-    times = ", ".join(plain_time(t) for t in result.horizons)
-    return f"AUC(t) at {times} {result.time_unit}. {GLOSSARY['AUC(t)']} {GLOSSARY['Brier score']}"
-
-
-def _differences(
-    result: Comparison, base: CandidateResult, others: list[CandidateResult], measure: str
-) -> pd.DataFrame:
-    rows = []
-    for candidate in others:
-        d = result.difference(candidate.name, base.name, measure)
-        rows.append((candidate.label, d.value, d.low, d.high))
-    return pd.DataFrame(rows, columns=["model", "value", "low", "high"])
 
 
 def _columns(result: Comparison) -> dict[str, int]:
@@ -215,13 +194,6 @@ def _cell(result: Comparison, name: str, measure: str, digits: int) -> Cell:
     except StudyError:
         return Cell(DASH)
     return estimate(e.value, e.low, e.high, digits)
-
-
-def _wide(result: Comparison, order: list[CandidateResult]) -> pd.DataFrame:
-    """Every estimate of every candidate, best first, for download."""
-    rows = comparisons.frame(result, "figures")
-    rank = {c.label: i for i, c in enumerate(order)}
-    return rows.sort_values("model", key=lambda labels: labels.map(rank), kind="stable").reset_index(drop=True)
 
 
 def _added(result: Comparison, base: CandidateResult) -> None:

@@ -10,7 +10,7 @@ from study.disk.latents import read_index
 from study.report.sections.shortcuts import CHANGE_AXIS, agreement_words, is_shortcut, photo_model
 from study.robustness.perturb import PERTURBATIONS
 from study.robustness.record import Robustness, has_robustness, read_robustness, stale_reasons
-from survival.plots import interval_figure
+from survival.plots.intervals import interval_figure
 from ui.background import remedy
 from ui.background.missing import unavailable
 from ui.background.start import start_button

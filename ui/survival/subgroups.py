@@ -97,36 +97,24 @@ def report(opened: OpenedStudy, result: Comparison) -> None:
         except session.SENTENCES as error:
             return f"<!doctype html><title>No report</title><p>{html.escape(str(error))}</p>".encode()
 
-    st.download_button(
-        "Report (HTML)",
-        page_bytes,
-        f"{result.study}-report.html",
-        "text/html",
-        key="survival-report",
-        icon=":material/article:",
-        on_click="ignore",
-        help="All of this in one file: patient flow, Table 1, methods as run, results, figures, subgroups, controls, "
-        "TRIPOD+AI checklist, model card.",
+    about = (
+        "All of this in one file: patient flow, Table 1, methods as run, results, figures, subgroups, controls, "
+        "TRIPOD+AI checklist, model card."
     )
+    name = f"{result.study}-report.html"
+    blocks.download("Report (HTML)", page_bytes, name, "text/html", "survival-report", "article", about)
 
 
 def details(result: Comparison) -> None:
     """What was run, on whom, with what; and the notes that were made on the way."""
-    plan = result.plan
+    plan, inner = result.plan, "chosen by inner folds, inside every training part"
+    by_patient = "by patient, stratified on the event, the same for every model"
     blocks.facts(
         [
             ("Made", result.made.replace("T", " ").replace("Z", " UTC"), f"in {duration(result.seconds)} of computing"),
             ("Patients", f"{len(result.patients):,}", f"{result.events:,} events; the same for every model"),
-            (
-                "Folds",
-                f"{plan.repeats} × {plan.folds}",
-                "by patient, stratified on the event, the same for every model",
-            ),
-            (
-                "Penalty",
-                f"{plan.penalties} on a path, {plan.rule}",
-                "chosen by inner folds, inside every training part",
-            ),
+            ("Folds", f"{plan.repeats} × {plan.folds}", by_patient),
+            ("Penalty", f"{plan.penalties} on a path, {plan.rule}", inner),
             ("Intervals", f"{plan.samples:,} bootstrap samples", "of patients, the same for every result"),
             ("Sites", plan.site + (f", {plan.site_name}" if plan.site_name else "")),
             ("Seed", str(plan.seed)),

@@ -9,15 +9,14 @@ from study.comparison.record import Comparison
 from study.description.delayed_entry import LATE_ENTRY
 from study.description.round_times import round_times
 from survival.metrics.decision import TREAT_ALL, TREAT_NONE
-from survival.plots import (
+from survival.plots.kaplan_meier import curves_frame, kaplan_meier_figure
+from survival.plots.probability import (
     auc_figure,
     brier_figure,
     calibration_figure,
     calibration_frame,
     calibration_words,
-    curves_frame,
     decision_figure,
-    kaplan_meier_figure,
 )
 from ui.elements import blocks
 from ui.elements.escaping import plain, trusted
@@ -112,19 +111,17 @@ def calibration(result: Comparison) -> None:
         horizon = _horizon(result, "survival-calibration-time")
     if horizon is None:
         return
-    measured = comparisons.calibration(result, name, horizon)
+    groups, curve, mean, estimates = comparisons.calibration(result, name, horizon)
     risk = curves.predicted_risk(result, name, horizon)
     figure_block(
-        drawn(
-            calibration_figure, measured.groups, measured.curve, risk, horizon, result.time_unit, palette=plot_palette()
-        ),
-        calibration_frame(measured.groups, measured.curve, horizon).assign(model=result.candidate(name).label),
+        drawn(calibration_figure, groups, curve, risk, horizon, result.time_unit, palette=plot_palette()),
+        calibration_frame(groups, curve, horizon).assign(model=result.candidate(name).label),
         "calibration",
         f"{result.study}-calibration-{plain_time(horizon)}",
         f"Observed against predicted risk by {plain_time(horizon)} {result.time_unit}",
         SAYS["calibration"],
     )
-    st.markdown(plain(calibration_words(measured.estimates, measured.mean_predicted, horizon, result.time_unit)))
+    st.markdown(plain(calibration_words(estimates, mean, horizon, result.time_unit)))
     blocks.note("Out of fold, first repeat. Band and intervals: 95 %, bootstrap over patients.")
 
 
@@ -138,10 +135,7 @@ def over_time(result: Comparison) -> None:
         return
     called = comparisons.labels(result)
     left, right = st.columns(2, gap="large")
-    for column, measure, draw, key in (
-        (left, "AUC", auc_figure, "auc"),
-        (right, "Brier", brier_figure, "brier"),
-    ):
+    for column, measure, draw, key in ((left, "AUC", auc_figure, "auc"), (right, "Brier", brier_figure, "brier")):
         rows = comparisons.frame(result, "over_time", measure=measure)
         null = "Kaplan-Meier null" if measure == "Brier" else None
         rows = rows[rows["model"].isin([called[n] for n in chosen] + ([null] if null else []))].reset_index(drop=True)

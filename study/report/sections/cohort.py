@@ -13,7 +13,8 @@ from study.report.page import bullets, figure, note, section, subsection, table
 from study.report.page import facts as fact_list
 from study.report.words import interval, reached
 from survival.curves import kaplan_meier
-from survival.plots import flow_figure, kaplan_meier_figure
+from survival.plots.flow import flow_figure
+from survival.plots.kaplan_meier import kaplan_meier_figure
 
 OUTCOME = "Free of the event"
 

@@ -20,15 +20,11 @@ from survival.curves import QUARTILE_NAMES, logrank, quartile_curves
 from survival.errors import SurvivalError
 from survival.metrics.calibration import SLOPE_NAME
 from survival.metrics.estimate import Estimate
-from survival.plots import (
-    calibration_figure,
-    calibration_words,
-    drawn_every,
-    forest,
-    kaplan_meier_figure,
-    penalty_figure,
-    schoenfeld_figure,
-)
+from survival.plots.intervals import forest
+from survival.plots.kaplan_meier import kaplan_meier_figure
+from survival.plots.path import penalty_figure
+from survival.plots.probability import calibration_figure, calibration_words
+from survival.plots.schoenfeld import drawn_every, schoenfeld_figure
 
 SCORE = "score"
 TRUTHS = {

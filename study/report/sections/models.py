@@ -17,7 +17,8 @@ from study.report.words import interval
 from survival.comparison.over_time import NULL
 from survival.metrics.calibration import COX_SLOPE, SLOPE_NAME
 from survival.metrics.decision import TREAT_ALL, TREAT_NONE
-from survival.plots import auc_figure, brier_figure, concordance_dots, decision_figure, paired_differences
+from survival.plots.intervals import concordance_dots, paired_differences
+from survival.plots.probability import auc_figure, brier_figure, decision_figure
 
 HARRELL, UNO, SCALED_IBS, SLOPE = "Harrell C", "Uno C", "scaled IBS", COX_SLOPE
 NULL_NAME = "kaplan-meier"

@@ -10,7 +10,7 @@ from study.report.facts import Facts
 from study.report.page import figure, note, paragraph, subsection, table, warning
 from study.report.words import interval, signed
 from study.robustness.record import Robustness, stale_reasons
-from survival.plots import interval_figure
+from survival.plots.intervals import interval_figure
 
 CHANGE_AXIS = "Change of log HR, in SD (95 % CI)"  # short enough for a telephone
 

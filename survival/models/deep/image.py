@@ -143,6 +143,7 @@ class ImageCox(SurvivalModel):
     ) -> tuple[nn.Sequential, int]:
         """(network at its best epoch, that epoch), by the partial likelihood of the patients not in train."""
         left_out = np.setdiff1d(np.arange(len(time)), train)
+        batches = max(1, round(len(train) / self.batch))  # nearly equal: a last one of two patients would say little
         draws = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[] if self._device == "cpu" else None):
             torch.manual_seed(seed)
@@ -153,7 +154,7 @@ class ImageCox(SurvivalModel):
             best, best_epoch, weights = self._loss(network, photos, time, event, left_out), 0, copy_of(network)
             for epoch in range(1, self.epochs + 1):
                 network.train()
-                for places in _batches(draws.permutation(train), self.batch):
+                for places in np.array_split(draws.permutation(train), batches):
                     stop_if(cancelled)
                     if not event[places].any():
                         continue  # nobody's risk set is asked about
@@ -161,7 +162,8 @@ class ImageCox(SurvivalModel):
                     x = augmented(self._tensor(photos[places]), draws, self.shift, self.jitter, self.mirror)
                     optimiser.zero_grad(set_to_none=True)
                     log_hr = network(self._scaled(x))[:, 0]
-                    cox_loss(log_hr, *self._outcome(event[places], end)).backward()
+                    observed = torch.as_tensor(event[places], dtype=torch.float32, device=self._device)
+                    cox_loss(log_hr, observed, torch.as_tensor(end, device=self._device)).backward()
                     optimiser.step()
                 value = self._loss(network, photos, time, event, left_out)
                 if value < best - BETTER:
@@ -201,10 +203,6 @@ class ImageCox(SurvivalModel):
         mean, spread = self._colours
         return (x - mean) / spread
 
-    def _outcome(self, event: np.ndarray, end: np.ndarray) -> tuple[Tensor, Tensor]:
-        observed = torch.as_tensor(event, dtype=torch.float32, device=self._device)
-        return observed, torch.as_tensor(end, device=self._device)
-
 
 def augmented(x: Tensor, draws: np.random.Generator, shift: float, jitter: float, mirror: bool) -> Tensor:
     """Photos (n, 3, S, S) in [0, 1], each mirrored, shifted (reflected at the edge) and recoloured at random.
@@ -229,11 +227,6 @@ def augmented(x: Tensor, draws: np.random.Generator, shift: float, jitter: float
         middle = x.mean(dim=(1, 2, 3), keepdim=True)
         x = ((x - middle) * contrast + middle * brightness) * colour
     return x
-
-
-def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """Parts of about `size`, all nearly equal: a last batch of two patients would say little."""
-    return np.array_split(order, max(1, round(len(order) / size)))
 
 
 def _colours(photos: np.ndarray, device: str) -> Colours:

@@ -197,15 +197,13 @@ class DeepSurv(CompressedModel, HazardModel):
             parts.append((part, Reduction(mean, spread, np.empty((0, k)), np.empty(k), none, basis)))
             width += k
         model._compression = Compression(tuple(parts))
-        model._networks = [model._restored(m, width, arrays) for m in range(model.members)]
+        model._networks = []
+        for m in range(model.members):
+            network, prefix = model._network(width), f"network_{m}."
+            state = {k[len(prefix) :]: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(prefix)}
+            network.load_state_dict(state)
+            model._networks.append(network.eval())
         model.slope_, model._centre = float(values["slope"]), float(values["centre"])
         model._middle = arrays["middle"].reshape(1, len(encoding.names))
         model._baseline = baseline_from(values, arrays)
         return model
-
-    def _restored(self, member: int, width: int, arrays: dict[str, np.ndarray]) -> nn.Sequential:
-        network = self._network(width)
-        prefix = f"network_{member}."
-        state = {k[len(prefix) :]: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(prefix)}
-        network.load_state_dict(state)
-        return network.eval()

@@ -13,10 +13,11 @@ from latent.editing.render import synthesize
 from study.scoring.scorer import Scorer
 from study.scoring.strip import RANGES, log_hr_steps
 from tests.ui.conftest import Places
+from tests.ui.health_direction.test_scrubber import unpack
 from ui.background.task import BackgroundTask
 from ui.elements import pictures
 from ui.health_direction import frames
-from ui.health_direction.scrubber import pack, unpack
+from ui.health_direction.scrubber import pack
 from ui.health_direction.state import PATIENT, DrawnStrip, EditRequest
 
 

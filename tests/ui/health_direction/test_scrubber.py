@@ -1,17 +1,31 @@
 """The scrubber's payload, and that its three files fit together."""
 
+import json
 import re
+import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ui.health_direction import scrubber
-from ui.health_direction.scrubber import pack, unpack
+from ui.health_direction.scrubber import pack
 
 HERE = Path(scrubber.__file__).parent
 HTML, CSS, JS = ((HERE / f"scrubber.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
+
+
+def unpack(payload: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """The header and the frames of a payload made by `pack`."""
+    (length,) = struct.unpack_from("<I", payload)
+    header = json.loads(payload[4 : 4 + length])
+    frames, start = [], 4 + length
+    for size in header["frame_bytes"]:
+        frames.append(payload[start : start + size])
+        start += size
+    return header, frames
 
 
 @given(

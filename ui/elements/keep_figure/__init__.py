@@ -12,7 +12,6 @@ from common.files import safe_cell
 from study.files import csv_text
 from survival.plots.labels import plain_figure
 from ui.elements import blocks
-from ui.elements.escaping import trusted
 from ui.shell import theme
 
 _HERE = Path(__file__).parent
@@ -41,17 +40,13 @@ def _pictures(place: str, key: str, name: str) -> None:
         css=(_HERE / "keep.css").read_text(encoding="utf-8"),
         js=(_HERE / "keep.js").read_text(encoding="utf-8"),
     )
-    data = {"place": place, "name": name, "paper": "#FFFFFF", "swaps": _print_colours()}
+    swaps: list[tuple[str, str]] = []  # colours of the dark mode and what they become on paper
+    if theme.is_dark():
+        dark, light = theme.DARK, theme.LIGHT
+        swaps = [(dark.ink, light.ink), (dark.line, light.line), (dark.muted, light.muted)]
+        swaps += zip(dark.quarters, light.quarters, strict=True)
+    data = {"place": place, "name": name, "paper": "#FFFFFF", "swaps": swaps}
     component(data=data, key=f"keep-{key}", width="content")
-
-
-def _print_colours() -> list[tuple[str, str]]:
-    """Colours of the dark mode and what they become on paper; none in the light mode."""
-    dark, light = theme.DARK, theme.LIGHT
-    if not theme.is_dark():
-        return []
-    pairs = [(dark.ink, light.ink), (dark.line, light.line), (dark.muted, light.muted)]
-    return [*pairs, *zip(dark.quarters, light.quarters, strict=True)]
 
 
 def csv_button(data: pd.DataFrame, key: str, name: str, label: str = "CSV") -> None:
@@ -64,13 +59,4 @@ def csv_button(data: pd.DataFrame, key: str, name: str, label: str = "CSV") -> N
                 safe[column] = [safe_cell(v) if isinstance(v, str) else v for v in safe[column]]
         return csv_text(safe)
 
-    st.download_button(
-        trusted(label),
-        text,
-        f"{name}.csv",
-        "text/csv",
-        key=key,
-        icon=":material/table:",
-        on_click="ignore",
-        help="The numbers",
-    )
+    blocks.download(label, text, f"{name}.csv", "text/csv", key, "table", "The numbers")

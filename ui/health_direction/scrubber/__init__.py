@@ -15,8 +15,6 @@ from typing import Any
 
 import streamlit as st
 
-from common.parsing import json_value
-
 _HERE = Path(__file__).parent
 
 
@@ -44,30 +42,15 @@ def pack(frames: Sequence[bytes], mime: str, header: dict[str, Any], seek: tuple
     return struct.pack("<I", len(encoded)) + encoded + body
 
 
-def unpack(payload: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """The header and the frames of a payload made by `pack`."""
-    (length,) = struct.unpack_from("<I", payload)
-    header = json_value(payload[4 : 4 + length])
-    frames, start = [], 4 + length
-    for size in header["frame_bytes"]:
-        frames.append(payload[start : start + size])
-        start += size
-    return header, frames
-
-
 def scrubber(payload: bytes, key: str, count: int) -> int | None:
     """Show the scrubber; the index of the frame where the slider came to rest since it was put there with `count`.
 
     None before it was moved; a place reported before the last `seek` no longer counts.
     """
-    # Registered on every run: the registry belongs to the running server, and the same name with the same content
-    # is left as it is.
+    # Registered on every run: the registry belongs to the running server, and the same content is left as it is. The
+    # component wants a callback for every state it reports.
     component = st.components.v2.component(
         "latent_health_scrubber", html=_asset("scrubber.html"), css=_asset("scrubber.css"), js=_asset("scrubber.js")
     )
-    place = component(data=payload, key=key, on_place_change=_nothing).get("place")
+    place = component(data=payload, key=key, on_place_change=lambda: None).get("place")
     return int(place["index"]) if place and place.get("count") == count else None
-
-
-def _nothing() -> None:
-    """The component wants a callback for every state it reports."""
