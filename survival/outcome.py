@@ -48,8 +48,7 @@ def check_outcome(time: Any, event: Any) -> Outcome:
     _refuse(t <= 0, t, "the time is not above 0", "times count from the photo; correct the row or leave it out")
     _refuse(~np.isfinite(e), e, "the event is missing", "write 1 for an event, 0 for censored")
     _refuse(~np.isin(e, (0.0, 1.0)), e, "the event is neither 0 nor 1", "write 1 for an event, 0 for censored")
-    seen = e == 1.0
-    return Outcome(t, seen)
+    return Outcome(t, e == 1.0)
 
 
 def check_entry(entry: Any, time: np.ndarray) -> np.ndarray:

@@ -85,11 +85,9 @@ def evaluate(
     for name, scores in comparison.scores.items():
         slopes[name] = calibration_slope(comparison.time, comparison.event, scores.log_risk[0], comparison.entry)
         if calibrate and comparison.entry is None:
+            outcome, first = (comparison.time, comparison.event), scores.survival[0]
             calibrations[name] = tuple(
-                calibration(
-                    comparison.time, comparison.event, scores.survival[0, :, p], at[p], samples=samples, seed=seed
-                )
-                for p in places
+                calibration(*outcome, first[:, p], at[p], samples=samples, seed=seed) for p in places
             )
     return Evaluation(measures, tau, tuple(horizons), calibrations, slopes, dict(comparison.failed))
 

@@ -15,7 +15,7 @@ from survival.errors import Cancelled, SurvivalError
 from survival.features.encoding import Features, as_features
 from survival.metrics.bootstrap import mean_of, sample_weights
 from survival.metrics.calibration import calibration_slope
-from survival.metrics.estimate import Estimate, unknown
+from survival.metrics.estimate import unknown
 from survival.metrics.probability import evaluation_times
 from survival.models.fitted import FittedModel
 from survival.models.registry import make_model
@@ -80,9 +80,7 @@ def fit_to_all(
     model.fit(blocks, scored.time, scored.event, None, cancelled, scored.entry)
     weight, tau = sample_weights(len(scored.time), samples, seed), float(scored.times[-1])
     repeats = [concordances(scored, risk, tau, weight) for risk in scores.log_risk]
-    c: dict[str, Estimate] = {
-        measure: mean_of([repeat[measure] for repeat in repeats]).estimate() for measure in repeats[0]
-    }
+    c = {measure: mean_of([repeat[measure] for repeat in repeats]).estimate() for measure in repeats[0]}
     columns = {
         "patient": [str(name) for name in patients],
         "time": scored.time,

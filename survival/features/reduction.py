@@ -90,10 +90,7 @@ def _standardise(flat: np.ndarray, mean: np.ndarray, scale: np.ndarray, part: sl
 
 
 def fit_reduction(
-    flat: np.ndarray,
-    n_components: int | None = None,
-    variance: float | None = None,
-    weight: np.ndarray | None = None,
+    flat: np.ndarray, n_components: int | None = None, variance: float | None = None, weight: np.ndarray | None = None
 ) -> Reduction:
     """Learn scaling and components from training rows (n, p).
 
@@ -110,7 +107,15 @@ def fit_reduction(
     if np.isinf(scale).all():
         raise SurvivalError("Every feature is the same for all patients: there is nothing to learn a risk from.")
     wide = flat.shape[1] >= len(flat)
-    values, vectors = np.linalg.eigh(_gram(flat, mean, scale, wide))
+    if wide:
+        gram = np.zeros((len(flat), len(flat)))
+        for start in range(0, flat.shape[1], CHUNK):
+            z = _standardise(flat, mean, scale, slice(start, start + CHUNK))
+            gram += z @ z.T
+    else:
+        z = _standardise(flat, mean, scale, slice(None))
+        gram = z.T @ z
+    values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     share = np.maximum(values, 0) / values[values > 0].sum()
     keep = int((values > RANK_TOLERANCE * values[0]).sum())
@@ -124,7 +129,7 @@ def fit_reduction(
     if wide:
         return Reduction(mean, scale, vectors * np.sqrt(values) / unit, share, flat, vectors / np.sqrt(values) / unit)
     basis = vectors / unit
-    return Reduction(mean, scale, _standardise(flat, mean, scale, slice(None)) @ basis, share, flat[:0], basis)
+    return Reduction(mean, scale, z @ basis, share, flat[:0], basis)
 
 
 def fit_scaling(flat: np.ndarray) -> Reduction:
@@ -144,14 +149,3 @@ def _mean_and_scale(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scale = np.where(deviation > CONSTANT * np.abs(mean), deviation, np.inf)
     scale[deviation == 0] = np.inf
     return mean, scale
-
-
-def _gram(flat: np.ndarray, mean: np.ndarray, scale: np.ndarray, wide: bool) -> np.ndarray:
-    if not wide:
-        z = _standardise(flat, mean, scale, slice(None))
-        return z.T @ z
-    gram = np.zeros((len(flat), len(flat)))
-    for start in range(0, flat.shape[1], CHUNK):
-        z = _standardise(flat, mean, scale, slice(start, start + CHUNK))
-        gram += z @ z.T
-    return gram

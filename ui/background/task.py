@@ -231,12 +231,10 @@ class BackgroundTask(Generic[Result]):
         with self._lock:
             self._snapshot = dataclasses.replace(self._snapshot, seconds_left=None, **changes)  # type: ignore[arg-type]
 
-    def _entered(self) -> AbstractContextManager[object]:
-        return self._guard.taken(self, self.should_stop) if isinstance(self._guard, Turn) else self._guard
-
     def _run(self) -> None:
+        guard = self._guard
         try:
-            with self._entered():
+            with guard.taken(self, self.should_stop) if isinstance(guard, Turn) else guard:
                 report = Reporter(self)
                 report.check()
                 report(0.0, "Starting")

@@ -132,7 +132,10 @@ def _columns(
     chosen: dict[str, str | None] = {}
     grid = st.columns(3, gap="large")
     for place, (key, (label, explanation)) in enumerate(labels.items()):
-        empty = _empty(key, seen)
+        if key in ("time", "event"):  # the choices that are not a column of the table
+            empty = [FROM_DATES if key == "time" else BY_DEATH] if seen.dated else []
+        else:
+            empty = [] if key in REQUIRED_COLUMNS else [BY_ID if key == "photo" else NONE]
         options = [*empty, *seen.header]
         guess = proposed[key]
         index = options.index(guess) if guess else (0 if empty else None)
@@ -141,13 +144,6 @@ def _columns(
         )
         chosen[key] = answer if answer in seen.header else None
     return chosen
-
-
-def _empty(key: str, seen: Look) -> list[str]:
-    """The choices that are not a column of the table."""
-    if key in ("time", "event"):
-        return [FROM_DATES if key == "time" else BY_DEATH] if seen.dated else []
-    return [] if key in REQUIRED_COLUMNS else [BY_ID if key == "photo" else NONE]
 
 
 def _covariates(seen: Look, named: list[str], turn: int) -> tuple[Covariate, ...]:

@@ -12,7 +12,7 @@ from faces.errors import FaceError
 from latent.datasets.sources import Source
 from study.errors import Findings, StudyError
 from study.intake.make import Table, match_photos, offered_in, offered_photos
-from study.intake.match import Match, Matches
+from study.intake.match import Match
 from ui.background.missing import unavailable
 from ui.elements import blocks
 from ui.elements.escaping import plain
@@ -31,24 +31,10 @@ def photos_of(table: Table, photos: UploadedFile | Path, turn: int) -> str | Non
         unavailable("These photos cannot be used", str(error))
         return None
     matches = match_photos(table, offered, None, Findings(0))
-    _counts(matches, len(offered))
-    flag: str | None = ""
-    if matches.near:
-        flag = _confirm(matches.near, turn)
-    _listed("Photos that belong to no patient", [source.file for source in matches.unused])
-    _listed("Photos in the table that are missing", [request.cell for request in matches.absent])
-    if not matches.exact and flag is not None and flag != "--accept-matches":
-        blocks.note(
-            "No photo belongs to a patient yet: check which column holds the photos' names, and how they are written."
-        )
-        return None
-    return flag
-
-
-def _counts(matches: Matches, offered: int) -> None:
     blocks.note(
-        f"{offered:,} photos: {len(matches.exact):,} are named exactly as in the table, {len(matches.near):,} nearly, "
-        f"{len(matches.unused):,} belong to no patient. {len(matches.absent):,} photos in the table are missing."
+        f"{len(offered):,} photos: {len(matches.exact):,} are named exactly as in the table, {len(matches.near):,} "
+        f"nearly, {len(matches.unused):,} belong to no patient. {len(matches.absent):,} photos in the "
+        "table are missing."
     )
     if matches.several or matches.doubled:
         rows = [request.row for request, _ in (*matches.several, *matches.doubled)]
@@ -58,6 +44,15 @@ def _counts(matches: Matches, offered: int) -> None:
             "the photo's whole path in the table.",
             icon=":material/error:",
         )
+    flag = _confirm(matches.near, turn) if matches.near else ""
+    _listed("Photos that belong to no patient", [source.file for source in matches.unused])
+    _listed("Photos in the table that are missing", [request.cell for request in matches.absent])
+    if not matches.exact and flag is not None and flag != "--accept-matches":
+        blocks.note(
+            "No photo belongs to a patient yet: check which column holds the photos' names, and how they are written."
+        )
+        return None
+    return flag
 
 
 def _confirm(near: list[Match], turn: int) -> str | None:

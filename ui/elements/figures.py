@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,13 +49,17 @@ def _drawn(name: str, dark: bool, args: Any, kwargs: Any, _draw: Callable[..., g
 _figures: WeakKeyDictionary[Score, dict[tuple[str, bool], go.Figure]] = WeakKeyDictionary()
 
 
-def _of_score(score: Score, name: str, draw: Callable[[], go.Figure]) -> go.Figure:
+def _of_score(draw: Callable[[Score, Scorer], go.Figure]) -> Callable[[Score, Scorer], go.Figure]:
     """A figure of a photo's score: drawn once a mode, and forgotten with the score."""
-    figures = _figures.setdefault(score, {})
-    key = (name, theme.is_dark())
-    if key not in figures:
-        figures[key] = draw()
-    return figures[key]
+
+    @wraps(draw)
+    def once(score: Score, scorer: Scorer) -> go.Figure:
+        figures, key = _figures.setdefault(score, {}), (draw.__name__, theme.is_dark())
+        if key not in figures:
+            figures[key] = draw(score, scorer)
+        return figures[key]
+
+    return once
 
 
 def quarters_on(scorer: Scorer, grid: NDArray[np.float64]) -> list[tuple[str, NDArray[np.float64]]]:
@@ -68,12 +73,9 @@ def plot_palette() -> Palette:
     return Palette(face=colours.ink, groups=colours.quarters, bars=colours.muted, guide=colours.muted)
 
 
+@_of_score
 def face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
     """Survival of people with this score over the patients' quarters by risk."""
-    return _of_score(score, "survival", lambda: _face_over_quarters(score, scorer))
-
-
-def _face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
     figure = face_survival(
         score.risk.times,
         score.risk.survival,
@@ -92,12 +94,9 @@ def _face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
     return figure
 
 
+@_of_score
 def place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
     """The cohort's out-of-fold scores with this face's place among them."""
-    return _of_score(score, "place", lambda: _place_in_cohort(score, scorer))
-
-
-def _place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
     figure = risk_histogram(scorer.cohort_log_hr, score.risk.log_hr, "this face", plot_palette())
     theme.style_figure(figure, height=260)
     figure.update_xaxes(title_text="Log hazard ratio compared with the typical patient")

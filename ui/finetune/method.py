@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import streamlit as st
-import torch
 
 from jobs.queue import command_path
 from latent.errors import LatentError
-from latent.training.reconstruction.run import FINETUNE_CPU_KIMG, SCRATCH_KIMG, discriminator_kimg
 from latent.training.reconstruction.settings import Settings, check
 from ui.elements import blocks
 from ui.elements.escaping import labelled
@@ -57,16 +55,6 @@ def choose(start: Start) -> str:
     )
     blocks.note(EXPLAINED[method])
     return method
-
-
-def default_kimg() -> float:
-    """Proposed length of phase 2 in thousand images on this machine."""
-    return SCRATCH_KIMG["projected"] if torch.cuda.is_available() else FINETUNE_CPU_KIMG
-
-
-def whole_length(kimg: float) -> float:
-    """Thousand images of the whole run."""
-    return kimg + discriminator_kimg(kimg)
 
 
 def settings() -> dict[str, Any]:

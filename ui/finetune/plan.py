@@ -15,6 +15,7 @@ from jobs.queue import command_path
 from jobs.record import QueueError
 from latent.errors import LatentError
 from latent.training.adversarial.settings import Settings, automatic
+from latent.training.reconstruction.run import FINETUNE_CPU_KIMG, SCRATCH_KIMG, discriminator_kimg
 from ui.background.missing import unavailable
 from ui.elements import blocks, message
 from ui.elements.escaping import trusted
@@ -121,7 +122,8 @@ def _length_and_name(start: Start, chosen: TrainingSet | None, how: str, default
     left, right = st.columns(2, gap="medium")
     key, explanation = "finetune-kimg", LENGTH_HELP
     if how == RECONSTRUCTION:
-        key, explanation, default = "finetune-warm-kimg", method.LENGTH_HELP, method.default_kimg()
+        key, explanation = "finetune-warm-kimg", method.LENGTH_HELP
+        default = SCRATCH_KIMG["projected"] if torch.cuda.is_available() else FINETUNE_CPU_KIMG
     kimg = left.number_input(
         "Length (thousand images)", 0.1, 1e6, default, step=1.0, format="%g", key=key, help=explanation
     )
@@ -244,7 +246,7 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, give
 
 
 def _facts(start: Start, chosen: TrainingSet | None, kimg: float, how: str, projected: bool) -> None:
-    length = method.whole_length(kimg) if how == RECONSTRUCTION else kimg
+    length = kimg + discriminator_kimg(kimg) if how == RECONSTRUCTION else kimg
     if how == RECONSTRUCTION:
         beginning = "generator and encoder are trained further, against a new projected discriminator"
     elif projected:

@@ -75,14 +75,10 @@ def performance(scorer: Scorer) -> None:
     if truth:
         share, ceiling = truth["recovered_share"], truth["harrell_face"]
         blocks.note("Because the study is simulated, we know what a perfect photo model could reach:")
+        limits = f"95 % CI {percent(share['low'])} to {percent(share['high'])}"
         ceiling_row = [
             ("C of the true risk in the face", f"{ceiling['value']:.3f}", _ci(ceiling), GLOSSARY["ceiling"]),
-            (
-                "Share of it recovered",
-                percent(share["value"]),
-                f"95 % CI {percent(share['low'])} to {percent(share['high'])}",
-                GLOSSARY["recovered"],
-            ),
+            ("Share of it recovered", percent(share["value"]), limits, GLOSSARY["recovered"]),
         ]
         value_row("ceiling", ceiling_row, columns=3)
     blocks.cautions(scorer)
@@ -112,13 +108,8 @@ def hero(scorer: Scorer) -> None:
         blocks.note(remedy.sentence(error))
         return
     kind = "simulated patient" if scorer.study.simulated else "patient"
-    blocks.face_strip(
-        uris,
-        labels,
-        HERO_A_SIDE,
-        ("lower modelled risk", "higher modelled risk"),
-        "Face moved along the health direction",
-    )
+    ends = ("lower modelled risk", "higher modelled risk")
+    blocks.face_strip(uris, labels, HERO_A_SIDE, ends, "Face moved along the health direction")
     blocks.note(
         f"{kind.capitalize()} {patient}, of about typical risk, moved along the health direction of the study's photo "
         f"model. Labels: risk compared with the middle face. {range_note(scorer.cohort_log_hr)}Every picture is drawn "
@@ -132,12 +123,8 @@ def _hero(stamp: str, _scorer: Scorer) -> tuple[list[str], list[str], str]:
 
     middle = int(np.argmin(np.abs(_scorer.cohort_log_hr)))
     strip = _scorer.strip(_scorer.codes[middle], _scorer.direction(), _scorer.steps(HERO_A_SIDE))
-    labels = [label(float(ratio)) for ratio in strip.hr_step]
-    return (
-        [pictures.data_uri(frame) for frame in strip.frames],
-        labels,
-        str(_scorer.patients["patient_id"].iloc[middle]),
-    )
+    uris, labels = [pictures.data_uri(frame) for frame in strip.frames], [label(float(hr)) for hr in strip.hr_step]
+    return uris, labels, str(_scorer.patients["patient_id"].iloc[middle])
 
 
 def sample_faces(checkpoint: Checkpoint) -> None:

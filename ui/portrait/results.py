@@ -181,7 +181,14 @@ def show_risk(score: Score, scorer: Scorer, patient: str) -> None:
             plain_figure(figure), theme=None, alt="Survival curve of this face over four groups of patients by risk"
         )
         note("Groups: quarters of the patients by score; observed survival (Kaplan-Meier) with 95 % bands.")
-    _trust(scorer)
+    if competing := study.competing_note:
+        note(competing)
+    c = scorer.model.oof_c_
+    note(
+        "There is no interval for a single face. How well the model tells patients apart: C "
+        f"{c.value:.2f} ({interval(c.low, c.high, 2)}; 0.5 is guessing, 1 is perfect), measured on patients that it "
+        "was not fitted to. Two photos of one person can give different scores."
+    )
     if patient:
         st.info(plain(_in_cohort(scorer, patient)), icon=":material/group:")
     elif study.simulated:
@@ -212,17 +219,6 @@ def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
             for t, s in score.risk.horizons.items()
         ),
     ]
-
-
-def _trust(scorer: Scorer) -> None:
-    c = scorer.model.oof_c_
-    if competing := scorer.study.competing_note:
-        note(competing)
-    note(
-        "There is no interval for a single face. How well the model tells patients apart: C "
-        f"{c.value:.2f} ({interval(c.low, c.high, 2)}; 0.5 is guessing, 1 is perfect), measured on patients that it "
-        "was not fitted to. Two photos of one person can give different scores."
-    )
 
 
 def show_place(score: Score, scorer: Scorer) -> None:

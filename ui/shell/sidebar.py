@@ -19,9 +19,12 @@ def pickers() -> None:
         _picker(
             "Study", "study", resources.study_names(), session.DEFAULT_STUDY, "The patients whose model gives the risk."
         )
-        _follow_study()
-        names = resources.checkpoint_names()
-        study = session.pick_study()
+        study, names = session.pick_study(), resources.checkpoint_names()
+        # Another study brings its own face model along: its codes and its risk model belong to no other.
+        if study is not None and st.session_state.get("checkpoint-follows") != study:
+            st.session_state["checkpoint-follows"] = study
+            if not session.has_choice("checkpoint"):
+                session.choose("checkpoint", resources.checkpoint_of(study))
         _picker(
             "Face model",
             "checkpoint",
@@ -32,15 +35,6 @@ def pickers() -> None:
         )
         checkpoint_choice.advise()
         note(RESEARCH_USE)
-
-
-def _follow_study() -> None:
-    """Another study brings its own face model along: its codes and its risk model belong to no other."""
-    study = session.pick_study()
-    if study is not None and st.session_state.get("checkpoint-follows") != study:
-        st.session_state["checkpoint-follows"] = study
-        if not session.has_choice("checkpoint"):
-            session.choose("checkpoint", resources.checkpoint_of(study))
 
 
 def _picker(

@@ -21,8 +21,7 @@ from survival.cox_regression.baseline import Baseline, fit_baseline
 from survival.errors import Cancelled, SurvivalError, stop_if
 from survival.features.encoding import as_features
 from survival.models.base import SurvivalModel, check_rows, checked_entry, inner_folds
-from survival.models.deep.loss import copy_of, cox_loss, device_name, risk_order
-from survival.models.deep.members import fit_members, mean_score
+from survival.models.deep.members import copy_of, cox_loss, device_name, fit_members, mean_score, risk_order
 
 GROUPS = 8  # of the normalisation
 BETTER = 1e-4  # a left-out loss must fall by as much to count

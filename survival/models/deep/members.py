@@ -1,4 +1,5 @@
-"""A model made of several networks, each stopped by a part of the training patients that it does not learn from."""
+"""What the networks share: Cox's partial likelihood of a batch, and a model made of several networks, each stopped by a
+part of the training patients that it does not learn from."""
 
 from __future__ import annotations
 
@@ -6,11 +7,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from survival.models.scaled import NO_RANKING, scale_factor
 
 Score = Callable[[nn.Sequential], np.ndarray]
+
+
+def cox_loss(log_hr: Tensor, event: Tensor, end: Tensor) -> Tensor:
+    """Mean negative partial log-likelihood of an event.
+
+    log_hr, event: (n,) in falling time. end: (n,) the last place with the same time, so that ties share a risk set.
+    """
+    log_risk = torch.logcumsumexp(log_hr, dim=0)[end]
+    return -((log_hr - log_risk) * event).sum() / event.sum()
+
+
+def risk_order(time: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(places in falling time, end): the order that cox_loss wants of some rows, and its ties."""
+    places = places[np.argsort(-time[places], kind="stable")]
+    backwards = -time[places]
+    return places, np.searchsorted(backwards, backwards, side="right") - 1
+
+
+def device_name(device: str | None) -> str:
+    """None: CUDA where there is one."""
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def copy_of(network: nn.Module) -> dict[str, Tensor]:
+    """The network's weights as they are now."""
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
 @dataclass(frozen=True, eq=False)

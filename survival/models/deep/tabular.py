@@ -19,8 +19,7 @@ from survival.errors import Cancelled, SurvivalError, stop_if
 from survival.features.encoding import Compression, encoding_from
 from survival.features.reduction import Reduction
 from survival.models.base import CompressedModel, HazardModel, inner_folds
-from survival.models.deep.loss import copy_of, cox_loss, device_name, risk_order
-from survival.models.deep.members import fit_members, mean_score
+from survival.models.deep.members import copy_of, cox_loss, device_name, fit_members, mean_score, risk_order
 from survival.models.hazard import Hazard, Parts, baseline_from, baseline_parts
 
 

@@ -147,7 +147,7 @@ def test_augmentation_moves_and_colours_but_makes_nothing_up() -> None:
 def test_the_loss_of_a_batch_is_the_exact_partial_likelihood_of_its_patients() -> None:
     rng = np.random.default_rng(2)
     time, event, lp = rng.integers(1, 6, 30).astype(float), rng.random(30) < 0.7, rng.normal(size=30)
-    from survival.models.deep.loss import risk_order
+    from survival.models.deep.members import risk_order
 
     places, end = risk_order(time, np.arange(30))
     own = torch.tensor(lp[places]), torch.tensor(event[places], dtype=torch.float64), torch.tensor(end)
