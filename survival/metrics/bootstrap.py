@@ -44,8 +44,7 @@ def resampled(values: np.ndarray, n: int) -> Resampled:
 
 def mean_of(parts: list[Resampled]) -> Resampled:
     """Mean over repeats of a cross-validation, sample by sample."""
-    values = np.mean([np.concatenate([[p.value], p.samples]) for p in parts], axis=0)
-    return resampled(values, parts[0].n)
+    return resampled(np.mean([np.concatenate([[p.value], p.samples]) for p in parts], axis=0), parts[0].n)
 
 
 def sample_weights(patients: int, samples: int = 1000, seed: int = 0) -> np.ndarray:

@@ -57,8 +57,7 @@ class LateFusion(SurvivalModel):
             used = _blocks(features, name, member)
             fitted[name] = self._make(member).fit(used, t, e, copies, cancelled, start)
             notes += [f"{name}: {note}" for note in fitted[name].notes_]
-            inner = fitted[name].out_of_fold_
-            if inner is not None:
+            if (inner := fitted[name].out_of_fold_) is not None:
                 scores[:, j] = inner
                 continue
             for k in range(self.folds):

@@ -35,12 +35,18 @@ def _panel(task: BackgroundTask[Any], what: str, preview: str) -> None:
             if seen.preview is None:
                 st.skeleton(height=220)
             else:
-                # The same bytes have the same address: the browser fetches a picture only when it has changed.
-                if task.shown is None or task.shown[0] != seen.version:
-                    task.shown = (seen.version, pictures.encode(seen.preview, "JPEG"))
-                st.image(task.shown[1], width="stretch", alt=f"{preview}, {seen.message}")
+                st.image(_encoded(task, seen), width="stretch", alt=f"{preview}, {seen.message}")
         with right:
             _progress(task, seen, what)
+
+
+def _encoded(task: BackgroundTask[Any], seen: Snapshot) -> bytes:
+    """The preview as a file, made once for each picture: the same bytes have the same address, so that the browser
+    fetches a picture only when it has changed."""
+    assert seen.preview is not None
+    if task.shown is None or task.shown[0] != seen.version:
+        task.shown = (seen.version, pictures.encode(seen.preview, "JPEG"))
+    return task.shown[1]
 
 
 def _progress(task: BackgroundTask[Any], seen: Snapshot, what: str) -> None:

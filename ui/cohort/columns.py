@@ -62,8 +62,7 @@ def meaning(seen: Look, turn: int) -> Settings | None:
     if len(set(named)) < len(named):
         st.error("One column has two meanings: choose another for one of them.", icon=":material/error:")
         return None
-    missing = _missing(chosen)
-    if missing:
+    if missing := _missing(chosen):
         blocks.note(missing)
         return None
     if chosen["time"] is not None:

@@ -70,8 +70,7 @@ def section(opened: OpenedStudy) -> None:
 
 def _refused(opened: OpenedStudy) -> None:
     """Photos that were refused when the study was made, with the reason."""
-    refused = read_refused(opened.study.path)
-    if not refused:
+    if not (refused := read_refused(opened.study.path)):
         return
     with st.expander(f"Refused when the study was made ({len(refused):,})", icon=":material/report:"):
         blocks.facts(list(refused.items())[:REFUSED_LISTED])
@@ -271,8 +270,7 @@ def _include(opened: OpenedStudy, patients: tuple[str, ...]) -> None:
 
 
 def _excluded(opened: OpenedStudy) -> None:
-    listed = opened.study.excluded
-    if not listed:
+    if not (listed := opened.study.excluded):
         return
     with st.expander(f"Excluded patients ({len(listed):,})", icon=":material/person_off:"):
         back = st.multiselect(

@@ -87,12 +87,10 @@ def _facts(chosen: TrainingSet) -> None:
     if facts.get("flagged"):
         rows.append(("Flagged", f"{facts['flagged']:,}", "blurred, dark, turned or small, but kept"))
     blocks.facts(rows)
-    reasons = chosen.reasons()
-    if reasons:
+    if reasons := chosen.reasons():
         with st.expander(f"Refused photos ({facts['refused']:,})"):
             blocks.facts([(f"{count:,}", _sentence(reason)) for reason, count in reasons.items()])
-            listed = chosen.refused(REFUSED_LISTED)
-            if listed:
+            if listed := chosen.refused(REFUSED_LISTED):
                 blocks.facts([(name, _sentence(reason)) for name, reason in listed])
             if facts["refused"] > len(listed):
                 blocks.note(f"The first {len(listed):,}; all are in {command_path(chosen.folder / 'refused.csv')}.")

@@ -126,9 +126,8 @@ def sheet(strip: Strip) -> bytes:
 
 def beyond(strip: Strip, index: int) -> str:
     """A sentence where no patient of the cohort has a score like that of a frame, else nothing."""
-    if not strip.extrapolated[index]:
-        return ""
-    return "No patient has a score like this one, so risk and survival are extrapolated. "
+    words = "No patient has a score like this one, so risk and survival are extrapolated. "
+    return words if strip.extrapolated[index] else ""
 
 
 def hr_text(strip: Strip, index: int) -> str:

@@ -186,8 +186,7 @@ def confirmed(portrait: PortraitState) -> bool:
 def _confirm(portrait: PortraitState) -> None:
     """Where the detector is not certain of a face: the warning, and a place for the person's words."""
     assert portrait.aligned is not None
-    warning = doubt(portrait.aligned)
-    if not warning:
+    if not (warning := doubt(portrait.aligned)):
         return
     st.warning(plain(warning), title="Is this a face?", icon=":material/frame_person_off:")
     tag = sha256(np.ascontiguousarray(portrait.aligned.pixels).tobytes()).hexdigest()[:12]

@@ -80,8 +80,7 @@ def _changed(opened: OpenedStudy) -> None:
         except session.SENTENCES as error:
             st.error(plain(remedy.sentence(error)), icon=":material/error:")  # the button stands below
         else:
-            reasons = stale_reasons(opened.study, measured)
-            if reasons:
+            if reasons := stale_reasons(opened.study, measured):
                 st.warning(f"Out of date: {plain(' '.join(reasons))} Run it again.", icon=":material/update:")
             _result(measured)
     else:
@@ -103,8 +102,7 @@ def _result(measured: Robustness) -> None:
     )
     for sentence in agreement_words(measured):
         blocks.note(sentence.strip())
-    lost = [f"{c.label}: {c.failed}" for c in measured.conditions if c.failed]
-    if lost:
+    if lost := [f"{c.label}: {c.failed}" for c in measured.conditions if c.failed]:
         blocks.note(f"Photos in which no face was detected any more: {', '.join(lost)}.")
 
 

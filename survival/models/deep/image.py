@@ -10,6 +10,7 @@ mean, over the photo and its mirror image.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -122,12 +123,10 @@ class ImageCox(SurvivalModel):
 
     def _network(self) -> nn.Sequential:
         layers: list[nn.Module] = []
-        before = 3
-        for width in self.widths:
+        for before, width in pairwise((3, *self.widths)):
             layers += [nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False), nn.GroupNorm(GROUPS, width)]
             layers += [nn.SiLU()]
-            before = width
-        last = nn.Linear(before, 1, bias=False)
+        last = nn.Linear(self.widths[-1], 1, bias=False)
         nn.init.zeros_(last.weight)  # starts at the null model
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(self.dropout), last)
 
