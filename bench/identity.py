@@ -6,7 +6,7 @@ found in the picture itself, enlarged or reduced to 256 px, and cut by its landm
 the *fixed place* in the aligned square, which is what the inversion's loss looks at. The photo is the aligned one at
 256 px, so what a small generator cannot draw counts against it; the row "photo at R px" is what the checkpoint's
 resolution alone costs. A reconstruction in which no face is found counts as not recognised. The descriptor is part of
-the loss, so these figures are no independent witness of likeness; that people stay apart is what they show.
+the loss, so these values are not independent evidence of likeness; they show only that people stay apart.
 
 Options: `--n 300 --study demo --portraits FOLDER --checkpoint FOLDER --preset balanced --pivotal 30 --out FILE`. In a
 folder every file is taken for a person of its own. With --out every finished portrait is kept in that file, and the

@@ -5,7 +5,7 @@ Every method meets every portrait in turn, alone (batch of one), so that seconds
 from the code of a preset, and its seconds include finding it; its picture is for display, the code stays the preset's.
 With `--out FILE` every finished portrait is kept in that file, and the same command resumes where it was stopped.
 
-The second table is paired: the median over portraits of a method's figure divided by the projector's on the same
+The second table is paired: the median over portraits of a method's value divided by the projector's on the same
 portrait, its percentile bootstrap interval (2000 samples of portraits), and the share of portraits where it is lower.
 """
 
@@ -142,7 +142,7 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
 def _measure(
     images: Sequence[np.ndarray], methods: dict[str, Method], records: Results
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every method's figures of every portrait, those of a finished portrait as they were recorded."""
+    """Every method's values for every portrait, those of a finished portrait as they were recorded."""
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     for number, image in enumerate(images, 1):
         digest = hashlib.sha256(image.tobytes()).hexdigest()
@@ -156,7 +156,7 @@ def _measure(
 
 
 def _paired(name: str, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Ratios of one method's figures to the projector's, portrait by portrait."""
+    """Ratios of one method's values to the projector's, portrait by portrait."""
     row: dict[str, Any] = {"method": name}
     for column in PAIRED:
         logs = np.log([a[column] / b[column] for a, b in zip(ours, theirs, strict=True)])

@@ -131,7 +131,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=file_argument, help="JSON file for the figures")
+    parser.add_argument("--out", type=file_argument, help="JSON file for the values")
     options = parser.parse_args(list(arguments))
     given = [options.latents, options.photos, options.factors]
     if any(given) and not all(given):

@@ -294,7 +294,7 @@ def report(sessions: Sequence[Session], memory: dict[str, float], wrong: Sequenc
         print(f"Wrong: {sentence}")
     if wrong:
         raise SystemExit(f"{len(wrong)} checks failed.")
-    print("Every session saw its own face and figures alone; removed photos cannot be fetched.")
+    print("Every session saw only its own face and values; removed photos cannot be fetched.")
     return {
         "sessions": len(sessions),
         "memory_mb": memory,

@@ -1,6 +1,6 @@
 """Worker processes of one job at a time, for work that holds the interpreter or the memory of a process.
 
-A worker is started afresh (spawn), so it works beside torch and beside a running app; it has a fixed number of threads
+A worker is a fresh process (spawn), so it works alongside torch and a running app; it has a fixed number of threads
 and ends with its parent. One that dies is replaced and its job reported, so that one photo or one fit that takes the
 memory of a machine does not end all others. However a run ends, no worker is left.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 from common.threads import environment, worker_environment
 
-POLL_SECONDS = 0.3  # between two questions whether to stop
+POLL_SECONDS = 0.3  # between two checks whether to stop
 ORPHAN_SECONDS = 2.0  # after which a worker notices that its parent is gone
 Work = Callable[[Any], Any]
 
@@ -50,9 +50,9 @@ class _Worker:
 
 
 class Pool:
-    """start(argument) is called in each process and returns the function that does its jobs; both sent by name, so of
-    a module's top level. arguments: one a process. threads: of each process. variables: of its environment, in
-    addition."""
+    """start(argument) is called in each process and returns the function that does its jobs; both are sent by name,
+    so they stand at a module's top level. arguments: one per process. threads: of each process. variables: of its
+    environment, in addition."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Pool:
 
 
 def _life(pipe: Connection, parent: int, start: Callable[[Any], Work], argument: Any) -> None:
-    """Of a worker process. Ctrl-C is for the parent, which ends its workers."""
+    """What a worker process does. Ctrl-C is for the parent, which ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     work = start(argument)

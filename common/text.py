@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-DASH = "\u2013"  # stands for a figure that is not known
+DASH = "\u2013"  # stands for a value that is not known
 MINUS = "\u2212"
 
 
 def probability(p: float, space: str = " ") -> str:
     """A modelled or estimated probability, 0 to 1, in whole per cent: "63 %", "< 1 %", "> 99 %"; a dash for nan.
 
-    No model of a cohort can tell 0.4 % from 0: a probability is never written as 0 % or 100 %.
+    No model of a cohort can distinguish 0.4 % from 0: a probability is never written as 0 % or 100 %.
     space: what stands before the sign.
     """
     if math.isnan(p):

@@ -5,8 +5,8 @@ each waits by spinning on the cores that the other needs. So every process that 
 takes what the others leave, and waits passively. A number in OMP_NUM_THREADS, set by a person or by the parent process
 of a pool, is never changed.
 
-The record is a folder of one small file a process, locked by the kernel as long as that process lives: nothing has to
-be cleaned up after a kill, and a number that the system gives to a later process is no matter. It is shared by all
+The record is a folder of one small file per process, locked by the kernel as long as that process lives: nothing has to
+be cleaned up after a kill, and a process id that the system uses again does no harm. It is shared by all
 processes of one user on one machine. Where it cannot be kept, nothing is counted.
 """
 
@@ -70,11 +70,11 @@ def left() -> int:
 
 def hold(label: str, threads: int | None = None) -> Share:
     """Put this process on record, with all the cores that are left or with a number of threads. To be called before
-    numpy and torch are imported, whose libraries it tells how many threads to use and how to wait. Later calls change
-    nothing.
+    numpy and torch are imported, because it sets for their libraries how many threads to use and how to wait. Later
+    calls change nothing.
 
     label: of the process, for the sentence. threads: what it holds on record; a server that computes now and then, and
-    asks `left` each time, holds 1 and its libraries are told nothing.
+    asks `left` each time, holds 1, and nothing is set for its libraries.
     """
     global _mine, _file
     if _mine is not None:
@@ -96,9 +96,9 @@ def hold(label: str, threads: int | None = None) -> Share:
 
 def announce(label: str, threads: int | None = None) -> None:
     """`hold`, and its sentence to stderr where that is a log and not a terminal, unless the number was fixed."""
-    known, given = _mine is not None, fixed()
+    earlier, given = _mine is not None, fixed()
     chosen = hold(label, threads)
-    if not known and given is None and not sys.stderr.isatty():
+    if not earlier and given is None and not sys.stderr.isatty():
         print(chosen.sentence, file=sys.stderr, flush=True)
 
 

@@ -189,7 +189,7 @@ def _side(quad: NDArray[np.float64]) -> float:
 
 def _check_output(size: int) -> None:
     if not isinstance(size, int | np.integer) or not MIN_SIZE <= size <= MAX_SIZE:
-        raise FaceError(f"An aligned face can have {MIN_SIZE} to {MAX_SIZE} px a side, not {size}.")
+        raise FaceError(f"An aligned face can have {MIN_SIZE} to {MAX_SIZE} px per side, not {size}.")
 
 
 def cut(photo: Photo, quad: NDArray[np.float64], size: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Whether mouth and eyes are seen: with a mask, a hand or a bar over them the detector still finds some faces.
+"""Whether mouth and eyes are visible: with a mask, a hand or a bar over them the detector still finds some faces.
 
 Measured in CIE L*a*b* of the aligned face: lips differ in colour from the skin around them and have a dark line between
 them; eyes are full of edges, and differ from the skin below them, but not as sunglasses do. Bounds were chosen on 100

@@ -1,7 +1,7 @@
 """dlib's face encoder as a torch module: identity descriptors and face features one can differentiate through.
 
 The network is the 29-convolution residual network of dlib (King 2017, `dlib_face_recognition_resnet_model_v1`), the
-one of Liang et al. 2020. Descriptors of one person lie within 0.6 of each other (Euclidean; its author's figure).
+one of Liang et al. 2020. Descriptors of one person lie within 0.6 of each other (Euclidean; its author's value).
 Each affine layer is folded into the convolution before it. Inputs are chips: RGB 150 x 150, values 0-255, as
 `dlib.get_face_chip(image, landmarks, 150, 0.25)` cuts them.
 """

@@ -12,7 +12,7 @@ VERBS = {
     "dataset": ("latent.datasets.build", "align folders and zip files of photos into a training set"),
     "finetune": (
         "latent.training.finetune",
-        "train a generator, from a checkpoint or from scratch: against a discriminator, or by reconstructions",
+        "train a generator, from a checkpoint or from scratch: against a discriminator, or by reconstruction",
     ),
     "warmstart": ("latent.training.warmstart", "former name of finetune --method reconstruction"),
     "train-encoder": ("latent.training.train_encoder", "train the encoder of a checkpoint"),

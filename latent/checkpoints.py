@@ -63,7 +63,7 @@ class Checkpoint:
 def load_checkpoint(
     path: Path, device: str | torch.device = "cpu", parts: tuple[str, ...] = ("generator", "encoder")
 ) -> Checkpoint:
-    """Read and check a checkpoint folder; parts that it does not have are None (the generator always is there).
+    """Read and check a checkpoint folder; parts that it does not have are None (the generator is always present).
 
     Raises CheckpointError with one sentence for anything missing, changed or not fitting.
     """

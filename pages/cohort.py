@@ -33,12 +33,12 @@ if view == "New study":
 opened = require(session.opened_study, "The study cannot be opened")
 study_jobs.section(opened.path, study_jobs.OF_COHORT, "cohort")
 if not opened.usable and view not in ("Patients", "Table check"):
-    unavailable("The study has errors", "Correct what the table check lists as errors first.")
+    unavailable("The study has errors", "First correct the errors that the table check lists.")
     st.stop()
 
 if view == "Patients":
     if not opened.usable:
-        unavailable("The study has errors", "Correct what the table check lists as errors to use the study.")
+        unavailable("The study has errors", "To use the study, correct the errors that the table check lists.")
     checks.facts(opened)
     if opened.usable:
         patients.section(opened)

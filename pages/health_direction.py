@@ -13,7 +13,7 @@ from ui.shell import session, sidebar
 sidebar.masthead(
     "From the risk back to the face",
     "Health direction",
-    "Move the slider and see how a face changes as the modelled risk rises or falls: ×2 is twice the risk of the "
+    "Move the slider and see how a face changes as the modelled risk rises or falls: ×2 is twice the risk at the "
     "start.",
     compact=True,
 )
@@ -31,7 +31,7 @@ view.prepare(edits, request, scorer)
 if edits.drawing is not None:
     task = edits.drawing[1]
     if task.snapshot().active:
-        panel.watch(task, "Drawing the pictures in advance, so that the slider moves at once", "Newest picture")
+        panel.watch(task, "Drawing the pictures in advance, so that the slider responds at once", "Newest picture")
         st.stop()
     panel.outcome(task)
 if edits.drawn is None or edits.drawn.request != request:

@@ -42,9 +42,9 @@ PAGES = (
 
 sidebar.masthead(
     "Overview",
-    "A face, its risk, and the way between",
-    "The app estimates a risk from a portrait photo, with a survival model fitted to a study, and shows which changes "
-    "of the face go with a higher or lower risk.",
+    "A face, its risk, and what connects them",
+    "The app estimates a risk from a portrait photo, with a survival model fitted to a study, and shows which "
+    "changes in the face go with a higher or lower risk.",
 )
 st.space("small")
 hero = st.container()

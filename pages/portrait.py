@@ -16,8 +16,8 @@ from ui.shell import session, sidebar
 sidebar.masthead(
     "From a photo to a risk",
     "Portrait",
-    "Choose a photo, check the face in it, and see the risk that the study's model gives it compared with the "
-    "patients of the study.",
+    "Choose a photo, check the face in it, and see the risk that the study's model gives it, compared with the "
+    "study's patients.",
 )
 checkpoint = require(session.checkpoint, "The face model cannot be used")
 scorer = require(session.scorer, "There is no model to score with")
@@ -45,7 +45,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         persist_state="session",
         width=220,
         help=f"How long the face model is fitted to the photo. The study's photos were fitted with “{plain(default)}”: "
-        f"with another effort the score is not quite comparable. {GLOSSARY['inversion']} {GLOSSARY['efforts']}",
+        f"a score computed with another effort is not strictly comparable. {GLOSSARY['inversion']} "
+        f"{GLOSSARY['efforts']}",
     )
     st.button(
         "Compute the risk",

@@ -34,7 +34,7 @@ study_jobs.section(opened.path, (*plan.VERBS, choice.VERB, robustness.VERB), "su
 names = comparisons.names(opened)
 message.show()
 if not opened.usable:
-    unavailable("The study has errors", "First correct what the table check on the page Cohort lists as errors.")
+    unavailable("The study has errors", "First correct the errors that the table check on the Cohort page lists.")
     st.stop()
 if not names:
     blocks.note("No models of this study have been compared yet.")

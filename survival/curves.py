@@ -136,7 +136,7 @@ def quartile_curves(time: Any, event: Any, quartile: Any, entry: Any = None) -> 
     """
     t, e, q = np.asarray(time), np.asarray(event), np.asarray(quartile)
     if not (t.shape == e.shape == q.shape and t.ndim == 1):
-        raise SurvivalError("Give one time, one event and one quartile a patient.")
+        raise SurvivalError("Give one time, one event and one quartile per patient.")
     start = None if entry is None else np.asarray(entry)
     return {
         int(k): kaplan_meier(t[rows], e[rows], None if start is None else start[rows])
@@ -154,7 +154,7 @@ def logrank(time: Any, event: Any, group: Any, entry: Any = None) -> ChiSquare:
     outcome = check_outcome(time, event)
     labels, code = np.unique(np.asarray(group), return_inverse=True)
     if code.shape != outcome.time.shape or len(labels) < 2:
-        raise SurvivalError("A log-rank test needs one group label a patient and at least two groups.")
+        raise SurvivalError("A log-rank test needs one group label per patient and at least two groups.")
     distinct, place = np.unique(outcome.time, return_inverse=True)
     counts = np.zeros((2, len(distinct), len(labels)))  # leaving, events
     np.add.at(counts[0], (place, code), 1)

@@ -48,6 +48,6 @@ def delayed_start_words(time: np.ndarray, event: np.ndarray, entry: np.ndarray |
     few = "1 patient is" if fewest == 1 else f"{fewest} patients are"
     return (
         f"Only {few} under observation when an early event happens, because of delayed entry: survival curves and "
-        f"baseline hazards begin at {start:g} {unit}, where enough are at risk, and hold for those free of the event "
-        "then."
+        f"baseline hazards begin at {start:g} {unit}, where enough are at risk, and apply to patients free of the "
+        "event then."
     )

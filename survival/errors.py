@@ -8,7 +8,7 @@ Cancelled = Callable[[], bool] | None  # asked now and then; True stops the work
 
 
 class SurvivalError(Exception):
-    """The data cannot carry what was asked of them; the message says what is wrong and what to do."""
+    """The data do not support what was asked of them; the message says what is wrong and what to do."""
 
 
 class FitCancelled(SurvivalError):

@@ -12,8 +12,8 @@ def enough_events(events: int, parameters: int) -> bool:
 
 
 def too_few_words(events: int, parameters: int) -> str:
-    """'45 events for 11 parameters (4.1 each; at least 10 are asked for)'."""
+    """'45 events for 11 parameters (4.1 each; at least 10 are needed)'."""
     return (
         f"{events} event{'s' * (events != 1)} for {parameters} parameter{'s' * (parameters != 1)} "
-        f"({events / parameters:.1f} each; at least {EVENTS_A_PARAMETER} are asked for)"
+        f"({events / parameters:.1f} each; at least {EVENTS_A_PARAMETER} are needed)"
     )

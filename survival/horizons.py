@@ -1,7 +1,7 @@
 """The times at which a cohort's follow-up supports an estimate.
 
 A survival probability, a Brier score or a calibration at time t rests on the events up to t and on the patients still
-under observation after it. At the end of follow-up the last few patients decide. One rule for every
+under observation after it. At the end of follow-up it depends on the last few patients. One rule for every
 estimate at a time: at least 10 events by t, and at least 10 patients under observation beyond t.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 
 MIN_EVENTS = 10  # by a time
 MIN_BEYOND = 10  # patients under observation after it
-EVERY_PART = "a training part of the cross-validation follows nobody as long"
-FROM_START = "it needs all patients followed from time 0, and some entered later"
+EVERY_PART = "nobody in some training part of the cross-validation is followed that long"
+FROM_START = "it requires all patients to be followed from time 0, but some entered later"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ MIN_EVENTS_PER_FOLD = 4  # fewer, and an inner test fold may hold no event at al
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Right-censored outcomes, one row a patient.
+    """Right-censored outcomes, one row per patient.
 
     time: (n,) float64, the study's unit, > 0. event: (n,) bool, True where the event was observed.
     """
@@ -43,7 +43,7 @@ def check_outcome(time: Any, event: Any) -> Outcome:
     if len(t) == 0:
         raise SurvivalError("There are no patients: give at least a few dozen rows with a time and an event.")
     if len(t) != len(e):
-        raise SurvivalError(f"There are {len(t)} times but {len(e)} events: give one of each a row.")
+        raise SurvivalError(f"There are {len(t)} times but {len(e)} events: give one of each per row.")
     _refuse(~np.isfinite(t), t, "the time is missing or not finite", "fill it in or leave the patient out")
     _refuse(t <= 0, t, "the time is not above 0", "times count from the photo; correct the row or leave it out")
     _refuse(~np.isfinite(e), e, "the event is missing", "write 1 for an event, 0 for censored")
@@ -58,17 +58,24 @@ def check_entry(entry: Any, time: np.ndarray) -> np.ndarray:
     """
     start = _numbers(entry, "entry time")
     if start.shape != time.shape:
-        raise SurvivalError(f"There are {len(start)} entry times but {len(time)} times: give one of each a row.")
-    _refuse(~np.isfinite(start), start, "the entry time is missing or not finite", "fill it in, 0 from the start on")
+        raise SurvivalError(f"There are {len(start)} entry times but {len(time)} times: give one of each per row.")
+    _refuse(
+        ~np.isfinite(start), start, "the entry time is missing or not finite", "fill it in (0 for entry at the start)"
+    )
     _refuse(start < 0, start, "the entry time is negative", "times count from the same moment; correct the row")
-    _refuse(start >= time, start, "the entry time is not before the end", "who enters at the end was never observed")
+    _refuse(
+        start >= time,
+        start,
+        "the entry time is not before the end",
+        "a patient who enters at the end was never observed",
+    )
     return start
 
 
 def _numbers(values: Any, name: str) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1:
-        raise SurvivalError(f"The {name} has shape {array.shape}: give one number a row.")
+        raise SurvivalError(f"The {name} has shape {array.shape}: give one number per row.")
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError):

@@ -51,7 +51,7 @@ def weibull_times(log_hazard: Any, shape: float, scale: float, rng: np.random.Ge
     """Event times (n,) in the unit of scale, one for each log hazard (n,)."""
     lh = np.asarray(log_hazard, dtype=np.float64)
     if lh.ndim != 1 or not np.isfinite(lh).all() or shape <= 0 or scale <= 0:
-        raise SurvivalError("Weibull times need one finite log hazard a patient and a shape and scale above 0.")
+        raise SurvivalError("Weibull times need one finite log hazard per patient and a shape and scale above 0.")
     return scale * (rng.exponential(size=len(lh)) / np.exp(lh)) ** (1 / shape)
 
 
@@ -123,7 +123,7 @@ def simulate_cohort(face_log_hazard: Any, age: Any, sex: Any, seed: int = 0) -> 
     """
     face = np.asarray(face_log_hazard, dtype=np.float64)
     if not (len(face) == len(age) == len(sex)):
-        raise SurvivalError("Give one face log hazard, one age and one sex a patient.")
+        raise SurvivalError("Give one face log hazard, one age and one sex per patient.")
     rng = np.random.default_rng(seed)
     clinical = draw_clinical(len(face), rng)
     hidden = clinical_log_hazard(clinical["site"], clinical["stage"], clinical["ecog"])

@@ -84,7 +84,9 @@ def _check_header(image: Image.Image | HeicPicture, source: str) -> None:
     if max(width, height) > MAX_SIDE or width * height > most:
         raise PhotoError(_too_large(source, most))
     if min(width, height) < MIN_SIDE:
-        raise PhotoError(f"{source} has only {width} x {height} pixels: use a photo of at least {MIN_SIDE} px a side.")
+        raise PhotoError(
+            f"{source} has only {width} x {height} pixels: use a photo of at least {MIN_SIDE} px per side."
+        )
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise PhotoError(f"{source} holds several pictures: save the one you want as JPEG or PNG and try again.")
     if isinstance(image, TiffImagePlugin.TiffImageFile) and image.info.get("compression") not in TIFF_COMPRESSIONS:
@@ -95,8 +97,8 @@ def _check_header(image: Image.Image | HeicPicture, source: str) -> None:
 
 def _too_large(source: str, most: int) -> str:
     return (
-        f"{source} has more than {most // 1_000_000} million pixels or {MAX_SIDE} px a side: "
-        "save it smaller or as JPEG and try again."
+        f"{source} has more than {most // 1_000_000} million pixels or {MAX_SIDE} px per side: save it smaller or as "
+        "JPEG and try again."
     )
 
 

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=path_argument, help="folder to write the training set to")
     parser.add_argument("--size", type=int, default=128, help="side of the aligned squares in pixels")
-    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core that is left)")
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one per core that is left)")
     who = parser.add_argument_group("people")
     who.add_argument("--patients", type=file_argument, metavar="CSV", help="table that says whose photo each one is")
     who.add_argument("--photo-column", default="photo", help="its column with the photo's path in the input")
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     who.add_argument(
         "--patient-from",
         choices=FROM,
-        help="without a table: the first sub-folder, the beginning of the file's name, or one person a photo",
+        help="without a table: the first sub-folder, the beginning of the file's name, or one person per photo",
     )
     who.add_argument("--separator", default="_", help="what ends the patient's part of a file name")
     who.add_argument("--hold-out", type=float, metavar="SHARE", help="share of the patients kept out of training")
@@ -82,7 +82,7 @@ def build(
         raise LatentError(f"--size must be {MIN_SIZE} to {MAX_SIZE} px, not {size}.")
     choices.check()
     if choices.hold_out is not None and not (choices.patients or choices.patient_from):
-        raise LatentError("--hold-out holds people out: say who is on which photo with --patients or --patient-from.")
+        raise LatentError("--hold-out holds people out: say who is in which photo with --patients or --patient-from.")
     sources, others = list_photos(inputs, renderer)
     patients = photo_patients(sources, choices)
     if choices.hold_out is not None and patients is not None:
@@ -176,7 +176,7 @@ def read_table(folder: Path, split: str | None = None) -> pd.DataFrame:
     except (OSError, ValueError, KeyError) as error:  # arrow's errors are of these kinds
         raise LatentError(f"{folder} has no readable table.parquet: make the set again.") from error
     if len(table) != len(_images(folder)):
-        raise LatentError(f"{folder} has {len(table)} rows and another number of images: make the set again.")
+        raise LatentError(f"{folder} has {len(table)} rows but a different number of images: make the set again.")
     if split is None or (split == TRAIN and "split" not in table):
         return table
     rows = table[table["split"] == split] if "split" in table else table[:0]

@@ -1,4 +1,4 @@
-"""Who is on which photo of a training set, and which people are held out of training: by patient, never by photo.
+"""Who is in which photo of a training set, and which people are held out of training: by patient, never by photo.
 
 Two photos of one person in training and test would let a model recognise the person instead of learning anything.
 """

@@ -1,10 +1,10 @@
 """Directions in W+ along which a linear risk changes by a known amount.
 
 A model with lp(ws) = lp0 + <g, ws> (g = its gradient, in W+) is changed by exactly s along s * v whenever <g, v> = 1.
-Many v do that; two have a meaning:
+Many v do that; two are meaningful:
 
-- *coefficients*: v = g / |g|^2, the shortest step that buys the change. For a penalised model on PCA scores it lives in
-  the span of the cohort's codes, but it also includes whatever cancels noise in them.
+- *coefficients*: v = g / |g|^2, the shortest step that produces the change. For a penalised model on PCA scores it lies
+  in the span of the cohort's codes, but it also includes whatever cancels noise in them.
 - *pattern*: v = C g / <g, C g>, C the covariance of the cohort's codes: what differs, on average, between faces whose
   risk differs by one (Haufe et al. 2014, doi 10.1016/j.neuroimage.2013.10.067, theorem 1: the forward pattern of a
   linear readout, and the regression of codes on lp). C is never formed: with rows x_i of centred codes
@@ -133,7 +133,7 @@ def pattern_direction(gradient: np.ndarray, ws_cohort: np.ndarray, name: str = "
     risk = centred @ g.reshape(-1)
     variance = float(risk @ risk)
     if not variance > 1e-20 * np.sum(g**2) * np.sum(centred**2):
-        raise LatentError("The model gives the whole cohort one risk, so there is no pattern of it.")
+        raise LatentError("The model gives the whole cohort the same risk, so there is no pattern.")
     vector = (centred.T @ risk).reshape(g.shape) / variance
     return Direction(_exact(vector, g.astype(np.float32)), g.astype(np.float32), "pattern", name)
 

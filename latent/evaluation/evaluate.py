@@ -169,7 +169,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--psi", type=float, default=0.7, help="truncation; 1 is none")
     parser.add_argument("--sweep", help="further truncations, such as 0.5,0.7,0.85,1.0")
     parser.add_argument("--seed", type=int, default=0, help="of the first sample, and of the cut of the portraits")
-    parser.add_argument("--out", type=file_argument, help="JSON file for the figures")
+    parser.add_argument("--out", type=file_argument, help="JSON file for the values")
     parser.add_argument("--sheet", type=file_argument, help="PNG or JPEG file for 6 x 6 samples at --psi")
     parser.add_argument(
         "--inception", type=file_argument, help="weights for FID and KID, where they are not in their default place"

@@ -1,6 +1,6 @@
 """How close a generator's samples are to a set of portraits, from features alone: numpy in, numbers out.
 
-Features are rows (n, d), one an image, of any network (`sample_features`). Distances of different networks, and
+Features are rows (n, d), one per image, of any network (`sample_features`). Distances of different networks, and
 Fréchet distances of different n, cannot be compared.
 
 References

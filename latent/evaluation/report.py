@@ -1,4 +1,4 @@
-"""What an evaluation leaves: a table on the screen, the same figures as JSON, a sheet of samples."""
+"""What an evaluation leaves: a table on the screen, the same values as JSON, a sheet of samples."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from common.files import PLAIN
 SHEET_ROWS = 6
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 LINES = (  # printed name, field, field of its standard deviation
-    ("Frechet distance (dlib descriptors)", "frechet", "frechet_sd"),
+    ("Fréchet distance (dlib descriptors)", "frechet", "frechet_sd"),
     ("kernel distance (dlib descriptors)", "kernel", "kernel_sd"),
     ("precision (k = 3)", "precision", None),
     ("recall (k = 3)", "recall", None),

@@ -156,7 +156,7 @@ def import_file(
     try:
         check_name(name)
         if (root / name).exists():
-            raise ImportRefused(f"There already is a checkpoint {name}; choose another name or delete it first.")
+            raise ImportRefused(f"There is already a checkpoint {name}; choose another name or delete it first.")
         networks = read_networks(path, encoder_kind)
         config = {
             "source": source or f"imported from {path.name}",

@@ -64,7 +64,7 @@ class Inversion:
     ws: float32 (num_ws, w_dim). reconstruction, start: uint8 (R, R, 3), picture of the code and of the code that the
     search started from. metrics: perceptual, perceptual_name, psnr (dB), ssim, identity (descriptor distance),
     plausibility (1 for a code drawn from W); both pictures at the checkpoint's resolution, 8 bits. seconds: this
-    photo's share of its batch. losses: each term of the loss, a number a step.
+    photo's share of its batch. losses: each term of the loss, one number per step.
     """
 
     ws: np.ndarray
@@ -106,7 +106,7 @@ def start_codes(checkpoint: Checkpoint, targets: Tensor, seed: int = 0) -> Tenso
 
 
 def measure(targets: np.ndarray, reconstructions: np.ndarray, device: torch.device | str) -> list[dict[str, Any]]:
-    """Quality of 8-bit reconstructions (N, R, R, 3), one dictionary a photo."""
+    """Quality of 8-bit reconstructions (N, R, R, 3), one dictionary per photo."""
     perceptual = load_perceptual(device)
     x, y = to_tensor(targets, device), to_tensor(reconstructions, device)
     with torch.no_grad():

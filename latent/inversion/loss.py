@@ -1,4 +1,4 @@
-"""What an inversion minimises: the terms, a number a photo, with the photos' own features computed once."""
+"""What an inversion minimises: the terms, one number per photo, with the photos' own features computed once."""
 
 import torch
 from torch import Tensor

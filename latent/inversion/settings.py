@@ -10,7 +10,7 @@ from latent.errors import InversionError
 
 @dataclass(frozen=True)
 class InversionSettings:
-    """How hard to try, and what for. `learning_rate` is in standard deviations of W a step, with a memory its longest;
+    """How hard to try, and what for. `learning_rate`: standard deviations of W per step, with a memory its longest;
     steps 0 is the start alone.
 
     perceptual, identity, pixel, plausibility: the weights a_p, a_i, a_x, a_m above. memory: steps that the quasi-Newton
@@ -44,7 +44,7 @@ class InversionSettings:
         return asdict(self)
 
 
-# Chosen on held-out portraits (docs/methods.md has the figures).
+# Chosen on held-out portraits (docs/methods.md has the numbers).
 PRESETS: Mapping[str, InversionSettings] = {
     "fast": InversionSettings("fast", steps=12),
     "balanced": InversionSettings("balanced", steps=31),

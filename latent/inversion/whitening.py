@@ -1,7 +1,7 @@
 """Coordinates of W in which a step means the same along every axis: PCA scores over their deviations.
 
 Axes with less than a tenth of the largest variance count as that wide: W is nearly flat along most axes, and a photo
-that is not itself a sample lies outside W along many of them (docs/methods.md, Inversion, has the figures).
+that is not itself a sample lies outside W along many of them (docs/methods.md, Inversion, has the numbers).
 """
 
 import torch

@@ -129,7 +129,7 @@ class SynthesisBlock(nn.Module):
     def forward(
         self, x: torch.Tensor | None, image: torch.Tensor | None, ws: torch.Tensor, noise_mode: str
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """ws (N, num_conv + num_torgb, w_dim), one row a layer."""
+        """ws (N, num_conv + num_torgb, w_dim), one row per layer."""
         w = iter(ws.unbind(dim=1))
         if x is None:
             x = self.const.expand(ws.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)

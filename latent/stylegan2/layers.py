@@ -182,7 +182,7 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         n, channels, height, width = x.shape
         styles = self.affine(w) * self.weight_gain  # [N, i]
-        # Three rows a sample: scaling them is cheaper than scaling the activations, so this one is per sample.
+        # Three rows per sample: scaling them is cheaper than scaling the activations, so this one is per sample.
         kernels = self.weight.flatten(1) * styles[:, None, :]  # [N, 3, i]
         pixels = x.permute(0, 2, 3, 1).reshape(n, height * width, channels)  # a view in channels_last memory
         # In this order of factors the gradient of the kernels is four times as fast as in the other.

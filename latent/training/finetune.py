@@ -1,11 +1,12 @@
 """`python -m latent finetune`: train a generator on portraits, from a checkpoint or from scratch.
 
---method adversarial (the default) plays it against a discriminator, as published: many photos, a graphics card.
---method reconstruction holds pictures to the portraits that the start's encoder reads: few photos, a processor, and the
-result has an encoder. The run folder (--run) holds everything: settings.json, status.json, log.jsonl (a line a tick),
-samples/ and the state from which the same command resumes after a stop, a kill or a full disk. Flags that are left out
-are chosen from resolution and hardware, and a resumed run keeps its own. Several processes (adversarial only):
-`torchrun --nproc-per-node=N -m -- latent finetune ...` (the dashes: torchrun would read --start as one of its own).
+--method adversarial (the default) trains it against a discriminator, as published: many photos, a graphics card.
+--method reconstruction trains it to reproduce the portraits, read by the start's encoder: few photos, no graphics card,
+and the result has an encoder. The run folder (--run) holds everything: settings.json, status.json, log.jsonl (one line
+per tick), samples/ and the state from which the same command resumes after a stop, a kill or a full disk. Flags that
+are left out are chosen from resolution and hardware, and a resumed run keeps its settings. Several processes
+(adversarial only): `torchrun --nproc-per-node=N -m -- latent finetune ...` (the dashes: torchrun would take --start for
+its own).
 """
 
 import argparse
@@ -55,14 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=folder_argument, help="checkpoint folder to write at the end")
     add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     add("--resolution", type=int, help="pixels on a side; that of the start checkpoint or the data")
-    add("--batch", type=int, help="images a step, over all processes")
+    add("--batch", type=int, help="images per step, over all processes")
     add("--learning-rate", type=float, help="of both networks; reconstruction: of the generator in its first phase")
     add("--ema-kimg", type=float, help="half-life of the averaged generator in thousand images")
     add("--precision", choices=PRECISIONS, help="of convolutions; auto: bf16 where the hardware multiplies it")
     add("--channel-base", type=int, help="channels at resolution r are min(base / r, max); those of the start")
     add("--channel-max", type=int)
     add("--tick-kimg", type=float, help="thousand images between ticks (1 on a CPU, else 4)")
-    add("--frechet", type=int, metavar="N", help="at ticks, Frechet distance of N samples on face descriptors")
+    add("--frechet", type=int, metavar="N", help="at ticks, Fréchet distance of N samples on face descriptors")
     add("--seed", type=int)
     for method, module in MODULES.items():
         module.add_flags(parser.add_argument_group(f"--method {method}"))

@@ -28,7 +28,7 @@ from latent.training.streams import Streams
 
 STATUS_SECONDS = 5.0
 GRID_PIXELS = 768
-FEWEST_SAMPLES = 50  # for a Frechet distance
+FEWEST_SAMPLES = 50  # for a Fréchet distance
 
 
 class Trainer(Protocol):
@@ -255,7 +255,7 @@ class Loop:
 def descriptor_distance(
     trainer: Trainer, count: int, images: Callable[[Tensor], np.ndarray], n: int, seed: int, device: torch.device
 ) -> Callable[[], float]:
-    """What measures the Frechet distance of n samples to as many of the `count` training images on face descriptors:
+    """What measures the Fréchet distance of n samples to as many of the `count` training images on face descriptors:
     always the same images and latents, so that ticks can be compared.
 
     images: uint8 (n, R, R, 3) of rows (n,). Raises FinetuneError where there are too few.

@@ -2,9 +2,9 @@
 
 It compares real and generated images at four scales of a network that was trained on other images, so a generator
 learns from far fewer of them. The features are mixed across channels and scales by random kernels that are never
-trained (sections 3.2, 3.3); one small head a scale tells real from generated, with the hinge loss and spectral
-normalisation. Its input is moved, recoloured and cut into at random first (Zhao et al. 2020, arXiv:2006.10738),
-differentiably, so that few portraits are not memorised.
+trained (sections 3.2, 3.3); one small head per scale distinguishes real from generated, with the hinge loss and
+spectral normalisation. Its input is first moved, recoloured and cut into at random (Zhao et al. 2020,
+arXiv:2006.10738), differentiably, so that few portraits are not memorised.
 """
 
 import torch

@@ -39,7 +39,7 @@ def why_not_chosen(candidate: CandidateResult) -> str:
     if set(candidate.blocks) - {STRATA} != {PHOTO}:
         return (
             "It needs more than a photo's code (clinical values or a face descriptor), which the Portrait page does "
-            "not have of a new face: choose a model of the photo alone."
+            "not have for a new face: choose a model of the photo alone."
         )
     return why_not_saved(candidate.model, candidate.settings)
 

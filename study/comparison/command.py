@@ -29,7 +29,7 @@ def comparison_text(comparison: Comparison) -> str:
         lines.append(f"  {judged.label[:43]:<44}" + "".join(f"{_cell(c, judged.name, m):<28}" for m in MEASURES))
     lines += [f"  {x.label[:43]:<44}not fitted: {x.error}" for x in c.candidates if x.error]
     base = next(iter(clinical_models(c)), None) or c.best()
-    lines += ["", f"  Harrell C less that of {base.label}, paired:"]
+    lines += ["", f"  Harrell C minus that of {base.label}, paired:"]
     for candidate in c.models:
         if candidate.name != base.name:
             d = c.difference(candidate.name, base.name)
@@ -75,7 +75,7 @@ def add_arguments(parser: Any) -> None:
         "--site", choices=SITES, default=Plan.site, help="pooled, a baseline hazard each, or one site alone"
     )
     parser.add_argument("--site-name", default="", help="which one, with --site single")
-    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core that is left)")
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one per core that is left)")
     parser.add_argument("--show", action="store_true", help="print the existing result; fit nothing")
 
 

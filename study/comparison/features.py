@@ -1,4 +1,4 @@
-"""What the models of a study may use: its feature sets as blocks, one row a patient, the same for all models."""
+"""What the models of a study may use: its feature sets as blocks, one row per patient, the same for all models."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
 STRATA = "strata"  # the site alone, for features without it
 STRATIFIED = (
-    "Stratified Cox models compare patients within a site. Their results here are over all patients, as those of other "
-    "models, and so include the ranking of patients of different sites, which such a model does not predict; the "
+    "Stratified Cox models compare patients within a site. Their results here are over all patients, as for other "
+    "models, and so include the ranking of patients from different sites, which such a model does not predict; the "
     "subgroups by site do not."
 )
 OF_PHOTOS = frozenset({PHOTO, DESCRIPTOR, IMAGE, *SHORTCUT_SETS})  # blocks
@@ -178,7 +178,7 @@ def _files_of(study: Study, table: pd.DataFrame) -> tuple[list[Path], np.ndarray
 
 
 def _means(each: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """A row a photo -> a row a patient."""
+    """One row per photo -> one row per patient."""
     return np.stack([each[a:b].mean(axis=0) for a, b in pairwise(starts)])
 
 

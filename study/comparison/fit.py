@@ -100,7 +100,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--folds", type=int, default=Plan.folds)
     parser.add_argument("--repeats", type=int, default=Plan.repeats, help=f"of the folds (default {Plan.repeats})")
     parser.add_argument("--seed", type=int, default=Plan.seed)
-    parser.add_argument("--workers", type=int, default=0, help="processes (default: one a core that is left)")
+    parser.add_argument("--workers", type=int, default=0, help="processes (default: one per core that is left)")
 
 
 def run(args: Any) -> int:

@@ -65,13 +65,13 @@ def stale_reasons(study: Study, comparison: Comparison) -> tuple[str, ...]:
         try:
             _, record = read_index(study.path)
             if record.latents_sha256 != then["latents_sha256"]:
-                reasons.append("The photos were embedded again since.")
+                reasons.append("The photos have been embedded again since.")
         except StudyError as error:
             return (*reasons, str(error))
     if not reasons and _table_changed(study, comparison, photos):
-        reasons.append("Patients, outcomes or covariates of the table changed since.")
+        reasons.append("Patients, outcomes or covariates of the table have changed since.")
     if list(study.horizons) != list(then.get("horizons", [])):
-        reasons.append("The times at which survival is reported changed since.")
+        reasons.append("The times at which survival is reported have changed since.")
     return tuple(reasons)
 
 

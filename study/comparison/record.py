@@ -61,7 +61,7 @@ class Comparison:
         estimates; horizons_left_out : those of the study where follow-up is too short.
     plan : what was requested (features, models, folds, repeats, seed, samples, ...).
     candidates : in the order of the plan; models first, then controls.
-    patients : one row a patient, m rows in the order of the scores: patient_id, time, event (bool), and the covariates
+    patients : one row per patient, m in the order of the scores: patient_id, time, event (bool), and the covariates
         that clinical models saw (numbers, or words with None where missing). covariates : their names.
     scores : CrossValidation with log_risk (R, m), survival (R, m, T), quartile (R, m) of every candidate that has some,
         and time, event, fold (R, m), times (T,), null (R, m, T), failed. The control with permuted outcomes has no

@@ -22,9 +22,9 @@ from survival.comparison.fit import fit_to_all
 from survival.metrics.estimate import Estimate
 
 DELAYED_ENTRY = (
-    "Patients came under observation after time 0 (delayed entry, left truncation): each counts from then on in the "
-    "fit, its baseline hazard, Harrell's C and the calibration slope; Uno's C needs everyone followed from time 0 and "
-    "is not given."
+    "Some patients came under observation after time 0 (delayed entry, left truncation): each counts as at risk from "
+    "then on in the fit, its baseline hazard, Harrell's C and the calibration slope; Uno's C needs everyone followed "
+    "from time 0 and is not given."
 )
 
 

@@ -21,14 +21,17 @@ from survival.curves import Curve, kaplan_meier
 from survival.errors import SurvivalError
 from survival.metrics.concordance import harrell_c
 
-NOT_OUT_OF_FOLD = "C is of the patients the model was fitted to, and so too high; `study compare` gives it out of fold."
+NOT_OUT_OF_FOLD = (
+    "C is computed on the patients that the model was fitted to, so it is too high; `study compare` "
+    "gives it out of fold."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class ClinicalModel:
     """A fitted regression, the rows it rests on, tests of proportional hazards, Harrell's C on these rows (nan: no pair
     of patients can be compared) and their Kaplan-Meier curve. left_out: patients without all covariates. warnings:
-    sentences on what the data do not carry."""
+    sentences on what the data do not support."""
 
     fit: CoxFit
     rows: pd.DataFrame
@@ -46,7 +49,7 @@ def clinical_cox(
 
     names: which covariates; None: all that vary. strata: one whose levels get separate baselines, not coefficients.
     Entry times are used where the study has them. Returns the fit and the rows of the table that it is based on.
-    Raises StudyError, or SurvivalError where the data cannot carry it.
+    Raises StudyError, or SurvivalError where the data do not support it.
     """
     if strata is not None:
         clinical_table(study.included, study.settings, [strata])  # refuses an unknown one
@@ -70,7 +73,7 @@ def clinical_cox(
 def clinical_model(
     study: Study, names: list[str] | None = None, strata: str | None = None, ties: str = "efron"
 ) -> ClinicalModel:
-    """Fits and tests. Raises StudyError with one sentence where the study cannot carry it."""
+    """Fits and tests. Raises StudyError with one sentence where the data do not support it."""
     try:
         fit, rows = clinical_cox(study, names, strata, ties)
     except SurvivalError as error:
@@ -82,7 +85,7 @@ def clinical_model(
         c = harrell_c(rows["time"], rows["event"], fit.linear_predictor(), entry)
     except SurvivalError as error:
         c = float("nan")
-        warnings.append(f"There is no concordance: {error}")
+        warnings.append(f"C cannot be computed: {error}")
     try:
         tested = proportional_hazards_test(fit)
     except SurvivalError as error:
@@ -100,7 +103,7 @@ def model_text(study: Study, model: ClinicalModel) -> str:
     if model.left_out:
         lines.append(f"{count(model.left_out, 'patient')} left out: a covariate is missing.")
     if fit.delayed_entry:
-        lines.append("Entry times are taken in (left truncation).")
+        lines.append("Entry times are taken into account (delayed entry).")
     median = model.curve.median()
     value, low, high = ("not reached" if v != v else f"{v:g}" for v in (median.value, median.low, median.high))
     lines.append(f"Median survival in {unit}: {value} (95 % CI {low} to {high}).")

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from study.disk.store import Study
 
 LATE_ENTRY = (
-    "Patients came under observation after time 0 (left truncation): each counts from then on in Cox models, Harrell's "
-    "C, calibration slopes (Cox), hazard ratios, survival curves and log-rank tests. Uno's C, AUC, Brier scores, "
-    "calibration and decision curves at a time need everyone followed from time 0 and are not given; models other than "
-    "Cox cannot take entry times in and are not fitted."
+    "Some patients came under observation after time 0 (delayed entry): each counts as at risk from then on in Cox "
+    "models, Harrell's C, calibration slopes (Cox), hazard ratios, survival curves and log-rank tests. Uno's C, AUC, "
+    "Brier scores, calibration and decision curves at a time need everyone followed from time 0 and are not given; "
+    "models other than Cox models cannot take entry times into account and are not fitted."
 )
 
 

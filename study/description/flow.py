@@ -62,7 +62,7 @@ def flow(study: Study) -> list[Step]:
             return REFUSED
         if str(cells[patient]).lower() in MISSING:
             return "No photo named in the table"
-        return "Photo file not in the folder" if photo_name(str(cells[patient])) else "Photo cell names no file"
+        return "Photo file not in the folder" if photo_name(str(cells[patient])) else "Photo cell does not name a file"
 
     leave("Not excluded", lambda p: study.excluded[p].reason if p in study.excluded else "")
     refused = read_refused(study.path)

@@ -103,7 +103,7 @@ def _warnings(alone: tuple[Ratio, ...], together: tuple[Ratio, ...], distance: s
             worse = f"that are reconstructed worse ({ERROR}, {distance})"
             photos = worse if r.per == "SD" else f"with the flag {r.name!r}"
             hazard = "higher" if r.hr > 1 else "lower"
-            sentences.append(f"Photos {photos} belong to patients of {hazard} hazard ({how}: {r}): {WHY}.")
+            sentences.append(f"Photos {photos} belong to patients with a {hazard} hazard ({how}: {r}): {WHY}.")
     return sentences
 
 
@@ -183,6 +183,8 @@ def error_text(result: ErrorSurvival) -> str:
             lines.append(f"  adjusted for {', '.join(result.adjusted_for)}.")
         if not result.warnings:
             main = result.alone[0]
-            lines.append(f"  No sign of it; hazard ratios inside {main.low:.2f} to {main.high:.2f} are not excluded.")
+            lines.append(
+                f"  No evidence that it does; hazard ratios from {main.low:.2f} to {main.high:.2f} are not excluded."
+            )
     lines += [f"Warning: {sentence}" for sentence in result.warnings]
     return "\n".join(lines + [f"Note: {note}" for note in result.notes])

@@ -1,6 +1,6 @@
 """faces.csv: which face of a photo is the patient's, and photos whose uncertain detection a person confirmed.
 
-A row a photo, by the SHA-256 of its bytes. how: `person`, or `nearest`, the face most like those in the patient's other
+One row per photo, by the SHA-256 of its bytes. how: `person`, or `nearest`: most like the faces in the patient's other
 photos. Without a row, the largest face of a photo is the patient's.
 """
 

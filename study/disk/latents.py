@@ -107,7 +107,7 @@ def stream_latents(
 
 
 def by_patient(index: pd.DataFrame) -> pd.DataFrame:
-    """The index with one row a patient, patient_id as its index: means of the numbers, all flags of all photos."""
+    """The index with one row per patient, patient_id as its index: means of the numbers, all flags of all photos."""
     if not index["patient_id"].duplicated().any():
         return index.set_index("patient_id")
     groups = index.groupby("patient_id", sort=False)

@@ -1,7 +1,7 @@
 """Which files in photos/ belong to whom, with no way out of that folder, and which of a patient's photos count.
 
 A patient's photos are named in the photo column of the patient table, several with `;` or `|` between them, or in
-photos.csv (patient_id, photo, date), a row a photo. A split is by patient, whatever the number of photos.
+photos.csv (patient_id, photo, date), one row per photo. A split is by patient, whatever the number of photos.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def find_photos(folder: Path, table: pd.DataFrame, settings: Settings, findings:
     for name in names:  # codes are filed under a photo's name without its ending
         stem = os.path.splitext(name)[0]
         if stem in stems:
-            message = f"{stems[stem][:60]} and {name[:60]} differ in their ending alone."
+            message = f"{stems[stem][:60]} and {name[:60]} differ only in their file ending."
             findings.error(f"{FOLDER}/", None, message, "Rename one of them.")
         stems[stem] = name
     without = ~(table["patient_id"].isin(photos.keys() | refused.keys()) | (table["photo"] != ""))
@@ -145,7 +145,7 @@ def _report_unused(files: Iterable[str], used: Collection[str], findings: Findin
     if unused:
         listed = ", ".join(name[:60] for name in unused[:LISTED_UNUSED])
         more = f" and {len(unused) - LISTED_UNUSED} more" if len(unused) > LISTED_UNUSED else ""
-        findings.note(f"{FOLDER}/", None, f"{count(len(unused), 'file')} of no patient: {listed}{more}.")
+        findings.note(f"{FOLDER}/", None, f"{count(len(unused), 'file')} without a patient: {listed}{more}.")
 
 
 def _listed(folder: Path, table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> Iterator[Listed]:

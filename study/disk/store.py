@@ -59,7 +59,7 @@ VERIFY_BYTES = 2**29  # photos are all hashed up to this size together, about a 
 class Study:
     """An opened study without errors.
 
-    patients: one row a patient, in file order; columns patient_id, time (float, in time_unit), event (bool), photo,
+    patients: one row per patient, in file order; columns patient_id, time (float, in time_unit), event (bool), photo,
     row, and where the file has them age, ecog (float, NaN missing), sex, site, stage (text, "" missing), the
     covariates of study.toml (likewise), entry (float), photo_date, baseline_date; further columns as text.
     photos: patient_id -> main photo, only of patients who have one: what pages show. files: patient_id -> all photos
@@ -158,7 +158,7 @@ class Study:
 
     @cached_property
     def reported_horizons(self) -> Horizons:
-        """Those of the study's horizons that the follow-up of the patients who are not excluded carries."""
+        """Those of the study's horizons that the follow-up of the patients who are not excluded supports."""
         rows = self.included
         return carried_horizons(self.horizons, rows["time"], rows["event"], rows.get("entry"))
 
@@ -233,7 +233,7 @@ class Study:
         codes, table = self._codes_of({p: path for p, path in self.photos.items() if p in fitted})
         if len(table) < len(fitted):
             gone = count(len(fitted) - len(table), "patient")
-            raise StudyError(f"{gone} of model {name!r} without a code now. Fit it again.", ("fit", self.name))
+            raise StudyError(f"A code is missing for {gone} of model {name!r}. Fit it again.", ("fit", self.name))
         return codes, table
 
     def _codes_of(self, photos: Mapping[str, Path]) -> tuple[NDArray[np.float32], pd.DataFrame]:
@@ -274,7 +274,7 @@ class Study:
         return models.model_folder(self.path, name)
 
     def report(self, name: str = models.DEFAULT_MODEL) -> dict[str, Any]:
-        """What `fit` or `choose` wrote about model `name`: provenance and out-of-fold figures."""
+        """What `fit` or `choose` wrote about model `name`: provenance and out-of-fold estimates."""
         return models.read_report(self.path, self.name, name)
 
     def model(self, name: str = models.DEFAULT_MODEL) -> FittedModel:

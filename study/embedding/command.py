@@ -120,7 +120,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local: this machine; ray: a Ray cluster")
     parser.add_argument("--device", default="auto", help=f"{DEVICES} (default auto: cuda where there is one)")
     parser.add_argument("--batch", type=int, default=BATCH, help="photos inverted together; one part file")
-    parser.add_argument("--workers", type=int, default=None, help="default: one a GPU, or one a group of cores")
+    parser.add_argument("--workers", type=int, default=None, help="default: one per GPU, or one per group of cores")
     parser.add_argument("--threads", type=int, default=1, help="cores a worker on the CPU uses (default 1)")
     parser.add_argument("--address", default=None, help="ray: HOST:PORT, or auto (default: a new one here)")
 

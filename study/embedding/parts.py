@@ -1,4 +1,4 @@
-"""Codes that are finished: one part a block under `embedding.parts/`, and where the code of each photo lies.
+"""Codes that are finished: one part per block under `embedding.parts/`, and where the code of each photo lies.
 
 A part's key is a digest of its photos and settings, so a block that is done twice is one part; codes are found by the
 SHA-256 of the photo, whatever block they were made in.
@@ -30,7 +30,7 @@ Place = tuple[str, int]  # key of the part, row in it
 class FinishedCodes:
     """Where the code of each photo lies: in the study's latents.npy of an earlier run, or in a part.
 
-    Holds a digest and a place a photo, never the codes.
+    Holds a digest and one place per photo, never the codes.
     """
 
     def __init__(self, folder: Path, record: Embedding) -> None:

@@ -58,7 +58,7 @@ class RayEngine:
     """address: of a running cluster, "auto" for that of this machine; None: RAY_ADDRESS, or else a new one on this
     machine alone.
 
-    device: auto, cuda or cpu; workers: None for one a GPU of the cluster, or one a group of `threads` cores.
+    device: auto, cuda or cpu; workers: None for one per GPU of the cluster, or one per group of `threads` cores.
     Raises StudyError where Ray is not installed or no cluster answers.
     """
 
@@ -107,7 +107,7 @@ class RayEngine:
             yield BlockResult.parse(str(row["header"]), bytes(row["part"]))
 
     def _dataset(self, blocks: list[Block]) -> Any:
-        """Lazily: a row a block, with its result."""
+        """Lazily: one row per block, with its result."""
         from ray.data import ActorPoolStrategy, DataContext, from_items
 
         context = DataContext.get_current()

@@ -87,7 +87,7 @@ class EmbeddingRun:
                 if result.error and block.tries == 0 and in_a_row >= MAX_FAILED_IN_A_ROW + engine.workers:
                     raise StudyError(
                         f"{in_a_row} blocks of photos failed one after the other ({result.error}). Use fewer "
-                        "--workers or a smaller --batch; what is done is kept."
+                        "--workers or a smaller --batch; finished photos are kept."
                     )
                 if not result.error:
                     self._keep(block, result)

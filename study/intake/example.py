@@ -74,7 +74,7 @@ EXAMPLES = {
         # The cause of death is known of the dead alone, so it would reveal the outcome; the group is derived from the
         # sum of the two light chains.
         ("chapter", "flc.grp"),
-        about="7,871 people of 50 and more. Three who left on their first day are not in it.",
+        about="7,871 people aged 50 or over. Three whose follow-up ended on the first day are left out.",
     ),
 }
 

@@ -50,7 +50,7 @@ def requests_of_list(data: bytes, ids: list[str], findings: Findings, reading: R
         if patient in places:
             out.append(Request(places[patient], LIST_NAME, row, cell, day))
         else:
-            findings.note(LIST_NAME, row, f"patient {patient[:64]!r} is not in the table.", "The photo is not taken.")
+            findings.note(LIST_NAME, row, f"patient {patient[:64]!r} is not in the table.", "The photo is not used.")
     return out
 
 
@@ -63,10 +63,10 @@ def report_matches(matches: Matches, column: str, near: Near, findings: Findings
     for request, sources in matches.several:
         names_of = ", ".join(source.file[:60] for source in sources[:3])
         if len(sources) > 1:
-            message, remedy = f"several photos are called {request.cell[:60]!r}: {names_of}.", "Give the whole path."
+            message, remedy = f"several photos are called {request.cell[:60]!r}: {names_of}.", "Give the full path."
         else:
             message = f"{request.cell[:60]!r} may be {names_of}, and so may another row."
-            remedy = "Write the photo's whole name."
+            remedy = "Write the photo's full name."
         findings.error(request.where, request.row, message, remedy)
     for request, row in matches.doubled:
         message = f"{column} {request.cell[:60]!r} already belongs to row {row}."
@@ -90,7 +90,7 @@ def report_matches(matches: Matches, column: str, near: Near, findings: Findings
     if unused:
         listed = f": {', '.join(source.file[:80] for source in unused[:LISTED_UNUSED])}" if names else ""
         more = f" and {len(unused) - LISTED_UNUSED} more" if names and len(unused) > LISTED_UNUSED else ""
-        findings.note("photos", None, f"{count(len(unused), 'photo')} of no patient, not used{listed}{more}.")
+        findings.note("photos", None, f"{count(len(unused), 'photo')} without a patient, not used{listed}{more}.")
     return matches.taken(near == "accept")
 
 

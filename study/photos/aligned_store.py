@@ -1,7 +1,7 @@
 """The aligned photos of a study, found by content: each photo is decoded, searched and aligned once, for all that look
 at it (quality control, embedding, descriptors, pixels and their controls, robustness).
 
-`aligned/` in the study's folder holds one part a photo under the SHA-256 of the photo's bytes, the number of the face
+`aligned/` in the study's folder holds one part per photo under the SHA-256 of the photo's bytes, the number of the face
 in it and how photos are aligned: the square at 256 px, its corners, the landmarks of all faces, measures, flags, the
 fingerprint of the picture and, once asked for, its descriptors; about 100 KB a photo, 2 GB for 20,000. The folder may
 be deleted at any time. Where it cannot be written, a sentence on stderr says so, and every photo

@@ -81,8 +81,8 @@ def needs_confirmation(face: AlignedFace) -> str:
     """Why a photo is not embedded until a person has confirmed it, a sentence; "" where it is."""
     if any(flag.kind == UNCERTAIN for flag in face.quality.flags):
         return (
-            f"it is uncertain whether a face was found (detector's score {face.score:.2f}). Look at it on the page "
-            "Cohort and confirm it there or by `python -m study confirm`, or use another photo."
+            f"it is uncertain whether a face was found (detector's score {face.score:.2f}). Look at it on the Cohort "
+            "page and confirm it there or with `python -m study confirm`, or use another photo."
         )
     return ""
 

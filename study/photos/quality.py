@@ -115,7 +115,7 @@ def _copies(order: list[tuple[str, str]], prints: dict[str, bytes]) -> dict[tupl
 
 
 def read_quality(study: Study) -> pd.DataFrame | None:
-    """One row a photo without its thumbnail: TEXTS, MEASURES, copy_of and `place`, its number in the file. None before
+    """One row per photo without its thumbnail: TEXTS, MEASURES, copy_of and `place`, its row in the file. None before
     photos were checked. Rows of photos that have gone, or were measured in another way, are left out.
 
     Raises StudyError where the file is damaged.
@@ -173,7 +173,7 @@ def photo_findings(study: Study, table: pd.DataFrame, findings: Findings) -> Non
     for patient, text in table.loc[table["flags"] != "", ["patient_id", "flags"]].to_numpy():
         for flag in read_flags(text):
             if flag.kind in (SEVERAL, UNCERTAIN):
-                remedy = f"Confirm it on this page, or by `python -m study confirm STUDY {patient} --face NUMBER`."
+                remedy = f"Confirm it on this page, or with `python -m study confirm STUDY {patient} --face NUMBER`."
                 findings.warning(study.table_name, int(rows[patient]), f"{patient}: {flag.sentence}", remedy)
     for patient, other in table.loc[table["copy_of"] != "", ["patient_id", "copy_of"]].to_numpy() if len(table) else ():
         message = f"the photo of {patient} looks like that of {other}."

@@ -16,10 +16,12 @@ ENDINGS = (".html", ".htm")
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
-    parser.add_argument("--model", help="the study's model, a folder under models/ (default its chosen one, or photo)")
-    parser.add_argument("--comparison", help="a folder under comparisons/ (default main, or the only one)")
     parser.add_argument(
-        "--out", type=file_argument, help="HTML file to write (default report.html in the study's folder)"
+        "--model", help="the study's model, a folder under models/ (default: the study's chosen one, or photo)"
+    )
+    parser.add_argument("--comparison", help="a folder under comparisons/ (default: main, or the only one)")
+    parser.add_argument(
+        "--out", type=file_argument, help="HTML file to write (default: report.html in the study's folder)"
     )
 
 

@@ -65,7 +65,7 @@ class Facts:
 
     @property
     def horizons(self) -> Horizons:
-        """Those of the study's horizons that the follow-up of the patients analysed carries."""
+        """Those of the study's horizons that the follow-up of the analysed patients supports."""
         return carried_horizons(self.study.horizons, self.rows["time"], self.rows["event"], self.rows.get("entry"))
 
     @property
@@ -105,8 +105,8 @@ def gather(
     table, follow = table_one(study, rows), follow_up(study, rows)
     name, fitted = _fitted(study, model)
     report = study.report(name) if fitted is not None else None
-    judged = _comparison(study, comparison)
-    stale = list(stale_reasons(study, judged)) if judged is not None else []
+    compared = _comparison(study, comparison)
+    stale = list(stale_reasons(study, compared)) if compared is not None else []
     if report is not None:
         stale += [f"Model {name}: {reason}" for reason in model_status(study, name).reasons]
     report_stage("Inversion error and survival")
@@ -122,7 +122,7 @@ def gather(
         model=name,
         fitted=fitted,
         fitted_report=report,
-        comparison=judged,
+        comparison=compared,
         stale=tuple(stale),
         errors=error_and_survival(study, rows) if study.has_latents else None,
         robustness=read_robustness(study) if has_robustness(study) else None,

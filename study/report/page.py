@@ -64,7 +64,7 @@ def page(title: str, body: Html) -> bytes:
         [
             Html('<meta charset="utf-8">'),
             Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            # a page that is told to load nothing cannot be made to by anything that slipped into it
+            # a page that may load nothing cannot be made to by anything that slipped into it
             Html(
                 '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
                 "'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; font-src data:\">"

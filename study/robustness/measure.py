@@ -203,7 +203,7 @@ def _read(parts: PartStore, key: str, shape: tuple[int, int]) -> Code | None:
 def score_table(
     tasks: list[Task], codes: list[Code], predict: Callable[[NDArray[np.float32]], NDArray[np.float64]], sd: float
 ) -> pd.DataFrame:
-    """A row a task: log_hr, its difference to that of the unchanged photo, the same in units of sd."""
+    """One row per task: log_hr, its difference to that of the unchanged photo, the same in units of sd."""
     rows = [i for i, code in enumerate(codes) if not isinstance(code, str)]
     log_hr = np.full(len(tasks), np.nan)
     if rows:

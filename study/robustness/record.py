@@ -84,7 +84,7 @@ class Robustness:
         if self.patients < PATIENTS:
             sentences.append(f"{self.patients} patients are few: the intervals are rough.")
         if self.aligned:
-            sentences.append("The photos are aligned already, so no alignment undoes a turn or another crop.")
+            sentences.append("The photos are already aligned, so no alignment undoes a turn or another crop.")
         return sentences
 
     def frame(self) -> pd.DataFrame:
@@ -155,9 +155,9 @@ def stale_reasons(study: Study, result: Robustness) -> tuple[str, ...]:
     """Why it is not of the study as it is now, in sentences; () where it is."""
     try:
         if result.model != study.chosen_model:
-            return (f"It is of model {result.model}, and {study.chosen_model} is the study's model now.",)
+            return (f"It was measured for model {result.model}, but {study.chosen_model} is the study's model now.",)
         if result.model_sha256 != model_digest(study, result.model):
-            return ("The model was fitted again since.",)
+            return ("The model has been fitted again since.",)
     except StudyError as error:
         return (str(error),)
     return ()

@@ -58,7 +58,7 @@ def summary(study: Study, findings: Findings) -> str:
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("--quick", action="store_true", help="do not open every photo")
-    parser.add_argument("--json", action="store_true", help="findings as JSON, one object a line")
+    parser.add_argument("--json", action="store_true", help="findings as JSON, one object per line")
 
 
 def run(args: Any) -> int:

@@ -1,8 +1,8 @@
 """Whether a square shows a face, and the picture of its code too; otherwise there is no score, on a page or elsewhere.
 
 Before the search: the detector found the face, or found one in the square that a person placed, or a person confirmed
-in words that it is one. After it: a code far from all faces of the cohort, or whose picture the detector takes for no
-face, gets no figures, whatever was confirmed.
+in words that it is one. After it: a code far from all faces of the cohort, or whose picture the detector does not
+recognise as a face, gets no values, whatever was confirmed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def doubt(face: AlignedFace) -> str:
     """Why a person must confirm a square before it is scored, a sentence; "" where the detector is answer enough."""
     if face.score is None:
         return (
-            "The detector finds no face in this square. A score means nothing for what is not a face: use another "
-            "photo, place the square on the face, or confirm in words that it shows one."
+            "The detector finds no face in this square. A score is meaningless unless the square shows a face: use "
+            "another photo, place the square on the face, or confirm in words that it shows one."
         )
     uncertain = next((flag for flag in face.quality.flags if flag.kind == UNCERTAIN), None)
     return uncertain.sentence if uncertain is not None else ""
@@ -46,9 +46,9 @@ def ground(face: AlignedFace, confirmed: str = "") -> str:
 
 
 def implausibility_bound(checkpoint: Checkpoint, ws: NDArray[np.float32]) -> float | None:
-    """The implausibility (mean square in whitened coordinates, 1 for a drawn code) that SHARE of a cohort's codes
-    (n, num_ws, w_dim) stay within: their own quantile, or that of a log-normal distribution where this is larger; None
-    for too few."""
+    """The implausibility (mean square in whitened coordinates, 1 for a random code) that SHARE of a cohort's codes
+    (n, num_ws, w_dim) stay within: their empirical quantile, or that of a log-normal distribution where this is
+    larger; None for too few."""
     if len(ws) < MIN_CODES:
         return None
     rows = np.unique(np.linspace(0, len(ws) - 1, min(len(ws), CODES_AT_MOST)).astype(int))
@@ -62,7 +62,7 @@ def implausibility_bound(checkpoint: Checkpoint, ws: NDArray[np.float32]) -> flo
 
 
 def draws_faces(checkpoint: Checkpoint) -> bool:
-    """Whether the detector takes the generator's average face for one: otherwise it cannot tell about its pictures."""
+    """Whether the detector takes the generator's average face for one: otherwise it cannot judge its pictures."""
     mean = np.asarray(checkpoint.statistics.mean, np.float32)
     picture = synthesize(checkpoint, np.broadcast_to(mean, (1, checkpoint.num_ws, checkpoint.w_dim)).copy())[0]
     return face_in_square(picture) is not None
@@ -75,10 +75,12 @@ def no_figures(reconstruction: NDArray[np.uint8], implausibility: float, bound: 
     draws: whether the generator's average picture is taken for a face.
     """
     if draws and face_in_square(reconstruction) is None:
-        return "No figures: the picture that the code gives is not a face, so the code is of no person's face."
+        return (
+            "No values: the picture drawn from the code is not a face, so the code does not describe a person's face."
+        )
     if bound is not None and implausibility > bound:
         return (
-            f"No figures: the code lies further from the generator's faces (implausibility {implausibility:.1f}) than "
+            f"No values: the code lies further from the generator's faces (implausibility {implausibility:.1f}) than "
             f"99.9 % of the cohort's codes ({bound:.1f})."
         )
     return ""

@@ -89,7 +89,7 @@ def score_files(
 
 
 def score_table(study: Study, results: Sequence[tuple[Path, Score | Withheld | Refused]]) -> pd.DataFrame:
-    """One row a photo, texts made safe for spreadsheets. Survival at the horizons that follow-up carries only."""
+    """One row per photo, texts made safe for spreadsheets. Survival only at horizons that the follow-up supports."""
     unit = study.time_unit
     carried = {t for _, result in results if isinstance(result, Score) for t in result.risk.horizons}
     rows = []
@@ -122,7 +122,7 @@ def score_table(study: Study, results: Sequence[tuple[Path, Score | Withheld | R
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("photos", type=path_argument, help="a photo, or a folder of photos")
-    parser.add_argument("--out", type=file_argument, required=True, help="CSV file to write, one row a photo")
+    parser.add_argument("--out", type=file_argument, required=True, help="CSV file to write, one row per photo")
     parser.add_argument("--model", default=None, help="folder under models/ (default: the study's own)")
     parser.add_argument("--checkpoint", type=path_argument, help=CHECKPOINT_HELP)
     parser.add_argument("--device", default="cpu")
@@ -130,7 +130,7 @@ def add_arguments(parser: Any) -> None:
         "--confirm",
         metavar="WORDS",
         default="",
-        help="say in words that photos in which the detector is not certain of a face show one; kept with their scores",
+        help="describe in words the faces in photos where the detector is not certain of one; stored with their scores",
     )
 
 
@@ -154,7 +154,7 @@ def run(args: Any) -> int:
     for sentence in scores[0].risk.left_out if scores else ():
         print(f"Survival: {sentence}")
     if outside := sum(score.risk.extrapolated != 0 for score in scores):
-        print(f"{outside} with a score outside the cohort's: their figures are extrapolated (column extrapolated).")
+        print(f"{outside} with a score outside the cohort's: their values are extrapolated (column extrapolated).")
     if study.simulated:
         print(f"{study.name} is a simulated study: the scores say nothing about a real person.")
     return 0 if refused < len(results) else 1

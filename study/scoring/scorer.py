@@ -76,8 +76,8 @@ class Scorer:
             report = study.report(name)
             if report.get("checkpoint_sha256") != checkpoint.sha256:
                 raise StudyError(
-                    f"The model of {study.name} was fitted with another checkpoint than {checkpoint.name}: choose that "
-                    "one, or make the codes again and fit the model again.",
+                    f"The model of {study.name} was fitted with another checkpoint than {checkpoint.name}: choose "
+                    "that one, or embed the photos and fit the model again.",
                     ("embed", study.name),
                 )
             fitted = study.model(name)
@@ -205,7 +205,7 @@ class Scorer:
 
     @cached_property
     def _index(self) -> pd.DataFrame:
-        """Index of the cohort's codes, one row a photo."""
+        """Index of the cohort's codes, one row per photo."""
         return self.study.latents().index
 
     @cached_property
@@ -221,7 +221,7 @@ class Scorer:
         return bound, preset, distance, draws_faces(self.checkpoint)
 
     def no_figures(self, inversion: Inversion) -> str:
-        """Why a code gets no figures, a sentence; "" where it does. The cohort's codes are compared with only where
+        """Why a code gets no values, a sentence; "" where it does. The cohort's codes are compared with only where
         they were searched with the same settings and perceptual distance."""
         bound, preset, distance, draws = self._limits
         alike = (inversion.settings.name, inversion.metrics["perceptual_name"]) == (preset, distance)
@@ -243,11 +243,11 @@ class Scorer:
         notes = []
         used, cohorts = inversion.metrics["perceptual_name"], self.report.get("perceptual_name")
         if cohorts and used != cohorts:
-            sentence = f"The code was found with {used}, the cohort's codes with {cohorts}: the score may be off."
+            sentence = f"The code was fitted with {used}, the cohort's codes with {cohorts}: the score may be off."
             notes.append(Flag(OTHER_DISTANCE, float("nan"), sentence))
         encoder = self.report.get("encoder_sha256")
         if encoder and encoder != encoder_sha256(self.checkpoint):
-            sentence = "The checkpoint's encoder changed since the cohort was embedded: the score may be off."
+            sentence = "The checkpoint's encoder has changed since the cohort was embedded: the score may be off."
             notes.append(Flag(OTHER_ENCODER, float("nan"), sentence))
         return tuple(notes)
 

@@ -73,14 +73,16 @@ def _differences(now: Embedding, then: Embedding) -> list[str]:
         return []
     reasons = []
     if now.checkpoint_sha256 != then.checkpoint_sha256:
-        reasons.append(f"They were made with another checkpoint ({then.checkpoint}) than study.toml names.")
+        reasons.append(
+            f"They were made with the checkpoint {then.checkpoint}, which is not the one that study.toml names."
+        )
     if now.preset != then.preset:
-        reasons.append(f"They were made with the effort “{then.preset}”, study.toml says “{now.preset}”.")
+        reasons.append(f"They were made with the effort “{then.preset}”, but study.toml says “{now.preset}”.")
     names = {"aligned": "alignment", "encoder_sha256": "encoder", "perceptual_name": "perceptual distance"}
     for key, name in names.items():
         if now.settings.get(key) != then.settings.get(key) and now.checkpoint_sha256 == then.checkpoint_sha256:
-            reasons.append(f"The {name} is another one than they were made with.")
-    return reasons or ["The settings of the search changed since."]
+            reasons.append(f"The {name} is not the one they were made with.")
+    return reasons or ["The settings of the search have changed since."]
 
 
 def model_status(study: Study, name: str = "photo") -> Status:
@@ -95,7 +97,7 @@ def model_status(study: Study, name: str = "photo") -> Status:
         reasons.append("The photos were embedded again after it was fitted.")
     rule = study.settings.photo_rule
     if report.get("photo_rule", rule) != rule:
-        reasons.append(f"Of several photos another one counts since (rule {rule} in study.toml).")
+        reasons.append(f"For patients with several photos, a different one counts now (rule {rule} in study.toml).")
     patients = set(study.patients["patient_id"])
     reasons += changes_since(study.excluded.keys() & patients, report.get("excluded", []))
     facts = {"harrell": report["harrell"]} if isinstance(report.get("harrell"), dict) else {}

@@ -93,8 +93,8 @@ def range_note(scores: NDArray[np.float64]) -> str:
     if end == max(RANGES):
         return ""
     return (
-        f"The range ends at \u00d7 {end:g}: scores of this cohort spread by {np.std(scores):.2g} in log-HR (standard "
-        f"deviation), and a face is moved by at most {DEVIATIONS:g} of them. "
+        f"The range ends at \u00d7 {end:g}: the log hazard ratios of this cohort have a standard deviation of "
+        f"{np.std(scores):.2g}, and a face is moved by at most {DEVIATIONS:g} standard deviations. "
     )
 
 

@@ -115,7 +115,7 @@ def check_ids(column: Column) -> None:
         first = next(cell for cell in column.cells if cell and column.counts[cell] > 1)
         patients, rows = count(len(column.counts), "patient"), count(len(column.cells), "row")
         message = f"{patients} in {rows}: {first[:40]} alone has {column.counts[first]}."
-        remedy = "Keep one row a patient: export one event (REDCap: filter by event, without repeated instruments)."
+        remedy = "Keep one row per patient: export one event (REDCap: filter by event, without repeated instruments)."
         column.error(column.first_row(first), f"{column.name}: {message}", remedy)
         return
     seen: dict[str, int] = {}
@@ -124,7 +124,7 @@ def check_ids(column: Column) -> None:
         if not cell:
             column.error(row, f"{column.name} is missing.", "Every patient needs an id.")
         elif key in seen:
-            column.error(row, f"{column.name} {cell} is already in row {seen[key]}.", "Keep one row a patient.")
+            column.error(row, f"{column.name} {cell} is already in row {seen[key]}.", "Keep one row per patient.")
         elif SAFE_ID.fullmatch(cell):
             seen[key] = row
         else:

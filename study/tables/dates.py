@@ -36,7 +36,7 @@ MONTHS = {name: number for number, names in enumerate(_NAMES.split("|"), 1) for 
 class DateStyle:
     """How a column writes dates. order: DAY_FIRST or MONTH_FIRST; ambiguous: both orders are legal for every value
     that needs one, such as `example`; mixed: some values allow only one order, some only the other (`example`,
-    `beside`); serial: Excel's day numbers; readable: the share of values that are dates."""
+    `other`); serial: Excel's day numbers; readable: the share of values that are dates."""
 
     order: str = DAY_FIRST
     ambiguous: bool = False
@@ -44,7 +44,7 @@ class DateStyle:
     serial: bool = False
     readable: float = 0.0
     example: str = ""
-    beside: str = ""
+    other: str = ""
 
 
 def date_style(cells: Collection[str], chosen: str | None = None) -> DateStyle:
@@ -61,7 +61,7 @@ def date_style(cells: Collection[str], chosen: str | None = None) -> DateStyle:
     order = chosen or (MONTH_FIRST if months and not days else DAY_FIRST)
     readable = sum(parse_date(c, order, serial) is not None for c in cells) / len(cells)
     if chosen is None and days and months:
-        return DateStyle(order, mixed=True, readable=readable, example=days[0], beside=months[0])
+        return DateStyle(order, mixed=True, readable=readable, example=days[0], other=months[0])
     ambiguous = chosen is None and bool(open_ones) and not days and not months
     return DateStyle(order, ambiguous, False, serial, readable, open_ones[0] if open_ones else "")
 

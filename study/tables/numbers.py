@@ -42,14 +42,14 @@ def plain_number(text: str) -> float | None:
 class Style:
     """How a column writes numbers. style: COMMA_GROUPS or POINT_GROUPS; groups: cells whose thousands are grouped;
     commas: cells with a decimal comma; problem: why the column cannot be read before a person has chosen how, with
-    `example`, one of the cells, and `beside`, another number of the column."""
+    `example`, one of the cells, and `other`, another number of the column."""
 
     style: str = COMMA_GROUPS
     groups: frozenset[str] = frozenset()
     commas: frozenset[str] = frozenset()
     problem: Problem = ""
     example: str = ""
-    beside: str = ""
+    other: str = ""
 
     def plain(self, cell: str) -> str:
         """The cell as a plain decimal (`1234.5`); a cell that is not a number in this style stays as it is."""
@@ -88,7 +88,7 @@ def style_of(cells: Collection[str], chosen: str | None = None, typed: bool = Fa
         return _made(marked, chosen)
     shows = {COMMA_GROUPS: strong[COMMA_GROUPS] or decimal["."], POINT_GROUPS: strong[POINT_GROUPS] or decimal[","]}
     if shows[COMMA_GROUPS] and shows[POINT_GROUPS]:
-        return Style(problem="mixed", example=shows[POINT_GROUPS], beside=shows[COMMA_GROUPS])
+        return Style(problem="mixed", example=shows[POINT_GROUPS], other=shows[COMMA_GROUPS])
     if strong[COMMA_GROUPS] or (shows[COMMA_GROUPS] and not either[","]):
         return _made(marked, COMMA_GROUPS)
     if strong[POINT_GROUPS] or (shows[POINT_GROUPS] and not either["."]):
@@ -96,12 +96,12 @@ def style_of(cells: Collection[str], chosen: str | None = None, typed: bool = Fa
         unexpected = made.commas and not made.groups and not comma_file
         return Style(problem="comma", example=decimal[","]) if unexpected else made
     if either[","]:
-        return Style(problem="ambiguous", example=either[","][0], beside=_beside(cells, either[","]))
+        return Style(problem="ambiguous", example=either[","][0], other=_other_number(cells, either[","]))
     if either["."] and not typed:
-        beside = _beside(cells, either["."])
+        other = _other_number(cells, either["."])
         # 1.129 next to numbers below 1000 without a mark is probably a thousand.
-        if comma_file or (beside and beside not in marked):
-            return Style(problem="ambiguous", example=either["."][0], beside=beside)
+        if comma_file or (other and other not in marked):
+            return Style(problem="ambiguous", example=either["."][0], other=other)
     return _made(marked, COMMA_GROUPS)
 
 
@@ -109,7 +109,7 @@ def _first(cells: Iterable[str], pattern: re.Pattern[str]) -> str:
     return next(filter(pattern.fullmatch, cells), "")
 
 
-def _beside(cells: Collection[str], either: list[str]) -> str:
+def _other_number(cells: Collection[str], either: list[str]) -> str:
     """Another number of the column, one without any mark where there is one."""
     others = (c for c in cells if c not in either and plain_number(c) is not None)
     return min(others, key=lambda c: ("." in c, c), default="")

@@ -28,12 +28,12 @@ Columnwise = Callable[[str], Column]
 
 
 def parse_patients(data: bytes, settings: Settings, findings: Findings, where: str = FILE_NAME) -> pd.DataFrame:
-    """The checked table of a study, one row a patient; see `patients_of`. where: what findings call the file."""
+    """The checked table of a study, one row per patient; see `patients_of`. where: what findings call the file."""
     return patients_of(read_table(data, findings, where), settings, findings, where)
 
 
 def patients_of(raw: RawTable, settings: Settings, findings: Findings, where: str = FILE_NAME) -> pd.DataFrame:
-    """The checked table, one row a patient.
+    """The checked table, one row per patient.
 
     Columns: patient_id, time (float, in the study's unit), event (bool), photo (text as in the file, "" without such a
     column); then, where the file has them, age, ecog (float, NaN missing), sex, site, stage (text, "" missing), the
@@ -176,7 +176,7 @@ def _remark(table: pd.DataFrame, settings: Settings, findings: Findings, where: 
 
         def not_before(i: int) -> tuple[str, str]:
             message = f"{columns.entry} ({late[i, 1]:g}) is not before {columns.time} ({late[i, 2]:g})."
-            return message, "Correct it: who enters at the end was never observed."
+            return message, "Correct it: a patient who enters at the end was never observed."
 
         findings.add_each("error", where, late[:, 0].astype(int), not_before)
     names = {key: getattr(columns, key) for key in ("age", "ecog", "sex", "site", "stage")}

@@ -86,9 +86,9 @@ def _events(table: pd.DataFrame, settings: Settings) -> Iterator[Odd]:
     wrong = [v for v in settings.event_values if v.casefold() in SAYS_CENSORED]
     wrong += [v for v in settings.censored_values if v.casefold() in SAYS_EVENT]
     if wrong:
-        yield None, f"{name} {wrong[0]!r} is coded the other way round than the word says.", coding
+        yield None, f"{name} {wrong[0]!r} is coded the opposite way to what the word says.", coding
     elif re.search(r"censor|alive", name.casefold()) and set(settings.event_values) == {"1"}:
-        yield None, f"column {name} is called after those without an event: is 1 the event?", coding
+        yield None, f"column {name} is named after patients without an event: is 1 the event?", coding
     if min(events, n - events) >= FEW_EVENTS:
         with_event, without = float(np.median(time[event])), float(np.median(time[~event]))
         if with_event > 2 * without:
@@ -143,7 +143,7 @@ def _odd_values(table: pd.DataFrame, settings: Settings) -> Iterator[Odd]:
         different, counts = np.unique(values[np.isfinite(values)], return_counts=True)
         for code, number in numeric_codes(different, counts):
             more = f", here and in {count(number - 1, 'more row')}" if number > 1 else ""
-            message = f"{name} is {code:g}{more}: a code for missing?"
+            message = f"{name} is {code:g}{more}: a code for a missing value?"
             remedy = f"If so: {code_line(name, [f'{code:g}'])} If it is a value: an empty list there."
             yield int(table["row"].iloc[np.flatnonzero(values == code)[0]]), message, remedy
     words = [(key, getattr(settings.columns, key)) for key in WORDS]
@@ -171,12 +171,12 @@ def _photo_dates(table: pd.DataFrame, settings: Settings, findings: Findings, wh
     quartiles = f"median {middle:+.0f} days (quartiles {low:+.0f} to {high:+.0f})"
     message = f"photo to baseline: {quartiles}, {count(len(known), 'photo')}."
     past = int((known > 0).sum())
-    remedy = f"{count(past, 'photo')} taken after baseline: time must count from the photo." if past else ""
+    remedy = f"{count(past, 'photo')} taken after baseline: time must be counted from the photo." if past else ""
     findings.note(where, None, message, remedy)
 
 
 def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, where: str) -> None:
-    """Events for each parameter of the regression on all clinical columns, and what the events would carry."""
+    """Events for each parameter of the regression on all clinical columns, and what the events would support."""
     events, parameters = int(table["event"].sum()), parameters_of(table, settings)
     if short := events_short(table, settings):
         carried: list[str] = []
@@ -185,12 +185,16 @@ def _parameters(table: pd.DataFrame, settings: Settings, findings: Findings, whe
             if columns <= left:
                 carried.append(name)
                 left -= columns
-        possible = f"They carry {', '.join(carried) or 'no covariate unpenalised'}"
+        possible = f"They support {', '.join(carried) or 'no unpenalised covariate'}"
         remedy = f"{possible}; use fewer covariates or a penalised model."
         findings.warning(where, None, f"clinical columns: {short}.", remedy)
     if "entry" in table and (late := int((table["entry"] > 0).sum())):
-        message = f"{count(late, 'patient')} came under observation after time 0 (left truncation)."
-        findings.note(where, None, message, "Kaplan-Meier and Cox models take that in; other models cannot.")
+        message = f"{count(late, 'patient')} came under observation after time 0 (delayed entry)."
+        findings.note(
+            where, None, message, "Kaplan-Meier curves and Cox models take this into account; other models cannot."
+        )
         time, event, entry = (table[name].to_numpy() for name in ("time", "event", "entry"))
         if words := delayed_start_words(time, event.astype(bool), entry, settings.time_unit):
-            findings.warning(where, None, words, "Check the entry times, or leave out who came before the others.")
+            findings.warning(
+                where, None, words, "Check the entry times, or leave out those who entered before the others."
+            )

@@ -22,7 +22,7 @@ def read_table(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTab
     left out.
     """
     if len(data) > MAX_BYTES:
-        raise refusal(f"larger than {MAX_BYTES >> 20} MB.", "Keep the columns of the study only.", None, name)
+        raise refusal(f"larger than {MAX_BYTES >> 20} MB.", "Keep only the columns of the study.", None, name)
     if data.startswith(OLD):
         message = "this is an old (.xls) or a protected Excel workbook."
         raise refusal(message, "Save it as .xlsx without a password, or as CSV.", None, name)

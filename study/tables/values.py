@@ -40,10 +40,10 @@ def number_question(column: Column) -> tuple[str, str]:
     if not style.problem:
         return "", ""
     if style.problem == "ambiguous":
-        beside = f" beside {style.beside}" if style.beside else ""
+        other = f" next to {style.other}" if style.other else ""
         mark = "comma" if "," in first else "point"
         grouped, decimal = first.replace(",", "").replace(".", ""), first.replace(",", ".")
-        words = f"{name} has {first}{beside}: {grouped} (the {mark} groups thousands) or {decimal} (it marks decimals)?"
+        words = f"{name} has {first}{other}: {grouped} (the {mark} groups thousands) or {decimal} (it marks decimals)?"
         return words, f"Say {answer}"
     rows = sum(n for cell, n in column.counts.items() if "," in cell and cell in column.values)
     message = f"{name} has decimal commas in {count(rows, 'row')}, the first {first[:40]!r}."
@@ -177,7 +177,7 @@ def date_question(column: Column) -> tuple[str, str, str]:
     """(a date of the column, what it leaves open, what to do); "" where day and month can be told apart."""
     style = date_style(column.values, column.reading.dates.get(column.name))
     if style.mixed:
-        message = f"{column.name} has both {style.example} (day first) and {style.beside} (month first)."
+        message = f"{column.name} has both {style.example} (day first) and {style.other} (month first)."
         return style.example, message, "Write all dates as 2026-05-31."
     if style.ambiguous:
         message = f"{column.name} has {style.example}: is the day or the month first?"

@@ -1,7 +1,7 @@
 """Several models on the same patients: repeated nested cross-validation, external validation.
 
 Every model sees the same folds, so differences are paired. A fold's model learns everything (levels, scaling,
-components, penalty, stopping) from the other folds alone and scores the fold's patients. Work is one job a model and
+components, penalty, stopping) from the other folds alone and scores the fold's patients. Work is one job per model and
 fold, spread over processes of one thread each and kept in a folder under the digest of everything that shaped it, so
 that a stopped comparison resumes and a repeated one costs nothing.
 """
@@ -99,7 +99,7 @@ def cross_validate(
 
     Parameters
     ----------
-    candidates : with different names. X : named blocks, one row a patient. time, event : (m,).
+    candidates : with different names. X : named blocks, one row per patient. time, event : (m,).
     times : (T,) at which survival is wanted, inside every training part's follow-up (probability.evaluation_times).
     fold : (repeats, m), of draw_folds. entry : (m,) when each came under observation, None: all at 0.
     cache : folder for finished jobs; None: none are kept. workers : processes; 1: this one.
@@ -151,7 +151,7 @@ def external_test(
     old, outcome = _checked(candidates, X, time, event)
     new, outcome_new = _checked(candidates, X_new, time_new, event_new)
     if set(old) != set(new):
-        raise SurvivalError("The external set has other blocks of features than the cohort.")
+        raise SurvivalError("The external set and the cohort have different blocks of features.")
     n, m = len(outcome), len(outcome_new)
     both = Data(
         {name: join_rows(old[name], new[name]) for name in old},
@@ -172,7 +172,7 @@ def _checked(candidates: Sequence[Candidate], X: Any, time: Any, event: Any) -> 
     if rows_of(features) != len(outcome):
         raise SurvivalError(f"There are {rows_of(features)} rows of features but {len(outcome)} outcomes.")
     if not candidates or len({c.name for c in candidates}) < len(candidates):
-        raise SurvivalError("Give at least one candidate, each with another name.")
+        raise SurvivalError("Give at least one candidate, each with a different name.")
     for c in candidates:
         model_entry(c.model)
         absent = [b for b in c.blocks if b not in features]
@@ -186,7 +186,7 @@ def _checked_times(times: np.ndarray, outcome: Outcome, parts: list[np.ndarray])
     last = min(float(outcome.time[rows].max()) for rows in parts)
     if not np.isfinite(at).all() or (np.diff(at) <= 0).any() or at[0] < 0 or at[-1] > last:
         raise SurvivalError(
-            f"Times must rise and lie between 0 and {last:g}, the shortest follow-up of a training part."
+            f"Times must increase and lie between 0 and {last:g}, the shortest follow-up of a training part."
         )
     return at
 

@@ -40,7 +40,7 @@ class Evaluation:
     failed: dict[str, str]
 
     def table(self) -> pd.DataFrame:
-        """One row a candidate and measure: model, measure, value, low, high, n; nan limits where there are too few."""
+        """One row per candidate and measure: model, measure, value, low, high, n; limits are nan with too few."""
         rows = [
             (model, measure, *astuple(value.estimate()))
             for model, measures in self.measures.items()
@@ -49,7 +49,7 @@ class Evaluation:
         return pd.DataFrame(rows, columns=["model", "measure", "value", "low", "high", "n"])
 
     def difference(self, model: str, other: str, measure: str = HARRELL) -> Estimate:
-        """Paired: the measure of one less that of the other, with its 95 % interval."""
+        """Paired: the measure of one minus that of the other, with its 95 % interval."""
         for name in (model, other):
             if name not in self.measures:
                 raise SurvivalError(self.failed.get(name, f"There is no candidate called {name!r} in this comparison."))

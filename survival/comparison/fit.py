@@ -41,7 +41,7 @@ def fit_model(
 
     X : an array (n, ...), a table, or named blocks. time, event : (n,). entry : (n,) delayed entry, None: all at 0.
     settings : of the model. folds, repeats, seed : of the cross-validation. samples : of the bootstrap.
-    Raises SurvivalError where the data cannot carry it; FitCancelled.
+    Raises SurvivalError where the data do not support it; FitCancelled.
     """
     features, outcome = as_features(X), check_outcome(time, event)
     fold = draw_folds(outcome, folds, repeats, seed)

@@ -77,7 +77,7 @@ def _block_digest(block: Block) -> str:
 
 
 class JobCache:
-    """A folder of one npz a job. A file that cannot be read, or does not fit the job, counts as absent."""
+    """A folder of one npz per job. A file that cannot be read, or does not fit the job, counts as absent."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -24,7 +24,7 @@ MIN_VALID = 0.8  # share of the samples in which the model can be fitted
 
 @dataclass(frozen=True, eq=False)
 class Optimism:
-    """apparent: on the patients fitted to. optimism: (b,) a sample. corrected: apparent less the mean optimism."""
+    """apparent: on the patients fitted to. optimism: (b,) by sample. corrected: apparent minus the mean optimism."""
 
     apparent: float
     optimism: np.ndarray

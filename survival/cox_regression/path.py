@@ -51,7 +51,9 @@ def penalty_grid(
     """
     largest = float(np.abs(scores.T @ null_gradient(time, event, at_risk)).max()) / (len(time) * l1_ratio)
     if not largest > 0:
-        raise SurvivalError("No feature varies with the outcome at all: check that the rows of both belong together.")
+        raise SurvivalError(
+            "No feature is associated with the outcome at all: check that the rows of both belong together."
+        )
     return largest * np.geomspace(1.0, min_ratio, n_alphas)
 
 

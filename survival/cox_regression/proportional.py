@@ -43,7 +43,7 @@ def time_transform(time: np.ndarray, event: np.ndarray, transform: str, entry: n
 
 
 def proportional_hazards_test(fit: CoxFit, transform: str = "km") -> pd.DataFrame:
-    """Columns name, chisq, df, p: one row a covariate that can be tested, and GLOBAL for all together.
+    """Columns name, chisq, df, p: one row per covariate that can be tested, and GLOBAL for all together.
 
     A small p says that the hazard ratio changes with time; look at the smoothed Schoenfeld residuals for how. Raises
     SurvivalError, one sentence, where nothing can be tested, as with all events at one time.
@@ -81,7 +81,7 @@ def proportional_hazards_test(fit: CoxFit, transform: str = "km") -> pd.DataFram
 
 
 def _score_statistic(information: np.ndarray, score: np.ndarray) -> float | None:
-    """score' information^-1 score; None where the information does not tell the covariates and their change apart."""
+    """score' information^-1 score; None where the information does not separate the covariates from their change."""
     scale = np.sqrt(np.clip(np.diag(information), 0, None))
     if not (scale > 0).all():
         return None

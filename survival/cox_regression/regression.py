@@ -66,7 +66,7 @@ class CoxFit:
         return np.asarray(self._x @ self.coef)
 
     def table(self) -> pd.DataFrame:
-        """One row a covariate: name, coef, hr, low, high (95 % limits of the hazard ratio), se, z, p (Wald)."""
+        """One row per covariate: name, coef, hr, low, high (95 % limits of the hazard ratio), se, z, p (Wald)."""
         z = self.coef / self.se
         return pd.DataFrame(
             {
@@ -156,7 +156,7 @@ def cox_regression(
     w = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
     used = np.flatnonzero(w > 0)
     if len(labels) != matrix.shape[1] or w.shape != (n,) or not np.isfinite(w).all() or (w < 0).any():
-        raise SurvivalError("Give one name a covariate and one weight, at least 0, a row.")
+        raise SurvivalError("Give one name per covariate and one weight, at least 0, per row.")
     start_time = None if entry is None else check_entry(entry, outcome.time)
     labels_of_parts, parts = _split(used, outcome.time, outcome.event, strata, ties, start_time)
     if not parts:

@@ -1,6 +1,6 @@
 """Named blocks of features (codes, descriptors, a clinical table) and how they become one matrix inside a fold.
 
-A block is an array (n, ...) of numbers, or a table with one column a covariate: numbers and booleans as they are, words
+A block is an array (n, ...) of numbers, or a table of covariates: numbers and booleans as they are, words
 as one 0/1 column for each level but the reference. The reference is the first level: of a categorical column in its
 order, else in the alphabet's. Levels that few have, means for missing values and indicators are learned from training
 rows alone. Rows are patients.
@@ -30,7 +30,7 @@ ONLY = "x"  # name of the block where just an array or a table is given
 class FeatureSet:
     """What a model uses: which blocks, fused how.
 
-    fusion: "early": one matrix of all blocks; "late": a model a block, joined by a Cox regression on their
+    fusion: "early": one matrix of all blocks; "late": one model per block, joined by a Cox regression on their
     out-of-fold scores. missing: "refuse", or "indicator": the training mean and a 0/1 indicator column.
     """
 
@@ -69,7 +69,7 @@ def as_features(X: Any) -> Features:
     lengths = {name: len(block) if np.ndim(block) else 0 for name, block in blocks.items()}
     if len(set(lengths.values())) > 1 or 0 in lengths.values():
         sizes = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise SurvivalError(f"The blocks of features have unequal or no rows ({sizes}): give one row a patient.")
+        raise SurvivalError(f"The blocks of features have unequal or no rows ({sizes}): give one row per patient.")
     return blocks
 
 
@@ -174,7 +174,7 @@ class Encoding:
         }
 
     def by_block(self, gradient: np.ndarray) -> dict[str, np.ndarray]:
-        """(p,) -> one array a block: the shape of its row, or one number a column of an encoded table."""
+        """(p,) -> one array per block: the shape of its row, or one number per column of an encoded table."""
         return {
             name: gradient[part].reshape(shape).copy() if (shape := self.shapes[name]) is not None else gradient[part]
             for name, part in self.slices.items()
@@ -319,8 +319,8 @@ def join_rows(first: Block, second: Block) -> Block:
     """Rows of one block after those of another of its kind."""
     if isinstance(first, pd.DataFrame) and isinstance(second, pd.DataFrame):
         if set(first.columns) != set(second.columns):
-            raise SurvivalError("The tables of the two cohorts have other columns.")
+            raise SurvivalError("The tables of the two cohorts have different columns.")
         return pd.concat([first, second[list(first.columns)]], ignore_index=True)
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and first.shape[1:] == second.shape[1:]:
         return np.concatenate([first, second])
-    raise SurvivalError("The features of the two cohorts are of another kind or shape.")
+    raise SurvivalError("The features of the two cohorts differ in kind or shape.")

@@ -29,7 +29,7 @@ def flatten(X: Any) -> np.ndarray:
     """
     array = np.asarray(X)
     if array.ndim < 2 or array.shape[0] == 0 or array[0].size == 0:
-        raise SurvivalError(f"The features have shape {array.shape}: give one row a photo, with at least one feature.")
+        raise SurvivalError(f"The features have shape {array.shape}: give one row per photo and at least one feature.")
     if array.dtype != np.float32:
         try:
             array = array.astype(np.float64, copy=False)

@@ -1,4 +1,4 @@
-"""Whether predicted probabilities are true: calibration at a time t.
+"""Whether predicted probabilities agree with what is observed: calibration at a time t.
 
 p is the predicted risk 1 - S(t | x), x* = log(-log(1 - p)) its complementary log-log.
 Curve: a Cox regression of the outcome on a restricted cubic spline of x*, read at t (Austin, Harrell, van Klaveren,
@@ -190,7 +190,7 @@ def calibration(
     samples: int = 1000,
     seed: int = 0,
 ) -> Calibration:
-    """Calibration of predicted survival at the horizon. time, event, survival = S(horizon | x): (m,), a row a patient.
+    """Calibration of predicted survival at the horizon. time, event, survival = S(horizon | x): (m,), by patient.
 
     The curve and ICI, E50, E90 have SMOOTH_SAMPLES bootstrap samples at most, the rest `samples`.
     """

@@ -22,7 +22,7 @@ def harrell_c(time: Any, event: Any, risk: Any, entry: Any = None) -> float:
     r = np.asarray(risk, dtype=np.float64)
     if not (t.shape == e.shape == r.shape and t.ndim == 1 and len(t)):
         raise SurvivalError(
-            f"Time, event and risk have shapes {t.shape}, {e.shape}, {r.shape}: give one of each a row."
+            f"Time, event and risk have shapes {t.shape}, {e.shape}, {r.shape}: give one of each per row."
         )
     if not (np.isfinite(t).all() and np.isfinite(r).all()):
         raise SurvivalError("A time or a risk is missing or not finite: leave those patients out first.")

@@ -1,7 +1,7 @@
 """What it would be worth to act on a predicted risk: decision curves for survival.
 
-Act on whoever's predicted risk of an event by t exceeds a threshold q; q also says how many needless acts one helped
-patient is worth, q / (1 - q) each. With m patients, m_q of them above q, and their Kaplan-Meier risk R_q by t:
+Act on everyone whose predicted risk of an event by t exceeds a threshold q; q also says how many needless actions one
+helped patient is worth, q / (1 - q) each. With m patients, m_q of them above q, and their Kaplan-Meier risk R_q by t:
     net benefit = (m_q / m) [R_q - (1 - R_q) q / (1 - q)]
 (Vickers, Elkin 2006; Vickers, Cronin, Elkin, Gonen, BMC Med Inform Decis Mak 2008;8:53, section on censoring). It is
 compared with acting on all and on nobody (0).

@@ -36,7 +36,7 @@ class FittedModel:
     ----------
     hazard : LinearHazard, or DeepSurv.
     label : for people.
-    cohort_ : DataFrame, one row a patient: patient, time, event, log_hr (out of fold), fold, quartile (0 lowest risk to
+    cohort_ : table, one row per patient: patient, time, event, log_hr (out of fold), fold, quartile (0 lowest risk to
         3; -1: none), and entry with delayed entry.
     oof_log_hr_ : (n,) its log_hr. cuts_ : (3,) their quartiles, for new faces.
     oof_c_, oof_uno_, calibration_slope_ : Estimate, out of fold. uno_tau_ : limit of Uno's C.
@@ -136,7 +136,7 @@ class FittedModel:
         return (value > self.oof_log_hr_.max()).astype(int) - (value < self.oof_log_hr_.min()).astype(int)
 
     def horizons(self, times: Sequence[float]) -> Horizons:
-        """At which of these times the cohort's follow-up carries a survival estimate."""
+        """At which of these times the cohort's follow-up supports a survival estimate."""
         return carried_horizons(times, self.cohort_["time"], self.cohort_["event"], self.cohort_.get("entry"))
 
     def save(self, folder: Path | str) -> None:

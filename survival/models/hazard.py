@@ -1,6 +1,6 @@
 """What is left of a fitted model when it is put to use: a hazard function as plain numbers that can be saved.
 
-Scaling, components, penalties, supports and the join of a late fusion all fold into one number a column, so that every
+Scaling, components, penalties, supports and the join of a late fusion all become one number per column, so that every
 model with a linear log hazard ratio becomes a LinearHazard and predicts what the fitted one did. A model that is not
 linear but can be saved (DeepSurv) is a Hazard itself.
 """

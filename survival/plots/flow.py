@@ -17,7 +17,7 @@ MOST_REASONS = 6
 
 
 def flow_frame(steps: Sequence[Step]) -> pd.DataFrame:
-    """One row a reason, and one a step that nobody left at: step, patients, reason, lost."""
+    """One row per reason, and one per step that nobody left at: step, patients, reason, lost."""
     rows = [(name, patients, reason, count) for name, patients, lost in steps for reason, count in (lost or [("", 0)])]
     return pd.DataFrame(rows, columns=["step", "patients", "reason", "lost"])
 

@@ -34,7 +34,7 @@ def curves_frame(curves: Mapping[str, Curve]) -> pd.DataFrame:
 
 
 def medians_frame(curves: Mapping[str, Curve]) -> pd.DataFrame:
-    """One row a group: group, n, events, median, low, high; nan: not reached."""
+    """One row per group: group, n, events, median, low, high; nan: not reached."""
     rows = [
         (name, curve.n, int(curve.events.sum()), median.value, median.low, median.high)
         for name, curve in curves.items()

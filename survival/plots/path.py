@@ -16,7 +16,7 @@ def penalty_figure(frame: pd.DataFrame, chosen: float, palette: Palette | None =
     """Mean C over folds above, effective parameters below, against the penalty on a logarithmic axis.
 
     frame: columns alpha, concordance, and where known low, high (limits of C) and effective. chosen: the penalty that
-    was taken. The C of the chosen penalty is no result: the same folds chose it.
+    was taken. The C of the chosen penalty is not a result: the same folds chose it.
     """
     palette = palette or Palette()
     both = "effective" in frame

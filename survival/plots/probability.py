@@ -94,7 +94,7 @@ def calibration_figure(
         c, colour = 100 * curve[["predicted", "observed", "low", "high"]], palette.series[0]
         add_band(figure, c["predicted"], c["low"], c["high"], colour, row=1, col=1)
         line = {"width": 2.4, "color": colour}
-        smooth = go.Scatter(x=c["predicted"], y=c["observed"], mode="lines", line=line, name="Smooth (95 %)")
+        smooth = go.Scatter(x=c["predicted"], y=c["observed"], mode="lines", line=line, name="Smoothed (95 %)")
         figure.add_trace(smooth, row=1, col=1)
     figure.add_trace(_groups(groups, palette.series[1]), row=1, col=1)
     figure.add_trace(_histogram(risk, palette.bars), row=2, col=1)
@@ -191,7 +191,7 @@ def _lines(
     at: str = "%{x:.1f}",
     order: Sequence[str] | None = None,
 ) -> go.Figure:
-    """One line a model; bands where they are few enough to be distinguished. Models named in guides are grey."""
+    """One line per model; bands where they are few enough to be distinguished. Models named in guides are grey."""
     figure = go.Figure()
     names = list(dict.fromkeys(frame["model"]))
     models = [name for name in names if name not in guides]

@@ -106,7 +106,7 @@ def test_every_view_draws_its_figure(page: Page, screenshots: Path) -> None:
 def test_the_chosen_model_is_the_one_that_scores(page: Page, places: dict[str, str]) -> None:
     page.locator("[data-testid=stMain]").get_by_role("radio", name="Models", exact=True).click()
     page.get_by_role("button", name="Make it the study's model").click()
-    expect(page.get_by_role("button", name="Back to the model fitted on the page Cohort")).to_be_visible(timeout=WORK)
+    expect(page.get_by_role("button", name="Back to the model fitted on the Cohort page")).to_be_visible(timeout=WORK)
     assert Study.open(Path(places["LATENT_HEALTH_STUDIES"]) / "demo").chosen_model == "photo-cox-ridge"
     go(page, "Home")
     expect(page.get_by_text("Photo (W+), ridge Cox").first).to_be_visible()

@@ -17,7 +17,7 @@ from survival.outcome import check_outcome, patient_folds, require_events
         ([1, "soon"], [1, 1], "not a number"),
         ([1, 2], [1], "2 times but 1 events"),
         ([], [], "no patients"),
-        ([[1, 2]], [1, 2], "one number a row"),
+        ([[1, 2]], [1, 2], "one number per row"),
     ],
 )
 def test_impossible_outcomes_get_a_sentence(time, event, sentence):

@@ -216,7 +216,7 @@ def test_what_is_no_face_is_scored_only_in_the_persons_words(
 
 
 def test_a_code_without_a_face_has_pictures_and_no_figures(portrait: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study.scoring.scorer.Scorer, "no_figures", lambda self, inversion: "No figures: not a face.")
+    monkeypatch.setattr(study.scoring.scorer.Scorer, "no_figures", lambda self, inversion: "No values: not a face.")
     app = portrait
     app.segmented_control(key="photo_source").set_value("Example").run()
     app.button(key="example-P0001").click().run()
@@ -224,7 +224,7 @@ def test_a_code_without_a_face_has_pictures_and_no_figures(portrait: AppTest, mo
     finish(app, "portrait")
     app.run()
     assert not app.exception
-    assert "No figures: not a face." in words(app)
+    assert "No values: not a face." in words(app)
     assert not any("Hazard ratio" in metric.label or "Percentile" in metric.label for metric in app.metric)
     assert not any(button.key == "onward" for button in app.button)
 

@@ -31,7 +31,7 @@ BADGES = {
     "stopped": ("Stopped", "orange", ":material/stop:"),
     "interrupted": ("Interrupted", "orange", ":material/bolt:"),
 }
-INTERRUPTED = "Its process was ended from outside, or the machine went down. Resume continues from the last report."
+INTERRUPTED = "Its process was killed, or the machine shut down. Resume continues from the last report."
 Remove = Callable[[Job], None]
 
 
@@ -70,7 +70,7 @@ def show(job: Job, key: str = "", waiting: Sequence[Job] = (), remove: Remove | 
             )
         elif progress.state == "failed":
             why = plain(remedy.sentence(progress.sentence))
-            st.error(why or "It ended without a message. Its log is on the page Fine-tune.")
+            st.error(why or "It ended without a message. Its log is on the Fine-tune page.")
             remedy.offer(progress.sentence, f"{prefix}{job.id}")
         elif progress.state == "interrupted":
             note(INTERRUPTED)
@@ -118,7 +118,7 @@ def _buttons(
         )
 
     if job.state == "waiting" and waiting and waiting[0].id != job.id:
-        button("to_front", "To the front", "vertical_align_top")
+        button("to_front", "Move to the front", "vertical_align_top")
     if job.active:
         stopping = queue.stopping(job)
         why = "It finishes the current step, saves its state and stops." if stopping else ""

@@ -72,7 +72,7 @@ def _progress(task: BackgroundTask[Any], seen: Snapshot, what: str) -> None:
 
 
 def outcome(task: BackgroundTask[Any]) -> Snapshot:
-    """Say how a task ended where it did not end well; returns its last snapshot."""
+    """Show why a task failed or was cancelled; returns its last snapshot."""
     seen = task.snapshot()
     if seen.state == "failed":
         st.error(plain(remedy.sentence(seen.error)), icon=":material/error:")

@@ -18,11 +18,11 @@ from ui.shell import checkpoint_choice, session
 COMMAND = re.compile(r" ?Run `python -m study ([a-z]+)[^`\n]*`\.")
 JOBS = {"embed": "Embed the photos again", "fit": "Fit the photo model", "quality": "Check the photos"}
 PLACES = {  # verb -> label, page, key of the page's view, view
-    "check": ("To the table check", "pages/cohort.py", "cohort-view", "Table check"),
-    "simulate": ("To the page Cohort", "pages/cohort.py", "cohort-view", "New study"),
+    "check": ("Go to the table check", "pages/cohort.py", "cohort-view", "Table check"),
+    "simulate": ("Go to the Cohort page", "pages/cohort.py", "cohort-view", "New study"),
     "example": ("Make a study", "pages/cohort.py", "cohort-view", "New study"),
-    "compare": ("To the page Survival model", "pages/survival_model.py", "survival-view", "Models"),
-    "robustness": ("To the page Survival model", "pages/survival_model.py", "survival-view", "Robustness"),
+    "compare": ("Go to the Survival model page", "pages/survival_model.py", "survival-view", "Models"),
+    "robustness": ("Go to the Survival model page", "pages/survival_model.py", "survival-view", "Robustness"),
 }
 
 
@@ -35,7 +35,7 @@ def parts(problem: Exception | str) -> tuple[str, str]:
 
 
 def sentence(problem: Exception | str) -> str:
-    """What is wrong, without commands: for a place where the button stands already."""
+    """What is wrong, without commands: for a place that already has the button."""
     return parts(problem)[0]
 
 
@@ -76,5 +76,5 @@ def _job(verb: str, key: str) -> bool:
         if not other:
             study_button(opened, verb, JOBS[verb], key=f"remedy-{key}-{verb}")
         place = ("pages/cohort.py", "cohort-view", "Face codes and model")
-        _link("Face codes and model on the page Cohort", f"remedy-{key}-cohort", *place)
+        _link("Face codes and model on the Cohort page", f"remedy-{key}-cohort", *place)
     return True

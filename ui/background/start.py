@@ -38,7 +38,7 @@ def start_button(
     jobs = queue.jobs()[0] if queue.root.is_dir() else []
     busy = any(job.active and job.command[:3] == tuple(command[:3]) for job in jobs)
     st.button(
-        "At work" if busy else trusted(label),
+        "Running" if busy else trusted(label),
         key=key,
         type="primary" if primary else "secondary",
         icon=":material/play_arrow:",

@@ -185,18 +185,18 @@ class BackgroundTask(Generic[Result]):
         return time.monotonic() - self._started
 
     def should_stop(self) -> bool:
-        """True once cancelled, or once nobody has looked for `ABANDONED_AFTER` seconds."""
+        """True once cancelled, or once nobody has polled it for `ABANDONED_AFTER` seconds."""
         return self._cancel.is_set() or time.monotonic() - self._polled > ABANDONED_AFTER
 
     def snapshot(self) -> Snapshot:
-        """The latest state; also marks the task as looked at."""
+        """The latest state; also marks the task as polled."""
         self._polled = time.monotonic()
         with self._lock:
             seen = self._snapshot
         if seen.state == "waiting" and isinstance(self._guard, Turn):
             place, seconds = self._guard.before(self)
             if place:
-                return dataclasses.replace(seen, message=f"Waiting: {place} before you", seconds_to_wait=seconds)
+                return dataclasses.replace(seen, message=f"Waiting: {place} ahead of you", seconds_to_wait=seconds)
         return seen
 
     def wait(self, timeout: float | None = None) -> Snapshot:

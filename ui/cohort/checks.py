@@ -1,4 +1,4 @@
-"""Who is analysed and why not everyone; and everything found in the study's files, by row, with what to do."""
+"""Who is analysed and who is not, and why; and everything found in the study's files, by row, with what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ui.shell.resources import OpenedStudy
 REPORT_ROWS = 25
 NAMES = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
 MEANING = {
-    "error": "the study cannot be used before they are corrected",
+    "error": "the study cannot be used until they are corrected",
     "warning": "the study can be used, but check these",
     "note": "for information",
 }
@@ -35,7 +35,7 @@ def facts(opened: OpenedStudy) -> None:
         st.subheader("From the table to the analysis", anchor=False)
         steps = flow(opened.study)
         _flow(steps)
-        blocks.note("Each patient leaves once, at the first step that applies.")
+        blocks.note("Each patient is counted once, at the first step that removes them.")
         model = model_status(opened.study)
         if model.state == "stale":
             st.warning(
@@ -68,7 +68,9 @@ def report(opened: OpenedStudy) -> None:
     """The validation report of the study: a table by row, filtered, with a download."""
     rows = findings.report(opened)
     if not len(rows):
-        st.success("Settings, table and photo names have no problems.", icon=":material/check_circle:")
+        st.success(
+            "No problems were found in the settings, the table or the photo names.", icon=":material/check_circle:"
+        )
     report_table(rows, "cohort-report", f"{opened.study.name}-check.csv")
     blocks.note("Rows are numbered as in a spreadsheet: the header is row 1. Nothing is guessed or repaired.")
 
@@ -95,12 +97,12 @@ def report_table(findings: Findings, key: str, file_name: str) -> None:
     at = st.pagination(pages, key=f"{key}-page-{pages}") if pages > 1 else 1
     _table(rows[(at - 1) * REPORT_ROWS : at * REPORT_ROWS])
     if findings.left_off:
-        blocks.note(f"{findings.left_off:,} more of the same kinds are not listed.")
+        blocks.note(f"{findings.left_off:,} further findings of the same kinds are not listed.")
 
 
 def _table(rows: list[Finding]) -> None:
     if not rows:
-        blocks.note("Nothing of the chosen kinds.")
+        blocks.note("No findings of the chosen kinds.")
         return
     shown = []
     for f in rows:

@@ -73,8 +73,8 @@ def _gallery(opened: OpenedStudy, errors: pd.DataFrame) -> None:
     at = st.pagination(pages, key=f"cohort-codes-page-{pages}-{measure}-{first}")
     part = rows.iloc[(at - 1) * SHOWN : at * SHOWN]
     blocks.note(
-        f"{(at - 1) * SHOWN + 1:,} to {(at - 1) * SHOWN + len(part):,} of {len(rows):,} patients. Each: the photo as "
-        "the face model sees it, its reconstruction, and where the two differ."
+        f"{(at - 1) * SHOWN + 1:,} to {(at - 1) * SHOWN + len(part):,} of {len(rows):,} patients. For each: the "
+        "photo as the face model sees it, its reconstruction, and where the two differ."
     )
     try:
         checkpoint = _checkpoint(opened)
@@ -99,7 +99,7 @@ def _checkpoint(opened: OpenedStudy) -> Any:
             checkpoint = resources.open_checkpoint(str(name))
             if checkpoint.sha256 == record.checkpoint_sha256:
                 return checkpoint
-    raise StudyError(f"The photos were embedded with the face model {record.checkpoint}, which is no longer here.")
+    raise StudyError(f"The photos were embedded with the face model {record.checkpoint}, which is no longer installed.")
 
 
 @study_data
@@ -139,7 +139,7 @@ def _cell(
 def survival(opened: OpenedStudy) -> None:
     """Whether reconstruction error or photo quality is associated with survival."""
     if not opened.study.has_latents:
-        blocks.note("Tested as soon as the photos are embedded.")
+        blocks.note("This can be tested once the photos have been embedded.")
         return
     try:
         with st.spinner("Testing whether the error predicts survival"):
@@ -153,8 +153,8 @@ def survival(opened: OpenedStudy) -> None:
         if not answer.warnings:
             main = answer.alone[0]
             st.success(
-                f"No evidence of it: neither the {plain(main.name)} nor any photo flaw that could be tested is "
-                f"associated with survival. Hazard ratios from {main.low:.2f} to {main.high:.2f} are not excluded.",
+                f"No evidence that it does: neither the {plain(main.name)} nor any quality flag that could be tested "
+                f"is associated with survival. Hazard ratios from {main.low:.2f} to {main.high:.2f} are not excluded.",
                 icon=":material/check_circle:",
             )
         _ratios(answer)

@@ -25,10 +25,10 @@ from ui.elements.escaping import plain, trusted
 NONE, BY_ID = "– not in the table –", "– none, or named like the patients –"
 FROM_DATES, BY_DEATH = "– between two dates –", "– a date of death –"
 LABELS = {
-    "patient_id": ("Patient", "One row a patient, a short id without a name in it."),
+    "patient_id": ("Patient", "One row per patient; a short id that contains no name."),
     "time": ("Time to event or end of follow-up", "Counted from the photo, or from the baseline date."),
     "event": ("Event or censored", ""),
-    "photo": ("Photo file", "Its file name, or its path in the zip or folder; several are separated by semicolons."),
+    "photo": ("Photo file", "Its file name, or its path in the zip or folder; separate several with semicolons."),
     "age": ("Age", "In years. Models can be adjusted for it, as for the columns below."),
     "sex": ("Sex", ""),
     "site": ("Tumour site", ""),
@@ -36,17 +36,17 @@ LABELS = {
     "ecog": ("ECOG performance status", "0 to 5."),
 }
 RARER = {
-    "entry": ("Entry time", "When a patient entered the study, where that was after time 0 (delayed entry)."),
+    "entry": ("Entry time", "When a patient entered the study, if that was after time 0 (delayed entry)."),
     "photo_date": ("Date of the photo", "Its interval to the baseline date is reported."),
     "baseline_date": (
         "Baseline date",
-        "The date from which time counts, of diagnosis for example. If there is none, the photo's date.",
+        "The date from which time is counted, such as the date of diagnosis. If there is none, the date of the photo.",
     ),
     "end_date": ("Date of the last contact", "If the table has no time: the follow-up ends here."),
     "death_date": ("Date of death", "If there is one, the follow-up ends there."),
 }
 COMPETING = (
-    "A competing event (death from another cause, for example) ends the follow-up like a censoring: hazards are then "
+    "A competing event (death from another cause, for example) ends the follow-up as censoring does: hazards are then "
     "cause-specific, and 1 minus Kaplan-Meier overstates the share with the event. Every page and the report say so."
 )
 
@@ -77,13 +77,13 @@ def meaning(seen: Look, turn: int) -> Settings | None:
 def _missing(chosen: dict[str, str | None]) -> str:
     """What is still to be chosen, a sentence; "" for nothing."""
     if chosen["patient_id"] is None or (chosen["event"] is None and chosen["death_date"] is None):
-        return "Choose the columns with patient, time and event."
+        return "Choose the columns for patient, time and event."
     if chosen["time"] is not None:
         return "" if chosen["event"] is not None else "The table has a time: choose the column with the event."
     if chosen["end_date"] is None and chosen["death_date"] is None:
         return "Choose the column with the time, or the two dates that it lies between."
     if chosen["baseline_date"] is None and chosen["photo_date"] is None:
-        return "Choose the date from which time counts: the baseline date, or the date of the photo."
+        return "Choose the date from which time is counted: the baseline date, or the date of the photo."
     if chosen["event"] is None and chosen["end_date"] is None:
         return "Choose the column that says when patients who are alive were last seen: the date of the last contact."
     return ""
@@ -191,7 +191,9 @@ def _coding(
         other = place.multiselect(
             f"Competing event when {plain(column)} is", rest, key=f"cohort-competing-{column}-{turn}", help=COMPETING
         )
-        blocks.note(COMPETING if other else f"{column} can also be {', '.join(rest)}: a competing event? {COMPETING}")
+        blocks.note(
+            COMPETING if other else f"{column} can also be {', '.join(rest)}. Is that a competing event? {COMPETING}"
+        )
     complete = bool(happened and lost) and len(other) == len(rest)
     return (tuple(happened), tuple(lost), tuple(other)) if complete else None
 

@@ -40,8 +40,8 @@ def photos_of(table: Table, photos: UploadedFile | Path, turn: int) -> str | Non
         rows = [request.row for request, _ in (*matches.several, *matches.doubled)]
         listed = ", ".join(map(str, sorted(rows)[:20]))
         st.error(
-            f"Rows {plain(listed)}: several photos fit, or one photo fits several rows. Write "
-            "the photo's whole path in the table.",
+            f"Rows {plain(listed)}: several photos fit, or one photo fits several rows. Write the photo's full path "
+            "in the table.",
             icon=":material/error:",
         )
     flag = _confirm(matches.near, turn) if matches.near else ""
@@ -67,7 +67,7 @@ def _confirm(near: list[Match], turn: int) -> str | None:
         horizontal=True,
     )
     if answer is None:
-        blocks.note("Nothing is matched before you confirm it.")
+        blocks.note("Nothing is matched until you confirm it.")
         return None
     return "--accept-matches" if answer == TAKE else "--exact-matches"
 

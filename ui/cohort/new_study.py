@@ -53,9 +53,9 @@ def form() -> None:
     )
     if table is None:
         blocks.note(
-            "One row per patient: id, time, event or censored, and photo and clinical columns if you have them. Excel "
-            "and cBioPortal files, REDCap exports and follow-up as two dates are recognised; you are asked about "
-            "anything that the table leaves open."
+            "One row per patient: id, time, event or censored, and columns for the photo and clinical data if you "
+            "have them. Excel and cBioPortal files, REDCap exports and follow-up as two dates are recognised; you "
+            "are asked about anything that the table leaves open."
         )
         return
     try:
@@ -105,7 +105,7 @@ def form() -> None:
 
 
 def _look(table: UploadedFile) -> Look:
-    """What stands in the uploaded table, read once: it stays in this session's memory alone."""
+    """The contents of the uploaded table, read once: it stays in this session's memory alone."""
     kept = st.session_state.get(READ)
     digest = hashlib.sha256(table.getbuffer()).hexdigest()
     if kept is None or kept[0] != digest:
@@ -147,7 +147,7 @@ def _example() -> None:
         disabled=exists,
     )
     if exists:
-        blocks.note(f"There is a study {name} already: choose it in the sidebar.")
+        blocks.note(f"A study named {name} already exists: choose it in the sidebar.")
 
 
 def _make_example(name: str) -> None:
@@ -191,7 +191,8 @@ def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None
         aligned = right.checkbox(
             "The photos are already aligned squares",
             key=f"cohort-aligned-{turn}",
-            help="Only for photos that were cut like the face model's training photos: then no face is searched for.",
+            help="Only for photos that were cropped like the face model's training photos: no face is then searched "
+            "for.",
         )
     simulated = right.checkbox(
         "The patients are simulated", key=f"cohort-simulated-{turn}", help="Every page will then say so."
@@ -227,7 +228,7 @@ def _check(seen: Look, settings: Settings, photos: bool) -> Table | None:
     table, findings = kept[1], kept[2]
     if findings.counts["error"]:
         st.error(
-            "The table has errors. Correct them in your file and choose it again: nothing is repaired here.",
+            "The table has errors. Correct them in your file and upload it again: nothing is repaired here.",
             icon=":material/error:",
         )
     else:
@@ -242,7 +243,7 @@ def _check(seen: Look, settings: Settings, photos: bool) -> Table | None:
 
 def _name_problem(settings: Settings | None) -> str:
     if settings is None:
-        return "What the columns mean is not complete yet."
+        return "First say what all the columns mean (part 2)."
     if not settings.name:
         return "Give the study a name."
     try:

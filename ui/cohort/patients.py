@@ -98,7 +98,9 @@ def _follow_up(follow: FollowUp) -> None:
         ]
     )
     if follow.entry:
-        blocks.note("Patients who entered the study after time 0 count from their entry on (delayed entry).")
+        blocks.note(
+            "Patients who entered the study after time 0 count as at risk only from their entry (delayed entry)."
+        )
 
 
 def _reached(estimate: Estimate, unit: str) -> str:

@@ -195,7 +195,7 @@ def _exclusion(opened: OpenedStudy, picked: set[str], on_page: list[str]) -> Non
             width=420,
         )
         st.button(
-            f"Exclude {len(picked):,} marked" if picked else "Exclude the marked",
+            f"Exclude {len(picked):,} marked" if picked else "Exclude marked patients",
             key="cohort-exclude",
             type="primary",
             icon=":material/person_remove:",
@@ -204,15 +204,15 @@ def _exclusion(opened: OpenedStudy, picked: set[str], on_page: list[str]) -> Non
             disabled=not picked,
         )
         st.button(
-            "Confirm the faces of the marked",
+            "Confirm the marked faces",
             key="cohort-confirm",
             icon=":material/how_to_reg:",
             on_click=_confirm,
             args=(opened,),
             disabled=not picked,
-            help="For photos with an uncertain detection or several faces: you looked, and the face shown, the "
-            "largest, is the patient's. These photos are then measured and embedded again. To choose another face of a "
-            "photo, use the command line (`study confirm`).",
+            help="For photos with an uncertain detection or several faces: you have looked, and the face shown (the "
+            "largest) is the patient's. These photos are then measured and embedded again. To choose another face of "
+            "a photo, use the command line (`study confirm`).",
         )
         st.button("Mark this page", key="cohort-mark", on_click=_mark, args=(opened, on_page), type="tertiary")
         st.button("Unmark all", key="cohort-unmark", on_click=picked.clear, type="tertiary", disabled=not picked)

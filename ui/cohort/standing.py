@@ -62,7 +62,7 @@ def _model(opened: OpenedStudy) -> None:
         c = model.facts["harrell"]
         note(
             f"C {c['value']:.3f} ({interval(c['low'], c['high'])}; 0.5 is guessing, 1 is perfect), by nested "
-            "cross-validation by patient. More on Home."
+            "cross-validation with folds by patient. More on the Home page."
         )
     if opened.study.has_latents:
         study_button(opened, "fit", "Fit the photo model", model.state != "done")

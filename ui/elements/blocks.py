@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RESEARCH_USE = (
     "For research only. Not a medical device: no decision about a person may rest on it. A risk learned from photos "
-    "shows association, not cause, and a face changed on screen shows what the model does, not a prognosis."
+    "shows association, not cause, and a face changed on screen shows what the model reads, not a prognosis."
 )
 RAMP = "linear-gradient(90deg, {low}, #8b8f93, {high})"
 
@@ -140,8 +140,8 @@ def research_notice(study: Study | None) -> None:
     """What must be known before any number is read."""
     simulated = (
         "<p><b>The patients of this study are simulated.</b> Their portraits are computer-generated and their survival "
-        "times come from a known formula; these people do not exist. The results show that the method finds what was "
-        "put in, not how well faces predict survival of real people.</p>"
+        "times come from a known formula; these people do not exist. The results show that the method recovers what "
+        "was put in, not how well faces predict the survival of real people.</p>"
         if study is not None and study.simulated
         else ""
     )

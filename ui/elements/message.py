@@ -1,4 +1,4 @@
-"""Why something that was asked for a moment ago could not be done: left by a callback, shown once by the next run."""
+"""Why a request of a moment ago failed: left by a callback, shown once by the next run."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from jobs.queue import command_path
 from jobs.record import Job, QueueError
 from latent.evaluation.report import LINES
 from ui.elements import blocks, message
+from ui.elements.glossary import GLOSSARY
 from ui.elements.tables import DASH, Cell, table
 from ui.finetune import runs
 from ui.finetune.runs import Run
@@ -40,12 +41,13 @@ def show(run: Run, checkpoint: Path, trained: Job) -> None:
             "were), and the portraits with each other: no face model can come closer than that."
         )
     st.button(
-        "Being measured" if busy else "Measure it again" if report else "Measure it against the portraits",
+        "Measuring" if busy else "Measure it again" if report else "Measure it against the portraits",
         key="finetune-evaluate",
         icon=":material/straighten:",
         on_click=_begin,
         args=(run, checkpoint, trained),
         disabled=busy,
+        help=GLOSSARY["psi"],
     )
 
 

@@ -233,9 +233,9 @@ def _problem(start: Start, chosen: TrainingSet | None, name: str, how: str, give
     if chosen.to_train_on < FEWEST:
         return f"{chosen.name} has {chosen.to_train_on} faces to train on; at least {FEWEST} are needed."
     if not runs.NAME.fullmatch(name):
-        return "The name takes letters, digits, dots, dashes and underscores, beginning with a letter or digit."
+        return "The name may contain letters, digits, dots, dashes and underscores, and begins with a letter or digit."
     if _taken(name):
-        return f"{name} is taken, by a face model or a run: choose another name, or resume that run below."
+        return f"{name} is already taken by a face model or a run: choose another name, or resume that run below."
     if how == RECONSTRUCTION:
         return method.problem(given)
     try:

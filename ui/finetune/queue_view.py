@@ -54,7 +54,7 @@ def _removal(job: Job) -> None:
     with st.popover("Remove", icon=":material/delete:", type="tertiary", key=f"remove-{job.id}"):
         blocks.note(
             "Deletes the entry, its log, and the run's folder with samples and saved states, so that it cannot be "
-            "resumed. A face model that it has written is kept."
+            "resumed. A face model that it has produced is kept."
             if trains(job)
             else "Deletes the entry, its log and what was uploaded for it. What it has made is kept."
         )
@@ -66,7 +66,7 @@ def _remove(job: Job) -> None:
     name = runs.run_of(job) if trains(job) else None
     with message.left_by(QueueError, LatentError):
         if name is not None and runs.read_run(name).status.get("state") == "running":
-            raise QueueError(f"The run {name} is at work in another process: stop that first.")
+            raise QueueError(f"The run {name} is still active in another process: stop that first.")
         resources.queue().remove(job.id)
         if name is not None:
             runs.delete_folder(runs.finetune_root() / name, runs.finetune_root())

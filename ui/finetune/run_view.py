@@ -26,9 +26,9 @@ EXPLAINED = {
     "face distance": "Distance between photos and their reconstructions for a face recogniser, mean since the last "
     "report: 0 is the same picture, lower is more alike.",
     "speed": "Since the run was last started, reports included.",
-    "distance": "Fréchet distance between random faces and training faces on face descriptors: lower is closer. It "
-    "falls while the face model learns the new faces; once it stops falling, more training helps little. With few "
-    "photos, a very low value can mean that training faces are being copied.",
+    "distance": "Fréchet distance between random faces and training faces, computed on face descriptors: lower is "
+    "closer. It falls while the face model learns the new faces; once it stops falling, more training helps little. "
+    "With few photos, a very low value can mean that training faces are being copied.",
     "p": "Probability of each augmentation. It rises while the discriminator is more confident about real photos than "
     "the target allows; near 1, the set is too small for this length.",
 }

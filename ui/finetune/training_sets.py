@@ -34,7 +34,7 @@ SHOWN_FACES, THUMBNAIL = 32, 96
 MADE = "finetune-set-made"  # a set that is being made: chosen once it is finished
 PEOPLE = {
     "Not known": None,
-    "One person a photo": "photo",
+    "One person per photo": "photo",
     "First folder": "folder",
     "Beginning of the file name": "name",
 }
@@ -186,7 +186,7 @@ def _new_set(taken: Sequence[str]) -> None:
     blocks.note(
         problem
         if name and problem
-        else "In each photo the face is detected, checked and aligned as on the page Portrait, in the background."
+        else "In each photo the face is detected, checked and aligned as on the Portrait page, in the background."
     )
 
 
@@ -225,7 +225,7 @@ def _people_and_quality() -> list[str]:
     with st.expander("People and quality"):
         left, middle, right = st.columns(3, gap="large")
         who = left.selectbox(
-            "Who is on which photo",
+            "Who is in which photo",
             list(PEOPLE),
             key="finetune-people",
             help="People are held out of training with all of their photos.",
@@ -255,7 +255,7 @@ def _name_problem(name: str, taken: Sequence[str]) -> str:
     if not runs.NAME.fullmatch(name):
         return "Give the set a name: letters, digits, dots, dashes and underscores, starting with a letter or digit."
     if name in taken or (runs.sets_root() / name).exists():
-        return f"There is a set {name} already: choose another name, or delete that one."
+        return f"A set named {name} already exists: choose another name, or delete that one."
     return ""
 
 

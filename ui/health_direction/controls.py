@@ -23,7 +23,7 @@ BAND_HELP = (
     "Whatever moves is scaled so that the step still changes the modelled risk by exactly what its label says."
 )
 RANDOM_PSI = 0.7
-RANDOM_HELP = "Each whole number is another face, drawn at random. Nobody in these pictures exists."
+RANDOM_HELP = "Each whole number gives another random face. Nobody in these pictures exists."
 TUNED_HELP = (
     "Draw the pictures with the copy of the face model that was adapted to this photo on the Portrait page, so that "
     "the start looks like the photo. This changes the pictures only: risk, percentile and survival stay the same."

@@ -161,8 +161,8 @@ def choose_face(portrait: PortraitState, scorer: Scorer) -> None:
             default=options[0],
             required=True,
             key=f"crop-{photo.sha256[:12]}",
-            help="The face model expects a square around the face, cut like the photos that it was trained on. Choose "
-            "“Already aligned” only for a photo that was cut this way before.",
+            help="The face model expects a square around the face, cropped like the photos that it was trained on. "
+            "Choose “Already aligned” only for a photo that has already been cropped this way.",
         )
         if (mode == ALIGNED) != aligned:
             st.warning(ALIGNED_STUDY if aligned else CUT_STUDY, icon=":material/crop:")
@@ -191,7 +191,7 @@ def _confirm(portrait: PortraitState) -> None:
     st.warning(plain(warning), title="Is this a face?", icon=":material/frame_person_off:")
     tag = sha256(np.ascontiguousarray(portrait.aligned.pixels).tobytes()).hexdigest()[:12]
     words = st.text_input(
-        "To score it all the same, describe what the square shows",
+        "To score it anyway, describe what the square shows",
         value=portrait.confirmed,
         key=f"confirmed-{tag}",
         max_chars=MAX_WORDS,
@@ -261,7 +261,7 @@ def _aligned_face(face: AlignedFace) -> None:
     note("The aligned face, from which the score is computed.")
     quality = face.quality
     pose = "not measured" if np.isnan(quality.yaw) else f"{number(quality.yaw, 0)}° / {number(quality.pitch, 0)}°"
-    facts([("Size in the photo", f"{quality.face_px:.0f} px a side"), ("Turned / raised", pose)])
+    facts([("Size in the photo", f"{quality.face_px:.0f} px per side"), ("Turned / raised", pose)])
     if quality.flags:
         st.warning(
             "\n".join(f"- {plain(flag)}" for flag in quality.flags), title="Check the photo", icon=":material/flag:"

@@ -91,7 +91,7 @@ def outdated(portrait: PortraitState, scorer: Scorer) -> bool:
         return False
     same = score.inversion.checkpoint_sha256 == scorer.checkpoint.sha256
     st.warning(
-        "The study, its model or the face model changed since this photo was scored, so its results are not shown. "
+        "The study, its model or the face model has changed since this photo was scored, so its results are not shown. "
         + ("Only the score has to be computed again, which takes a moment." if same else "Score the photo again."),
         title="Out of date: scored by an earlier model",
         icon=":material/update:",
@@ -193,8 +193,8 @@ def show_risk(score: Score, scorer: Scorer, patient: str) -> None:
         st.info(plain(_in_cohort(scorer, patient)), icon=":material/group:")
     elif study.simulated:
         st.warning(
-            "The model was fitted to computer-generated portraits and simulated survival times. For a photo of a real "
-            "person these numbers show how the method works, and nothing about the person.",
+            "The model was fitted to computer-generated portraits and simulated survival times. For a photo of a "
+            "real person these numbers show how the method works and say nothing about the person.",
             icon=":material/science:",
         )
     if fit and not poor:
@@ -225,7 +225,7 @@ def show_place(score: Score, scorer: Scorer) -> None:
     """Where the score stands among the patients'."""
     figure = figures.place_in_cohort(score, scorer)
     st.plotly_chart(plain_figure(figure), theme=None, alt="Histogram of the patients' scores with this face marked")
-    note("Bars: the patients' log hazard ratios, each by a model that was not fitted to that patient.")
+    note("Bars: the patients' log hazard ratios, each from a model that was not fitted to that patient.")
 
 
 def _in_cohort(scorer: Scorer, patient: str) -> str:
@@ -235,7 +235,7 @@ def _in_cohort(scorer: Scorer, patient: str) -> str:
     if row.empty:
         return words
     log_hr = number(float(row["log_hr"].iloc[0]), 2, sign=True)
-    return f"{words}By a model that was not fitted to this patient, the log hazard ratio is {log_hr}."
+    return f"{words}A model that was not fitted to this patient gives a log hazard ratio of {log_hr}."
 
 
 def show_downloads(score: Score, scorer: Scorer, original: np.ndarray) -> None:
@@ -259,7 +259,7 @@ def show_downloads(score: Score, scorer: Scorer, original: np.ndarray) -> None:
             ("Pictures (PNG)", pictures_file, "portrait.png", "image/png"),
         ):
             st.download_button(label, make, name, mime, icon=":material/download:", on_click="ignore")
-    note("Nothing is saved unless you download it. The files hold no photo except the PNG.")
+    note("Nothing is saved unless you download it. Of these files only the PNG contains the photo.")
 
 
 def show_details(score: Score, checkpoint: Checkpoint) -> None:

@@ -60,7 +60,7 @@ class ClosedSessions:
 
 @st.cache_resource(show_spinner=False)
 def _watched() -> ClosedSessions:
-    """One watch a server."""
+    """One watch per server."""
     sessions = ClosedSessions(runtime.get_instance())
     threading.Thread(target=sessions.watch, name="closed sessions", daemon=True).start()
     return sessions

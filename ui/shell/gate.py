@@ -57,7 +57,7 @@ def require_access() -> None:
             st.session_state[ENTERED] = True
             return
         st.title("Please sign in")
-        st.markdown("This installation shows patients' photos to people it knows.")
+        st.markdown("This installation shows patients' photos only to people who have signed in.")
         if st.button("Sign in", type="primary"):
             st.login()
         st.stop()

@@ -31,7 +31,7 @@ def section(opened: OpenedStudy, result: Comparison, stale: bool) -> None:
         blocks.note(_current(opened))
         if _name(opened) != DEFAULT:
             st.button(
-                "Back to the model fitted on the page Cohort",
+                "Back to the model fitted on the Cohort page",
                 key="survival-usual",
                 icon=":material/undo:",
                 on_click=_back,
@@ -60,9 +60,9 @@ def section(opened: OpenedStudy, result: Comparison, stale: bool) -> None:
                 disabled=stale or not opened.usable,
                 explanation="Fits it to all patients and uses it on the other pages."
                 if not stale
-                else "The study changed since the comparison: compare again first.",
+                else "The study has changed since the comparison: compare again first.",
             )
-    with st.expander("Why not another one?"):
+    with st.expander("Why not the others?"):
         reasons: dict[str, list[str]] = {}
         for candidate in order:
             if why := why_not_chosen(candidate):
@@ -87,7 +87,7 @@ def _current(opened: OpenedStudy) -> str:
     c = report["harrell"]
     return (
         f"{report['label']}: C {c['value']:.3f} ({interval(c['low'], c['high'])}) over {report['patients']:,} "
-        "patients. It scores faces on the page Portrait and gives the health direction."
+        "patients. It scores faces on the Portrait page and gives the health direction."
     )
 
 

@@ -32,8 +32,8 @@ SITES = {
     "single": "One site only",
 }
 SITE_HELP = (
-    "Separate baselines (stratified Cox) are for Cox models, penalised or not, without late fusion; their scores then "
-    "rank patients within a site. One site only: all other patients are left out of the comparison."
+    "Separate baselines (stratified Cox) are available for Cox models, penalised or not, but not for late fusion; "
+    "the scores then rank patients within a site. One site only: all other patients are left out of the comparison."
 )
 RULE_HELP = (
     "Best: the penalty that predicts held-out patients best. Simplest within one standard error: the strongest penalty "
@@ -42,7 +42,7 @@ RULE_HELP = (
 
 SHORTCUT_HELP = (
     "The same ridge Cox model on parts of the photo at 32 px. If the background alone predicts survival, photos of "
-    "sick and well people were taken differently, and the photo model may use that instead of the face."
+    "sick and healthy people were taken differently, and the photo model may use that instead of the face."
 )
 
 
@@ -114,8 +114,8 @@ def _models(opened: OpenedStudy) -> tuple[tuple[str, ...], bool]:
         label_visibility="collapsed",
     )
     blocks.note(
-        "Default: ridge Cox models with a photo, unpenalised Cox models for a few clinical columns. Controls always "
-        "run with them: one survival curve for all (Kaplan-Meier), permuted outcomes"
+        "Default: ridge Cox models with a photo, unpenalised Cox models for a few clinical columns. These controls "
+        "always run as well: one survival curve for all (Kaplan-Meier), permuted outcomes"
         + (", a random direction of the face code" * photos)
         + "."
         + (" The image network learns from the aligned photos themselves and takes by far the longest." * photos)
@@ -149,7 +149,7 @@ def _settings() -> tuple[dict[str, Any], str]:
             Plan.repeats,
             key="survival-repeats",
             width=130,
-            help="How often the patients are split into folds again; results are averaged.",
+            help="How many times the patients are split into folds; results are averaged over the splits.",
         )
         folds = st.number_input("Folds", 3, 10, Plan.folds, key="survival-folds", width=130)
         penalties = st.number_input("Penalties tried", 10, 100, Plan.penalties, 10, key="survival-penalties", width=180)
@@ -181,10 +181,10 @@ def _estimate(opened: OpenedStudy, plan: Plan) -> None:
     patients = len(opened.study.patients) - len(opened.study.excluded)
     here = seconds_here(plan, chosen_sets(opened.study, plan), patients, workers)
     if here is None:
-        time = "How long this takes on this machine is not known yet: the progress shows it after the first fits."
+        time = "How long this takes on this machine is not known yet; the job shows an estimate after the first fits."
     else:
         time = (
             f"{duration(here[0])} to {duration(here[1])} on {workers} {'core' if workers == 1 else 'cores'}, from "
-            "earlier comparisons on this machine; less where folds are kept from before."
+            "earlier comparisons on this machine; less if finished folds of an earlier run can be reused."
         )
     blocks.note(f"{time} {plan.repeats} × {plan.folds} folds by patient, {patients:,} patients.")

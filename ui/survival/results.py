@@ -38,7 +38,7 @@ def headline(result: Comparison) -> None:
         if weak := weak_comparator(result):
             words = f"{words}. {weak}"
         explanation = "Both models were evaluated on the same patients."
-        values.append(("More than clinical data", number(d.value, 3, sign=True), words, explanation))
+        values.append(("Gain over clinical data", number(d.value, 3, sign=True), words, explanation))
     scored = {c.name for c in result.candidates if not c.error}
     if "shuffled" in scored:
         s = result.estimate("shuffled")
@@ -47,8 +47,8 @@ def headline(result: Comparison) -> None:
                 "Permuted outcomes",
                 f"{s.value:.3f}",
                 f"Harrell's C, mean of {result.plan.shuffles}, {ci(s)}",
-                "The same model and evaluation after the outcomes were randomly exchanged between patients. C must be "
-                "near 0.5 (slightly below is common); clearly above it, the evaluation itself would be flawed.",
+                "The same model and evaluation after the outcomes were permuted at random between patients. C should "
+                "be near 0.5 (slightly below is common); if it is clearly above, the evaluation itself is flawed.",
             )
         )
     slope = result.estimate(best.name, SLOPE)
@@ -108,7 +108,7 @@ def models_view(result: Comparison, base_name: str) -> None:
         "All results are out of fold: each patient was scored by models that were not fitted to that patient. In small "
         f"print: 95 % bootstrap intervals over patients ({result.plan.samples:,} samples). Controls come last and "
         "should predict nothing: permuted outcomes, and the background of the photo if it was tested. The best of "
-        "several models looks slightly better here than it is, because it was chosen for it."
+        "several models looks slightly better here than it is, because it was picked as the best."
     )
     rows, rank = comparisons.frame(result, "figures"), {c.label: i for i, c in enumerate(order)}
     shown = rows.sort_values("model", key=lambda labels: labels.map(rank), kind="stable").reset_index(drop=True)
@@ -214,9 +214,9 @@ def _added(result: Comparison, base: CandidateResult) -> None:
         "lh-table lh-models",
     )
     blocks.note(
-        "Each row adds one model's out-of-fold score to a Cox regression that already has the other's (first repeat). "
-        "A small p value shows that it adds information; how much is in the paired difference above. "
-        + " ".join(filter(None, (wrong_way(result, [str(name) for name in rows["added"]]), weak)))
+        "Each row adds one model's out-of-fold score to a Cox regression that already contains the other model's "
+        "score (first repeat). A small p value shows that it adds information; how much is shown by the paired "
+        "difference above. " + " ".join(filter(None, (wrong_way(result, [str(name) for name in rows["added"]]), weak)))
     )
     csv_button(rows, "csv-added", f"{result.study}-added-value")
 

@@ -1,4 +1,4 @@
-"""The view Robustness: what parts of the photo predict alone, and how far scores change with the photo only."""
+"""The view Robustness: what parts of the photo predict alone, and how far scores change when only the photo changes."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def _parts(result: Comparison) -> None:
     table(heads, rows, "lh-table lh-models")
     blocks.note(
         "The same ridge Cox model on plain pixels. If the background alone is clearly above 0.5, photos of sick and "
-        "well people were taken differently, and part of any score of such photos may come from that."
+        "healthy people were taken differently, and part of any score of such photos may come from that."
     )
 
 
 def _changed(opened: OpenedStudy) -> None:
-    """The same persons' photos under other light, focus, compression and framing."""
+    """Photos of the same people under other light, focus, compression and framing."""
     st.markdown("**The same person, another photo**")
     if has_robustness(opened.study):
         try:

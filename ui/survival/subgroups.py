@@ -55,7 +55,7 @@ def subgroups(result: Comparison) -> None:
         "How to read it: each row evaluates the same out-of-fold scores in the patients of that subgroup only; in "
         "small print the 95 % interval. A difference between rows means something only where the intervals hardly "
         f"overlap. Subgroups with fewer than {MIN_EVENTS} events are not shown. O/E: observed over expected events, 1 "
-        "is as predicted. The model is that of all patients."
+        "is as predicted. The model is the one fitted to all patients."
     )
     shown = rows[(rows["measure"] == measure) | (rows["measure"] == "")]
     csv_button(shown, "csv-subgroups", f"{result.study}-subgroups")

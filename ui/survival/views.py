@@ -32,15 +32,15 @@ SAYS = {
     "Scores and limits come from models that were not fitted to these patients, so the groups differ slightly in size. "
     "Under the axis: patients still followed, censored, and with the event.",
     "calibration": "on the dashed diagonal, predicted and observed risks agree; above it the model predicts too little "
-    "risk, below it too much. Diamonds are tenths of the patients. The bars show how many patients have which "
-    "predicted risk.",
+    "risk, below it too much. Diamonds are tenths of the patients. The bars show how the predicted risks are "
+    "distributed.",
     "auc": "of two patients, one with the event by time t and one without, the share of pairs in which the first had "
     "the higher risk. 0.5 is guessing.",
     "brier": "the mean squared error of predicted survival at each time, so lower is better. The grey line is a "
     "single Kaplan-Meier curve for all patients.",
     "decision": "the threshold is the risk above which one would act. A model is useful where its line lies above both "
-    "acting on everyone and acting on nobody. Net benefit: true cases found per patient, minus needless acts, weighted "
-    "by the threshold.",
+    "acting on everyone and acting on nobody. Net benefit: true cases found per patient, minus needless actions, "
+    "weighted by the threshold.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Colour augmentations: one affine map of RGB an image.
+"""Colour augmentations: one affine map of RGB per image.
 
 Karras et al. 2020 (arXiv:2006.06676), appendix B.3. Colours are (r, g, b, 1) in [-1, 1]; luma is the part along
 v = (1, 1, 1) / sqrt(3).

@@ -1,4 +1,4 @@
-"""Geometric augmentations: one affine map an image, applied in one resampling without aliasing.
+"""Geometric augmentations: one affine map per image, applied in one resampling without aliasing.
 
 Karras et al. 2020 (arXiv:2006.06676), appendix B.2. Coordinates are in pixels from the image's centre, x right, y down.
 Matrices lead from places in the result to places in the source, so a transform that is applied later is multiplied

@@ -30,7 +30,7 @@ class Settings:
     """Plain values only: written to RUN/settings.json and into the checkpoint."""
 
     resolution: int
-    batch: int  # images a step, over all processes
+    batch: int  # images per step, over all processes
     micro_batch: int  # images a forward pass; random draws go by it, so it stays when the number of processes changes
     kimg: float  # length of the run in thousands of real images shown to the discriminator
     gamma: float  # weight of R1
@@ -60,7 +60,7 @@ class Settings:
     channel_max: int | None = None
     fit_mapping: bool = False  # before the first step, give W the distribution of the training images' codes
     checkpoint_ticks: int = 4
-    frechet: int = 0  # samples for the Frechet distance on face descriptors at each tick; 0: none
+    frechet: int = 0  # samples for the Fréchet distance on face descriptors at each tick; 0: none
     seed: int = 0
 
     def __post_init__(self) -> None:

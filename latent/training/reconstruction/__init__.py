@@ -9,8 +9,9 @@
    while texture sharpens.
 3. *Mapping.* The mapping network is fitted to the distribution of the portraits' codes
    (`latent.training.mapping_fit`); no picture is computed.
-4. *Discriminator.* The generator is finished; StyleGAN2's discriminator learns to tell its samples from portraits
-   (logistic loss, lazy R1), so that a later adversarial fine-tuning starts from a discriminator that knows them.
+4. *Discriminator.* The generator is finished; StyleGAN2's discriminator learns to distinguish its samples from
+   portraits (logistic loss, lazy R1), so that a later adversarial fine-tuning starts from a discriminator that has
+   already learned them.
 
 A run may start from a checkpoint with a WPlusEncoder; from one of half the resolution the networks are grown, from one
 of the same size phase 1 is left out.

@@ -15,7 +15,7 @@ from survival.events_per_parameter import enough_events, too_few_words
 from survival.metrics.estimate import Estimate
 
 ADDS = "the photo adds to the clinical columns"
-TAKES_AWAY = "the photo makes it worse"
+TAKES_AWAY = "with the photo the prediction is worse"
 OPEN = "it is unclear whether the photo adds anything"
 
 
@@ -65,7 +65,7 @@ def weak_comparator(comparison: Comparison) -> str:
         return ""
     return (
         f"The clinical model is unpenalised and has {too_few_words(comparison.events, parameters)}: it overfits, so "
-        "that others gain on it easily. Compare with a penalised one."
+        "others improve on it easily. Compare with a penalised one."
     )
 
 
@@ -75,4 +75,4 @@ def wrong_way(comparison: Comparison, names: Sequence[str]) -> str:
     worse = [comparison.candidate(name).label for name in names if comparison.estimate(name).value < 0.5]
     if not worse:
         return ""
-    return f"For {' and '.join(worse)}, with a C below 0.5, the test only says that the score points the wrong way."
+    return f"For {' and '.join(worse)}, with a C below 0.5, the test only shows that the score points the wrong way."

@@ -86,7 +86,7 @@ def within_every_site(
 
 
 def estimate_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
-    """figures and differences."""
+    """figures (every estimate) and differences."""
     rows = [tuple(row) for row in evaluation.table().itertuples(index=False)]
     rows += [(name, COX_SLOPE, s.value, s.low, s.high, s.n) for name, s in evaluation.slopes.items()]
     paired = [HARRELL, UNO, IBS, SCALED_IBS, *(f"AUC({t:g})" for t in evaluation.horizons)]

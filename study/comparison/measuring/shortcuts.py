@@ -36,7 +36,7 @@ SHARE = 0.95  # of the photos in which a pixel must belong to the region to be s
 
 
 def shortcut_blocks(photos: AlignedPhotos) -> dict[str, NDArray[np.float32]]:
-    """The blocks of SHORTCUT_SETS, one row a photo. Raises StudyError where faces or regions are missing."""
+    """The blocks of SHORTCUT_SETS, one row per photo. Raises StudyError where faces or regions are missing."""
     absent, without = int((photos.state == NO_FACE).sum()), int((photos.state != FINE).sum())
     if absent:
         raise StudyError(f"No face was found in {count(absent, 'photo')}: exclude these patients.")

@@ -17,18 +17,19 @@ INTENDED = (
 )
 LIMITS = (
     "An association in one cohort; no cause, and no promise that it holds elsewhere: there was no external validation.",
-    "A face shows age, sex, ancestry and circumstances; a model of it can carry their inequalities along.",
-    "A code holds what the generator can draw. What it cannot draw, and how hard a photo was to reconstruct, may act "
-    "as a hidden covariate (Robustness and shortcuts).",
+    "A face shows age, sex, ancestry and circumstances; a model of it can inherit the inequalities behind them.",
+    "A code describes a face only as far as the generator can draw it. What it cannot draw, and how hard a photo was "
+    "to reconstruct, may act as a hidden covariate (Robustness and shortcuts).",
     "The score of one person is uncertain beyond what a confidence interval of C says; two photos of one "
     "person differ.",
 )
 PRIVACY = (
-    "This report holds no patient's name, id or photo. Curves and dots are single events without ids.",
+    "This report contains no patient's name, id or photo. Steps of curves and single dots are events of unnamed "
+    "patients.",
     "Software: GPL-3.0-or-later.",
 )
 PHOTO_LICENCES = (
-    "The weights of a generator keep their licence (its config.json).",
+    "The weights of a generator keep their own licence (see its config.json).",
     "The 68-point landmark model that aligns photos was trained on data for non-commercial research.",
 )
 
@@ -36,10 +37,10 @@ PHOTO_LICENCES = (
 def card(facts: Facts) -> Html:
     """Section Model card."""
     study, f = facts.study, facts.follow
-    alone = ("Research on survival in a cohort, and on how to judge models of it.", INTENDED[1])
-    kind = "simulated, none of them exists" if study.simulated else "as the study's table has them"
+    alone = ("Research on survival in a cohort, and on how to evaluate models of it.", INTENDED[1])
+    kind = "simulated; none of them exists" if study.simulated else "as the study's table has them"
     data = f"{count(f.patients, 'patient')} ({kind}), {f.events:,} events; who they are: Patients."
-    simulated = ["Simulated patients: nothing here carries over to real ones."] if study.simulated else []
+    simulated = ["The patients are simulated: no result here applies to real ones."] if study.simulated else []
     limits = [*simulated, *(LIMITS if study.has_latents else LIMITS[:1])]
     return section(
         "card",
@@ -58,7 +59,7 @@ def _model(facts: Facts) -> list[tuple[object, object]]:
     if facts.fitted is not None:
         rows += [
             ("Study's model", f"{facts.fitted.label} (models/{facts.model})"),
-            ("Puts out", "log hazard ratio to the cohort's median, survival curve, percentile among the cohort"),
+            ("Output", "log hazard ratio relative to the cohort's median, survival curve, percentile among the cohort"),
         ]
     if facts.comparison is not None and facts.comparison.models:
         rows.append(("Best in the comparison", facts.comparison.best().label))

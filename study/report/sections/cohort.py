@@ -26,8 +26,8 @@ def since(facts: Facts) -> str:
 def cohort(facts: Facts) -> Html:
     """Section Patients."""
     words = (
-        "Devices that cover a face are worn by sicker people, and the detector is less certain of turned, bearded or "
-        "very thin faces. Whether the outcome of these patients differs from that of all others:"
+        "Sicker people are more likely to wear devices that cover the face, and the detector is less certain of "
+        "turned, bearded or very thin faces. The outcome of these patients compared with that of all others:"
     )
     lost = [note(words), bullets([group.sentence(facts.unit) for group in facts.lost])]
     steps = [(s.name, s.patients, [(facts.without_ids(r), n) for r, n in s.lost]) for s in facts.steps]
@@ -49,7 +49,7 @@ def _table_one(facts: Facts) -> Html:
         rows.append((shown, level, description))
         before = variable
     whole = not (facts.table["level"] == MISSING).any()
-    words = f"{SHARES} No value is missing." if whole else SHARES
+    words = f"{SHARES} No values are missing." if whole else SHARES
     n = facts.follow.patients
     caption = f"Table 1. Characteristics of the {count(n, 'patient')} analysed."
     return Html(table(("Variable", "Level", f"All (n = {n:,})"), rows, caption, numbers=2) + note(words))

@@ -29,7 +29,7 @@ from survival.plots.schoenfeld import drawn_every, schoenfeld_figure
 SCORE = "score"
 TRUTHS = {
     "harrell_face": "Harrell C of the true face hazard (ceiling)",
-    "recovered_share": "Share of it recovered, (C − 0.5) / (C true − 0.5)",
+    "recovered_share": "Share of it recovered, (C − 0.5) / (ceiling − 0.5)",
 }
 NAMES = {SCORE: "out-of-fold score, alone", "GLOBAL": "all together"}
 
@@ -62,7 +62,7 @@ def _quartiles(
     facts: Facts, time: np.ndarray, event: np.ndarray, quartile: np.ndarray, entry: np.ndarray | None
 ) -> Html:
     if (quartile < 0).any() or len(np.unique(quartile)) < 2:
-        return note("The score does not part the patients into quartiles.")
+        return note("The score does not divide the patients into quartiles.")
     curves = {QUARTILE_NAMES[k]: curve for k, curve in quartile_curves(time, event, quartile, entry).items()}
     drawn = kaplan_meier_figure(
         curves,
@@ -74,7 +74,7 @@ def _quartiles(
     )
     words = (
         "Kaplan-Meier curves by out-of-fold risk quartile, cut in the training folds (first repeat); medians with 95 % "
-        "CI, ticks for censored patients, under the axis those at risk, censored and with the event so far."
+        "CI, ticks for censored patients, under the axis the numbers at risk, censored and with the event so far."
     )
     return figure(drawn, words)
 
@@ -117,7 +117,13 @@ def _schoenfeld(c: Comparison, judged: CandidateResult) -> list[Html]:
         (NAMES.get(name, name), number(chisq, 2), df, p_value(p))
         for name, chisq, df, p in tests[["name", "chisq", "df", "p"]].itertuples(index=False)
     ]
-    parts = [table(("Covariate", "χ²", "df", "p"), rows, "Test of proportional hazards; a small p speaks against it.")]
+    parts = [
+        table(
+            ("Covariate", "χ²", "df", "p"),
+            rows,
+            "Test of proportional hazards; a small p value is evidence against them.",
+        )
+    ]
     score_rows = residuals[residuals["name"] == SCORE]
     try:
         smooth = smooth_residuals(score_rows)
@@ -125,10 +131,10 @@ def _schoenfeld(c: Comparison, judged: CandidateResult) -> list[Html]:
         return parts
     p = float(tests.loc[tests["name"] == SCORE, "p"].iloc[0])
     every = drawn_every(len(score_rows))
-    dots = "a dot an event" if every == 1 else f"a dot every {every} events"
+    dots = "one dot per event" if every == 1 else f"one dot per {every} events"
     words = (
-        f"Scaled Schoenfeld residuals of the out-of-fold score ({dots}) with a smooth and its 95 % band: the "
-        f"log hazard ratio over time. Dashed: the constant one of the fit. Test: {p_value(p, named=True)}."
+        f"Scaled Schoenfeld residuals of the out-of-fold score ({dots}) with a smooth curve and its 95 % band: the "
+        f"log hazard ratio over time. Dashed: the constant log hazard ratio of the fit. Test: {p_value(p, named=True)}."
     )
     return [*parts, figure(schoenfeld_figure(score_rows, smooth, SCORE, c.time_unit), words)]
 
@@ -136,7 +142,7 @@ def _schoenfeld(c: Comparison, judged: CandidateResult) -> list[Html]:
 def _path_figure(path: pd.DataFrame, chosen: float) -> Html:
     words = (
         "Penalty path of the fit to all patients: mean C over folds, and effective parameters. The C at the chosen "
-        "penalty is no result, as the same folds chose it; results come from the nested cross-validation."
+        "penalty is not a result, because the same folds chose it; results come from the nested cross-validation."
     )
     return figure(penalty_figure(path, chosen), words)
 
@@ -154,7 +160,7 @@ def _coefficients(c: Comparison, judged: CandidateResult) -> Html:
         )
         for r in coefficients.to_dict("records")
     ]
-    caption = "Coefficients of the Cox regression fitted to all patients (in-sample; no measure of worth)."
+    caption = "Coefficients of the Cox regression fitted to all patients (in-sample; not a measure of performance)."
     references = compared_with(set(coefficients["name"]), c.patients[list(c.covariates)])
     return Html(
         table(("Covariate", "Coefficient", "Hazard ratio (95 % CI)", "p"), rows, caption)
@@ -178,7 +184,7 @@ def _fitted(facts: Facts) -> list[Html]:
     from_comparison = bool(facts.chosen_from[0])
     parts = [
         paragraph(
-            f"{model.label}. This model scores new photos and gives the health direction. Its figures are from "
+            f"{model.label}. This model scores new photos and gives the health direction. Its estimates are from "
             + ("the comparison that it was chosen from." if from_comparison else "its nested cross-validation.")
         ),
         table(("Out of fold", "Value (95 % CI)"), figures),

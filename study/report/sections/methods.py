@@ -1,4 +1,4 @@
-"""What was done, in sentences made from the settings that it was done with."""
+"""What was done, in sentences made from the settings that were used."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ MODEL_WORDS = {
     "cox-ridge": "ridge Cox regression (near-ridge elastic net, mixing 0.001)",
     "cox-elastic-net": "elastic-net Cox regression (mixing 0.5)",
     "cox-lasso": "lasso Cox regression",
-    "deepsurv": "DeepSurv, a small network on the Cox loss, five members averaged, stopped inside the training part",
+    "deepsurv": "DeepSurv, a small network trained on the Cox loss, five members averaged, with early stopping "
+    "inside the training part",
     "forest": "random survival forest",
     "boosting": "gradient boosting on the Cox loss",
     "svm": "survival support vector machine",
     "late-fusion": "late fusion: a Cox regression on the members' inner out-of-fold scores",
     NULL: "Kaplan-Meier curve of the training patients, the same for all",
-    "shuffled": "the same kind of model, fitted to and judged on outcomes dealt to other patients, folds included",
-    "random-direction": "a random direction of the photo's codes, whose sign and size alone are fitted",
+    "shuffled": "the same kind of model, fitted to and evaluated on outcomes permuted between patients, folds included",
+    "random-direction": "a random direction of the photo's codes, of which only sign and size are fitted",
 }
 
 
@@ -49,9 +50,10 @@ def _data(facts: Facts) -> list[str]:
         f"Times are in {study.time_unit}, from the {'photo' if study.photos else 'start of follow-up'} to the event or "
         f"the end of observation. Survival is reported at {times(facts.horizons.carried, study.time_unit)}: of the "
         f"horizons that the study's settings fixed before any model was fitted "
-        f"({times(study.horizons, study.time_unit)}), those that follow-up carries, with at least {MIN_EVENTS} events "
-        f"by then and at least {MIN_BEYOND} patients under observation beyond.",
-        "The table was read without repairs: a row with an impossible time, event, id or covariate refuses the study.",
+        f"({times(study.horizons, study.time_unit)}), those that the follow-up supports, with at least {MIN_EVENTS} "
+        f"events by then and at least {MIN_BEYOND} patients still under observation.",
+        "The table was read without repairs: one row with an impossible time, event, id or covariate, and the study "
+        "is refused.",
     ]
     sentences += [f"Source: {study.settings.source}"] if study.settings.source else []
     sentences += [f"To cite: {study.settings.citation}"] if study.settings.citation else []
@@ -65,8 +67,8 @@ def _data(facts: Facts) -> list[str]:
         name = str(e.settings.get("perceptual_name", ""))
         sentences.append(
             f"Each photo was aligned and turned into a W+ code ({e.num_ws} × {e.w_dim} numbers) of the generator "
-            f"“{e.checkpoint}” by optimisation (preset {e.preset}{', ' + name if name else ''}). Where a patient has "
-            "several photos, the mean of their codes counts, once."
+            f"“{e.checkpoint}” by optimisation (preset {e.preset}{', ' + name if name else ''}). For a patient with "
+            "several photos, the mean of their codes is used."
         )
     return sentences
 
@@ -77,22 +79,23 @@ def _validation(facts: Facts) -> list[str]:
     plan = c.plan
     columns = f"Clinical columns: {listed(list(c.covariates))}." if c.covariates else ""
     site = {
-        "pooled": "Site is a covariate like others.",
+        "pooled": "Site is a covariate like any other.",
         "strata": "Cox models, penalised or not, have a separate baseline hazard for each site.",
-        "single": f"Only patients of the site {plan.site_name} take part.",
+        "single": f"Only patients of the site {plan.site_name} are included.",
     }[plan.site]
     return [
         f"{count(len(c.patients), 'patient')} with {c.events:,} events took part in the comparison “{c.name}”.",
-        f"{plan.repeats} × {plan.folds}-fold cross-validation. Folds are dealt by patient, stratified on the event, "
+        f"{plan.repeats} × {plan.folds}-fold cross-validation. Folds are assigned by patient, stratified by event, "
         "and are the same for all models, so that differences are paired.",
         "Nothing is learned from held-out patients: levels, scaling, principal components, penalty and stopping are "
         f"chosen inside each training part; penalties by {plan.folds} inner folds.",
         site,
-        f"Missing covariates count as the training mean or commonest level, with an indicator. {columns}",
+        "Missing covariates are replaced by the training mean or commonest level, with a missingness indicator. "
+        f"{columns}",
         "The generator and its encoder were not trained on these patients by this software; where they were fine-tuned "
         "on photos of this cohort, the out-of-fold performance of photo models would be overstated."
         if facts.study.has_latents
-        else "No photo takes part.",
+        else "No photos are used.",
     ]
 
 
@@ -101,10 +104,10 @@ def _models(facts: Facts) -> list[str]:
     assert c is not None
     sentences = []
     for judged in c.candidates:
-        features = "" if judged.model == NULL else f"; looks at {listed(list(judged.blocks))}"
+        features = "" if judged.model == NULL else f"; uses {listed(list(judged.blocks))}"
         sentences.append(f"{judged.label}: {MODEL_WORDS.get(judged.model, judged.model)}{features}.")
     path = (
-        f"Penalised models: one descending path of {c.plan.penalties} penalties a fold; the penalty "
+        f"Penalised models: one descending path of {c.plan.penalties} penalties per fold; the penalty "
         + ("of the best" if c.plan.rule == "best" else "one standard error from the best, the strongest,")
         + " cross-validated partial likelihood is taken. Wide features enter as principal components of scaled values; "
         "in early fusion each block gets the same total variance."
@@ -118,29 +121,31 @@ def _measures(facts: Facts) -> list[str]:
     assert c is not None
     return [
         "All estimates are of out-of-fold predictions, means over repeats. Intervals: 95 %, percentile bootstrap over "
-        f"patients, {c.plan.samples:,} samples, the same for all models; models are not refitted in them, so they tell "
-        "the uncertainty of the evaluation.",
+        f"patients, {c.plan.samples:,} samples, the same for all models; models are not refitted in them, so they "
+        "reflect the uncertainty of the evaluation only.",
         *filter(None, [facts.study.competing_note]),
         *([LATE_ENTRY] if c.scores.entry is not None else _at_times(c, facts.unit)),
         f"{sentence_case(SLOPE_NAME)}: coefficient of a Cox regression of the outcome on the out-of-fold log hazard (1 "
-        "is perfect). The calibration slope at a time is another: that of predicted risks by then.",
-        "Risk quartiles of a fold are cut at the quartiles of its training patients' own inner out-of-fold scores, so "
+        "is perfect). The calibration slope at a time is a different one: that of the risks predicted for that time.",
+        "Risk quartiles of a fold are cut at the quartiles of its training patients' inner out-of-fold scores, so "
         "the four groups are only about equal in size.",
-        "Hazard ratios of scores come from Cox regressions without penalty, whose only photo covariate is the "
-        "out-of-fold score. Proportional hazards: score test of Grambsch and Therneau (transform km).",
+        "Hazard ratios of scores come from unpenalised Cox regressions in which the out-of-fold score is the only "
+        "photo covariate. Proportional hazards: score test of Grambsch and Therneau (transform km).",
     ]
 
 
 def _at_times(c: Comparison, unit: str) -> list[str]:
-    """On the figures that there are where everyone is followed from time 0."""
+    """On the measures that exist only if everyone is followed from time 0."""
     return [
-        f"Harrell's C; Uno's C up to {c.tau:.3g} {unit}, with inverse weights of the chance to stay uncensored.",
+        f"Harrell's C; Uno's C up to {c.tau:.3g} {unit}, with inverse probability of censoring weights.",
         "AUC(t) cumulative/dynamic with the same weights; Brier score and its integral (IBS), scaled by the "
         "Kaplan-Meier curve of the training patients (0: no better than it; 1: perfect).",
         f"Calibration at {times(c.horizons, unit)}, first repeat: smooth curve by Cox regression on a restricted cubic "
-        "spline of the predicted risk, its mean distance (ICI), slope and intercept by weighted binomial regression."
+        "spline of the predicted risk, its mean distance from the diagonal (ICI), slope and intercept by weighted "
+        "binomial regression."
         if c.horizons
-        else "No horizon of the study has enough events by then and patients beyond: there is no calibration.",
+        else "No horizon of the study has enough events before it and enough patients after it, so calibration is "
+        "not reported.",
     ]
 
 

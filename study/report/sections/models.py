@@ -43,7 +43,7 @@ def models(facts: Facts) -> Html:
         parts.append(subsection("Decision curves", *_decisions(facts, c)))
     intro = (
         f"Every estimate is out of fold: {c.plan.repeats} × {c.plan.folds} folds by patient, the same for all models; "
-        f"{len(c.patients):,} patients, {c.events:,} events. In brackets 95 % bootstrap intervals over patients."
+        f"{len(c.patients):,} patients, {c.events:,} events. In brackets: 95 % bootstrap intervals over patients."
     )
     return section("models", "Models compared", paragraph(intro), *parts)
 
@@ -63,7 +63,7 @@ def _figures(c: Comparison) -> Html:
     dots = c.rows("figures", measure=HARRELL).set_index("candidate").loc[[judged.name for judged in c.best_first()]]
     shown = figure(
         concordance_dots(labelled(c, dots[["value", "low", "high"]].rename_axis("model").reset_index())),
-        "Harrell's C of each model and control. A shuffled outcome must lie about 0.5.",
+        "Harrell's C of each model and control. With permuted outcomes it should be near 0.5.",
     )
     late = note(LATE_ENTRY) if c.scores.entry is not None else ""
     return Html(
@@ -84,7 +84,7 @@ def _differences(c: Comparison) -> list[Html]:
     base = next(iter(clinical_models(c)), None) or c.best()
     others = [judged for judged in c.best_first() if judged.role == "model" and judged.name != base.name]
     if not others:
-        return [paragraph("There is one model only.")]
+        return [paragraph("There is only one model.")]
     rows, drawn = [], []
     for judged in others:
         d = c.difference(judged.name, base.name)
@@ -95,14 +95,14 @@ def _differences(c: Comparison) -> list[Html]:
         drawn.append((judged.label, d.value, d.low, d.high))
     frame = pd.DataFrame(drawn, columns=["model", "value", "low", "high"])
     caption = (
-        f"Table 3. Each model less {base.label}. The last two columns: likelihood-ratio test of the model's "
-        "out-of-fold score to that of the other (1 degree of freedom, first repeat)."
+        f"Table 3. Each model minus {base.label}. The last two columns: likelihood-ratio test of adding the model's "
+        f"out-of-fold score to that of {base.label} (1 degree of freedom, first repeat)."
     )
     caveats = [wrong_way(c, [judged.name for judged in others]), weak_comparator(c)]
     return [
         table(("", HARRELL, "Scaled IBS", "χ²", "p"), rows, caption),
         *(note(caveat) for caveat in caveats if caveat),
-        figure(paired_differences(frame, base.label), "Differences of Harrell's C on the same bootstrap samples."),
+        figure(paired_differences(frame, base.label), "Differences in Harrell's C on the same bootstrap samples."),
     ]
 
 
@@ -136,7 +136,11 @@ def _calibration(c: Comparison) -> Html:
             ici = interval(part.loc["ici"]) if "ici" in part.index else "–"
             rows.append((judged.label, f"{horizon:g}", *cells, ici))
     heads = ("", f"t ({c.time_unit})", "Observed / expected", "Intercept at t", "Calibration slope at t", "ICI")
-    return table(heads, rows, "Table 5. Calibration of the risk by t, first repeat. Perfect: 1, 0, 1, 0.")
+    return table(
+        heads,
+        rows,
+        "Table 5. Calibration of the risk by t, first repeat. Perfect values, from left to right: 1, 0, 1, 0.",
+    )
 
 
 def _curves(c: Comparison) -> tuple[list[str], list[str]]:
@@ -150,12 +154,12 @@ def _along_time(facts: Facts, c: Comparison) -> list[Html]:
     auc, brier = (c.rows("over_time", measure=m).rename(columns={"candidate": "model"}) for m in ("AUC", "Brier"))
     brier = brier.assign(model=brier["model"].replace(NULL_NAME, NULL))
     auc, brier = _in_order(auc, names), _in_order(brier, [*names, NULL])
-    left_out = f"Drawn are the {len(names)} best models by Harrell's C." if len(c.models) > len(names) else ""
+    left_out = f"Only the {len(names)} best models by Harrell's C are drawn." if len(c.models) > len(names) else ""
     return [
         figure(auc_figure(labelled(c, auc), facts.unit, order=labels), "AUC(t); the dashed line is guessing."),
         figure(
             brier_figure(labelled(c, brier), facts.unit, order=labels),
-            "Brier score; a model above the dotted line is of no use.",
+            "Brier score; a model above the dotted line does worse than one survival curve for all.",
         ),
         *([note(left_out)] if left_out else []),
     ]
@@ -173,7 +177,8 @@ def _decisions(facts: Facts, c: Comparison) -> list[Html]:
     frame = c.rows("decision", horizon=horizon).rename(columns={"candidate": "model"}).drop(columns="horizon")
     frame = _in_order(frame, [name for name in (*best, *shown) if name in shown])
     words = (
-        f"Net benefit of treating patients whose risk by {horizon:g} {facts.unit} exceeds the threshold, against "
-        "treating all and treating nobody. Which thresholds are sensible is a clinical question; shaded are 10 to 50 %."
+        f"Net benefit of treating patients whose risk by {horizon:g} {facts.unit} exceeds the threshold, compared "
+        "with treating everyone and treating nobody. Which thresholds are sensible is a clinical question; 10 to 50 "
+        "% is shaded."
     )
     return [figure(decision_figure(labelled(c, frame), horizon, facts.unit, SENSIBLE, order=labels), words)]

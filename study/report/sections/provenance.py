@@ -1,4 +1,4 @@
-"""What a second run needs to come to the same numbers: commands, seeds, versions, digests."""
+"""What a second run needs to reproduce the numbers: commands, seeds, versions, digests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def provenance(facts: Facts) -> Html:
     parts.append(subsection("SHA-256 of the data", table(("What", "Digest"), rows, numbers=9)))
     parts.append(
         note(
-            "The same study and the same versions give this report again, byte for byte but for the line with the "
-            "date. Figures can differ in the last digits between processors."
+            "The same study and the same versions give the same report, byte for byte except for the line with the "
+            "date. Values can differ in the last digits between processors."
         )
     )
     return section("reproducibility", "Reproducibility", *parts)
@@ -73,7 +73,7 @@ def _seeds(facts: Facts) -> str:
         sentences.append(f"Model {facts.model}: {(facts.fitted_report or {}).get('seed', 0)} for folds and bootstrap.")
     if "seed" in facts.study.settings.simulation:
         sentences.append(f"Simulated outcomes: {facts.study.settings.simulation['seed']}.")
-    return " ".join(sentences) or "Nothing was drawn at random."
+    return " ".join(sentences) or "No random numbers were used."
 
 
 def _versions(facts: Facts) -> Html:

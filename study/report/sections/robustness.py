@@ -1,4 +1,4 @@
-"""Controls against shortcuts: what a model must not be able to do, and what might mislead it."""
+"""Controls against shortcuts: what a model must not achieve, and what might mislead it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _controls(facts: Facts) -> Html:
             "If outcomes are assigned to patients at random, there is nothing to learn: the same model and evaluation "
             "must then give a C of about 0.5, and a procedure that leaks information would give more. A random "
             "direction of the codes (the numbers that describe a photo to the face model), of which only sign and size "
-            "are fitted, shows what is reached without looking at the outcome: a model must do clearly better."
+            "are fitted, shows what can be reached almost without using the outcome: a model must do clearly better."
         )
     ]
     parts += [table(("Control", "Harrell C (95 % CI)"), rows)] if rows else [paragraph("No control was run.")]
@@ -69,7 +69,7 @@ def _errors(facts: Facts) -> Html:
     parts += [warning(facts.without_ids(words)) for words in errors.warnings]
     parts += [bullets([facts.without_ids(words) for words in errors.notes])]
     if errors.alone and not errors.warnings:
-        words = "No sign that the error is associated with survival; hazard ratios between"
+        words = "No evidence that the error is associated with survival; hazard ratios between"
         first = errors.alone[0]
         parts.append(paragraph(f"{words} {first.low:.2f} and {first.high:.2f} are not excluded."))
     return subsection("Inversion error, photo quality and survival", *parts)
@@ -90,6 +90,9 @@ def _truth(facts: Facts) -> Html:
     ]
     return subsection(
         "Against the truth",
-        paragraph("Only a simulated study knows its hazard: what a perfect model would reach, and what the models do."),
+        paragraph(
+            "The true hazard is known only because the study is simulated: what a perfect model would reach, "
+            "and what the models do reach."
+        ),
         table(("", "Value (95 % CI)"), rows),
     )

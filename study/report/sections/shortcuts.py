@@ -34,13 +34,14 @@ def shortcuts(facts: Facts) -> Html:
             continue
         less = signed(c.difference(judged.name, photo.name)) if photo is not None else "–"
         rows.append((judged.label, interval(c.estimate(judged.name)), less))
-    heads = ("Looked at", "Harrell C (95 % CI)", f"Less {photo.label}, paired" if photo else "")
+    heads = ("Pixels of", "Harrell C (95 % CI)", f"Minus {photo.label}, paired" if photo else "")
     parts = [
         paragraph(
             "The same ridge Cox model on pixels of parts of the aligned photo at 32 px, on the same folds. The "
-            "backdrop (shoulders at its edge included, hair and neck not) holds nothing of a face: what it reaches, a "
-            "photo model may reach by how photos were taken. Blurred so that nobody is recognised, a photo still shows "
-            "light, colour and outline. The same pixels are shown for all, so that no mask reveals the shape of a face."
+            "backdrop (shoulders at its edge included, hair and neck not) shows nothing of the face: whatever it "
+            "achieves, a photo model may achieve from how photos were taken. A photo blurred so that nobody can be "
+            "recognised still shows light, colour and outline. The same pixels are used for all photos, so that no "
+            "mask reveals the shape of a face."
         ),
         table(heads, rows),
         _verdict(c, controls),
@@ -62,7 +63,7 @@ def _verdict(c: Comparison, controls: list[CandidateResult]) -> Html:
         return Html("")
     e = c.estimate(BACKDROP)
     if e.high - e.low < 1e-9:
-        return paragraph("The backdrop does not predict the outcome: no penalty was better than no model at all.")
+        return paragraph("The backdrop does not predict the outcome: at no penalty was it better than no model at all.")
     share = ""
     if WHOLE in fitted and (whole := c.estimate(WHOLE).value) > 0.5:
         part = max(0.0, (e.value - 0.5) / (whole - 0.5))
@@ -71,8 +72,8 @@ def _verdict(c: Comparison, controls: list[CandidateResult]) -> Html:
         words = f"The backdrop alone predicts the outcome: C {interval(e)}.{share} A part of any score of these photos "
         return warning(words + "may be read from how they were taken, not from the person.")
     return paragraph(
-        f"No sign that the backdrop predicts the outcome: C {interval(e)}.{share} Values up to {number(e.high)} are "
-        "not excluded."
+        f"No evidence that the backdrop predicts the outcome: C {interval(e)}.{share} Values up to {number(e.high)} "
+        "are not excluded."
     )
 
 
@@ -89,19 +90,20 @@ def changed_photos(facts: Facts) -> Html:
         for c in result.conditions
     ]
     drawn = interval_figure(result.frame(), CHANGE_AXIS, 0.0, signed=True, digits=2)
-    heads = ("Change of the photo", "Mean change", "Mean size of it", "Largest", "Patients")
+    heads = ("Change of the photo", "Mean change", "Mean absolute change", "Largest", "Patients")
     caption = (
         f"In standard deviations of the cohort's out-of-fold log hazard ratio ({result.sd:.3f}); 95 % bootstrap "
         "intervals over patients."
     )
     parts = [
         paragraph(
-            f"Photos of {result.patients} patients, drawn by seed {result.seed}, were changed one way at a time and "
-            f"passed through the study's alignment, inversion (preset {result.preset}) and model ({result.model}). "
-            "Nothing about the person changed, so a score that depends on the person alone would stay the same."
+            f"Photos of {result.patients} patients, sampled with seed {result.seed}, were changed in one way at a "
+            f"time and passed through the study's alignment, inversion (preset {result.preset}) and model "
+            f"({result.model}). Nothing about the person changed, so a score that depends on the person alone would "
+            "stay the same."
         ),
         table(heads, rows, caption),
-        figure(drawn, "Mean change of the score under each change of the photo; the line at 0: no change."),
+        figure(drawn, "Mean change of the score under each change of the photo; the line at 0 means no change."),
         paragraph(" ".join(agreement_words(result))),
     ]
     if reasons := stale_reasons(facts.study, result):
@@ -112,9 +114,10 @@ def changed_photos(facts: Facts) -> Html:
 def agreement_words(result: Robustness) -> list[str]:
     """Sentences on ICC, mean size and what limits them."""
     return [
-        f"Over all changes the score moves by {interval(result.size, 2)} standard deviations (mean size). ICC(2,1) "
-        f"over the unchanged and all changed photos of {result.complete} patients: {interval(result.icc, 2)}; 1 means "
-        "that the photo does not matter. It holds for simulated changes of one photo; two visits differ more.",
+        f"Over all changes the score moves by {interval(result.size, 2)} standard deviations (mean absolute change). "
+        f"ICC(2,1) over the unchanged and all changed photos of {result.complete} patients: "
+        f"{interval(result.icc, 2)}; 1 means that the photo does not matter. It describes simulated changes of one "
+        "photo; photos from two visits differ more.",
         *result.caveats,
     ]
 
@@ -126,10 +129,10 @@ def not_run(facts: Facts) -> Html:
     name, rest = facts.study.name, []
     c = facts.comparison
     if c is None or not any(is_shortcut(judged) for judged in c.candidates):
-        rest.append(f"parts of the photo by themselves (python -m study compare {name} --controls)")
+        rest.append(f"parts of the photo on their own (python -m study compare {name} --controls)")
     if facts.robustness is None:
         rest.append(f"photos changed in light, colour, blur, compression, pose (python -m study robustness {name})")
     never = ["accessories alone", "glasses and garments put on", "a second photo of the same person (test-retest)"]
     parts = [note(f"Not measured: {listed(rest)}.")] if rest else []
-    parts.append(note(f"Not done by this software, and for the authors to judge: {listed(never)}."))
+    parts.append(note(f"Not done by this software and left to the authors: {listed(never)}."))
     return Html("".join(parts))

@@ -31,8 +31,8 @@ def subgroups(facts: Facts) -> Html:
         "subgroups",
         "Subgroups",
         paragraph(
-            "The models are those of the whole cohort; each subgroup's patients are judged among themselves, out of "
-            f"fold. Figures of few patients are uncertain, and among many some are far off by chance.{left}"
+            "The models are those of the whole cohort; they are evaluated within each subgroup, out of fold. "
+            f"Estimates from few patients are uncertain, and among many subgroups some are far off by chance.{left}"
         ),
         *(subsection(title, _table(c, frame, measure, digits)) for measure, title, digits in measures),
         note(

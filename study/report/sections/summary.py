@@ -25,7 +25,7 @@ SIMULATED = (
 
 
 def summary(facts: Facts) -> Html:
-    """Section with the study's size, the main result, and what to beware of."""
+    """Section with the study's size, the main result, and cautions."""
     f, unit = facts.follow, facts.unit
     sentences = [
         f"{count(f.patients, 'patient')} were analysed; {f.events:,} ({percent(f.events / f.patients)}) had the event. "
@@ -36,11 +36,11 @@ def summary(facts: Facts) -> Html:
         sentences += judged
     elif facts.fitted is not None:
         sentences.append(
-            f"The study's photo model ({facts.model}) ranks patients that it has not seen with Harrell's C "
+            f"The study's photo model ({facts.model}) ranks patients that it was not fitted to with Harrell's C "
             f"{interval(facts.fitted.oof_c_)}; 0.5 is guessing, 1 perfect."
         )
     else:
-        sentences.append("No model has been fitted or compared yet: this report is of the cohort.")
+        sentences.append("No model has been fitted or compared yet: this report describes the cohort only.")
     first = warning(SIMULATED) if facts.study.simulated else Html("")
     cautions = [facts.without_ids(s) for s in _cautions(facts)]
     return section(
@@ -48,7 +48,7 @@ def summary(facts: Facts) -> Html:
         "Summary",
         first,
         tag("div", bullets(sentences), class_="summary"),
-        *([tag("h3", "To beware of"), bullets(cautions)] if cautions else []),
+        *([tag("h3", "Cautions"), bullets(cautions)] if cautions else []),
         paragraph(tag("strong", RESEARCH)),
     )
 
@@ -59,23 +59,23 @@ def _models(facts: Facts) -> list[str]:
         return []
     best = c.best()
     sentences = [
-        f"{count(len(c.models), 'model')} were judged on patients that they had not seen "
-        f"({c.plan.repeats} × {c.plan.folds}-fold nested cross-validation by patient). The best ranks patients with "
-        f"Harrell's C {interval(c.estimate(best.name))}: {best.label}. C is the share of comparable pairs in which the "
-        "patient with the higher predicted risk had the earlier event; 0.5 is guessing, 1 perfect."
+        f"{count(len(c.models), 'model')} were evaluated on patients that they were not fitted to ({c.plan.repeats} "
+        f"× {c.plan.folds}-fold nested cross-validation by patient). The best ranks patients with Harrell's C "
+        f"{interval(c.estimate(best.name))}: {best.label}. C is the share of comparable pairs in which the patient "
+        "with the higher predicted risk had the earlier event; 0.5 is guessing, 1 perfect."
     ]
     if added := photo_added(c):
         both, base = added.both.label, added.base.label
         sentences.append(
-            f"{both} less {base}, paired on the same patients: C {signed(added.difference)}; {added.verdict}."
+            f"{both} minus {base}, paired on the same patients: C {signed(added.difference)}; {added.verdict}."
             + (f" {added.why_open}" if added.why_open else "")
         )
     slopes = c.rows("calibration", candidate=best.name, measure="slope")
     if not slopes.empty:
         row = slopes.iloc[len(slopes) // 2]
         sentences.append(
-            f"{sentence_case(slope_at_name(row['horizon'], facts.unit))} of that model's risks: {interval(row, 2)}; 1 "
-            "says that differences in risk are as large as claimed."
+            f"{sentence_case(slope_at_name(row['horizon'], facts.unit))} of that model's risks: {interval(row, 2)}; "
+            "1 means that differences in risk are as large as predicted."
         )
     return sentences
 
@@ -88,7 +88,7 @@ def _cautions(facts: Facts) -> list[str]:
         cautions += [f"{j.label} could not be fitted: {j.error}" for j in c.candidates if j.error]
         if c.horizons_left_out and not any(note.startswith("There is no") for note in c.notes):
             cautions.append(
-                f"There is no estimate at {times(c.horizons_left_out, facts.unit)}: follow-up carries none."
+                f"There is no estimate at {times(c.horizons_left_out, facts.unit)}: the follow-up does not support one."
             )
     else:
         cautions += facts.horizons.sentences(facts.unit)
@@ -99,8 +99,11 @@ def _cautions(facts: Facts) -> list[str]:
     if (competing := facts.study.competing_note) and competing not in cautions:
         cautions.append(competing)
     if LATE_ENTRY not in cautions:
-        short = "Some patients came under observation late (left truncation): each counts from then on."
+        short = (
+            "Some patients came under observation after time zero (delayed entry, left truncation): each counts "
+            "as at risk from then on."
+        )
         cautions += [note for note in late_notes(facts.study, facts.rows, short) if note not in cautions]
     if not math.isfinite(facts.follow.median.value):
-        cautions.append("Median follow-up is not reached: too few patients left without the event to estimate it.")
+        cautions.append("The median follow-up is not reached: too few patients were censored to estimate it.")
     return cautions

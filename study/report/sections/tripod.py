@@ -1,4 +1,4 @@
-"""The TRIPOD+AI checklist (Collins et al., BMJ 2024;385:e078378), filled where the software knows the answer.
+"""The TRIPOD+AI checklist (Collins et al., BMJ 2024;385:e078378), filled in where the software knows the answer.
 
 Item numbers are those of the statement; each is paraphrased briefly.
 """
@@ -30,11 +30,11 @@ def _source(f: Facts) -> str:
 def _sites(f: Facts) -> str:
     if f.comparison is None or "site" not in f.comparison.covariates:
         return "The table has no site."
-    return f"Site: {f.comparison.plan.site}; figures by site under Subgroups."
+    return f"Site: {f.comparison.plan.site}; estimates by site under Subgroups."
 
 
 def _prepared(f: Facts) -> str:
-    photos = "; photos aligned and measured all in one way" if f.study.photos else ""
+    photos = "; all photos aligned and measured in the same way" if f.study.photos else ""
     return f"Checks by row, no repairs{photos} (Methods, Data)."
 
 
@@ -59,7 +59,10 @@ def _sample(f: Facts) -> str:
     per = f" {f.follow.events / total:.1f} events for each parameter of the clinical columns." if total else ""
     if short:
         per = f" Clinical columns: {short}."
-    return f"{count(f.follow.patients, 'patient')}, {f.follow.events:,} events.{per} Whether planned: for the authors."
+    return (
+        f"{count(f.follow.patients, 'patient')}, {f.follow.events:,} events.{per} Whether the size was planned: "
+        "for the authors."
+    )
 
 
 def _missing(f: Facts) -> str:
@@ -67,7 +70,10 @@ def _missing(f: Facts) -> str:
     if gone.empty:
         return "No covariate of the analysed patients is missing a value."
     counts = listed([f"{r['variable']} ({r['n']})" for r in gone.to_dict("records")])
-    return f"Missing: {counts}. Training mean or commonest level with an indicator, learned in the fold (Methods)."
+    return (
+        f"Missing: {counts}. Replaced by the training mean or commonest level, with an indicator, learned in the "
+        "fold (Methods)."
+    )
 
 
 def _split(f: Facts) -> str:
@@ -86,8 +92,8 @@ def _models(f: Facts) -> str:
 def _performance(f: Facts) -> str:
     if f.comparison is not None:
         return (
-            "Discrimination, overall fit, calibration, net benefit, paired differences, each with intervals where they "
-            "can be had (Models compared)."
+            "Discrimination, overall fit, calibration, net benefit, paired differences, with intervals wherever they "
+            "can be computed (Models compared)."
         )
     return "Harrell's and Uno's C and the calibration slope of the study's model." if f.fitted is not None else "None."
 
@@ -101,7 +107,7 @@ def _groups(f: Facts) -> str:
 
 
 def _evaluated(f: Facts) -> str:
-    return "The same patients, held out in turn: no difference but chance." if f.comparison is not None else AUTHORS
+    return "The same patients, held out in turn: they differ only by chance." if f.comparison is not None else AUTHORS
 
 
 def _flow(f: Facts) -> str:
@@ -116,14 +122,14 @@ def _sizes(f: Facts) -> str:
 
 def _full(f: Facts) -> str:
     if f.fitted is None:
-        return "No model is kept with the study."
+        return "No model is stored with the study."
     return f"models/{f.model}: one coefficient for each number of the code, baseline hazard, as files with digests."
 
 
 def _poor_input(f: Facts) -> str:
     if not f.study.photos:
-        return "No photo is asked for; a row of the table with an impossible value is refused."
-    return "A photo without a usable face is refused with the reason; weak photos carry flags; exclusions are listed."
+        return "No photo is needed; a table row with an impossible value is refused."
+    return "A photo without a usable face is refused with the reason; poor photos are flagged; exclusions are listed."
 
 
 def _of_a_model(answer: str | Answer) -> Answer:
@@ -141,12 +147,12 @@ ITEMS: dict[str, tuple[tuple[str, str, str | Answer], ...]] = {
     "Abstract": (("2", "Structured abstract for prediction models", AUTHORS),),
     "Introduction": (
         ("3a", "Health context and why a model is needed", AUTHORS),
-        ("3b", "Whom the model is for, where in care, who would use it", AUTHORS),
+        ("3b", "Target population, place in the care pathway, intended users", AUTHORS),
         ("3c", "Known inequalities in health between groups", AUTHORS),
         ("4", "Aims, and whether development or evaluation", _of_a_model("Development with internal validation.")),
     ),
     "Methods": (
-        ("5a", "Sources of the data and why they suit", _source),
+        ("5a", "Sources of the data and why they are suitable", _source),
         ("5b", "Dates of recruitment and of the end of follow-up", AUTHORS),
         ("6a", "Settings and centres", lambda f: _sites(f) + " Settings: for the authors."),
         ("6b", "Who was eligible", "Exclusions made here, with reasons: Patients, Flow. The rest: for the authors."),
@@ -183,7 +189,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str | Answer], ...]] = {
         ("14", "Fairness: what was done", _groups),
         (
             "15",
-            "What the model puts out, and thresholds",
+            "Output of the model, and thresholds",
             _of_a_model(
                 lambda f: f"Log hazard ratio and survival at {times(f.horizons.carried, f.unit)}; no threshold is set."
             ),
@@ -223,7 +229,7 @@ ITEMS: dict[str, tuple[tuple[str, str, str | Answer], ...]] = {
         (
             "26",
             "Limits",
-            "Those that software can see: Summary, To beware of; Model card, Limits. The rest: for the authors.",
+            "Those that software can see: Summary, Cautions; Model card, Limits. The rest: for the authors.",
         ),
         ("27a", "How poor or absent input is handled in use", _poor_input),
         ("27b", "What users must do and know", "Not for use in care: Model card, Intended use."),
@@ -241,8 +247,8 @@ def checklist(facts: Facts) -> Html:
         "tripod",
         "TRIPOD+AI checklist",
         paragraph(
-            f"Of {len(rows)} items the software has something to say on {done}; the others, and what needs judgement, "
-            "are for the authors. The items are paraphrased: see the statement (Collins et al., BMJ "
+            f"The software answers {done} of {len(rows)} items at least in part; the others, and whatever needs "
+            "judgement, are for the authors. The items are paraphrased: see the statement (Collins et al., BMJ "
             "2024;385:e078378) for what each asks in full."
         ),
         table(("Item", "Part", "Asks", "Answer"), rows, numbers=9),

@@ -289,17 +289,17 @@ def _table(sheet: _Sheet, archive: zipfile.ZipFile, part: str, called: list[str]
     _parse(archive, part, sheet.name, sheet.start, sheet.end, sheet.text)
     header = sheet.header
     if header is None:
-        raise refusal("the first sheet is empty.", "It needs a header line and one row a patient.", None, sheet.name)
+        raise refusal("the first sheet is empty.", "It needs a header line and one row per patient.", None, sheet.name)
     rows, numbers = [], []
     for row, number in zip(sheet.rows, sheet.numbers, strict=True):
         if len(row) > len(header):
-            message = f"a cell stands beyond the {len(header)} columns of the header."
+            message = f"a cell lies beyond the {len(header)} columns of the header."
             findings.error(sheet.name, number, message, "Give its column a name, or empty it.")
         else:
             rows.append(row)
             numbers.append(number)
     if not rows and not findings.errors:
-        raise refusal("there is no patient in the table.", "It needs one row a patient.", None, sheet.name)
+        raise refusal("there is no patient in the table.", "It needs one row per patient.", None, sheet.name)
     notes = [f"Sheet {called[0]!r} of the workbook is read."]
     if len(called) > 1:
         notes.append(f"The other sheets are not: {', '.join(called[1:6])}.")

@@ -56,7 +56,7 @@ def read_parquet(data: bytes, name: str = FILE_NAME) -> RawTable:
     rows = [list(cells) for cells in zip(*(columns[i] for i in named), strict=True)]
     typed = frozenset(header[i] for i in named if any(test(schema.field(i).type) for test in _NUMBERS))
     if not rows:
-        raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
+        raise refusal("there is no patient in the table.", "It needs one row per patient.", None, name)
     rows, numbers = without_blanks(rows, list(range(2, len(rows) + 2)))
     notes = ("Rows of a Parquet file are numbered as if its header were row 1.",)
     return RawTable([header[i] for i in named], rows, numbers, False, notes, typed)

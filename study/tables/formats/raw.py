@@ -49,7 +49,7 @@ def refusal(message: str, remedy: str, row: int | None = None, name: str = FILE_
 
 
 def too_wide(name: str = FILE_NAME) -> StudyError:
-    return refusal(f"more than {MAX_COLUMNS} columns.", "Keep the columns of the study only.", 1, name)
+    return refusal(f"more than {MAX_COLUMNS} columns.", "Keep only the columns of the study.", 1, name)
 
 
 def check_header(header: list[str], name: str = FILE_NAME) -> None:
@@ -68,8 +68,8 @@ def check_size(rows: int, columns: int, name: str = FILE_NAME) -> None:
     most = min(MAX_ROWS, MAX_CELLS // max(columns, 1))
     if rows > most:
         wide = f" of {columns} columns" if most < MAX_ROWS else ""
-        words = f"more than {most:,} rows{wide}, the most that is read for one study."
-        raise refusal(words, "Keep one row a patient and the columns of the study only.", None, name)
+        words = f"more than {most:,} rows{wide}, the limit for one study."
+        raise refusal(words, "Keep one row per patient and only the columns of the study.", None, name)
 
 
 def unguarded(cell: str) -> str:

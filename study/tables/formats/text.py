@@ -104,10 +104,10 @@ def read_text(data: bytes, findings: Findings, name: str = FILE_NAME) -> RawTabl
         notes.append(f"The columns are separated by {SEPARATORS[mark]}.")
     if skipped > bool(hint):
         notes.append(f"{count(skipped - bool(hint), 'line')} beginning with # skipped.")
-    if text.count("\n") > 4 * MAX_ROWS:  # four lines a row: cells may hold line breaks, and rows may be blank
+    if text.count("\n") > 4 * MAX_ROWS:  # four lines per row: cells may hold line breaks, and rows may be blank
         check_size(MAX_ROWS + 1, 1, name)
     if text.count(mark) > 2 * MAX_CELLS:  # before any cell is made
-        raise refusal(f"more than {MAX_CELLS:,} cells.", "Keep the columns of the study only.", None, name)
+        raise refusal(f"more than {MAX_CELLS:,} cells.", "Keep only the columns of the study.", None, name)
     records: list[list[str]] = []
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)
@@ -138,7 +138,7 @@ def _table(
     records: list[list[str]], skipped: int, mark: str, notes: tuple[str, ...], findings: Findings, name: str
 ) -> RawTable:
     if not records:
-        raise refusal("the file is empty.", "It needs a header line and one row a patient.", None, name)
+        raise refusal("the file is empty.", "It needs a header line and one row per patient.", None, name)
     header = [unguarded(cell.strip()) for cell in records[0]]
     check_header(header, name)
     check_size(len(records) - 1, len(header), name)
@@ -162,7 +162,7 @@ def _table(
     rows, numbers = without_blanks(clean_rows(rows), numbers)
     _refuse_uneven(header, uneven, len(rows), mark, name)
     if not rows and not findings.errors:
-        raise refusal("there is no patient in the table.", "It needs one row a patient.", None, name)
+        raise refusal("there is no patient in the table.", "It needs one row per patient.", None, name)
     return RawTable(header, rows, numbers, mark != ",", notes)
 
 
@@ -176,7 +176,7 @@ def _torn_by_commas(cells: list[str], width: int) -> bool:
 
 
 def _refuse_uneven(header: list[str], uneven: list[tuple[int, list[str]]], good: int, mark: str, name: str) -> None:
-    """One sentence, not one a row, where the rows are separated otherwise than the header, or most of them have numbers
+    """One sentence, not one per row, where rows and header have different separators, or most of them have numbers
     with a comma between columns separated by commas."""
     for other in SEPARATORS if uneven and good <= len(uneven) else ():
         fits = sum(mark.join(cells).count(other) == len(header) - 1 for _, cells in uneven)

@@ -3,7 +3,7 @@
 The baseline that a model of codes is measured against: it sees the photo and knows no generator. Loss: Cox's partial
 likelihood (Katzman et al. 2018; on images e.g. Mobadersany et al., PNAS 2018;115:E2970) of each mini-batch, exact
 within the batch: risk sets are formed among its patients alone, Breslow ties. AdamW. Training photos are mirrored,
-shifted and recoloured at random. As in DeepSurv there is one member a fold of the training patients: each starts from
+shifted and recoloured at random. As in DeepSurv there is one member per fold of the training patients: each starts from
 another seed, stops early by the fold that it does not learn from, and scores that fold; predictions are the members'
 mean, over the photo and its mirror image.
 """

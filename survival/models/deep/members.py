@@ -43,7 +43,7 @@ def copy_of(network: nn.Module) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Members:
-    """networks: one a fold. epochs: at which each was best. centre: mean of the members' training medians. slope: from
+    """networks: one per fold. epochs: at which each was best. centre: mean of their training medians. slope: from
     scores to log hazard ratios, 0 where they rank nobody. out_of_fold: (n,) each patient's log hazard ratio by the
     member that was stopped by it.
     """
@@ -67,7 +67,7 @@ def fit_members(
     score: Score,
     seed: int,
 ) -> Members:
-    """One network a fold. train: (mask of the patients to learn from, seed) -> (network, its best epoch). score: (n,)
+    """One network per fold. train: (mask of the patients to learn from, seed) -> (network, its best epoch). score: (n,)
     of all patients under a network. fold, time, event: (n,)."""
     networks, epochs, centres, out_of_fold = [], [], [], np.empty(len(time))
     for k in range(int(fold.max()) + 1):

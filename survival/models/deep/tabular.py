@@ -1,7 +1,7 @@
 """DeepSurv: a small network for the log hazard ratio, trained on Cox's partial likelihood.
 
 Katzman et al., BMC Med Res Methodol 2018;18:24. Loss: - (1 / events) sum over events of [f(x_i) - log sum_{t_j >= t_i}
-exp f(x_j)] (Breslow ties), all training patients in one batch, AdamW. One member a fold of the training patients: each
+exp f(x_j)] (Breslow ties), all training patients in one batch, AdamW. One member per fold of training patients: each
 starts from another seed, stops early by the fold that it does not learn from, and scores that fold; predictions are the
 members' mean. So every training patient has a score from a network that has not learned from it, on which the baseline
 hazard rests.

@@ -113,7 +113,7 @@ def test_refused_bands_and_cohorts() -> None:
         direction.restricted((4, 7))
     with pytest.raises(LatentError, match="already restricted"):
         direction.restricted((2, 4)).restricted((3, 4))
-    with pytest.raises(LatentError, match="one risk"):
+    with pytest.raises(LatentError, match="same risk"):
         pattern_direction(gradient, np.ones((5, NUM_WS, W_DIM)))
     with pytest.raises(LatentError, match="at least two codes"):
         pattern_direction(gradient, codes[:1])

@@ -113,7 +113,7 @@ def test_without_a_set_only_what_needs_none_is_measured(
     assert main(["evaluate", str(tiny_checkpoint), "--samples", "10", "--device", "cpu"]) == 0
     said = capsys.readouterr().out
     assert "mean pairwise descriptor distance" in said
-    assert "Frechet" not in said
+    assert "Fréchet" not in said
 
 
 class Small(InceptionFeatures):

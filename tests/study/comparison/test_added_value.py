@@ -67,7 +67,7 @@ def test_a_gain_on_a_model_that_overfits_is_no_claim(study: Study, usual: Compar
     assert added is not None
     assert added.difference.low > 0
     assert added.verdict == OPEN
-    assert "45 events for 11 parameters (4.1 each; at least 10 are asked for)" in added.why_open
+    assert "45 events for 11 parameters (4.1 each; at least 10 are needed)" in added.why_open
     assert ADDS not in comparison_text(alone)
     assert OPEN in comparison_text(alone)
 
@@ -75,7 +75,7 @@ def test_a_gain_on_a_model_that_overfits_is_no_claim(study: Study, usual: Compar
 def test_the_report_claims_and_warns_by_the_same_rule(study: Study, usual: Comparison) -> None:
     page = html.unescape(report_html(study, comparison="usual").decode())
     assert f"; {ADDS}." in page
-    short = "45 events for 11 parameters (4.1 each; at least 10 are asked for)"
+    short = "45 events for 11 parameters (4.1 each; at least 10 are needed)"
     assert f"Clinical columns: {short}. An unpenalised model of all of them overfits." in page
     assert page.count(short) >= 2, "to beware of, and TRIPOD"
     assert any(short in str(finding) for finding in study.findings), "and the check of the table"

@@ -72,7 +72,7 @@ def test_the_chosen_model_scores_and_gives_the_direction(compared: tuple[Study, 
         assert [own[k] for k in ("value", "low", "high")] == list(told.loc[row, ["value", "low", "high"]]), key
     assert report["truth"]["recovered_share"]["value"] > 0.7
     changed = replace(study, settings=replace(study.settings, photo_rule="last"))
-    assert any("another one counts" in reason for reason in model_status(changed, name).reasons)
+    assert any("a different one counts" in reason for reason in model_status(changed, name).reasons)
     use(study, "photo")
     assert Study.open(study.path).chosen_model == "photo"
     assert study.model("photo").label == "Photo (W+), ridge Cox"

@@ -102,7 +102,7 @@ def test_a_score_that_ranks_worse_than_guessing_is_named_beside_its_p(result: Co
     figures.loc[backwards, "value"] = 0.477
     changed = replace(result, tables=result.tables | {"figures": figures})
     said = wrong_way(changed, ["age-sex / cox", "photo / cox-ridge"])
-    assert said == "For Age and sex, Cox, with a C below 0.5, the test only says that the score points the wrong way."
+    assert said == "For Age and sex, Cox, with a C below 0.5, the test only shows that the score points the wrong way."
     assert wrong_way(changed, ["photo / cox-ridge"]) == ""
 
 
@@ -192,7 +192,7 @@ def test_it_is_stale_when_exclusions_codes_or_table_change(study: Study, result:
     latents, record = read_latents(study.path)
     codes = np.array(latents.ws)
     write_latents(study.path, codes + 1, latents.index, record)
-    assert "The photos were embedded again since." in stale_reasons(Study.open(study.path), result)
+    assert "The photos have been embedded again since." in stale_reasons(Study.open(study.path), result)
     write_latents(study.path, codes, latents.index, record)
     assert stale_reasons(Study.open(study.path), result) == ()
 
@@ -312,7 +312,7 @@ def test_the_command_prints_the_table_and_shows_it_again(study: Study, capsys: p
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "Photo (W+), ridge Cox" in said
-    assert "less that of Clinical, Cox, paired" in said
+    assert "minus that of Clinical, Cox, paired" in said
     assert "simulated study" in said
     assert main(["compare", str(study.path), "--name", "told", "--show"]) == 0
     assert "Photo (W+), ridge Cox" in capsys.readouterr().out

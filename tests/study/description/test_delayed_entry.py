@@ -116,7 +116,7 @@ def test_an_entry_that_changed_makes_a_comparison_stale(study: Study, result: Co
     try:
         write_text(study.path / "patients.csv", csv_text(table))
         assert stale_reasons(Study.open(study.path), result) == (
-            "Patients, outcomes or covariates of the table changed since.",
+            "Patients, outcomes or covariates of the table have changed since.",
         )
     finally:
         write_text(study.path / "patients.csv", before)
@@ -137,7 +137,7 @@ def test_the_report_names_the_figures_that_count_from_entry_on(study: Study, res
     said = html.unescape(re.sub(r"<(script|style).*?</\1>|<[^>]+>", " ", report_html(study).decode(), flags=re.DOTALL))
     assert said.count(LATE_ENTRY) >= 2, "beside the figures and among the methods"
     assert DELAYED_ENTRY in said
-    for absent in ("Table 4.", "Decision curves", "Along time", "inverse weights of the chance to stay uncensored"):
+    for absent in ("Table 4.", "Decision curves", "Along time", "inverse probability of censoring weights"):
         assert absent not in said
     assert "Table 3." in said
 

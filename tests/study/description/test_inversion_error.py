@@ -79,7 +79,7 @@ def test_no_effect_is_no_warning(tmp_path: Path) -> None:
     assert found.alone[0].low < 1 < found.alone[0].high
     assert found.warnings == ()
     text = error_text(found)
-    assert "No sign of it" in text
+    assert "No evidence that it does" in text
     assert "Warning" not in text
 
 
@@ -118,7 +118,7 @@ def test_too_little_to_tell(tmp_path: Path) -> None:
     middle = error_and_survival(study_with(tmp_path / "middle", effect=0.5, n=60))
     assert middle.together == ()
     assert "Nothing is adjusted for the clinical covariates: " in middle.notes[0]
-    assert "(6.0 each; at least 10 are asked for)" in middle.notes[0]
+    assert "(6.0 each; at least 10 are needed)" in middle.notes[0]
     assert middle.alone
 
 

@@ -112,7 +112,7 @@ def test_names_that_differ_in_their_ending_alone_are_refused(tmp_path: Path) -> 
     folder = write_study(tmp_path / "s", table)
     for name in ("x.jpg", "x.png"):
         write_bytes(folder / "photos" / name, encode_jpeg(face_like(1)))
-    with pytest.raises(StudyError, match=r"x\.jpg and x\.png differ in their ending alone"):
+    with pytest.raises(StudyError, match=r"x\.jpg and x\.png differ only in their file ending"):
         Study.open(folder)
 
 

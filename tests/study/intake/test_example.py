@@ -107,7 +107,7 @@ def test_entry_times_reach_the_model(studies: dict[str, Study], tmp_path: Path) 
     late = Study.open(tmp_path / "late")
     assert late.left_truncated
     assert not study.left_truncated
-    assert any("left truncation" in str(f) for f in late.findings)
+    assert any("delayed entry" in str(f) for f in late.findings)
     model, theirs = clinical_model(late), VALUES["whas500"]
     order = [as_in_r(model.fit).index(name) for name in theirs["columns"]]
     np.testing.assert_allclose(model.fit.coef[order], theirs["efron"]["coef"], rtol=1e-4, atol=1e-8)

@@ -79,7 +79,7 @@ def test_a_zip_and_a_table_become_a_study(tmp_path: Path) -> None:
     assert told[-1] == (2, 2)
     said = [str(f) for f in findings]
     assert any("row 4: Image file is missing" in s for s in said)
-    assert any("1 photo of no patient, not used: all/three.jpg." in s for s in said)
+    assert any("1 photo without a patient, not used: all/three.jpg." in s for s in said)
     assert any("'two.jpg' is matched to all/TWO.JPG" in s for s in said)
     assert [p.name for p in folder.parent.iterdir()] == ["new"]
 

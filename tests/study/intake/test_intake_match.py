@@ -93,7 +93,7 @@ def test_exact_names_come_first_and_near_ones_are_left_out_on_request() -> None:
     findings = Findings()
     assert report_matches(found, "photo", "leave", findings) == found.exact
     assert not findings.errors
-    assert any(str(f) == "photos: 2 photos of no patient, not used: three.jpg, two.jpg." for f in findings)
+    assert any(str(f) == "photos: 2 photos without a patient, not used: three.jpg, two.jpg." for f in findings)
     quiet = Findings()
     report_matches(found, "photo", "leave", quiet, names=False)
     assert not any("three" in str(f) for f in quiet)

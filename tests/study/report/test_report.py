@@ -99,7 +99,7 @@ def test_every_kind_of_figure_is_drawn(report: str) -> None:
         assert wanted in titles
     for wanted in (
         "Harrell C out of fold",
-        "Harrell C less that of",
+        "Harrell C minus that of",
         "Hazard ratio",
         "Observed risk",
         "Log hazard ratio",

@@ -82,7 +82,7 @@ def test_a_backdrop_that_predicts_is_a_warning_with_its_figures(facts: Facts) ->
         e = c.estimate(name)
         assert f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" in said
     assert "The backdrop alone predicts the outcome" in said
-    assert "Less Photo (W+), ridge Cox, paired" in said
+    assert "Minus Photo (W+), ridge Cox, paired" in said
     assert "may be read from how they were taken" in said
     assert said.count(c.candidate(BACKDROP).label) == 1, "it does not stand among the silent controls too"
     assert "study robustness told" in said, "what was not looked at, and how it would be"
@@ -103,7 +103,7 @@ def test_changed_photos_are_told_as_they_are_on_disk(facts: Facts) -> None:
     assert "Change of log HR" in told
     assert "5 patients are few" in said
     old = replace(looked_at(facts), model_sha256="0" * 64)
-    assert "Out of date: The model was fitted again since." in words(robustness(replace(facts, robustness=old)))
+    assert "Out of date: The model has been fitted again since." in words(robustness(replace(facts, robustness=old)))
 
 
 def test_without_photos_nothing_is_said_of_them(tmp_path_factory: pytest.TempPathFactory) -> None:

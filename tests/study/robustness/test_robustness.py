@@ -210,7 +210,7 @@ def test_the_command_and_what_is_out_of_date(
     assert "simulated study" in said
     found = read_robustness(study)
     other = dataclasses.replace(found, model_sha256="0" * 64)
-    assert stale_reasons(study, other) == ("The model was fitted again since.",)
+    assert stale_reasons(study, other) == ("The model has been fitted again since.",)
     assert "model other" in stale_reasons(study, dataclasses.replace(found, model="other"))[0]
     assert main(["robustness", str(study.path), "--show"]) == 0
     assert "Out of date" not in capsys.readouterr().out

@@ -117,7 +117,7 @@ def test_notes_on_other_ways_of_inverting(scored: Scored, monkeypatch: pytest.Mo
     monkeypatch.setattr(Study, "report", lambda self, name="photo": report)
     flags = score_of(Scorer.open(study, checkpoint), load_photo(encode_jpeg(face_like(5)))).flags
     assert any("another distance" in f.sentence for f in flags)
-    assert any("encoder changed" in f.sentence for f in flags)
+    assert any("encoder has changed" in f.sentence for f in flags)
 
 
 def test_another_checkpoint_is_refused(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +228,7 @@ def test_check_lists_rows(tmp_path: Path, capsys: pytest.CaptureFixture) -> None
     assert any("row 7: photos/none.jpg is not there" in line for line in lines)
     assert any("row 3: P0002.jpg is the same photo as P0001.jpg" in line for line in lines)
     assert any("row 5: P0004.jpg" in line for line in lines)
-    assert any("1 file of no patient" in line for line in lines)
+    assert any("1 file without a patient" in line for line in lines)
     code, out, _ = run(capsys, "check", str(folder), "--json", "--quick")
     assert '"row": 4' in out
 

@@ -18,7 +18,10 @@ def test_a_face_is_moved_as_far_as_the_cohort_spreads(spread: float, n: int) -> 
 
 def test_a_narrow_range_is_explained() -> None:
     sentence = range_note(np.array([-0.03, 0.03]))
-    assert sentence.startswith("The range ends at × 1.1: scores of this cohort spread by 0.03")
+    assert sentence.startswith(
+        "The range ends at × 1.1: the log hazard ratios of this cohort have a standard deviation"
+    )
+    assert "0.03" in sentence
     assert range_note(np.array([-0.6, 0.6])) == ""
 
 

@@ -76,12 +76,12 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Settings, str]] =
     "reversed words": (
         lambda t: t,
         replace(SETTINGS, event_values=("alive",), censored_values=("dead",)),
-        "'alive' is coded the other way round",
+        "'alive' is coded the opposite way",
     ),
     "reversed name": (
         lambda t: t,
         replace(SETTINGS, columns=replace(Columns(), event="censored")),
-        "column censored is called after those without an event",
+        "column censored is named after patients without an event",
     ),
     "reversed times": (
         lambda t: shifted(t, event=t["time"] > t["time"].quantile(0.6)),
@@ -101,7 +101,7 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Settings, str]] =
     "code for missing": (
         lambda t: shifted(t, bmi=[999.0, 999.0, *t["bmi"][2:]]),
         SETTINGS,
-        "row 2: bmi is 999, here and in 1 more row: a code for missing?",
+        "row 2: bmi is 999, here and in 1 more row: a code for a missing value?",
     ),
     "names in a covariate": (
         lambda t: shifted(t, site=[f"site {i}" for i in range(300)]),
@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Settings, str]] =
     "events per parameter": (
         lambda t: shifted(t, event=np.arange(300) % 10 == 0, stage=[f"s{i % 6}" for i in range(300)]),
         SETTINGS,
-        "30 events for 10 parameters (3.0 each; at least 10 are asked for). They carry age, sex, site",
+        "30 events for 10 parameters (3.0 each; at least 10 are needed). They support age, sex, site",
     ),
     "photo after the end": (
         lambda t: shifted(t, photo_days=[90_000.0, *[-3.0] * 299]),

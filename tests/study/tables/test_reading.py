@@ -76,9 +76,9 @@ def test_thousands_are_asked_about_and_never_read_as_decimals(name: str) -> None
     frame, findings = check(case(name), DAYS)
     [error] = [f for f in findings.errors if "time_days" in f.message]
     assert error.message.endswith("?")
-    assert "beside" in error.message
+    assert "next to" in error.message
     assert '[reading.numbers]: time_days = "1,234.5" or "1.234,5"' in error.remedy
-    comma = "," in error.message.split(" beside")[0]
+    comma = "," in error.message.split(" next to")[0]
     answer = Reading(numbers={"time_days": COMMA_GROUPS if comma else POINT_GROUPS})
     frame, findings = check(case(name), Settings("x", "x", time_unit="days", columns=DAYS.columns, reading=answer))
     assert not findings.errors

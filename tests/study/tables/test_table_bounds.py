@@ -69,7 +69,7 @@ def test_a_text_of_too_many_rows_or_cells_is_refused_before_it_is_taken_apart(mo
         raise AssertionError("the table was taken apart")
 
     monkeypatch.setattr(text.csv, "reader", unexpected)
-    with pytest.raises(StudyError, match="more than 100,000 rows, the most"):
+    with pytest.raises(StudyError, match="more than 100,000 rows, the limit"):
         read_table(b"patient_id,time_months,event\n" + b"P,1,1\n" * (4 * MAX_ROWS + 1), Findings())
     with pytest.raises(StudyError, match="more than 5,000,000 cells"):
         read_table(b"a,b\n" + b"," * (2 * MAX_CELLS + 1), Findings())
@@ -78,7 +78,7 @@ def test_a_text_of_too_many_rows_or_cells_is_refused_before_it_is_taken_apart(mo
 def test_the_text_of_one_row_too_many_is_refused() -> None:
     whole = b"a,b\n" + b"1,2\n" * MAX_ROWS
     assert len(read_table(whole, Findings()).rows) == MAX_ROWS
-    with pytest.raises(StudyError, match="the most that is read for one study"):
+    with pytest.raises(StudyError, match="the limit for one study"):
         read_table(whole + b"1,2\n", Findings())
 
 

@@ -196,7 +196,7 @@ def test_parquet_of_a_million_columns_or_rows_is_refused_before_it_is_read(monke
     with pytest.raises(StudyError, match="more than 500 columns"):
         read(parquet_of(wide))
     long = pa.table({"x": pa.array([0] * 600_000)})
-    with pytest.raises(StudyError, match="more than 100,000 rows, the most"):
+    with pytest.raises(StudyError, match="more than 100,000 rows, the limit"):
         read(parquet_of(long))
     monkeypatch.setattr("study.tables.formats.parquet.MAX_UNPACKED", 1000)
     with pytest.raises(StudyError, match="unpacks to more"):

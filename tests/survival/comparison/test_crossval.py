@@ -215,7 +215,7 @@ def test_an_external_set_is_scored_by_models_of_the_cohort(study, plan):
     np.testing.assert_array_equal(found.scores["photo"].log_risk[0], model.predict({"photo": second["photo"]}))
     assert found.time.shape == (50,)
     assert evaluate(found, (times[1],), samples=40, calibrate=False).measures["photo"][HARRELL].value > 0.65
-    with pytest.raises(SurvivalError, match="other blocks"):
+    with pytest.raises(SurvivalError, match="different blocks"):
         external_test(CANDIDATES[:1], first, t[:100], e[:100], {"photo": second["photo"]}, t[100:], e[100:], times)
 
 
@@ -246,7 +246,7 @@ def test_folds_are_drawn_by_seed_and_repeat_alone(study):
     ("change", "sentence"),
     [
         ({"candidates": []}, "at least one candidate"),
-        ({"candidates": [CANDIDATES[0], CANDIDATES[0]]}, "each with another name"),
+        ({"candidates": [CANDIDATES[0], CANDIDATES[0]]}, "each with a different name"),
         ({"candidates": [Candidate("x", "cox-ridge", ("mri",))]}, "needs the block mri"),
         ({"candidates": [Candidate("x", "tree", ("photo",))]}, "no model called"),
         ({"times": np.array([1.0, 1e5])}, "shortest follow-up"),

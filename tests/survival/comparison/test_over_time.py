@@ -116,7 +116,7 @@ def test_the_ratio_per_sd_is_adjusted_where_quartiles_cannot_be():
     assert len(table[table["group"] == "Alone"]) == 5
     assert notes == (
         "There are no hazard ratios of the quartiles (adjusted for a, b): 45 events for 5 parameters (9.0 each; at "
-        "least 10 are asked for).",
+        "least 10 are needed).",
     )
 
 

@@ -126,5 +126,5 @@ def test_garbage_fits_are_cut_off(scores, monkeypatch):
 
 
 def test_features_without_any_relation_are_refused():
-    with pytest.raises(SurvivalError, match="No feature varies with the outcome"):
+    with pytest.raises(SurvivalError, match="No feature is associated with the outcome"):
         penalty_grid(np.zeros((10, 2)), np.arange(1.0, 11), np.ones(10, dtype=bool), 1.0, 5, 0.1)

@@ -156,7 +156,7 @@ def test_intervals_say_their_numbers():
     assert low < 0.5 < 0.75 < high
     difference = paired_differences(frame.assign(value=[0.04, -0.03], low=-0.06, high=0.08), "clinical")
     assert "+0.040 (−0.060 to 0.080)" in texts(difference)
-    assert difference.layout.xaxis.title.text == "Harrell C less that of clinical (95 % CI)"
+    assert difference.layout.xaxis.title.text == "Harrell C minus that of clinical (95 % CI)"
 
 
 def test_forest_is_logarithmic_with_headings():
@@ -234,7 +234,7 @@ def test_calibration_words_take_sides(cohort):
     flat = np.exp(-np.exp(0.25 * risk + 1.5) * 12 / 30)
     words = words_of(calibration(time, event, flat, 12.0, samples=60))
     assert "are too alike" in words
-    assert "are too high on the whole" in words
+    assert "are too high on average" in words
 
 
 def lines(models, low=0.6, high=0.7):
@@ -285,7 +285,7 @@ def test_schoenfeld_residuals_with_smooth(cohort):
 def test_flow_says_who_left():
     steps = [
         ("In the table", 20, ()),
-        ("With a photo", 11, (("No photo <b>named</b>", 8), ("Photo cell names no file", 1))),
+        ("With a photo", 11, (("No photo <b>named</b>", 8), ("Photo cell does not name a file", 1))),
         ("Analysed", 11, ()),
     ]
     figure = flow_figure(steps)

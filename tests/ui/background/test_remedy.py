@@ -89,7 +89,7 @@ def test_a_link_opens_the_view_where_the_button_is(open_app: Opener, places: Pla
     shutil.copytree(places.studies / "demo", tmp_path / "studies" / "demo")
     without_model(tmp_path / "studies" / "demo")
     app = open_app(studies=tmp_path / "studies").switch_page("pages/portrait.py").run()
-    link = next(button for button in app.button if button.label == "Face codes and model on the page Cohort")
+    link = next(button for button in app.button if button.label == "Face codes and model on the Cohort page")
     link.click().run()
     app.switch_page("pages/cohort.py").run()
     assert app.segmented_control(key="cohort-view").value == "Face codes and model"

@@ -138,11 +138,11 @@ def test_jobs_take_turns_in_order_and_know_how_many_are_before() -> None:
         while made[-1] not in turn._waiting:
             time.sleep(0.001)
     assert [turn.before(job)[0] for job in made] == [0, 1, 2, 3]
-    assert [job.snapshot().message for job in made[1:]] == [f"Waiting: {n} before you" for n in (1, 2, 3)]
+    assert [job.snapshot().message for job in made[1:]] == [f"Waiting: {n} ahead of you" for n in (1, 2, 3)]
     assert made[3].snapshot().seconds_to_wait is None, "nobody knows yet how long one takes"
     made[2].cancel()
     assert made[2].wait(10).state == "cancelled", "a job that waits can be cancelled"
-    assert made[3].snapshot().message == "Waiting: 2 before you"
+    assert made[3].snapshot().message == "Waiting: 2 ahead of you"
     go_on.set()
     assert [job.wait(10).state for job in made] == ["done", "done", "cancelled", "done"]
     assert order == [0, 1, 3]

@@ -98,7 +98,7 @@ def test_errors_are_listed_by_row_and_the_rest_waits(at: View, studies: Path) ->
     assert "age is missing for 1 of 60 patients" in words(app)
     app.segmented_control(key="cohort-view").set_value("Photos").run()
     assert not app.exception
-    assert "Correct what the table check lists" in words(app)
+    assert "First correct the errors that the table check lists" in words(app)
 
 
 def test_what_is_wrong_with_photos_is_in_the_table_check(at: View, looked_over: Path) -> None:
@@ -289,5 +289,5 @@ def test_an_example_of_real_patients(at: View, studies: Path) -> None:
         assert not [button for button in app.button if button.label.startswith("Embed")]
     app.switch_page("pages/home.py").run()
     assert not app.exception
-    assert "To the page Survival model" in [button.label for button in app.button]
+    assert "Go to the Survival model page" in [button.label for button in app.button]
     assert next(element.proto.page for element in app.main if element.type == "page_link") == "cohort"

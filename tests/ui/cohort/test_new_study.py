@@ -72,7 +72,7 @@ def test_thousands_are_asked_about(new: Callable[..., AppTest], tmp_path: Path, 
     app = new(name)
     question = app.radio(key="cohort-ask-numbers-time_days-0")
     assert question.value is None
-    assert "beside" in question.label
+    assert "next to" in question.label
     assert any("is 1" in option for option in question.options)
     app.text_input(key="cohort-name-0").set_value("made").run()
     assert not ready(app)

@@ -155,7 +155,7 @@ def test_a_name_that_cannot_be_is_refused_in_a_sentence(shop: Shop, name: str) -
     app = shop.open()
     app.text_input(key="finetune-name-portraits-noise").set_value(name).run()
     assert app.button(key="finetune-begin").disabled
-    assert "is taken" in words(app) if name == "portraits" else "The name takes letters" in words(app)
+    assert "is already taken" in words(app) if name == "portraits" else "The name may contain letters" in words(app)
 
 
 def test_a_set_that_does_not_fit_is_refused_in_a_sentence(shop: Shop) -> None:
@@ -173,7 +173,7 @@ def test_an_upload_becomes_a_job_that_owns_it(shop: Shop) -> None:
     app = shop.open()
     app.file_uploader[0].upload("../../evil name.zip", photos())
     app.text_input(key="finetune-set-name-0").set_value("mine")
-    app.selectbox(key="finetune-people").select("One person a photo")
+    app.selectbox(key="finetune-people").select("One person per photo")
     app.run()
     assert app.button(key="finetune-make").disabled, "not without permission to use the photos"
     app.checkbox(key="finetune-allowed-0").check().run()

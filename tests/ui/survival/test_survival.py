@@ -154,7 +154,7 @@ def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
     assert not app.exception
     assert "Photo (W+), ridge Cox" in words(app), "Home tells its figures"
     app.switch_page(PAGE).run()
-    assert "scores faces on the page Portrait" in words(app)
+    assert "scores faces on the Portrait page" in words(app)
     app.button(key="survival-usual").click().run()
     assert not app.exception
     assert Study.open(studies / "demo").chosen_model == "photo"
