@@ -59,7 +59,7 @@ def calibration_words(estimates: Mapping[str, Estimate], mean_predicted: float, 
         e = estimates["intercept"]
         verdict = _side(e, 0, "are too high", "are too low", "are not shown to be too high or too low")
         limits = interval(e.value, e.low, e.high, 2)
-        sentences.append(f"Intercept {limits.removesuffix(')')}; 0 is perfect): risks {verdict} on the whole.")
+        sentences.append(f"Intercept {limits.removesuffix(')')}; 0 is perfect): risks {verdict} on average.")
     if "ici" in estimates:
         e = estimates["ici"]
         sentences.append(
