@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,11 @@ STRATIFIED = (
 )
 OF_PHOTOS = frozenset({PHOTO, DESCRIPTOR, IMAGE, *SHORTCUT_SETS})  # blocks
 Progress = Callable[[int, int], None]
+
+
+def only_of_photos(blocks: Iterable[str]) -> bool:
+    """Whether a model with these blocks uses no clinical column, so that its score may be adjusted for them."""
+    return set(blocks) <= OF_PHOTOS | {STRATA}
 
 
 @dataclass(frozen=True, eq=False)

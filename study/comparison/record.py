@@ -234,7 +234,14 @@ def _from_parts(kind: type[Comparison], meta: dict[str, Any], arrays: dict[str, 
     if any(arrays[name].shape != shape for name, shape in shapes.items() if scored or name in arrays):
         raise ValueError("shapes")
     candidates = tuple(
-        CandidateResult(**{**entry, "blocks": _texts(entry["blocks"]), "notes": _texts(entry["notes"])})
+        CandidateResult(
+            **{
+                **entry,
+                "label": str(entry["label"]).replace("Shuffled outcome", "Permuted outcomes"),  # of earlier versions
+                "blocks": _texts(entry["blocks"]),
+                "notes": _texts(entry["notes"]),
+            }
+        )
         for entry in meta["candidates"]
     )
     facts = {c.name: c for c in candidates}

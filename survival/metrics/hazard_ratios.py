@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from common.text import listed
 from survival.cox_regression.regression import cox_regression
 from survival.curves import QUARTILE_NAMES
 from survival.errors import SurvivalError
@@ -74,6 +75,8 @@ def _fits(
     if len(groups) < 2 or (quartile < 0).any():
         return rows
     try:
+        if empty := [QUARTILE_NAMES[k].lower() for k in groups if not event[quartile == k].any()]:
+            raise SurvivalError(f"nobody had the event in the group {listed(empty)}.")
         parameters = len(groups) - 1 + others
         if others and not enough_events(events, parameters):
             raise SurvivalError(f"{too_few_words(events, parameters)}.")

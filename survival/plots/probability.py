@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from common.text import interval, percent, sentence_case
+from common.text import interval, number, percent, sentence_case
 from survival.comparison.over_time import NULL
 from survival.metrics.calibration import slope_at_name
 from survival.metrics.decision import TREAT_ALL, TREAT_NONE
@@ -51,10 +51,8 @@ def calibration_words(estimates: Mapping[str, Estimate], mean_predicted: float, 
         e = estimates["slope"]
         words = ("are too extreme", "are too alike", "are not shown to be too extreme or too alike")
         verdict = f"predicted risks {_side(e, 1, *words)}"
-        sentences.append(
-            f"{sentence_case(slope_at_name(horizon, unit))} {e.value:.2f} (95 % CI {e.low:.2f} to {e.high:.2f}; 1 is "
-            f"perfect): {verdict}."
-        )
+        limits = f"{number(e.value, 2)} (95 % CI {number(e.low, 2)} to {number(e.high, 2)}"
+        sentences.append(f"{sentence_case(slope_at_name(horizon, unit))} {limits}; 1 is perfect): {verdict}.")
     if "intercept" in estimates:
         e = estimates["intercept"]
         verdict = _side(e, 0, "are too high", "are too low", "are not shown to be too high or too low")

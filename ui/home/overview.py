@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from common.text import number
 from ui.background import remedy
 from ui.elements import blocks, pictures
 from ui.elements.blocks import facts, value_row
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from study.disk.store import Study
     from study.scoring.scorer import Scorer
 
+NO_HORIZON = "no time: too few events or too short a follow-up"
 HERO_A_SIDE = 3  # frames on either side of the start
 SAMPLES, SAMPLE_PSI = 8, 0.7
 
@@ -37,7 +39,7 @@ def study_facts(study: Study) -> None:
             ("With a portrait", f"{len(study.photos):,}" if study.photos else "none: clinical columns only"),
             ("Events", f"{events:,}", f"{share} of the patients; the others are censored"),
             ("Longest follow-up", f"{end:.0f} {study.time_unit}"),
-            ("Survival reported at", f"{horizons or 'no time'} {study.time_unit}"),
+            ("Survival reported at", f"{horizons} {study.time_unit}" if horizons else NO_HORIZON),
             *((label, text) for label, text in (("Source", s.source), ("Please cite", s.citation)) if text),
         ]
     )
@@ -68,7 +70,7 @@ def performance(scorer: Scorer) -> None:
     if uno:
         label = f"Uno's C to {plain_time(report['uno_tau'])} {unit}"
         shown.append((label, f"{uno['value']:.3f}", _ci(uno), GLOSSARY["Uno"]))
-    slope_words = (f"{slope['value']:.2f}", _ci(slope, 2), GLOSSARY["slope"])
+    slope_words = (number(slope["value"], 2), _ci(slope, 2), GLOSSARY["slope"])
     shown.append(("Calibration slope (Cox, log hazard)", *slope_words))
     value_row("performance", shown, columns=3)
     truth = report.get("truth") or {}

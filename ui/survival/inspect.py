@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from study.comparison.features import only_of_photos
 from study.comparison.record import Comparison
 from study.tables.covariates import compared_with
 from survival.cox_regression.schoenfeld import smooth_residuals
@@ -29,16 +30,26 @@ SAYS = {
 }
 
 
+ADJUST = (
+    "Only the score of a photo model is adjusted. A score that contains clinical columns, adjusted for the same "
+    "columns, says nothing about the patients."
+)
+
+
 def hazards(result: Comparison) -> None:
     """Hazard ratios of one model's score, alone and adjusted; coefficients of unpenalised Cox models."""
     left, right = st.columns(2)
     with left:
         name = choose_model(result, "survival-hazards-model")
+    of_photo = only_of_photos(result.candidate(name).blocks)
     chosen = right.multiselect(
         "Adjusted for",
-        result.covariates,
-        default=[c for c in ("age", "sex") if c in result.covariates],
-        key=f"survival-adjust-{result.study}",
+        result.covariates if of_photo else [],
+        default=[c for c in ("age", "sex") if c in result.covariates and of_photo],
+        key=f"survival-adjust-{result.study}-{of_photo}",
+        disabled=not of_photo,
+        placeholder="Choose covariates" if of_photo else "Not for a model of clinical columns",
+        help=ADJUST,
     )
     scores, label = result.scores.scores[name], result.candidate(name).label
     adjust = result.patients[list(chosen)] if chosen else None

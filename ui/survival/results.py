@@ -7,6 +7,7 @@ import streamlit as st
 
 from common.text import number, p_value
 from study.comparison.measuring.added_value import clinical_models, weak_comparator, wrong_way
+from study.comparison.measuring.shortcuts import PIXEL_REFERENCES
 from study.comparison.record import CandidateResult, Comparison
 from study.description.delayed_entry import LATE_ENTRY
 from study.errors import StudyError
@@ -53,7 +54,7 @@ def headline(result: Comparison) -> None:
         )
     slope = result.estimate(best.name, SLOPE)
     words = f"of the best model, {ci(slope, 2)}"
-    values.append(("Calibration slope (Cox, log hazard)", f"{slope.value:.2f}", words, GLOSSARY["slope"]))
+    values.append(("Calibration slope (Cox, log hazard)", number(slope.value, 2), words, GLOSSARY["slope"]))
     blocks.value_row("survival", values)
     _truth(result)
 
@@ -107,8 +108,9 @@ def models_view(result: Comparison, base_name: str) -> None:
     blocks.note(
         "All results are out of fold: each patient was scored by models that were not fitted to that patient. In small "
         f"print: 95 % bootstrap intervals over patients ({result.plan.samples:,} samples). Controls come last and "
-        "should predict nothing: permuted outcomes, and the background of the photo if it was tested. The best of "
-        "several models looks slightly better here than it is, because it was picked as the best."
+        "should predict nothing: permuted outcomes, and the background of the photo if it was tested. References "
+        "show what pixels of the face predict without a face model. The best of several models looks slightly "
+        "better here than it is, because it was picked as the best."
     )
     rows, rank = comparisons.frame(result, "figures"), {c.label: i for i, c in enumerate(order)}
     shown = rows.sort_values("model", key=lambda labels: labels.map(rank), kind="stable").reset_index(drop=True)
@@ -175,7 +177,7 @@ def _table(result: Comparison, order: list[CandidateResult]) -> None:
     }
     rows = [
         [
-            Cell(candidate.label, "control" if candidate.role == "control" else ""),
+            Cell(candidate.label, _tag(candidate)),
             *(_cell(result, candidate.name, measure, digits) for measure, digits in columns.items()),
         ]
         for candidate in order
@@ -186,6 +188,13 @@ def _table(result: Comparison, order: list[CandidateResult]) -> None:
         if candidate.error
     ]
     table(["Model", *(heads.get(m, m) for m in columns)], rows, "lh-table lh-models")
+
+
+def _tag(candidate: CandidateResult) -> str:
+    """Whether a row is a control, which should predict nothing, or a reference made of the photo's pixels."""
+    if candidate.role != "control":
+        return ""
+    return "reference" if candidate.features in PIXEL_REFERENCES else "control"
 
 
 def _cell(result: Comparison, name: str, measure: str, digits: int) -> Cell:

@@ -109,6 +109,7 @@ def details(result: Comparison) -> None:
     """What was run, on whom, with what; and the notes that were made on the way."""
     plan, inner = result.plan, "chosen by inner folds, inside every training part"
     by_patient = "by patient, stratified on the event, the same for every model"
+    horizons = ", ".join(plain_time(t) for t in result.horizons)
     blocks.facts(
         [
             ("Made", result.made.replace("T", " ").replace("Z", " UTC"), f"in {duration(result.seconds)} of computing"),
@@ -118,7 +119,7 @@ def details(result: Comparison) -> None:
             ("Intervals", f"{plan.samples:,} bootstrap samples", "of patients, the same for every result"),
             ("Sites", plan.site + (f", {plan.site_name}" if plan.site_name else "")),
             ("Seed", str(plan.seed)),
-            ("Results at", f"{', '.join(plain_time(t) for t in result.horizons) or 'none'} {result.time_unit}"),
+            ("Results at", f"{horizons} {result.time_unit}" if horizons else "no time: too few events or follow-up"),
             ("Covariates", ", ".join(result.covariates) or "none"),
             ("Software", ", ".join(f"{name} {number}" for name, number in result.versions.items())),
             *(

@@ -50,7 +50,12 @@ def choose_model(result: Comparison, key: str, label: str = "Model", names: list
     order = [c.name for c in comparisons.best_first(result) if names is None or c.name in names]
     return str(
         st.selectbox(
-            trusted(label), order, format_func=lambda n: called[n], key=key, persist_state="session", width=420
+            trusted(label),
+            order,
+            format_func=lambda n: called[n],
+            key=f"{key}-{result.study}-{result.name}",  # a choice of one study does not stay in the next
+            persist_state="session",
+            width=420,
         )
     )
 
@@ -61,7 +66,7 @@ def _horizon(result: Comparison, key: str) -> float | None:
         return None
     if not result.horizons:
         blocks.note(
-            "Follow-up is too short or too sparse for all of the study's times "
+            "There are too few events, or the follow-up is too short, for all of the study's times "
             f"({', '.join(plain_time(t) for t in result.horizons_left_out)} {result.time_unit}), so there is nothing "
             "to show here."
         )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.candidates import NULL, SHUFFLED
-from study.comparison.features import OF_PHOTOS, PHOTO, STRATA
+from study.comparison.features import PHOTO, STRATA, only_of_photos
 from study.comparison.plan import Plan
 from study.comparison.record import CandidateResult
 from study.comparison.tables import table_of
@@ -186,7 +186,7 @@ def hazard_table(scored: CrossValidation, models: Sequence[CandidateResult], cli
             continue
         scores = scored.scores[candidate.name]
         adjustments: list[list[str]] = [[]]
-        if set(candidate.blocks) <= OF_PHOTOS | {STRATA}:
+        if only_of_photos(candidate.blocks):
             adjustments += [
                 names for names in (person, [str(c) for c in clinical.columns]) if names and names not in adjustments
             ]

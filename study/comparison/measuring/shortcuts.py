@@ -28,6 +28,7 @@ SHORTCUT_SETS = {
         FeatureSet(WHOLE, (WHOLE,), "Whole photo, pixels"),
     )
 }
+PIXEL_REFERENCES = (FACE, BLURRED, WHOLE)  # they show the face, so they may predict; the backdrop should not
 SIDE = 32  # px at which masked photos are looked at
 BLURRED_SIDE = 8
 WIDER = 1.25  # times the head's ellipse: long hair reaches beyond it, and hair predicts sex and age (docs/methods.md)

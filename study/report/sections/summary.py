@@ -59,10 +59,10 @@ def _models(facts: Facts) -> list[str]:
         return []
     best = c.best()
     sentences = [
-        f"{count(len(c.models), 'model')} were evaluated on patients that they were not fitted to ({c.plan.repeats} "
-        f"× {c.plan.folds}-fold nested cross-validation by patient). The best ranks patients with Harrell's C "
-        f"{interval(c.estimate(best.name))}: {best.label}. C is the share of comparable pairs in which the patient "
-        "with the higher predicted risk had the earlier event; 0.5 is guessing, 1 perfect."
+        f"{count(len(c.models), 'model')} {'was' if len(c.models) == 1 else 'were'} evaluated out of fold "
+        f"({c.plan.repeats} × {c.plan.folds}-fold nested cross-validation by patient). The best ranks patients with "
+        f"Harrell's C {interval(c.estimate(best.name))}: {best.label}. C is the share of comparable pairs in which the "
+        "patient with the higher predicted risk had the earlier event; 0.5 is guessing, 1 perfect."
     ]
     if added := photo_added(c):
         both, base = added.both.label, added.base.label
@@ -71,6 +71,7 @@ def _models(facts: Facts) -> list[str]:
             + (f" {added.why_open}" if added.why_open else "")
         )
     slopes = c.rows("calibration", candidate=best.name, measure="slope")
+    slopes = slopes[slopes["horizon"].isin(facts.study.horizons)]  # where none is supported, one is at the median time
     if not slopes.empty:
         row = slopes.iloc[len(slopes) // 2]
         sentences.append(
@@ -88,7 +89,8 @@ def _cautions(facts: Facts) -> list[str]:
         cautions += [f"{j.label} could not be fitted: {j.error}" for j in c.candidates if j.error]
         if c.horizons_left_out and not any(note.startswith("There is no") for note in c.notes):
             cautions.append(
-                f"There is no estimate at {times(c.horizons_left_out, facts.unit)}: the follow-up does not support one."
+                f"There is no estimate at {times(c.horizons_left_out, facts.unit)}: too few events or too short "
+                "a follow-up."
             )
     else:
         cautions += facts.horizons.sentences(facts.unit)
