@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from common.text import count
 from latent.checkpoints import Checkpoint
 from latent.errors import LatentError
 from study.description.flow import embedding_failures
@@ -56,7 +57,7 @@ def codes_status(study: Study, checkpoint: Checkpoint) -> Status:
     changed = sum(max(t.st_mtime, t.st_ctime) > embedded for t in times)
     # A checkout gives every file the time of its arrival: only some being newer means that these were changed.
     if 0 < changed < len(times):
-        reasons.append(f"{changed} photos may have changed since.")
+        reasons.append(f"{count(changed, 'photo')} may have changed since.")
     waiting = len(photos.keys() - coded - embedding_failures(study).keys())
     if several:
         stems = set(index["photo_id"])

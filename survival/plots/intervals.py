@@ -37,7 +37,7 @@ def paired_differences(frame: pd.DataFrame, other: str, measure: str = "Harrell 
     Right of the line: better than `other` where a high measure is good.
     """
     rows = frame.rename(columns={"model": "label"})
-    title = f"{measure} less that of {plain(short(other))} (95 % CI)"
+    title = f"{measure} minus that of {plain(short(other))} (95 % CI)"
     return interval_figure(rows, title, 0.0, signed=True)
 
 

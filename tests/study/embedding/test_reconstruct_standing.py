@@ -95,12 +95,12 @@ def test_codes_are_done_until_something_changes(study: Study, checkpoint: Checkp
     assert codes_status(study, checkpoint).begun
     other = codes_status(study, replace(checkpoint, sha256="0" * 64))
     assert other.state == "stale"
-    assert "another checkpoint" in other.reasons[0]
+    assert "not the one that study.toml names" in other.reasons[0]
     write_text(study.path / "study.toml", settings_text(replace(study.settings, preset="faithful")))
     assert "effort" in codes_status(Study.open(study.path), checkpoint).reasons[0]
     later = (study.path / INDEX).stat().st_mtime + 5
     os.utime(study.photos["P0001"], (later, later))
-    assert "1 photos may have changed" in codes_status(study, checkpoint).reasons[0]
+    assert "1 photo may have changed" in codes_status(study, checkpoint).reasons[0]
     (study.path / LATENTS).unlink()
     assert codes_status(study, checkpoint).state == "none"
 
