@@ -148,7 +148,8 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     options = parser.parse_args(list(arguments))
     result = _engines(options) if options.only != "steps" else {}
     if options.only != "engines":
-        result["steps"] = compare_steps(options.study, options.step_photos, options.rounds, options.against)
+        steps = compare_steps(options.study, options.step_photos, options.rounds, options.against)
+        result |= {"step_seconds": steps.pop("rows"), "steps": steps}
     return result
 
 
