@@ -40,7 +40,7 @@ STUCK_SECONDS, WORDS = 180.0, 1500  # without a result; characters of a page tha
 LEFT_SECONDS = 20.0  # beyond the server's own time until a closed session is forgotten
 OUTCOME, PROGRESS = ".st-key-outcome", ".st-key-progress"
 WITHHELD = "No score for this picture"  # a result, too: the face lies too far from the cohort's
-WAITING = re.compile(r"(\d+) before you(?:.*?about (?:(\d+) min )?(?:(\d+) s )?to wait)?", re.S)
+WAITING = re.compile(r"(\d+) ahead of you(?:.*?about (?:(\d+) min )?(?:(\d+) s )?to wait)?", re.S)
 
 
 @dataclass
