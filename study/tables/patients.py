@@ -15,7 +15,7 @@ import pandas as pd
 
 from common.text import count
 from study.errors import Findings, Sentence, Severity
-from study.settings import DATE_COLUMNS, FIXED_BOUNDS, REQUIRED_COLUMNS, Columns, Settings
+from study.settings import DATE_COLUMNS, FIXED_BOUNDS, REQUIRED_COLUMNS, TAKEN, Columns, Settings
 from study.tables.column import Column, check_ids
 from study.tables.formats.raw import FILE_NAME, RawTable, refusal
 from study.tables.read import read_table
@@ -56,7 +56,7 @@ def patients_of(raw: RawTable, settings: Settings, findings: Findings, where: st
     mapped = {*columns.named().values(), *(c.where for c in settings.covariates)}
     for name in raw.header:
         if name not in mapped:
-            table[name if name not in table and name != "row" else f"{name}_in_file"] = raw.columns[name]
+            table[f"{name}_in_file" if name in table or name in TAKEN else name] = raw.columns[name]
     frame = pd.DataFrame({**table, "row": raw.numbers})
     _remark(frame, settings, findings, where)
     return frame

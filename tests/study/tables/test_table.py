@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -179,6 +180,17 @@ def test_further_columns_cannot_shadow_ours() -> None:
     assert frame["row"].tolist() == [2]
     assert frame["time_in_file"].tolist() == ["abc"]
     assert frame["row_in_file"].tolist() == ["9"]
+
+
+def test_a_column_that_has_another_name_here_is_not_taken_for_ours() -> None:
+    """study.toml says that the age is in `alter`: a column called `age` is a further one, whether or not there is
+    an `alter`."""
+    settings = replace(SETTINGS, columns=replace(SETTINGS.columns, age="alter", ecog="ps"))
+    frame, findings = parse("patient_id,time_months,event,age,ecog\nP1,12.5,1,old,good\n", settings)
+    assert not findings.errors
+    assert "age" not in frame
+    assert frame["age_in_file"].tolist() == ["old"]
+    assert frame["ecog_in_file"].tolist() == ["good"]
 
 
 @given(st.binary(max_size=400))
