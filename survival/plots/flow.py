@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from survival.plots.style import GRID, Palette, add_words, finish, plain
@@ -14,12 +13,6 @@ Step = tuple[str, int, Sequence[tuple[str, int]]]
 WRAP = 40  # characters a line, which fit next to the arrow at 350 px
 LINE_PX, PAD_PX, GAP_PX, INDENT_PX = 16, 14, 20, 34
 MOST_REASONS = 6
-
-
-def flow_frame(steps: Sequence[Step]) -> pd.DataFrame:
-    """One row per reason, and one per step that nobody left at: step, patients, reason, lost."""
-    rows = [(name, patients, reason, count) for name, patients, lost in steps for reason, count in (lost or [("", 0)])]
-    return pd.DataFrame(rows, columns=["step", "patients", "reason", "lost"])
 
 
 def flow_figure(steps: Sequence[Step]) -> go.Figure:

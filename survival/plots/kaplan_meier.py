@@ -33,16 +33,6 @@ def curves_frame(curves: Mapping[str, Curve]) -> pd.DataFrame:
     return frame[["group", *(c for c in frame if c != "group")]]
 
 
-def medians_frame(curves: Mapping[str, Curve]) -> pd.DataFrame:
-    """One row per group: group, n, events, median, low, high; nan: not reached."""
-    rows = [
-        (name, curve.n, int(curve.events.sum()), median.value, median.low, median.high)
-        for name, curve in curves.items()
-        for median in [curve.median()]
-    ]
-    return pd.DataFrame(rows, columns=["group", "n", "events", "median", "low", "high"])
-
-
 def median_words(median: Estimate) -> str:
     """'21.4 (18.0 to 27.3)', '21.4 (18.0 to not reached)', 'not reached (from 36.2)', 'not reached'."""
     value, low, high = (f"{v:.1f}" if np.isfinite(v) else "" for v in (median.value, median.low, median.high))
