@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from ui.shell import closed_sessions, gate, resources, sidebar, theme
+from ui.shell import closed_sessions, early, gate, resources, sidebar, theme
 
 st.set_page_config(page_title="Latent health", page_icon=str(theme.ICON), layout="wide")
-resources.take_a_thread()
+early.take_a_thread()
 gate.require_access()
 closed_sessions.note_this_one()
 st.logo(str(theme.ICON), size="large")

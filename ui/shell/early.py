@@ -10,13 +10,17 @@ import threading
 from common import threads
 
 FIRST = ("torch", "pandas", "study.scoring.scorer", "latent.editing.render")
-LABEL = "The app's page"
+
+
+def take_a_thread() -> None:
+    """Put this server on record as the holder of one thread, before anything imports torch: the page stays alive while
+    other processes of the project use the other cores. Again: nothing."""
+    threads.announce("The app's page", 1)
 
 
 def begin() -> None:
-    """Put this server on record as the holder of one thread, before anything imports torch, and import in the
-    background. The page stays alive while other processes of the project use the other cores."""
-    threads.announce(LABEL, 1)
+    """Take a thread, and import in the background."""
+    take_a_thread()
     threading.Thread(target=_import, name="first imports", daemon=True).start()
 
 

@@ -107,14 +107,6 @@ def _warm_up() -> None:
         gc.enable()
 
 
-@st.cache_resource(show_spinner=False)
-def take_a_thread() -> threads.Share:
-    """Put this server on record as the holder of one thread, once, before anything imports torch: the page stays alive
-    while other processes of the project use the other cores."""
-    threads.announce("The app's page", 1)
-    return threads.hold("The app's page", 1)
-
-
 def _compute_with_what_is_left() -> None:
     import torch
 
