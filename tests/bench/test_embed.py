@@ -72,8 +72,8 @@ def test_the_steps_are_those_of_two_revisions(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(bench, "checked_out", checked_out)
     monkeypatch.setattr(bench, "git", lambda *words: "abc1234")
     monkeypatch.setattr(bench, "drive_steps", drive)
-    result = bench.run(["--only", "steps", "--against", "HEAD", "--step-photos", "5"])["steps"]
-    assert result["rows"][-1] == {"step": "together", "abc1234": 12.0, "here": 4.0, "times": 3.0}
+    result = bench.run(["--only", "steps", "--against", "HEAD", "--step-photos", "5"])
+    assert result["step_seconds"][-1] == {"step": "together", "abc1234": 12.0, "here": 4.0, "times": 3.0}
     codes.append("b" * 64)
     with pytest.raises(RuntimeError, match="do not align the same faces"):
         bench.run(["--only", "steps", "--against", "HEAD"])
