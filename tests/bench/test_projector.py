@@ -19,6 +19,7 @@ def test_schedule() -> None:
     assert learning_rate(0.999) < 1e-5
 
 
+@pytest.mark.slow
 def test_autocorrelation_tells_white_noise_from_a_picture() -> None:
     rng = torch.Generator().manual_seed(0)
     white = torch.randn(64, 64, generator=rng)

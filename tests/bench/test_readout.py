@@ -198,6 +198,7 @@ def test_the_command_on_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "Left out, being names: sex." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_files_instead_of_a_study_give_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study, truth = write_simulated(tmp_path / "sim", 12)
     factors = tmp_path / "factors.csv"

@@ -133,6 +133,7 @@ def test_every_path_of_every_verb_refuses_what_no_file_can_be(
         assert sorted(place.rglob("*")) == before, action.dest
 
 
+@pytest.mark.slow
 def test_no_verb_takes_a_path_past_the_gate() -> None:
     """Every argument of type Path goes through common/command.py, in every room."""
     found = []

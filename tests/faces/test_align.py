@@ -134,6 +134,7 @@ def test_a_photo_without_overhang_is_not_padded(astronaut: Photo, astronaut_face
     assert outside(astronaut.pixels.shape, face_quad(astronaut_face.landmarks)) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_no_aliasing_when_shrinking_much() -> None:
     fine = np.indices((2000, 2000)).sum(axis=0) % 2 * 255
     photo = Photo(np.repeat(fine[..., None], 3, axis=2).astype(np.uint8), "")
@@ -257,6 +258,7 @@ def test_hostile_parameters(astronaut: Photo, centre: object, side: object, angl
     assert str(caught.value).endswith(".")
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     height=st.integers(32, 90), width=st.integers(32, 90), x=st.floats(0, 1), y=st.floats(0, 1),

@@ -201,6 +201,7 @@ def test_small_photos_on_their_side(portraits: dict[str, Photo], name: str) -> N
     assert (upright.quarters, len(upright.faces)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_what_shows_no_face_in_any_turn_stays_as_it_is() -> None:
     for picture in (skimage.data.coffee(), skimage.data.chelsea()):
         photo = Photo(np.ascontiguousarray(picture), "")
@@ -229,6 +230,7 @@ def test_landmarks_of_portraits_are_plausible_and_of_scrambled_ones_are_not(
             assert not plausible(np.asarray(wrong, np.float32), face.box)
 
 
+@pytest.mark.slow
 def test_a_face_is_confirmed_in_its_square_and_nothing_else_is(
     portraits: dict[str, Photo], portrait_faces: dict[str, Face], astronaut: Photo, astronaut_face: Face
 ) -> None:

@@ -106,6 +106,7 @@ def test_a_job_outlives_whoever_queued_it(queue: Queue) -> None:
     idle(queue)
 
 
+@pytest.mark.slow
 def test_a_stop_is_a_question_first_and_force_after_the_grace(queue: Queue) -> None:
     polite, deaf, waiting = add(queue, "polite", "p"), add(queue, "deaf", "d", grace=0.1), add(queue, "quick", "w")
     queue.start_runner()

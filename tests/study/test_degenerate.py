@@ -140,6 +140,7 @@ def test_a_clinical_cox_model_is_printed_or_refused(
         assert "Cox regression of s" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COHORTS)
 def test_a_comparison_and_its_report_are_written_or_refused(name: str, open_cohort: Callable[[str], Study]) -> None:
     study = open_cohort(name)
@@ -171,6 +172,7 @@ CODES: dict[str, Callable[[int], np.ndarray]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codes"),
     [
@@ -209,6 +211,7 @@ def test_events_at_one_time_are_fitted_and_their_hazards_not_tested(
     assert "cannot be tested: all events happen at one time" in out
 
 
+@pytest.mark.slow
 def test_a_risk_set_that_is_emptied_at_first_does_not_end_the_curve(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

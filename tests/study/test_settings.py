@@ -18,6 +18,7 @@ def parse(text: str) -> tuple[Settings, Findings]:
 SCALARS = st.one_of(st.booleans(), st.integers(-(2**60), 2**60), st.floats(-1e9, 1e9), st.text(max_size=20))
 
 
+@pytest.mark.slow
 @given(
     title=st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).filter(str.strip),
     horizons=st.lists(st.floats(0.1, 900, allow_nan=False), min_size=1, max_size=5, unique=True),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def figures(compute: Callable[[], np.ndarray]) -> None:
     assert np.isfinite(np.asarray(values, dtype=np.float64)).all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 100_000), st.booleans(), st.sampled_from(["efron", "breslow"]))
 def test_regressions_are_finite_or_refused(seed: int, late: bool, ties: str) -> None:
     time, event, entry, x, _ = cohort(seed)
@@ -60,6 +62,7 @@ def test_regressions_are_finite_or_refused(seed: int, late: bool, ties: str) -> 
     figures(lambda: smooth_residuals(scaled_residuals(fit)).drop(columns="name").to_numpy())
 
 
+@pytest.mark.slow
 @given(st.integers(0, 100_000), st.booleans())
 def test_figures_of_a_score_are_finite_or_refused(seed: int, late: bool) -> None:
     time, event, entry, x, score = cohort(seed)

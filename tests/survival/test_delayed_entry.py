@@ -51,6 +51,7 @@ def late() -> dict:
     return truncated()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["cox-ridge", "cox-lasso", "cox"])
 def test_a_cox_model_takes_entries_and_strata(late, model):
     blocks = {"clinical": pd.DataFrame(late["x"], columns=list("pqrstu")).assign(site=late["site"])}

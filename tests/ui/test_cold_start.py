@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.ui.conftest import APP, Places
 
 FIRST_PAGE = """
@@ -33,6 +35,7 @@ print(*sorted(sys.modules))
 SLOW = ("scipy", "sklearn", "sksurv", "torch.fx.experimental.symbolic_shapes", "torch._dynamo")
 
 
+@pytest.mark.slow
 def test_home_waits_for_no_library_that_it_does_not_need(places: Places) -> None:
     """Each of these takes a good part of a second to import; `ui.shell.resources.warm_up` does it after the page."""
     command = [sys.executable, "-c", FIRST_PAGE, str(places.study.path), str(places.checkpoint.path)]

@@ -194,6 +194,7 @@ def test_no_face_offers_a_crop_by_hand(portrait: AppTest) -> None:
     assert not app.exception
 
 
+@pytest.mark.slow
 def test_what_is_no_face_is_scored_only_in_the_persons_words(
     portrait: AppTest, monkeypatch: pytest.MonkeyPatch, real_doubt: Callable[..., str]
 ) -> None:

@@ -178,6 +178,7 @@ def test_a_stopped_run_goes_on_and_doubles_nothing(mixed: list[Path], tmp_path: 
     assert not (tmp_path / "set.parts").exists()
 
 
+@pytest.mark.slow
 def test_two_workers_give_what_one_gives(mixed: list[Path], tmp_path: Path) -> None:
     for workers in (1, 2):
         dataset.build(mixed[:1], tmp_path / f"set{workers}", SIZE, workers=workers)

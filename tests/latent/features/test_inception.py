@@ -60,6 +60,7 @@ def test_features_are_torchvisions(weights: dict[str, Tensor]) -> None:
     assert torch.allclose(got, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.slow
 def test_the_poolings_of_the_tensorflow_network() -> None:
     """Averages over the pixels that exist; in the last block the maximum. The other branches stay torchvision's."""
     network = InceptionFeatures(TENSORFLOW).network

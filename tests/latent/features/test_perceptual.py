@@ -95,6 +95,7 @@ def test_features_once_equal_the_pair(distance: PerceptualDistance) -> None:
     torch.testing.assert_close(distance.between(distance.features(x), distance.features(y)), distance(x, y))
 
 
+@pytest.mark.slow
 def test_agrees_with_the_lpips_package() -> None:
     """Same backbone weights, same heads: the package's own forward pass is the reference."""
     with warnings.catch_warnings():

@@ -17,6 +17,7 @@ from latent.training.projected_discriminator import ProjectedDiscriminator, augm
 GOLDEN = Path(__file__).parents[2] / "data" / "goldens" / "efficientnet_lite0.npz"
 
 
+@pytest.mark.slow
 def test_frozen_features_agree_with_the_reference_implementation() -> None:
     """Blocks 2, 4, 10, 15 of efficientnet_lite_pytorch 0.1.0 in eval mode, every 5th channel, two columns."""
     images = np.random.default_rng(0).uniform(-1, 1, (2, 3, 64, 64)).astype(np.float32)

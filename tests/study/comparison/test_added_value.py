@@ -72,6 +72,7 @@ def test_a_gain_on_a_model_that_overfits_is_no_claim(study: Study, usual: Compar
     assert OPEN in comparison_text(alone)
 
 
+@pytest.mark.slow
 def test_the_report_claims_and_warns_by_the_same_rule(study: Study, usual: Comparison) -> None:
     page = html.unescape(report_html(study, comparison="usual").decode())
     assert f"; {ADDS}." in page
@@ -81,6 +82,7 @@ def test_the_report_claims_and_warns_by_the_same_rule(study: Study, usual: Compa
     assert any(short in str(finding) for finding in study.findings), "and the check of the table"
 
 
+@pytest.mark.slow
 def test_each_slope_has_one_name(study: Study, usual: Comparison) -> None:
     page = html.unescape(report_html(study, comparison="usual").decode())
     text = comparison_text(usual)

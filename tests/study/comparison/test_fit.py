@@ -136,6 +136,7 @@ def test_a_refused_or_stopped_fit_keeps_the_old_model(fitted: Cohort) -> None:
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_fit_is_a_comparison_of_one_candidate(own: Study) -> None:
     """The same numbers as a comparison with other candidates, and as the model that is chosen from it."""
     plan = Plan(("clinical", "photo"), folds=3, repeats=2, samples=40, shuffles=1, penalties=8)

@@ -130,6 +130,7 @@ def test_a_backdrop_that_tells_the_outcome_is_found(planted: Comparison) -> None
     assert planted.difference(BACKDROP, "photo / cox-ridge").low > 0
 
 
+@pytest.mark.slow
 def test_the_image_network_brings_the_photo_along(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "cnn", ModelEntry(MODELS["cnn"].place, "Image network", QUICK))
     assert "image" not in available_sets(study)

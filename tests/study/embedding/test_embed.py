@@ -89,6 +89,7 @@ def expected(study: Study) -> np.ndarray:
     return np.array([f.mean() for f in faces], np.float32)
 
 
+@pytest.mark.slow
 def test_all_photos_once(aligned_study: Study, fake: FakeInvert) -> None:
     done: list[int] = []
     report = embed(aligned_study, FakeCheckpoint(), batch=5, on_progress=lambda photos, _: done.append(photos))
@@ -103,6 +104,7 @@ def test_all_photos_once(aligned_study: Study, fake: FakeInvert) -> None:
     assert fake.seen == 12
 
 
+@pytest.mark.slow
 def test_interrupted_and_gone_on(aligned_study: Study, fake: FakeInvert) -> None:
     fake.stop_after = 8
     with pytest.raises(KeyboardInterrupt):
@@ -115,6 +117,7 @@ def test_interrupted_and_gone_on(aligned_study: Study, fake: FakeInvert) -> None
     np.testing.assert_allclose(Study.open(aligned_study.path).latents().ws[:, 0, 0], expected(aligned_study), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [1, 3, 7, 10])
 def test_cancel_anywhere_keeps_the_old_codes(aligned_study: Study, fake: FakeInvert, call: int) -> None:
     embed(aligned_study, FakeCheckpoint())
@@ -129,6 +132,7 @@ def test_cancel_anywhere_keeps_the_old_codes(aligned_study: Study, fake: FakeInv
     assert set(Study.open(aligned_study.path).latents().index["checkpoint_sha256"]) == {other.sha256}
 
 
+@pytest.mark.slow
 def test_stop_between_the_two_files(aligned_study: Study, fake: FakeInvert, monkeypatch: pytest.MonkeyPatch) -> None:
     """latents.npy is new, index.parquet old: refused when opened, mended by the next run without new work."""
     embed(aligned_study, FakeCheckpoint())
@@ -149,6 +153,7 @@ def test_stop_between_the_two_files(aligned_study: Study, fake: FakeInvert, monk
     assert len(Study.open(aligned_study.path).latents("d" * 64).ws) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["checkpoint", "preset", "encoder", "aligned"])
 def test_codes_of_other_settings_are_not_taken_over(
     aligned_study: Study, fake: FakeInvert, change: str, monkeypatch: pytest.MonkeyPatch
@@ -171,6 +176,7 @@ def test_codes_of_other_settings_are_not_taken_over(
     assert (report.new, report.kept) == (12, 0)
 
 
+@pytest.mark.slow
 def test_only_new_and_changed_photos(aligned_study: Study, fake: FakeInvert) -> None:
     embed(aligned_study, FakeCheckpoint())
     write_bytes(aligned_study.photo_path("P0007"), encode_jpeg(face_like(77)))
@@ -179,6 +185,7 @@ def test_only_new_and_changed_photos(aligned_study: Study, fake: FakeInvert) -> 
     np.testing.assert_allclose(Study.open(aligned_study.path).latents().ws[:, 0, 0], expected(aligned_study), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_failures_are_reported(
     aligned_study: Study, fake: FakeInvert, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -80,6 +80,7 @@ STEPS: dict[str, Callable[[Study], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("order", [("quality", "embed", "compare"), ("embed", "quality", "compare", "embed")])
 def test_a_photo_is_decoded_searched_and_aligned_once(tmp_path: Path, counts: Counts, order: tuple[str, ...]) -> None:
@@ -96,6 +97,7 @@ def test_a_photo_is_decoded_searched_and_aligned_once(tmp_path: Path, counts: Co
     assert counts["load_photo"] == 14, "the two photos that are changed are decoded for that, once each"
 
 
+@pytest.mark.slow
 def test_faces_are_those_of_the_photo(tmp_path: Path) -> None:
     """Bit for bit, when they are new and when they are read; at other sizes, too."""
     study = portraits(tmp_path / "s", 3)
@@ -163,6 +165,7 @@ def test_photos_without_a_face_and_files_without_a_photo(tmp_path: Path, counts:
         AlignedStore(folder, False).face(folder / "photos" / "gone.jpg")
 
 
+@pytest.mark.slow
 def test_damage_is_aligned_again_and_a_stop_keeps_what_is_finished(
     tmp_path: Path, counts: Counts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +196,7 @@ def test_damage_is_aligned_again_and_a_stop_keeps_what_is_finished(
     assert counts["align"] == 8
 
 
+@pytest.mark.slow
 def test_small_pixels_regions_and_descriptors(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", patient_table(4))
     for i in range(1, 4):

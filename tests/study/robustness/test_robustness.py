@@ -199,6 +199,7 @@ def test_what_cannot_be_is_refused(study: Study, made: tuple[Study, Checkpoint])
         read_robustness(study)
 
 
+@pytest.mark.slow
 def test_the_command_and_what_is_out_of_date(
     study: Study, made: tuple[Study, Checkpoint], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,6 +94,7 @@ def test_one_photo(scored: Scored) -> None:
         score_of(Scorer.open(study, checkpoint), photo, cancelled=lambda: True)
 
 
+@pytest.mark.slow
 def test_a_fit_is_placed_among_those_of_the_cohort(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
     study, checkpoint = scored
     scorer = Scorer.open(study, checkpoint)
@@ -111,6 +112,7 @@ def test_a_fit_is_placed_among_those_of_the_cohort(scored: Scored, monkeypatch: 
     assert scorer.share_closer(inversion) == 0.75
 
 
+@pytest.mark.slow
 def test_notes_on_other_ways_of_inverting(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
     study, checkpoint = scored
     report = study.report() | {"perceptual_name": "another distance", "encoder_sha256": "e" * 64}
@@ -179,6 +181,7 @@ def run(capsys: pytest.CaptureFixture, *argv: str) -> tuple[int, str, str]:
     return code, out, err
 
 
+@pytest.mark.slow
 def test_command_line_scores(scored: Scored, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     study, checkpoint = scored
     out_file = tmp_path / "out" / "scores.csv"
@@ -198,6 +201,7 @@ def test_command_line_scores(scored: Scored, tmp_path: Path, capsys: pytest.Capt
     assert row["photo"] == "P0002.jpg"
 
 
+@pytest.mark.slow
 def test_command_line_fits_and_checks(own: Study, capsys: pytest.CaptureFixture) -> None:
     study = own
     code, out, err = run(capsys, "fit", str(study.path), "--folds", "3", "--name", "again")
@@ -323,6 +327,7 @@ def test_what_is_no_face_has_no_score(made: Scored, tmp_path: Path) -> None:
         score_of(scorer, squares[0])
 
 
+@pytest.mark.slow
 def test_a_real_face_is_scored_detected_or_placed_by_hand(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score_module, "doubt", face_evidence.doubt)
     scorer = Scorer.open(*scored)
@@ -352,6 +357,7 @@ def test_a_person_confirms_in_words_and_the_words_stay_with_the_score(
     assert "Pose was not measured" in row["quality"] or "pose was not measured" in row["quality"]
 
 
+@pytest.mark.slow
 def test_a_code_far_from_any_face_gets_no_figures(scored: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
     study, checkpoint = scored
     photo = load_photo(encode_jpeg(face_like(5)), "me.jpg")

@@ -76,6 +76,7 @@ def test_frames_are_of_the_model_that_was_opened(own: Made, monkeypatch: pytest.
     assert np.abs(replaced.predict(strip.ws) - strip.log_hr).max() > 0.01, "the other model would say otherwise"
 
 
+@pytest.mark.slow
 def test_a_code_is_scored_again_without_being_searched_again(own: Made) -> None:
     study, checkpoint = own
     face = prepare(study.photo_path("P0003"), aligned=True)

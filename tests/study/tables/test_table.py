@@ -203,6 +203,7 @@ def test_any_bytes_give_a_table_or_a_sentence(data: bytes) -> None:
     assert "\n" not in said
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.text(max_size=8), min_size=9, max_size=9), max_size=5))
 def test_any_cells_give_findings_or_a_sentence(rows: list[list[str]]) -> None:
     import csv

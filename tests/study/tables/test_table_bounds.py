@@ -75,6 +75,7 @@ def test_a_text_of_too_many_rows_or_cells_is_refused_before_it_is_taken_apart(mo
         read_table(b"a,b\n" + b"," * (2 * MAX_CELLS + 1), Findings())
 
 
+@pytest.mark.slow
 def test_the_text_of_one_row_too_many_is_refused() -> None:
     whole = b"a,b\n" + b"1,2\n" * MAX_ROWS
     assert len(read_table(whole, Findings()).rows) == MAX_ROWS
@@ -149,6 +150,7 @@ def _as_varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
+@pytest.mark.slow
 def test_texts_that_repeat_the_one_before_are_bounded_by_their_number() -> None:
     """Delta encoding: each text repeats the one before it, so that a page's bytes do not bound what it holds."""
     words = [f"{'x' * 1_500}{i}" for i in range(60_000)]

@@ -156,6 +156,7 @@ def test_a_model_that_cannot_be_fitted_fails_alone(study, plan):
         evaluate(found, (plan["times"][2],), samples=20).difference("wide", "clinical")
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_metrics_and_differences_are_paired(study, comparison, plan):
     horizon = float(plan["times"][2])
     found = evaluate(comparison, (horizon,), samples=60, seed=4)

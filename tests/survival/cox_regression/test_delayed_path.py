@@ -32,6 +32,7 @@ def late():
     return (x - x.mean(axis=0)) / x.std(axis=0), time, study["event"], AtRisk(entry, np.arange(150) % 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["late", "stratified", "both"])
 @pytest.mark.parametrize("name", sorted(COHORTS))
 def test_glmnet_path(name, kind):

@@ -30,6 +30,7 @@ def draw(seed: int, n: int, time_decimals: int, risk_decimals: int):
     return time, event, np.round(rng.normal(size=n) - 0.02 * time, risk_decimals)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(5, 60), st.sampled_from([-1, 0, 6]), st.sampled_from([0, 1, 8]))
 @settings(max_examples=60)
 def test_harrell_is_scikit_survivals_with_all_kinds_of_ties(seed, n, time_decimals, risk_decimals):

@@ -45,6 +45,7 @@ def test_a_slow_part_asks_the_browser_for_a_longer_interval_once(monkeypatch: py
     assert asked == [4.0, 1.0], "longer, nothing new, and the usual one again"
 
 
+@pytest.mark.slow
 def test_the_browser_is_asked_by_the_message_that_sets_an_interval() -> None:
     """The refreshing part runs in a real session; what is sent is what Streamlit itself sends for run_every."""
 

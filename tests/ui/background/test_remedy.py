@@ -61,6 +61,7 @@ def test_a_message_names_the_command_and_a_page_gets_it_apart() -> None:
     assert (str(again), again.sentence, again.run) == (str(error), error.sentence, error.run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_what_a_page_tells_to_run_is_a_button(open_app: Opener, places: Places, tmp_path: Path, name: str) -> None:
     spoil, label = PROBLEMS[name]
@@ -96,6 +97,7 @@ def test_a_link_opens_the_view_where_the_button_is(open_app: Opener, places: Pla
     assert "Fit the photo model" in [button.label for button in app.button]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_says_so_before_and_after_it_is_chosen(
     open_app: Opener, places: Places, tmp_path: Path
 ) -> None:

@@ -177,6 +177,7 @@ def test_codes_say_whether_they_are_of_what_lies_there(at: View, studies: Path, 
     assert [job.state for job in Queue(tmp_path / "runs" / "queue").jobs()[0]] == ["waiting"], "the same job goes on"
 
 
+@pytest.mark.slow
 def test_reconstructions_come_in_order(at: View, studies: Path) -> None:
     app = at("Reconstructions")
     said = words(app)
@@ -190,6 +191,7 @@ def test_reconstructions_come_in_order(at: View, studies: Path) -> None:
     assert "The photo changed after it was embedded." in words(app)
 
 
+@pytest.mark.slow
 def test_a_new_study_is_proposed_checked_and_queued(at: View, studies: Path, tmp_path: Path) -> None:
     app = at("New study")
     table = csv_text(
@@ -237,6 +239,7 @@ def test_patients_are_described(at: View) -> None:
     assert "per 100 patient-months" in said
 
 
+@pytest.mark.slow
 def test_a_table_without_photos_becomes_a_study(at: View, studies: Path, tmp_path: Path) -> None:
     app = at("New study")
     table = "id;time_months;status;Alter;BMI;arm\nA;12,5;1;60;22,5;x\nB;7;0;71;31;y\n".encode("cp1252")
@@ -267,6 +270,7 @@ def test_a_table_without_photos_becomes_a_study(at: View, studies: Path, tmp_pat
     assert made.patients["BMI"].tolist() == [22.5, 31.0]
 
 
+@pytest.mark.slow
 def test_an_example_of_real_patients(at: View, studies: Path) -> None:
     app = at("New study")
     app.segmented_control(key="cohort-from").set_value("An example of real patients").run()

@@ -67,6 +67,7 @@ def horizon(app: AppTest, text: str) -> None:
     field.set_value(text).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "answer"), [("thou_mix.txt", "1,234.5"), ("thou_dot.csv", "1.234,5")])
 def test_thousands_are_asked_about(new: Callable[..., AppTest], tmp_path: Path, name: str, answer: str) -> None:
     app = new(name)
@@ -104,6 +105,7 @@ def test_spellings_are_merged_on_request(new: Callable[..., AppTest], tmp_path: 
     assert sorted(set(study.patients["sex"])) == ["female", "male"]
 
 
+@pytest.mark.slow
 def test_follow_up_between_dates_is_proposed_and_made(new: Callable[..., AppTest], tmp_path: Path) -> None:
     app = new("dates_only.csv")
     assert app.selectbox(key="cohort-column-time-0").value == "– between two dates –"
@@ -129,6 +131,7 @@ def test_day_or_month_first_is_asked_where_both_are_legal(new: Callable[..., App
     assert study.patients["baseline_date"][0].isoformat()[:10] == "2019-01-02"
 
 
+@pytest.mark.slow
 def test_a_competing_event_is_asked_about_and_said(new: Callable[..., AppTest], tmp_path: Path) -> None:
     app = new("compete.csv")
     assert app.multiselect(key="cohort-event-event-0").value == ["1"]
@@ -152,6 +155,7 @@ def test_a_clinical_file_of_cbioportal_is_understood(new: Callable[..., AppTest]
     assert study.patients["event"].tolist()[:2] == [True, False]
 
 
+@pytest.mark.slow
 def test_codes_for_missing_values_are_confirmed(new: Callable[..., AppTest], tmp_path: Path) -> None:
     values = ["-99", "999", "unknown", "999", *(f"{12 + i % 7 / 2}" for i in range(36))]
     rows = "".join(f"P{i:02d},{5 + i},{i % 2},{value}\n" for i, value in enumerate(values))
@@ -175,6 +179,7 @@ def zipped(names: list[str], damaged: str = "") -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ids.csv", "nfc.csv", "winpath.csv"])
 def test_near_names_are_shown_and_taken_once_confirmed(new: Callable[..., AppTest], tmp_path: Path, name: str) -> None:
     app = new(name)
@@ -231,6 +236,7 @@ def test_a_table_is_read_once_however_often_the_page_is_drawn(
     assert (len(read), len(checked)) == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_study_with_competing_events_says_so_where_survival_is_shown(
     new: Callable[..., AppTest], tmp_path: Path
 ) -> None:

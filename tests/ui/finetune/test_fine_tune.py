@@ -203,6 +203,7 @@ def test_what_is_no_zip_leaves_a_sentence_and_nothing_on_disk(shop: Shop) -> Non
     assert not [entry for entry in (shop.runs / "queue").iterdir() if entry.is_dir()]
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_with_its_samples_and_charts(shop: Shop) -> None:
     tiny.write_run(shop.runs / "finetune" / "noise")
     app = shop.open()

@@ -19,6 +19,7 @@ from ui.shell import resources, stamps
 from ui.shell.stamps import stamp
 
 
+@pytest.mark.slow
 def test_the_cohort_page_shows_it(open_app: Callable[..., AppTest], tmp_path: Path) -> None:
     write_large(tmp_path / "studies" / "large", 20_000, photos=False)
     app = open_app(studies=tmp_path / "studies").switch_page("pages/cohort.py").run()

@@ -373,6 +373,7 @@ def write_start_with_encoder(folder: Path, origin: float = 9.0) -> Path:
     return save_checkpoint(folder, generator.eval(), None, encoder.eval(), config, samples=200)
 
 
+@pytest.mark.slow
 def test_a_mapping_is_fitted_to_the_codes_of_the_new_images(data: Path, tmp_path: Path) -> None:
     start = write_start_with_encoder(tmp_path / "start")
     run = tmp_path / "run"

@@ -55,6 +55,7 @@ def difference(a: Trainer, b: Trainer) -> float:
     )
 
 
+@pytest.mark.slow
 def test_a_step_measures_everything_and_moves_everything() -> None:
     trainer = trainer_of(settings_of(mirror=True))
     before = {name: value.clone() for name, value in trainer.g.state_dict().items()}
