@@ -14,6 +14,8 @@ from study.comparison.plan import DEFAULT, FEATURE_SETS, IMAGE, NETWORK, PENALIS
 from study.comparison.record import CONTROL, MODEL, CandidateResult
 from study.disk.store import Study
 from study.errors import StudyError
+from study.tables.covariates import parameters
+from survival.events_per_parameter import enough_events
 from survival.features.encoding import Block, FeatureSet
 from survival.models.registry import MODELS, model_entry
 
@@ -89,11 +91,11 @@ def _candidate(features: FeatureSet, requested: str, plan: Plan, cohort: Cohort)
     """None where the model does not accept the features."""
     features = replace(features, label=_label(features, cohort))
     wide = [block for block in features.blocks if _is_wide(cohort.blocks[block])]
-    model = (RIDGE if wide else PLAIN) if requested == DEFAULT else requested
+    model = _default(features.blocks, cohort) if requested == DEFAULT else requested
     if model == PLAIN and wide:
         return None
     if features.fusion == "late" and len(features.blocks) > 1:
-        members = {block: _member(block, block in wide, model, features, plan) for block in features.blocks}
+        members = {block: _member(block, cohort, model, features, plan) for block in features.blocks}
         settings: dict[str, Any] = {"members": members, "folds": plan.folds, "seed": plan.seed}
         label = f"{features.label}, {_short(model)}"
         return CandidateResult(
@@ -106,6 +108,14 @@ def _candidate(features: FeatureSet, requested: str, plan: Plan, cohort: Cohort)
     return CandidateResult(f"{features.name} / {model}", label, MODEL, features.name, model, blocks, settings)
 
 
+def _default(blocks: Sequence[str], cohort: Cohort) -> str:
+    """Plain Cox for columns with ten events a parameter (Peduzzi et al. 1995), ridge Cox for more columns or codes."""
+    tables = [cohort.blocks[block] for block in blocks]
+    columns = sum(sum(parameters(t).values()) for t in tables if isinstance(t, pd.DataFrame))
+    plain = not any(_is_wide(t) for t in tables) and enough_events(int(cohort.patients["event"].sum()), columns)
+    return PLAIN if plain else RIDGE
+
+
 def _label(features: FeatureSet, cohort: Cohort) -> str:
     """Its label; of age and sex only what the study has."""
     table = cohort.blocks.get(AGE_SEX)
@@ -114,9 +124,9 @@ def _label(features: FeatureSet, cohort: Cohort) -> str:
     return features.label
 
 
-def _member(block: str, wide: bool, model: str, features: FeatureSet, plan: Plan) -> dict[str, Any]:
+def _member(block: str, cohort: Cohort, model: str, features: FeatureSet, plan: Plan) -> dict[str, Any]:
     """A member of a late fusion: few clinical columns need no penalty."""
-    member = PLAIN if model in PENALISED and not wide else model
+    member = _default((block,), cohort) if model in PENALISED and not _is_wide(cohort.blocks[block]) else model
     return {"blocks": block, "model": member, "settings": settings_of(member, plan, features.missing)}
 
 
@@ -162,7 +172,7 @@ def _controls(plan: Plan, cohort: Cohort, first: CandidateResult) -> list[Candid
     photo = PHOTO in cohort.blocks
     blocks = (PHOTO,) if photo else (CLINICAL,) if CLINICAL in cohort.blocks else first.blocks
     missing = "refuse" if photo else "indicator"
-    model = RIDGE if _is_wide(cohort.blocks[blocks[0]]) else PLAIN
+    model = _default(blocks, cohort)
     controls = [
         CandidateResult(NULL, "Kaplan-Meier, no covariates", CONTROL, "", NULL, blocks, {"missing": missing}),
     ]

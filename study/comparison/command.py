@@ -60,7 +60,10 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--name", default="main", help="folder under comparisons/ (default main)")
     sets = f"feature sets, separated by commas (default: all the study has but image): {', '.join(FEATURE_SETS)}"
     parser.add_argument("--features", default="", metavar="SETS", help=sets)
-    models = "separated by commas (default: ridge Cox with a photo, plain Cox without; cnn: of the aligned photo)"
+    models = (
+        "separated by commas (default: plain Cox for columns with ten events a parameter, else ridge Cox; cnn: of the "
+        "aligned photo)"
+    )
     parser.add_argument("--models", default=DEFAULT, help=models)
     parser.add_argument("--folds", type=int, default=Plan.folds)
     parser.add_argument("--repeats", type=int, default=Plan.repeats)

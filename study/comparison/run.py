@@ -35,12 +35,11 @@ from study.disk.places import COMPARISON_PARTS as PARTS
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import replacing_folder
-from survival.comparison.crossval import Candidate, CrossValidation, cross_validate, draw_folds
+from survival.comparison.crossval import Candidate, CrossValidation, cross_validate, draw_folds_and_times
 from survival.comparison.evaluate import evaluate
 from survival.comparison.fold_job import STOPPED
 from survival.comparison.subgroups import subgroup_table
 from survival.errors import Cancelled, FitCancelled, SurvivalError, stop_if
-from survival.metrics.probability import evaluation_times
 from survival.outcome import check_outcome
 
 TIMES = 20
@@ -154,9 +153,9 @@ def cross_validated(work: Work, cohort: Cohort, candidates: tuple[CandidateResul
     """Out-of-fold scores of all candidates but the shuffled control, from cached folds where there are some."""
     study, plan = work.study, work.plan
     time, event = cohort.patients["time"].to_numpy(np.float64), cohort.patients["event"].to_numpy(bool)
-    fold = draw_folds(check_outcome(time, event), plan.folds, plan.repeats, plan.seed)
+    fold, steady = draw_folds_and_times(check_outcome(time, event), plan.folds, plan.repeats, plan.seed, TIMES)
     horizons = measure.usable_horizons(study.horizons, time, event, fold, cohort.entry is not None)
-    at = np.unique(np.concatenate([evaluation_times(time, event, fold, TIMES), horizons.carried]))
+    at = np.unique(np.concatenate([steady, horizons.carried]))
     if plan.site == "strata":
         at = measure.within_every_site(at, cohort.patients["site"], time, event, fold)
     to_fit = [Candidate(c.name, c.model, c.blocks, c.settings) for c in candidates if c.name != SHUFFLED]

@@ -60,7 +60,12 @@ def as_words(columns: pd.DataFrame) -> pd.DataFrame:
 
 def parameters_of(table: pd.DataFrame, settings: Settings) -> dict[str, int]:
     """Covariate -> columns that it takes in a regression, of all clinical covariates that vary."""
-    kinds = ((str(name), column.dtype) for name, column in clinical_table(table, settings).items())
+    return parameters(clinical_table(table, settings))
+
+
+def parameters(columns: pd.DataFrame) -> dict[str, int]:
+    """Covariate -> columns that it takes in a regression, of columns as `clinical_table` gives them."""
+    kinds = ((str(name), column.dtype) for name, column in columns.items())
     return {n: max(len(k.categories) - 1, 1) if isinstance(k, pd.CategoricalDtype) else 1 for n, k in kinds}
 
 

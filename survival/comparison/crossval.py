@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from common.text import count
 from survival.comparison.fold_job import Data, FoldJob, FoldResult, results
 from survival.comparison.job_cache import Digest, JobCache
 from survival.curves import kaplan_meier
 from survival.errors import Cancelled, SurvivalError
 from survival.features.encoding import Features, as_features, join_rows, rows_of
+from survival.metrics.probability import evaluation_times
 from survival.models.registry import model_entry
 from survival.outcome import Outcome, check_entry, check_outcome, patient_folds, require_events
 
@@ -79,6 +81,33 @@ def draw_folds(outcome: Outcome, folds: int, repeats: int, seed: int = 0) -> np.
     if repeats < 1:
         raise SurvivalError("Give at least 1 repeat.")
     return np.stack([patient_folds(outcome.event, folds, np.random.default_rng([seed, r])) for r in range(repeats)])
+
+
+def draw_folds_and_times(
+    outcome: Outcome, folds: int, repeats: int, seed: int = 0, n: int = 20
+) -> tuple[np.ndarray, np.ndarray]:
+    """(folds of draw_folds, n evaluation times inside the follow-up of each part of every repeat).
+
+    Raises SurvivalError, with the largest number of folds that works where one does.
+    """
+    fold = draw_folds(outcome, folds, repeats, seed)
+    if (times := _common_times(outcome, fold, n)) is not None:
+        return fold, times
+    fewer = range(folds - 1, 1, -1)
+    works = next((k for k in fewer if _common_times(outcome, draw_folds(outcome, k, repeats, seed), n) is not None), 0)
+    events = int(outcome.event.sum())
+    remedy = f"use {works} folds" if works else "add patients or wait for events"
+    raise SurvivalError(
+        f"With {events} events, some of {folds} folds, drawn {count(repeats, 'time')}, have no range of event "
+        f"times in common, in which models could be compared: {remedy}."
+    )
+
+
+def _common_times(outcome: Outcome, fold: np.ndarray, n: int) -> np.ndarray | None:
+    try:
+        return evaluation_times(outcome.time, outcome.event, fold, n)
+    except SurvivalError:
+        return None
 
 
 def cross_validate(

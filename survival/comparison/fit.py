@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from survival.comparison.crossval import Candidate, CrossValidation, cross_validate, draw_folds
+from survival.comparison.crossval import Candidate, CrossValidation, cross_validate, draw_folds_and_times
 from survival.comparison.evaluate import HARRELL, UNO, concordances
 from survival.errors import Cancelled, SurvivalError
 from survival.features.encoding import Features, as_features
 from survival.metrics.bootstrap import mean_of, sample_weights
 from survival.metrics.calibration import calibration_slope
 from survival.metrics.estimate import unknown
-from survival.metrics.probability import evaluation_times
 from survival.models.fitted import FittedModel
 from survival.models.registry import make_model
 from survival.outcome import check_outcome
@@ -44,9 +43,8 @@ def fit_model(
     Raises SurvivalError where the data do not support it; FitCancelled.
     """
     features, outcome = as_features(X), check_outcome(time, event)
-    fold = draw_folds(outcome, folds, repeats, seed)
+    fold, at = draw_folds_and_times(outcome, folds, repeats, seed)
     candidate = Candidate(model, model, tuple(features), settings or {})
-    at = evaluation_times(outcome.time, outcome.event, fold)
     scored = cross_validate(
         [candidate], features, time, event, at, fold, entry=entry, on_progress=on_progress, cancelled=cancelled
     )

@@ -16,8 +16,9 @@ from study.comparison.plan import DEFAULT, DEFAULT_SETS, FEATURE_SETS, IMAGE, NE
 from study.comparison.record import comparison_folder
 from study.description.delayed_entry import LATE_ENTRY
 from study.errors import StudyError
+from survival.comparison.crossval import draw_folds_and_times
 from survival.models.registry import MODELS
-from survival.outcome import check_outcome, require_events
+from survival.outcome import check_outcome
 from ui.background.missing import unavailable
 from ui.background.start import start_button
 from ui.elements import blocks
@@ -80,7 +81,8 @@ def section(opened: OpenedStudy, open_at_first: bool) -> None:
             plan = Plan(named, models, **settings, site=site, site_name=site_name, shortcuts=shortcuts)
             comparison_folder(opened.study.path, name)
             patients = patients_of(opened.study, plan, with_photos=False)[1]
-            require_events(check_outcome(patients["time"], patients["event"]), plan.folds)
+            outcome = check_outcome(patients["time"], patients["event"])
+            draw_folds_and_times(outcome, plan.folds, plan.repeats, plan.seed)
         except session.SENTENCES as error:
             plan = None
             st.warning(plain(error), icon=":material/report:")
@@ -114,8 +116,9 @@ def _models(opened: OpenedStudy) -> tuple[tuple[str, ...], bool]:
         label_visibility="collapsed",
     )
     blocks.note(
-        "Default: ridge Cox models with a photo, unpenalised Cox models for a few clinical columns. These controls "
-        "always run as well: one survival curve for all (Kaplan-Meier), permuted outcomes"
+        "Default: ridge Cox models with a photo, or with fewer than ten events for each parameter; otherwise "
+        "unpenalised Cox models. These controls always run as well: one survival curve for all (Kaplan-Meier), "
+        "permuted outcomes"
         + (", a random direction of the face code" * photos)
         + "."
         + (" The image network learns from the aligned photos themselves and takes by far the longest." * photos)

@@ -20,7 +20,7 @@ from study.comparison.measuring.added_value import wrong_way
 from study.comparison.measuring.duration import expected_seconds, measured_here, seconds_here
 from study.comparison.plan import Plan
 from study.comparison.provenance import stale_reasons
-from study.comparison.record import Comparison, read_comparison
+from study.comparison.record import MODEL, Comparison, read_comparison
 from study.comparison.run import PARTS, QUIET, Reporter, compare
 from study.disk.exclusions import exclude, include
 from study.disk.latents import read_latents
@@ -197,8 +197,17 @@ def test_it_is_stale_when_exclusions_codes_or_table_change(study: Study, result:
     assert stale_reasons(Study.open(study.path), result) == ()
 
 
-def test_a_study_without_photos_has_no_photo_sets(tmp_path: Path) -> None:
+def test_few_events_get_a_penalty(tmp_path: Path) -> None:
     table = patient_table(90)
+    table.loc[14:, "event"] = 0
+    study = Study.open(write_study(tmp_path / "few", table.drop(columns="photo").assign(photo="")))
+    plan = Plan(folds=3, repeats=1, shuffles=1)
+    candidates, _ = candidates_of(study, plan, gather(study, plan))
+    assert [c.name for c in candidates if c.role == MODEL] == ["age-sex / cox-ridge", "clinical / cox-ridge"]
+
+
+def test_a_study_without_photos_has_no_photo_sets(tmp_path: Path) -> None:
+    table = patient_table(130)
     table.loc[:4, "age"] = np.nan
     study = Study.open(write_study(tmp_path / "plain", table.drop(columns="photo").assign(photo="")))
     assert available_sets(study) == ("age-sex", "clinical")

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from survival.comparison.crossval import Candidate, cross_validate, draw_folds, external_test, mean_cosine
+from survival.comparison.crossval import (
+    Candidate,
+    cross_validate,
+    draw_folds,
+    draw_folds_and_times,
+    external_test,
+    mean_cosine,
+)
 from survival.comparison.evaluate import HARRELL, SCALED_IBS, added_value, evaluate
 from survival.comparison.optimism import bootstrap_optimism
 from survival.curves import kaplan_meier
@@ -257,3 +264,16 @@ def test_folds_are_drawn_by_seed_and_repeat_alone(study):
 def test_comparisons_that_make_no_sense(study, plan, change, sentence):
     with pytest.raises(SurvivalError, match=sentence):
         cross_validate(**{"candidates": CANDIDATES, **study, **plan, **change})
+
+
+def test_folds_that_cannot_be_compared_name_how_many_can():
+    """Of few events a fold may hold only late ones: the page has to say so before the start, not the job after it."""
+    rng = np.random.default_rng(0)
+    event = np.arange(90) < 16
+    outcome = check_outcome(np.where(event, rng.exponential(20, 90), 60.0) + rng.random(90) / 9, event)
+    with pytest.raises(SurvivalError, match=r"16 events.*use 3 folds") as refused:
+        draw_folds_and_times(outcome, 4, 3)
+    assert "drawn 3 times" in str(refused.value)
+    fold, times = draw_folds_and_times(outcome, 3, 3)
+    assert fold.shape == (3, 90)
+    assert (np.diff(times) > 0).all()
