@@ -185,20 +185,28 @@ class SynthesisNetwork(nn.Module):
             self.num_ws += block.num_conv + (block.num_torgb if is_last else 0)
             before = channels
 
-    def forward(self, ws: torch.Tensor, noise_mode: str | None = None) -> torch.Tensor:
-        """noise_mode: 'const' (the stored maps), 'random', 'none'; None means random in training, else const."""
+    def forward(self, ws: torch.Tensor, noise_mode: str | None = None, resolution: int | None = None) -> torch.Tensor:
+        """noise_mode: 'const' (the stored maps), 'random', 'none'; None means random in training, else const.
+
+        resolution: None for the picture; a smaller one of `block_resolutions` for the sum of the RGB layers up to that
+        block, which only the skip architecture has.
+        """
+        if resolution is not None and (self.architecture != "skip" or resolution not in self.block_resolutions):
+            raise ValueError(f"this network has no picture of {resolution} px")
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must have the shape (N, {self.num_ws}, {self.w_dim}), not {tuple(ws.shape)}")
         mode = noise_mode or ("random" if self.training else "const")
         x: torch.Tensor | None = None
         image: torch.Tensor | None = None
         first = 0
-        for resolution in self.block_resolutions:
-            block = getattr(self, f"b{resolution}")
+        for block_resolution in self.block_resolutions:
+            block = getattr(self, f"b{block_resolution}")
             # A block's RGB layer shares its row of ws with the first convolution of the next block.
             x, image = block(x, image, ws[:, first : first + block.num_conv + block.num_torgb], mode)
             first += block.num_conv
-        assert image is not None  # the last block always has an RGB layer
+            if block_resolution == resolution:
+                break
+        assert image is not None  # the last block has an RGB layer, and each of the skip architecture
         return image
 
 

@@ -248,6 +248,19 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
     torch.testing.assert_close(together[2:3], generator.synthesis(ws[2:3]), rtol=1e-4, atol=1e-5)
 
 
+def test_a_smaller_picture_is_what_the_larger_ones_are_added_to() -> None:
+    generator = small_generator()
+    ws = torch.randn(2, generator.num_ws, 12)
+    whole = generator.synthesis(ws)
+    assert torch.equal(generator.synthesis(ws, resolution=16), whole)
+    generator.synthesis.b16.torgb.weight.data.zero_()
+    generator.synthesis.b16.torgb.bias.data.zero_()
+    agree(generator.synthesis(ws), ops.upsample2(generator.synthesis(ws, resolution=8)).detach().numpy())
+    for network, resolution in ((generator, 12), (small_generator("resnet"), 8)):
+        with pytest.raises(ValueError, match="no picture"):
+            network.synthesis(ws, resolution=resolution)
+
+
 def test_conditional_networks_heed_their_condition() -> None:
     torch.manual_seed(0)
     generator = Generator(8, 4, 12, 8, 3, synthesis_kwargs={"channel_base": 64, "channel_max": 8}).eval()
