@@ -54,7 +54,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         type="primary",
         icon=":material/play_arrow:",
         on_click=results.start,
-        args=(state, scorer, PRESETS[preset]),
+        args=(state, scorer, None if preset == default else PRESETS[preset]),
         disabled=not photo.confirmed(state) or (state.task is not None and state.task.snapshot().active),
     )
     st.button(

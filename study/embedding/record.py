@@ -19,8 +19,17 @@ from study.photos.prepare import ALIGNED_SIZE, target_size
 
 
 def study_preset(study: Study) -> InversionSettings:
-    """The inversion settings that all codes of this study are made with."""
+    """The inversion settings that a study is embedded with from now on."""
     return PRESETS[study.settings.preset]
+
+
+def code_settings(study: Study) -> InversionSettings:
+    """The inversion settings of a code that is compared with the study's: those on record, where there are codes of
+    the study's preset, since a preset's values may have changed since then."""
+    record = study.embedding if study.has_latents else None
+    if record is None or record.preset != study.settings.preset or "steps" not in record.settings:
+        return study_preset(study)
+    return inversion_settings(record)
 
 
 def encoder_sha256(checkpoint: Checkpoint) -> str:
@@ -44,7 +53,8 @@ def record_of(checkpoint: Checkpoint, settings: InversionSettings, preset: str, 
 
 def inversion_settings(record: Embedding) -> InversionSettings:
     """The settings inside a record."""
-    return InversionSettings(**{f.name: record.settings[f.name] for f in fields(InversionSettings)})
+    names = {f.name for f in fields(InversionSettings)}
+    return InversionSettings(**{name: value for name, value in record.settings.items() if name in names})
 
 
 def fingerprint(record: Embedding) -> str:

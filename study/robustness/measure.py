@@ -28,7 +28,7 @@ from study.disk.latents import Embedding
 from study.disk.places import ROBUSTNESS_PARTS as PARTS
 from study.disk.store import Study
 from study.embedding.command import BATCH
-from study.embedding.record import fingerprint, record_of, study_preset
+from study.embedding.record import code_settings, fingerprint, record_of
 from study.errors import StudyError
 from study.files import sha256_of
 from study.photos.aligned_store import AlignedStore
@@ -91,7 +91,7 @@ def robustness(
         )
     chosen = (UNCHANGED, *(PERTURBATIONS[c] for c in PERTURBATIONS if not changes or c in changes))
     drawn = draw_patients(study, set(model.cohort_["patient"].astype(str)), patients, seed)
-    record = record_of(checkpoint, study_preset(study), study.settings.preset, study.settings.aligned)
+    record = record_of(checkpoint, code_settings(study), study.settings.preset, study.settings.aligned)
     store = AlignedStore.of(study)
     tasks = [task for patient in drawn for task in _tasks(study, store, patient, chosen, record)]
     codes = _codes(study, store, checkpoint, tasks, batch, on_progress, cancelled)
@@ -163,7 +163,7 @@ def _embed(study: Study, store: AlignedStore, checkpoint: Checkpoint, tasks: lis
             places.append(i)
         except FaceError as error:
             out[i] = str(error)
-    results = invert_faces(checkpoint, faces, study_preset(study), None, cancelled) if faces else []
+    results = invert_faces(checkpoint, faces, code_settings(study), None, cancelled) if faces else []
     for i, result in zip(places, results, strict=True):
         out[i] = str(result) if isinstance(result, InversionError) else np.asarray(result.ws, np.float32)
     return out

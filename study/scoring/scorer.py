@@ -23,7 +23,7 @@ from latent.inversion.invert import Inversion, Progress
 from latent.inversion.settings import InversionSettings
 from study.disk.models import fingerprint
 from study.disk.store import Study
-from study.embedding.record import encoder_sha256, study_preset
+from study.embedding.record import code_settings, encoder_sha256
 from study.errors import StudyError
 from study.photos.prepare import invert_faces
 from study.scoring.face_evidence import doubt, draws_faces, ground, implausibility_bound, no_figures
@@ -184,13 +184,13 @@ class Scorer:
         cancelled: Callable[[], bool] | None = None,
         confirmed: str = "",
     ) -> list[Score | Withheld | Refused]:
-        """Scores of aligned faces, inverted together. settings: None for the study's own preset, which the model knows.
+        """Scores of aligned faces, inverted together. settings: None for those of the study's codes.
         confirmed: the words in which a person said that squares without a certain face show one; "" for none, which
         refuses these.
 
         Raises latent.Cancelled when stopped.
         """
-        settings = settings or study_preset(self.study)
+        settings = settings or code_settings(self.study)
         doubts = ["" if confirmed.strip() else doubt(face) for face in faces]
         taken = [face for face, why in zip(faces, doubts, strict=True) if not why]
         inversions = iter(invert_faces(self.checkpoint, taken, settings, on_step, cancelled) if taken else [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,7 @@ def write_study(path: Path, checkpoint: Checkpoint, patients: int = 60, seed: in
         checkpoint.sha256,
         settings.preset,
         *ws.shape[1:],
-        settings={**study_preset(study).as_dict(), "perceptual_name": "tiny"},
+        settings={**replace(study_preset(study), steps=2).as_dict(), "perceptual_name": "tiny"},
     )
     write_latents(path, ws.astype(np.float32), pd.DataFrame(rows), record)
     fit(study, plan=fit_plan(folds=3, repeats=1, penalties=12, samples=200))

@@ -37,8 +37,9 @@ DIFFERS = "brighter where the two differ more"
 POOR_FIT = 0.95  # share of the cohort that is reproduced more closely, from which on the page warns
 
 
-def start(portrait: PortraitState, scorer: Scorer, settings: InversionSettings) -> None:
-    """Begin to invert and score the photo's aligned face in the background."""
+def start(portrait: PortraitState, scorer: Scorer, settings: InversionSettings | None) -> None:
+    """Begin to invert and score the photo's aligned face in the background. settings: None for those of the study's
+    codes."""
     face, confirmed = portrait.aligned, portrait.confirmed
     if face is None:
         return
