@@ -16,8 +16,10 @@ BFGS takes over (`latent.inversion.lbfgs`), which takes the coupling of the axes
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +37,7 @@ from latent.features.perceptual import load_perceptual
 from latent.images import to_tensor, to_uint8
 from latent.inversion.search import Search
 from latent.inversion.settings import PRESETS, InversionSettings
+from latent.inversion.side_by_side import in_turn, side_by_side
 from latent.space import sample_w
 
 START_SAMPLES, START_PSI = 48, 0.7  # faces compared for a start where the checkpoint has no encoder
@@ -95,7 +98,7 @@ def start_codes(checkpoint: Checkpoint, targets: Tensor, seed: int = 0) -> Tenso
     """Where the search starts, (N, num_ws, w_dim), for photos (N, 3, R, R) in [-1, 1]: the encoder's codes, or without
     an encoder the nearest, in 16 px pixels, of the mean face and some random faces drawn near it."""
     if checkpoint.encoder is not None:
-        return checkpoint.encoder(targets)
+        return torch.cat([checkpoint.encoder(photo) for photo in targets.split(1)])
     mean = checkpoint.statistics.mean
     drawn = mean + START_PSI * (sample_w(checkpoint.generator, START_SAMPLES, seed) - mean)
     codes = torch.from_numpy(np.concatenate([mean[None], drawn])).to(targets)
@@ -124,6 +127,26 @@ def measure(targets: np.ndarray, reconstructions: np.ndarray, device: torch.devi
     ]
 
 
+@dataclass(frozen=True, eq=False)
+class _Finished:
+    """What a search has of one photo when it ends."""
+
+    ws: np.ndarray
+    reconstruction: np.ndarray
+    start: np.ndarray
+    plausibility: float
+    losses: dict[str, list[float]]
+
+
+@torch.no_grad()
+def _finished(checkpoint: Checkpoint, search: Search) -> list[_Finished]:
+    rows = torch.arange(len(search.x), device=search.x.device)
+    ws = search.codes(search.best_x, rows)
+    final, start = (pictures_of(checkpoint.generator.synthesis, w) for w in (ws, search.codes(search.start, rows)))
+    codes, plausibility = ws.cpu().numpy().astype(np.float32), search.whitening.implausibility(search.best_x).tolist()
+    return [_Finished(*parts) for parts in zip(codes, final, start, plausibility, search.history, strict=True)]
+
+
 def invert(
     checkpoint: Checkpoint,
     images: np.ndarray,
@@ -131,7 +154,7 @@ def invert(
     on_step: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> list[Inversion]:
-    """Codes of aligned faces uint8 (N, S, S, 3), all searched for at once; a batch gives what single runs give.
+    """Codes of aligned faces uint8 (N, S, S, 3), searched for side by side; a batch gives what single runs give.
 
     The checkpoint is only read: several threads may invert with one. Raises InversionError for images that are not
     square aligned faces or a model whose pictures are not finite, Cancelled when `cancelled` returns True (asked every
@@ -141,36 +164,37 @@ def invert(
     device = torch.device(checkpoint.device)
     targets = prepared(np.asarray(images), checkpoint.resolution)
     pictures = to_tensor(targets, device)
-    search = Search(checkpoint, pictures, start_codes(checkpoint, pictures, settings.seed), settings)
-    all_rows, start = search.active, search.x.clone()
-    for step in range(settings.steps + 1):
-        if cancelled is not None and cancelled():
-            raise Cancelled("The inversion was cancelled.")
-        shown = int(search.active[0])
-        pictures = search.step(step)
-        if on_step is not None:
-            seconds = time.perf_counter() - began
-            on_step(Progress.of(step, settings.steps, pictures[0], search.history[shown], seconds))
-        search.drop_converged()
-        if len(search.active) == 0:
-            break
-    with torch.no_grad():
-        ws = search.codes(search.best_x, all_rows)
-        final = pictures_of(checkpoint.generator.synthesis, ws)
-        starts = pictures_of(checkpoint.generator.synthesis, search.codes(start, all_rows))
-    metrics = measure(targets, final, device)
-    plausibility = search.whitening.implausibility(search.best_x).tolist()
+    cuda = device.type == "cuda"
+    with nullcontext(in_turn) if cuda else side_by_side(len(targets)) as each:
+        (start,) = each(lambda photos: start_codes(checkpoint, photos, settings.seed), [pictures])
+        batches = [slice(None)] if cuda else [slice(i, i + 1) for i in range(len(targets))]
+        searches = each(lambda rows: Search(checkpoint, pictures[rows], start[rows], settings), batches)
+        for step in range(settings.steps + 1):
+            if cancelled is not None and cancelled():
+                raise Cancelled("The inversion was cancelled.")
+            running = [search for search in searches if len(search.active)]
+            if not running:
+                break
+            shown = int(running[0].active[0])
+            drawn = each(lambda search: search.step(step), running)  # noqa: B023
+            if on_step is not None:
+                seconds = time.perf_counter() - began
+                on_step(Progress.of(step, settings.steps, drawn[0][0], running[0].history[shown], seconds))
+            for search in running:
+                search.drop_converged()
+        finished = list(itertools.chain(*each(lambda search: _finished(checkpoint, search), searches)))
+    metrics = measure(targets, np.stack([photo.reconstruction for photo in finished]), device)
     seconds = (time.perf_counter() - began) / len(targets)
     return [
         Inversion(
-            ws=ws[i].cpu().numpy().astype(np.float32),
-            reconstruction=final[i],
-            start=starts[i],
-            metrics=metrics[i] | {"plausibility": plausibility[i]},
+            ws=photo.ws,
+            reconstruction=photo.reconstruction,
+            start=photo.start,
+            metrics=measured | {"plausibility": photo.plausibility},
             seconds=seconds,
             settings=settings,
             checkpoint_sha256=checkpoint.sha256,
-            losses=search.history[i],
+            losses=photo.losses,
         )
-        for i in range(len(targets))
+        for photo, measured in zip(finished, metrics, strict=True)
     ]

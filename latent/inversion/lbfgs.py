@@ -65,6 +65,10 @@ class LBFGS:
             r += (shares[:, j] - inverse[:, j] * (changes[:, j] * r).sum(1))[:, None] * steps[:, j]
         return r
 
+    def leave(self, rows: Tensor) -> None:
+        """The function changes: keep these searches' pairs, but make none of its gradient and the next one."""
+        self._started[rows] = False
+
     def reset(self, rows: Tensor) -> None:
         """Let these searches start again without pairs."""
         self._steps[rows], self._changes[rows], self._inverse[rows], self._started[rows] = 0.0, 0.0, 0.0, False

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from latent.checkpoints import Checkpoint
 from latent.errors import InversionError
@@ -13,6 +14,7 @@ from latent.inversion.loss import InversionLoss
 from latent.inversion.settings import InversionSettings
 from latent.inversion.whitening import Whitening
 
+COARSE = 128  # px of the picture that the coarse steps look at: the face encoder's chip is 150 px
 ADAM_BETAS = (0.7, 0.99)  # little momentum: a search has tens of steps, not thousands
 ADAM_EPSILON = 1e-8
 RAMP_UP, RAMP_DOWN = 0.05, 0.5  # shares of the steps over which Adam's step length rises and falls
@@ -33,18 +35,31 @@ class Search:
     """State of the search for N photos; one that is done leaves the batch.
 
     start: codes (N, num_ws, w_dim) to begin with, for targets (N, 3, R, R) in [-1, 1].
+
+    Where R is larger than `COARSE` and the generator's picture is a sum over resolutions, the first steps look at the
+    sum up to that size plus what the start's picture, reduced, has beyond it, and leave out the layers above.
     """
 
     def __init__(self, checkpoint: Checkpoint, targets: Tensor, start: Tensor, settings: InversionSettings) -> None:
         self.generator, self.settings = checkpoint.generator, settings
         self.whitening = Whitening(checkpoint.statistics, targets.device)
-        self.loss = InversionLoss(targets, settings, load_perceptual(targets.device), self.whitening)
         self.x, self.rest = self.whitening.split(start)
         n = len(targets)
+        self.targets, self.coarse_steps = targets, 0
+        self.resolution, self.beyond = checkpoint.resolution, torch.zeros(n, 1, 1, 1, device=targets.device)
+        if self.resolution > COARSE and self.generator.synthesis.architecture == "skip":
+            self.coarse_steps = min(settings.coarse_steps, settings.steps)
+        if self.coarse_steps:
+            targets = F.adaptive_avg_pool2d(targets, COARSE)
+            with torch.no_grad():
+                whole = self.generator.synthesis(start, noise_mode="const")
+                self.resolution = COARSE
+                self.beyond = F.adaptive_avg_pool2d(whole, COARSE) - self.generator.synthesis(start, "const", COARSE)
+        self.loss = InversionLoss(targets, settings, load_perceptual(targets.device), self.whitening)
         self.best = torch.full((n,), math.inf, device=targets.device)
         self.last = self.best.clone()  # loss before the newest step
         self.newton = torch.zeros(n, dtype=torch.bool, device=targets.device)  # whose newest step was quasi-Newton
-        self.best_x = self.x.clone()
+        self.best_x, self.start = self.x.clone(), self.x.clone()
         self.first_moment, self.second_moment = torch.zeros_like(self.x), torch.zeros_like(self.x)
         self.updates = torch.zeros(n, device=targets.device)
         self.lbfgs = LBFGS(n, self.x[0].numel(), settings.memory, targets.device)
@@ -59,10 +74,12 @@ class Search:
 
     def step(self, number: int) -> Tensor:
         """Evaluate, keep what is best, move (not after the last step). Returns the pictures of the active photos."""
+        if self.coarse_steps and number == self.coarse_steps:
+            self._refine()
         rows, last = self.active, number == self.settings.steps
         x = self.x[rows].requires_grad_(not last)
         with torch.set_grad_enabled(not last):
-            pictures = self.generator.synthesis(self.codes(x, rows), noise_mode="const")
+            pictures = self.generator.synthesis(self.codes(x, rows), "const", self.resolution) + self.beyond[rows]
             terms = self.loss(pictures, x, rows)
             total = terms["total"]
         gradient = torch.zeros_like(x) if last else torch.autograd.grad(total.sum(), x)[0]
@@ -81,6 +98,17 @@ class Search:
             self._move(rows[moving], gradient[moving], number)
         return pictures.detach()
 
+    def _refine(self) -> None:
+        """From here on the whole picture counts. Losses so far are of another picture, so the best begins again."""
+        self.resolution, self.coarse_steps = self.targets.shape[-1], 0
+        self.beyond = torch.zeros_like(self.beyond[:, :1, :1, :1])
+        self.loss = InversionLoss(self.targets, self.settings, self.loss.perceptual, self.whitening)
+        self.x = self.best_x.clone()
+        self.best.fill_(math.inf)
+        self.newton.fill_(False)
+        self.best_history.clear()
+        self.lbfgs.leave(self.active)
+
     def _record(self, rows: Tensor, terms: dict[str, Tensor], sound: Tensor) -> None:
         for name, values in terms.items():
             for row, value, finite in zip(rows.tolist(), values.tolist(), sound.tolist(), strict=True):
@@ -93,7 +121,7 @@ class Search:
             self.setbacks[row] += 1
             if first or self.setbacks[row] > MAX_SETBACKS:
                 raise InversionError(
-                    f"The inversion of photo {row + 1} failed: the model's picture or its error is not finite. "
+                    "The inversion of a photo failed: the model's picture or its error is not finite. "
                     "Check the checkpoint, or choose another inversion preset."
                 )
         self._restart(rows)
@@ -114,7 +142,9 @@ class Search:
         self.second_moment[rows] = beta2 * self.second_moment[rows] + (1 - beta2) * gradient.square()
         count = self.updates[rows][:, None, None]
         mean = self.first_moment[rows] / (1 - beta1**count)
-        spread = (self.second_moment[rows] / (1 - beta2**count)).sqrt() + ADAM_EPSILON
+        spread = (self.second_moment[rows] / (1 - beta2**count)).sqrt()
+        typical = spread.square().mean((1, 2), keepdim=True).sqrt()
+        spread = spread + (self.settings.floor * typical + ADAM_EPSILON)
         rate = self.rate[rows][:, None, None]
         step = rate * (self.settings.learning_rate * step_length(number / self.settings.steps)) * mean / spread
         if self.settings.memory:
@@ -135,7 +165,7 @@ class Search:
     def drop_converged(self) -> None:
         """Take photos off the batch whose best loss has not fallen enough lately."""
         patience = self.settings.patience
-        if len(self.best_history) <= patience:
+        if self.coarse_steps or len(self.best_history) <= patience:
             return
         before, now = self.best_history[-1 - patience][self.active], self.best[self.active]
         self.active = self.active[now < before * (1 - self.settings.tolerance)]

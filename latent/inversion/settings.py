@@ -7,6 +7,8 @@ from typing import Any
 
 from latent.errors import InversionError
 
+LATER = ("floor", "coarse_steps")  # settings that the records of earlier codes do not hold
+
 
 @dataclass(frozen=True)
 class InversionSettings:
@@ -16,6 +18,8 @@ class InversionSettings:
     perceptual, identity, pixel, plausibility: the weights a_p, a_i, a_x, a_m above. memory: steps that the quasi-Newton
     method remembers; 0 leaves all steps to Adam.
     A photo stops early when its loss fell by less than `tolerance` (relative) over `patience` steps.
+    floor: what is added to Adam's scale of each axis, in root mean squares of a photo's scales. coarse_steps: so many
+    of the steps, the first ones, look at the picture of `search.COARSE` px where the checkpoint's is larger.
     """
 
     name: str
@@ -29,6 +33,8 @@ class InversionSettings:
     tolerance: float = 0.005
     seed: int = 0
     memory: int = 30
+    floor: float = 0.0
+    coarse_steps: int = 0
 
     def __post_init__(self) -> None:
         weights = (self.perceptual, self.identity, self.pixel, self.plausibility)
@@ -36,17 +42,20 @@ class InversionSettings:
             raise InversionError("Inversion settings need steps >= 0, patience >= 1, a learning rate in (0, 10).")
         if not 0 <= self.memory <= 100:
             raise InversionError("Inversion settings need a memory of 0 to 100 steps.")
+        if not 0 <= self.floor <= 100 or self.coarse_steps < 0:
+            raise InversionError("Inversion settings need a floor of 0 to 100 and coarse steps >= 0.")
         if min(weights) < 0 or not all(math.isfinite(weight) for weight in weights) or not self.perceptual + self.pixel:
             raise InversionError("Inversion weights must be finite and not negative, with perceptual or pixel above 0.")
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `InversionSettings(**settings.as_dict())` gives the same settings."""
-        return asdict(self)
+        """For JSON; `InversionSettings(**settings.as_dict())` gives the same settings. Without the settings that came
+        later where they change nothing, so that the record of earlier codes stays the same."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value}
 
 
 # Chosen on held-out portraits (docs/methods.md has the numbers).
 PRESETS: Mapping[str, InversionSettings] = {
-    "fast": InversionSettings("fast", steps=12),
-    "balanced": InversionSettings("balanced", steps=31),
-    "faithful": InversionSettings("faithful", steps=90),
+    "fast": InversionSettings("fast", steps=12, floor=1.0, coarse_steps=10),
+    "balanced": InversionSettings("balanced", steps=31, floor=1.0, coarse_steps=27),
+    "faithful": InversionSettings("faithful", steps=90, floor=1.0, coarse_steps=75),
 }

@@ -85,6 +85,16 @@ def test_steps_along_which_the_function_is_not_convex_are_not_kept() -> None:
     assert not lbfgs.has_pairs(rows).any(), "a pair needs two places, both seen since"
 
 
+def test_a_function_that_changes_leaves_the_pairs_and_makes_none() -> None:
+    lbfgs, rows = LBFGS(1, P, 5, "cpu"), torch.arange(1)
+    for step in range(3):
+        lbfgs.add(rows, torch.full((1, P), float(step)), torch.full((1, P), 2.0 * step))
+    before = lbfgs.direction(rows, torch.ones(1, P), torch.ones(1, P))
+    lbfgs.leave(rows)
+    lbfgs.add(rows, torch.full((1, P), 3.0), torch.full((1, P), 100.0))
+    assert torch.equal(lbfgs.direction(rows, torch.ones(1, P), torch.ones(1, P)), before)
+
+
 @pytest.mark.parametrize("memory", [0, 1])
 def test_without_memory_there_are_no_pairs(memory: int) -> None:
     lbfgs, rows = LBFGS(1, P, memory, "cpu"), torch.arange(1)
