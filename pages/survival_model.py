@@ -7,7 +7,7 @@ from ui.background.missing import require, unavailable
 from ui.elements import blocks, message
 from ui.elements.escaping import plain
 from ui.shell import session, sidebar
-from ui.survival import choice, comparisons, inspect, plan, results, robustness, subgroups, views
+from ui.survival import choice, comparisons, inspect, learning, plan, results, robustness, subgroups, views
 
 VIEWS = {
     "Models": None,
@@ -20,6 +20,7 @@ VIEWS = {
     "Proportional hazards": inspect.proportional,
     "Subgroups": subgroups.subgroups,
     "Robustness": None,
+    "Learning curve": None,
     "Details": subgroups.details,
 }
 
@@ -30,7 +31,7 @@ sidebar.masthead(
     "predicts survival, how well age, sex and clinical data do, and what one adds to the other.",
 )
 opened = require(session.opened_study, "The study cannot be opened")
-study_jobs.section(opened.path, (*plan.VERBS, choice.VERB, robustness.VERB), "survival")
+study_jobs.section(opened.path, (*plan.VERBS, choice.VERB, robustness.VERB, learning.VERB), "survival")
 names = comparisons.names(opened)
 message.show()
 if not opened.usable:
@@ -71,6 +72,8 @@ if view == "Models":
     choice.section(opened, result, bool(reasons))
 elif view == "Robustness":
     robustness.robustness(opened, result)
+elif view == "Learning curve":
+    learning.learning(opened)
 else:
     VIEWS[view](result)
 st.space("small")

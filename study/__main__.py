@@ -1,5 +1,5 @@
 """python -m study VERB: intake, example, check, simulate, quality, confirm, embed, fit, cox, compare, choose,
-robustness, report, score. Exit codes as in common/command.py."""
+learning-curve, robustness, report, score. Exit codes as in common/command.py."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ VERBS = {
     "choose": (
         "study.comparison.choose",
         "make a compared model the study's model, for Portrait and Health direction",
+    ),
+    "learning-curve": (
+        "study.learning_curve.command",
+        "how well the model predicts by the number of patients, and how many a target would take (resumes)",
     ),
     "robustness": (
         "study.robustness.command",

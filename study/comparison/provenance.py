@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from study.comparison.features import OF_PHOTOS, Cohort, outcome_columns, patients_of
-from study.comparison.record import Comparison
+from study.comparison.plan import Plan
 from study.disk.exclusions import changes_since
 from study.disk.latents import read_index
 from study.disk.store import Study
 from study.errors import StudyError
 from study.tables.covariates import clinical_words
+
+
+class MadeFrom(Protocol):
+    """A result that says what it was made from: a comparison, or a learning curve."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def covariates(self) -> tuple[str, ...]: ...
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """As `provenance` gave it."""
 
 
 def provenance(study: Study, plan: Any, cohort: Cohort) -> dict[str, Any]:
@@ -55,9 +68,9 @@ def table_digest(patients: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def stale_reasons(study: Study, comparison: Comparison) -> tuple[str, ...]:
-    """Why the comparison is out of date, in sentences; () where it is not."""
-    then = comparison.provenance
+def stale_reasons(study: Study, made: MadeFrom) -> tuple[str, ...]:
+    """Why a result is out of date, in sentences; () where it is not."""
+    then = made.provenance
     excluded = study.excluded.keys() & set(study.patients["patient_id"])
     reasons = changes_since(excluded, then.get("excluded", []))
     photos = "latents_sha256" in then
@@ -68,32 +81,32 @@ def stale_reasons(study: Study, comparison: Comparison) -> tuple[str, ...]:
                 reasons.append("The photos have been embedded again since.")
         except StudyError as error:
             return (*reasons, str(error))
-    if not reasons and _table_changed(study, comparison, photos):
+    if not reasons and _table_changed(study, made, photos):
         reasons.append("Patients, outcomes or covariates of the table have changed since.")
     if list(study.horizons) != list(then.get("horizons", [])):
         reasons.append("The times at which survival is reported have changed since.")
     return tuple(reasons)
 
 
-def _table_changed(study: Study, comparison: Comparison, photos: bool) -> bool:
+def _table_changed(study: Study, made: MadeFrom, photos: bool) -> bool:
     """Compared with the table now, of the patients that a comparison of this plan would take."""
-    if study.covariates != comparison.covariates:
+    if study.covariates != made.covariates:
         return True
     try:
-        table = _table_now(study, comparison, photos)
+        table = _table_now(study, made, photos)
     except StudyError:
         return True
-    clinical = clinical_words(table, study.settings, comparison.covariates)
+    clinical = clinical_words(table, study.settings, made.covariates)
     patients = table[outcome_columns(study)].reset_index(drop=True)
-    return table_digest(pd.concat([patients, clinical], axis=1)) != comparison.provenance.get("table_sha256")
+    return table_digest(pd.concat([patients, clinical], axis=1)) != made.provenance.get("table_sha256")
 
 
-def _table_now(study: Study, comparison: Comparison, photos: bool) -> pd.DataFrame:
+def _table_now(study: Study, made: MadeFrom, photos: bool) -> pd.DataFrame:
     if not photos:
-        return patients_of(study, comparison.plan, with_photos=False)[1]
+        return patients_of(study, made.plan, with_photos=False)[1]
     coded = set(read_index(study.path)[0]["patient_id"])
     table = study.patients
     chosen = table["patient_id"].isin(coded & study.included_photos.keys())
-    if comparison.plan.site == "single":
-        chosen &= table["site"] == comparison.plan.site_name
+    if made.plan.site == "single":
+        chosen &= table["site"] == made.plan.site_name
     return table[chosen].reset_index(drop=True)

@@ -14,8 +14,9 @@ ALIGNED = "aligned"
 SCRATCH = frozenset({EMBEDDING_PARTS, COMPARISON_PARTS, ROBUSTNESS_PARTS, ALIGNED})
 MODELS, COMPARISONS, QUALITY = "models", "comparisons", "quality.parquet"
 ROBUSTNESS, ROBUSTNESS_TABLE, REPORT_PAGE = "robustness.json", "robustness.csv", "report.html"
+LEARNING_CURVE = "learning-curve.json"
 # Results of a study: where they change, table, photos, exclusions and codes are still the same.
-RESULTS = frozenset({MODELS, COMPARISONS, QUALITY, ROBUSTNESS, ROBUSTNESS_TABLE, REPORT_PAGE})
+RESULTS = frozenset({MODELS, COMPARISONS, QUALITY, ROBUSTNESS, ROBUSTNESS_TABLE, LEARNING_CURVE, REPORT_PAGE})
 INDEX, EMBEDDING = "index.parquet", "embedding.json"
 MAX_RECORD_BYTES = 2**20
 VARIABLE = "LATENT_HEALTH_STUDIES"

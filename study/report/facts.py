@@ -23,6 +23,7 @@ from study.disk.missing_photos import Group, missing_photos
 from study.disk.models import MODELS, REPORT_FILE
 from study.disk.store import TRUTH_FILE, Study
 from study.files import sha256_of
+from study.learning_curve.record import LearningCurveResult, has_learning_curve, read_learning_curve
 from study.photos.quality import read_quality
 from study.robustness.record import Robustness, has_robustness, read_robustness
 from study.scoring.status import model_status
@@ -42,7 +43,8 @@ class Facts:
     """study: opened. rows: of the patients analysed. steps: their flow. lost: groups of patients whose photos are lost
     or flagged. model, fitted, fitted_report: the study's own model under models/, of `fit` or chosen from a comparison,
     None where there is none. comparison: None where none was made; stale: why it, or the model, is not of the study as
-    it is now. errors: inversion error and survival. robustness: scores under changes of the photo. digests: file of the
+    it is now. errors: inversion error and survival. robustness: scores under changes of the photo.
+    learning_curve: by the number of patients. digests: file of the
     study -> SHA-256. versions: package -> version in use. ids: of patients, to be kept out of every sentence.
     """
 
@@ -59,6 +61,7 @@ class Facts:
     stale: tuple[str, ...]
     errors: ErrorSurvival | None
     robustness: Robustness | None
+    learning_curve: LearningCurveResult | None
     digests: dict[str, str]
     versions: dict[str, str]
     ids: frozenset[str]
@@ -126,6 +129,7 @@ def gather(
         stale=tuple(stale),
         errors=error_and_survival(study, rows) if study.has_latents else None,
         robustness=read_robustness(study) if has_robustness(study) else None,
+        learning_curve=read_learning_curve(study) if has_learning_curve(study) else None,
         digests=_digests(study, name if fitted is not None else None),
         versions=_versions(),
     )

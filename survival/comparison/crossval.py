@@ -155,7 +155,7 @@ def cross_validate(
     }
     start = None if entry is None else check_entry(entry, outcome.time)
     data = Data(features, outcome.time, outcome.event, start)
-    done = _run(jobs, data, cache, workers, on_progress, cancelled)
+    done = run_jobs(jobs, data, cache, workers, on_progress, cancelled)
     null = np.empty((*table.shape, len(at)))
     for (r, k), rows in train.items():
         entered = None if start is None else start[rows]
@@ -190,7 +190,7 @@ def external_test(
     train, test = np.arange(n), np.arange(n, n + m)
     at = _checked_times(times, outcome, [train])
     jobs = {(c.name, (0, -1)): FoldJob(c.model, dict(c.settings), c.blocks, train, test, at) for c in candidates}
-    done = _run(jobs, both, **{"cache": None, "workers": 1, "on_progress": None, "cancelled": None, **work})
+    done = run_jobs(jobs, both, **{"cache": None, "workers": 1, "on_progress": None, "cancelled": None, **work})
     null = np.tile(kaplan_meier(outcome.time, outcome.event).at(at), (1, m, 1))
     scores, failed = _collect(candidates, {(0, -1): np.arange(m)}, done, null.shape)
     return CrossValidation(outcome_new.time, outcome_new.event, np.full((1, m), -1), at, null, scores, failed)
@@ -220,7 +220,7 @@ def _checked_times(times: np.ndarray, outcome: Outcome, parts: list[np.ndarray])
     return at
 
 
-def _run(
+def run_jobs(
     jobs: Mapping[Any, FoldJob],
     data: Data,
     cache: Path | str | None,
@@ -228,7 +228,7 @@ def _run(
     on_progress: Progress | None,
     cancelled: Cancelled,
 ) -> dict[Any, FoldResult]:
-    """Results of all jobs, from the cache where it has them."""
+    """Results of all jobs, from the cache where it has them. jobs: by (name, part)."""
     store = JobCache(Path(cache)) if cache is not None else None
     keys: dict[Any, str] = {}
     done: dict[Any, FoldResult] = {}

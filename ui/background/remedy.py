@@ -15,13 +15,14 @@ from ui.background.start import study_button
 from ui.elements.escaping import plain
 from ui.shell import checkpoint_choice, session
 
-COMMAND = re.compile(r" ?Run `python -m study ([a-z]+)[^`\n]*`\.")
+COMMAND = re.compile(r" ?Run `python -m study ([a-z-]+)[^`\n]*`\.")
 JOBS = {"embed": "Embed the photos again", "fit": "Fit the photo model", "quality": "Check the photos"}
 PLACES = {  # verb -> label, page, key of the page's view, view
     "check": ("Go to the table check", "pages/cohort.py", "cohort-view", "Table check"),
     "simulate": ("Go to the Cohort page", "pages/cohort.py", "cohort-view", "New study"),
     "example": ("Make a study", "pages/cohort.py", "cohort-view", "New study"),
     "compare": ("Go to the Survival model page", "pages/survival_model.py", "survival-view", "Models"),
+    "learning-curve": ("Go to the Survival model page", "pages/survival_model.py", "survival-view", "Learning curve"),
     "robustness": ("Go to the Survival model page", "pages/survival_model.py", "survival-view", "Robustness"),
 }
 

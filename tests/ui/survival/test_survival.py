@@ -17,6 +17,7 @@ from study.comparison.record import read_comparison
 from study.comparison.run import compare
 from study.disk.exclusions import exclude
 from study.disk.store import Study
+from study.learning_curve.run import curve_plan, learn
 from study.robustness.record import read_robustness
 from tests.ui.conftest import Places
 from tests.ui.test_pages import words
@@ -35,6 +36,7 @@ VIEWS = (
     ("Proportional hazards", ("plot-schoenfeld",), "the line is level"),
     ("Subgroups", (), "All patients"),
     ("Robustness", (), "Not measured yet"),
+    ("Learning curve", (), "Not measured yet"),
     ("Details", (), "bootstrap samples"),
 )
 
@@ -158,6 +160,34 @@ def test_a_model_is_chosen_by_a_job_and_used_on_the_other_pages(
     app.button(key="survival-usual").click().run()
     assert not app.exception
     assert Study.open(studies / "demo").chosen_model == "photo"
+
+
+@pytest.mark.slow
+def test_a_learning_curve_is_planned_as_a_job_and_shown(open_app: Opener, studies: Path, tmp_path: Path) -> None:
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    app.segmented_control(key="survival-view").set_value("Learning curve").run()
+    app.number_input(key="survival-learning-repeats").set_value(1).run()
+    app.button(key="survival-learning-start").click().run()
+    [job] = Queue(tmp_path / "runs" / "queue").jobs()[0]
+    assert job.command == ("study", "learning-curve", str(studies / "demo"), "--repeats", "1")
+    Queue(tmp_path / "runs" / "queue").stop(job.id)
+    study = Study.open(studies / "demo")
+    events = study.patients["event"].mean()
+    sizes = [round(20 / events), round(25 / events), len(study.patients)]
+    found = learn(study, curve_plan(study, "clinical", "cox-ridge", folds=3, repeats=1, samples=40), sizes)
+    app = open_app(studies=studies).switch_page(PAGE).run()
+    app.segmented_control(key="survival-view").set_value("Learning curve").run()
+    assert not app.exception
+    said = words(app)
+    for sentence in found.sentences():
+        assert sentence in said
+    assert f"{sizes[0]}" in said
+    assert "Out of date" not in said
+    assert len(app.get("plotly_chart")) == 1
+    (studies / "demo" / "learning-curve.json").write_text("{}")
+    app.run()
+    assert not app.exception
+    assert "learning-curve.json is damaged" in words(app)
 
 
 @pytest.mark.slow
