@@ -110,7 +110,7 @@ def learning_curve_text(result: LearningCurveResult) -> str:
         f"  {'patients':>9}{'events':>8}  " + "".join(f"{name:<26}" for name in result.measures),
     ]
     for n, rows in result.points.groupby("patients", sort=True):
-        cells = {r.measure: interval(r.value, r.low, r.high, 3) for r in rows.itertuples(index=False)}
+        cells = {r["measure"]: interval(r["value"], r["low"], r["high"], 3) for r in rows.to_dict("records")}
         events = int(rows["events"].iloc[0])
         lines.append(f"  {n:>9,}{events:>8,}  " + "".join(f"{cells[name]:<26}" for name in result.measures))
     return "\n".join([*lines, "", *result.sentences(), *(f"Note: {note}" for note in result.notes)])

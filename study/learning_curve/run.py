@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ SHARE_TARGET = 0.85
 STEP = 0.05  # the target of C, where none is given, is the next multiple
 GRID = 60
 FITS = "fits"
+REPEATS = 5
 
 
 def curve_plan(study: Study, features: str = "", model: str = DEFAULT, **changes: int) -> Plan:
@@ -41,7 +43,8 @@ def curve_plan(study: Study, features: str = "", model: str = DEFAULT, **changes
         if not sets:
             raise StudyError(f"{study.name} has neither photos with codes nor clinical columns to predict from.")
         features = PHOTO if PHOTO in sets else sets[-1]
-    return Plan((features,), (model,), shuffles=0, random_direction=False, **{"repeats": 5, **changes})
+    settings: dict[str, Any] = {"repeats": REPEATS, **changes}
+    return Plan((features,), (model,), shuffles=0, random_direction=False, **settings)
 
 
 def learn(
