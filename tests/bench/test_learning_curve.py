@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.learning_curve import one_cohort, row_of, run
+from bench.learning_curve import run
+from bench.learning_curve.cohorts import one_cohort, row_of
 from study.errors import StudyError
 
 
