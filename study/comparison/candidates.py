@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from study.comparison.features import AGE_SEX, CLINICAL, PHOTO, STRATA, Cohort, chosen_sets
+from study.comparison.features import AGE_SEX, CLINICAL, MEASURED, PHOTO, STRATA, Cohort, chosen_sets
 from study.comparison.measuring.shortcuts import SHORTCUT_SETS
-from study.comparison.plan import DEFAULT, FEATURE_SETS, IMAGE, NETWORK, PENALISED, Plan
+from study.comparison.plan import DEFAULT, FEATURE_SETS, IMAGE, NETWORK, PENALISED, READOUTS, Plan
 from study.comparison.record import CONTROL, MODEL, CandidateResult
 from study.disk.store import Study
 from study.errors import StudyError
@@ -27,6 +27,7 @@ SHORT = {
     "cox-ridge": "ridge Cox",
     "cox-elastic-net": "elastic-net Cox",
     "cox-lasso": "lasso Cox",
+    READOUTS: "Cox on readouts",
     "forest": "random forest",
     "boosting": "gradient boosting",
     "svm": "survival SVM",
@@ -81,9 +82,9 @@ def models_for(features: str, plan: Plan, sets: Sequence[str]) -> tuple[str, ...
 
 def accepts(features: str, model: str, plan: Plan) -> bool:
     """Whether a plan tries a model on a feature set: the network uses photos and nothing else, and where only the
-    network brought them along, no other model uses them."""
-    if model == NETWORK:
-        return features == IMAGE
+    network brought them along, no other model uses them; readouts are those of the photo's codes alone."""
+    if model in (NETWORK, READOUTS):
+        return features == (IMAGE if model == NETWORK else PHOTO)
     return features != IMAGE or IMAGE in plan.features
 
 
@@ -102,6 +103,7 @@ def _candidate(features: FeatureSet, requested: str, plan: Plan, cohort: Cohort)
             f"{features.name} / {model}", label, MODEL, features.name, LATE, features.blocks, settings
         )
     settings, blocks, label = settings_of(model, plan, features.missing), features.blocks, features.label
+    blocks = (*blocks, *MEASURED) if model == READOUTS else blocks
     label = f"{label}, {_short(model)}"
     if plan.site == "strata" and model in (PLAIN, *PENALISED) and (with_site := _with_site(cohort, blocks)):
         settings["strata"], label, blocks = "site", f"{label}, stratified by site", with_site

@@ -13,7 +13,7 @@ import numpy as np
 
 from common.command import path_argument
 from common.console import stop_requested
-from study.comparison.features import PHOTO, STRATA, gather
+from study.comparison.features import PHOTO, gather, of_codes_alone
 from study.comparison.plan import IMAGE
 from study.comparison.provenance import stale_reasons
 from study.comparison.record import MODEL, CandidateResult, Comparison, read_comparison
@@ -36,7 +36,7 @@ def why_not_chosen(candidate: CandidateResult) -> str:
         return "A control serves for comparison only."
     if IMAGE in candidate.blocks:
         return "It uses pixels, and Portrait and Health direction use codes: choose a model of the photo's code."
-    if set(candidate.blocks) - {STRATA} != {PHOTO}:
+    if not of_codes_alone(candidate.model, candidate.blocks):
         return (
             "It needs more than a photo's code (clinical values or a face descriptor), which the Portrait page does "
             "not have for a new face: choose a model of the photo alone."

@@ -12,30 +12,37 @@ import pandas as pd
 
 from common.text import count
 from study.comparison.measuring.shortcuts import SHORTCUT_SETS, shortcut_blocks
-from study.comparison.plan import DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, Plan
+from study.comparison.plan import DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, READOUTS, Plan
 from study.description.delayed_entry import late_notes
 from study.disk.store import Study
 from study.errors import StudyError
 from study.photos.aligned_store import AlignedStore
-from study.photos.model_inputs import NO_FACE, aligned_photos, descriptors
+from study.photos.model_inputs import NO_FACE, aligned_photos, colours_of, descriptors
 from study.tables.covariates import as_words, clinical_table
 from survival.features.encoding import Block, Features
 
 PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
+COLOUR = "colour"  # of parts of the face (faces.colour)
+MEASURED = (COLOUR, DESCRIPTOR)  # what readouts of the codes are learned from
 STRATA = "strata"  # the site alone, for features without it
 STRATIFIED = (
     "Stratified Cox models compare patients within a site. Their results here are over all patients, as for other "
     "models, and so include the ranking of patients from different sites, which such a model does not predict; the "
     "subgroups by site do not."
 )
-OF_PHOTOS = frozenset({PHOTO, DESCRIPTOR, IMAGE, *SHORTCUT_SETS})  # blocks
+OF_PHOTOS = frozenset({PHOTO, *MEASURED, IMAGE, *SHORTCUT_SETS})  # blocks
 Progress = Callable[[int, int], None]
 
 
 def only_of_photos(blocks: Iterable[str]) -> bool:
     """Whether a model with these blocks uses no clinical column, so that its score may be adjusted for them."""
     return set(blocks) <= OF_PHOTOS | {STRATA}
+
+
+def of_codes_alone(model: str, blocks: Iterable[str]) -> bool:
+    """Whether a model of the registry with these blocks needs a new photo's code and nothing else."""
+    return set(blocks) - {STRATA} - (set(MEASURED) if model == READOUTS else set()) == {PHOTO}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +126,8 @@ def gather(
     if PHOTO in names:
         assert codes is not None
         blocks[PHOTO] = codes
+    if READOUTS in plan.models and PHOTO in names:
+        blocks |= _measured(study, table, on_progress, cancelled)
     if DESCRIPTOR in names:
         blocks[DESCRIPTOR] = _descriptors(study, table, on_progress, cancelled)
     if IMAGE in names:
@@ -155,6 +164,19 @@ def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray
     if plan.site == "strata" and "site" not in study.covariates:
         raise StudyError(f"{study.name} has no site to stratify by.")
     return codes, table
+
+
+def _measured(
+    study: Study, table: pd.DataFrame, on_progress: Progress | None, cancelled: Callable[[], bool] | None
+) -> dict[str, Block]:
+    """MEASURED, a row a patient: the mean over the photos; nan where there is no face or no landmarks in one."""
+    files, starts = _files_of(study, table)
+    store = AlignedStore.of(study)
+    each = {
+        COLOUR: colours_of(store, files, on_progress, cancelled),
+        DESCRIPTOR: descriptors(store, files, on_progress, cancelled),
+    }
+    return {name: _means(rows, starts) for name, rows in each.items()}
 
 
 def _descriptors(

@@ -16,7 +16,8 @@ DEFAULT_SETS = tuple(s.name for s in STANDARD_SETS)  # of a plan that names none
 SITES = ("pooled", "strata", "single")
 DEFAULT = "default"  # the default model of a feature set (study.comparison.candidates)
 NETWORK = "cnn"  # uses the aligned photo itself, and nothing else
-PENALISED = ("cox-ridge", "cox-elastic-net", "cox-lasso")
+READOUTS = "cox-readouts"  # of the photo's codes; measurements of the face are needed to fit it, and no longer after
+PENALISED = ("cox-ridge", "cox-elastic-net", "cox-lasso", READOUTS)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Plan:
     features : names of feature sets (study.comparison.features says which a study has); () stands for all it has but
         the aligned photo itself. models : names of the registry, each tried on every feature set that it accepts;
         "default" is plain Cox for columns with ten events a parameter, else ridge Cox; "cnn" brings the aligned photo
-        along.
+        along, "cox-readouts" descriptor and colours of the photo.
     folds, repeats : of the nested cross-validation by patient. seed : of folds, shuffles and bootstrap.
     samples : bootstrap samples. shuffles : controls with permuted outcomes, 0: none; their results are averaged.
     random_direction : whether that control is run where there are photos. shortcuts : whether models of the backdrop,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.comparison.features import PHOTO, Cohort
+from study.comparison.features import Cohort
 from study.comparison.measuring.measure import SHARE, TRUTHS, face_hazard, truth_table
 from study.comparison.record import CandidateResult
 from study.comparison.run import Work
@@ -46,7 +46,7 @@ def save_model(
     candidate = Candidate(chosen.name, chosen.model, chosen.blocks, chosen.settings)
     model = fit_to_all(
         candidate,
-        {PHOTO: np.asarray(cohort.blocks[PHOTO])},
+        {name: cohort.blocks[name] for name in chosen.blocks},
         scored,
         cohort.patients["patient_id"].tolist(),
         label=chosen.label,

@@ -15,7 +15,7 @@ import pandas as pd
 
 from common.text import count
 from study.comparison.candidates import candidates_of
-from study.comparison.features import PHOTO, available_sets, gather
+from study.comparison.features import PHOTO, available_sets, gather, of_codes_alone
 from study.comparison.measuring.measure import face_hazard
 from study.comparison.plan import DEFAULT, Plan
 from study.comparison.provenance import provenance
@@ -70,7 +70,7 @@ def learn(
         time, event = cohort.patients["time"].to_numpy(np.float64), cohort.patients["event"].to_numpy(bool)
         fold = draw_folds(check_outcome(time, event), plan.folds, plan.repeats, plan.seed)
         reporter.stage(f"Fitting {chosen.label} to parts of {count(len(time), 'patient')}")
-        of_face = set(chosen.blocks) <= {PHOTO}
+        of_face = of_codes_alone(chosen.model, chosen.blocks)
         curve = learning_curve(
             Candidate(chosen.name, chosen.model, chosen.blocks, chosen.settings),
             cohort.blocks,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.align import resize
+from faces.colour import COLOURS, colours
 from study.photos.aligned_store import DESCRIPTOR, AlignedStore, OnProgress
 from study.photos.prepare import ALIGNED_SIZE
 
@@ -47,6 +48,22 @@ def aligned_photos(
             if stored.face.regions is not None:
                 regions[row] = stored.face.regions[step // 2 :: step, step // 2 :: step]
     return AlignedPhotos(pixels, regions, state)
+
+
+def colours_of(
+    store: AlignedStore,
+    photos: Sequence[Path],
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> NDArray[np.float32]:
+    """(n, len(COLOURS)) colours of the faces in these photos of the store's study, in order; nan where a photo shows no
+    face, or no landmarks were found in it. on_progress, cancelled: as in `AlignedStore.blocks`."""
+    out = np.full((len(photos), len(COLOURS)), np.nan, np.float32)
+    for start, block in store.blocks(photos, on_progress, cancelled):
+        for row, (_, stored) in enumerate(block, start):
+            if stored.face is not None and stored.face.landmarks is not None:
+                out[row] = colours(stored.face.pixels, stored.face.landmarks)
+    return out
 
 
 def descriptors(

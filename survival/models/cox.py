@@ -147,8 +147,9 @@ class PenalisedCox(StratifiedCox):
 
     def _fit(self, flat: np.ndarray, time: np.ndarray, event: np.ndarray, copies: Any, cancelled: Cancelled) -> None:
         fold = inner_folds(event, copies, self.folds, self.seed)
-        choice = choose_penalty(flat, time, event, fold, self._path_settings(flat), self._at_risk, cancelled)
-        self._gradient, self._offset = choice.gradient, choice.offset
+        design = self._design(flat)
+        choice = choose_penalty(design, time, event, fold, self._path_settings(design), self._at_risk, cancelled)
+        self._gradient, self._offset = self._to_columns(choice.gradient), choice.offset
         self.path_, self.out_of_fold_ = choice.search, choice.out_of_fold
         self._baselines = self._breslow(time, event, choice.out_of_fold)
         table = choice.search.table
@@ -170,13 +171,21 @@ class PenalisedCox(StratifiedCox):
 
     def effective_parameters(self, X: Any, time: np.ndarray, event: np.ndarray) -> np.ndarray:
         """(a,) number of effective parameters at each penalty of path_. X, time, event: as given to fit."""
-        flat = self.encoding.transform(self._split(as_features(X))[0])
+        flat = self._design(self.encoding.transform(self._split(as_features(X))[0]))
         settings, at_risk = self._path_settings(flat), self._at_risk
         scores, alphas = settings.reduction(flat).scores, self.path_.table["alpha"].to_numpy()
         path = fit_path(scores, time, event, alphas, settings.l1_ratio, QUICK, at_risk)
         df = np.full(len(alphas), np.nan)
         df[: len(path.alphas)] = effective_parameters(scores, time, event, path, settings.l1_ratio, at_risk)
         return df
+
+    def _design(self, flat: np.ndarray) -> np.ndarray:
+        """The columns that the penalty acts on, without a constant, of encoded rows (n, p)."""
+        return flat
+
+    def _to_columns(self, gradient: np.ndarray) -> np.ndarray:
+        """Gradient by the columns of _design -> by the encoded ones, (p,)."""
+        return gradient
 
     def _path_settings(self, flat: np.ndarray) -> PathSettings:
         wide = flat.shape[1] >= len(flat)

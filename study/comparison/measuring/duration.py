@@ -16,6 +16,7 @@ KIND = "comparison"
 # 50 penalties): photo sets, and sets of few clinical columns.
 WIDE = {
     "cox-ridge": 2.8,
+    "cox-readouts": 1.5,
     "cox-elastic-net": 1.0,
     "cox-lasso": 1.4,
     "deepsurv": 1.7,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from study.comparison.candidates import NULL, SHUFFLED
-from study.comparison.features import PHOTO, STRATA, only_of_photos
+from study.comparison.features import of_codes_alone, only_of_photos
 from study.comparison.plan import Plan
 from study.comparison.record import CandidateResult
 from study.comparison.tables import table_of
@@ -238,7 +238,9 @@ def truth_table(
             ceiling = c if column == "face_log_hazard" else ceiling
             rows.append(("", measure, *_limits(c)))
     for candidate in models:
-        if ceiling is None or candidate.name not in scored.scores or set(candidate.blocks) - {STRATA} != {PHOTO}:
+        if ceiling is None or candidate.name not in scored.scores:
+            continue
+        if not of_codes_alone(candidate.model, candidate.blocks):
             continue
         c = mean_of([harrell(risk) for risk in scored.scores[candidate.name].log_risk])
         rows.append((candidate.name, SHARE, *_limits(recovered_share(c, ceiling))))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from study.__main__ import main
+from study.comparison import features
 from study.comparison.choose import choose, name_of, use, why_not_chosen
 from study.comparison.fit import fit, fit_plan
 from study.comparison.measuring.measure import SHARE, TRUTHS
@@ -138,3 +139,32 @@ def test_the_command_chooses_and_goes_back(
     assert study.chosen_model == "photo-svm"
     assert main(["choose", str(study.path), "--model", "photo"]) == 0
     assert study.chosen_model == "photo"
+
+
+def test_readouts_are_fitted_with_measurements_and_score_codes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, gradient = make_cohort(tmp_path / "cohort", n=120, shape=(2, 4))
+    codes, _ = study.analysed()
+    hazard = codes.reshape(120, -1) @ gradient.ravel()
+    seen = np.column_stack([hazard, np.random.default_rng(0).normal(size=120)])
+    seen[::9] = np.nan  # no landmarks in some photos
+    monkeypatch.setattr(features, "colours_of", lambda *_: seen)
+    monkeypatch.setattr(features, "descriptors", lambda *_: codes.reshape(120, -1)[:, :3])
+    plan = replace(PLAN, features=("photo",), models=("default", "cox-readouts"), shuffles=0)
+    result = compare(study, plan)
+    chosen = result.candidate("photo / cox-readouts")
+    assert chosen.blocks == ("photo", "colour", "descriptor")
+    assert chosen.label == "Photo (W+), Cox on readouts"
+    shares = result.rows("truth", measure=SHARE).set_index("candidate")["value"]
+    assert set(shares.index) == {"photo / cox-ridge", chosen.name}
+    assert not result.rows("paths", candidate=chosen.name).empty
+    name = choose(study, result, chosen.name)
+    model = Study.open(study.path).model(name)
+    assert model.blocks == ("photo",)
+    np.testing.assert_allclose([r.log_hr for r in risk_of(study, model, codes)], model.predict(codes))
+    direction = scorer_of(Study.open(study.path)).direction()
+    assert np.sum(direction.vector * model.log_hr_gradient()) == pytest.approx(1)
+    cosine = np.sum(model.log_hr_gradient() * gradient) / np.linalg.norm(model.log_hr_gradient())
+    assert cosine / np.linalg.norm(gradient) > 0.9
+    assert why_not_chosen(replace(chosen, model="cox-ridge")).startswith("It needs more than a photo's code")
