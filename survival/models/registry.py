@@ -28,7 +28,7 @@ MODELS: dict[str, ModelEntry] = {
     "cox-ridge": ModelEntry(COX, "Cox, ridge", {"penalty": "ridge"}),
     "cox-elastic-net": ModelEntry(COX, "Cox, elastic net", {"penalty": "elastic-net"}),
     "cox-lasso": ModelEntry(COX, "Cox, lasso", {"penalty": "lasso"}),
-    "cox-readouts": ModelEntry("survival.models.readouts:ReadoutCox", "Cox on readouts", {"penalty": "ridge"}),
+    "cox-readouts": ModelEntry("survival.models.cox:ReadoutCox", "Cox on readouts", {"penalty": "ridge"}),
     "cox": ModelEntry("survival.models.cox:PlainCox", "Cox, unpenalised"),
     "deepsurv": ModelEntry("survival.models.deep:DeepSurv", "DeepSurv"),
     "cnn": ModelEntry("survival.models.deep:ImageCox", "Image network", saved=False),

@@ -28,7 +28,7 @@ QUICK = {
     "kaplan-meier": {},
     "random-direction": {},
 }
-OF_PHOTOS = {"cnn"}  # test_image_network.py
+OF_PHOTOS = {"cnn", "cox-readouts"}  # test_image_network.py, test_readouts.py
 GRADIENT = ("cox-ridge", "cox-elastic-net", "cox-lasso", "cox", "late-fusion", "svm", "random-direction")
 
 
