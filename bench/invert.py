@@ -1,7 +1,8 @@
 """Inversion: encoder alone, the presets, pivotal tuning and the 1000-step projector in one run, on held-out portraits.
 
 Every method meets every portrait in turn, alone (batch of one), so that seconds are what a person waits. Options:
-`python -m bench invert --n 5 --portraits FOLDER --checkpoint FOLDER --steps 1000 --tuning 200`. Pivotal tuning starts
+`python -m bench invert --n 5 --portraits FOLDER --checkpoint FOLDER [FOLDER ...] --steps 1000 --tuning 200`. Several
+checkpoints, of one resolution or several, are measured one after the other in the same run. Pivotal tuning starts
 from the code of a preset, and its seconds include finding it; its picture is for display, the code stays the preset's.
 With `--out FILE` every finished portrait is kept in that file, and the same command resumes where it was stopped.
 
@@ -41,11 +42,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "bench" / "portraits"
 CHECKPOINT = ROOT / "checkpoints" / "patients"
 SUFFIXES = {".jpg", ".jpeg", ".png"}
-COLUMNS = ("perceptual", "psnr", "ssim", "identity", "plausibility", "seconds")
+COLUMNS = ("st_lpips", "perceptual", "psnr", "ssim", "identity", "plausibility", "seconds")
 ENCODER_ONLY = replace(PRESETS["fast"], name="encoder only", steps=0)
 PROJECTOR, PIVOTAL = "projector", "pivotal tuning"
 PIVOT = PRESETS["balanced"]  # whose code is tuned around
-PAIRED = ("perceptual", "identity")
+PAIRED = ("st_lpips", "perceptual", "identity")
 SAMPLES = 2000  # of the bootstrap
 Method = Callable[[np.ndarray], dict[str, Any]]  # of a portrait
 
@@ -89,7 +90,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--portraits", type=folder_argument, default=PORTRAITS, help="folder of portraits the model never saw"
     )
-    parser.add_argument("--checkpoint", type=folder_argument, default=CHECKPOINT)
+    parser.add_argument("--checkpoint", type=folder_argument, nargs="+", default=[CHECKPOINT])
     parser.add_argument("--steps", type=int, default=1000, help="of the projector; 0 leaves it out")
     most = PivotalSettings().steps
     parser.add_argument("--tuning", type=int, default=most, help="at most so many of pivotal tuning; 0 leaves it out")
@@ -102,50 +103,62 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     """Print the tables and return them with every single measurement."""
     options = parse(arguments)
-    checkpoint = load_checkpoint(options.checkpoint)
+    checkpoints = [load_checkpoint(folder) for folder in options.checkpoint]
     images = portraits(options.portraits, options.n)
     if not images:
         raise SystemExit(f"No portrait with a face in {options.portraits}: give a folder with --portraits.")
     presets = (ENCODER_ONLY, *PRESETS.values())
-    methods: dict[str, Method] = {settings.name: partial(_ours, checkpoint, settings) for settings in presets}
     tuning = PivotalSettings(steps=options.tuning)
-    if options.tuning:
-        methods[PIVOTAL] = partial(_pivotal, checkpoint, tuning)
-    if options.steps:
-        methods[PROJECTOR] = partial(_projector, checkpoint, options.steps)
-    shaped: dict[str, Any] = {"checkpoint": checkpoint.sha256, "presets": [settings.as_dict() for settings in presets]}
-    close = close_enough(tuning, load_perceptual(checkpoint.device).name)
+    sha256s = [checkpoint.sha256 for checkpoint in checkpoints]
+    shaped: dict[str, Any] = {"checkpoints": sha256s, "presets": [settings.as_dict() for settings in presets]}
+    close = close_enough(tuning, load_perceptual(checkpoints[0].device).name)
     shaped |= {"tuning": tuning.as_dict() | {"close": close}, "projector": options.steps}
     records = Results(options.out, shaped)
-    methods[ENCODER_ONLY.name](images[0])  # loads what is loaded once
-    measured = _measure(images, methods, records)
+    reports: list[dict[str, Any]] = []
+    for checkpoint in checkpoints:
+        methods: dict[str, Method] = {settings.name: partial(_ours, checkpoint, settings) for settings in presets}
+        if options.tuning:
+            methods[PIVOTAL] = partial(_pivotal, checkpoint, tuning)
+        if options.steps:
+            methods[PROJECTOR] = partial(_projector, checkpoint, options.steps)
+        methods[ENCODER_ONLY.name](images[0])  # loads what is loaded once
+        measured = _measure(images, methods, records, checkpoint.sha256)
+        reports.append(_report(checkpoint, measured) | {"portraits": measured})
+    slim = [{key: value for key, value in report.items() if key != "portraits"} for report in reports]
+    records.write({"checkpoints": slim})
+    return {"checkpoints": reports}
+
+
+def _report(checkpoint: Checkpoint, measured: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Both tables of one checkpoint, printed."""
     rows: list[dict[str, Any]] = []
     for name, results in measured.items():
         series = {column: [each[column] for each in results if column in each] for column in ("steps", *COLUMNS)}
         medians = {column: statistics.median(values) if values else "-" for column, values in series.items()}
         rows.append({"method": name, **medians})
     paired: list[dict[str, Any]] = []
-    if options.steps:
+    if PROJECTOR in measured:
         baseline = float(rows[-1]["seconds"])
         rows = [row | {"times faster": baseline / float(row["seconds"])} for row in rows]
-        paired = [_paired(name, measured[name], measured[PROJECTOR]) for name in methods if name != PROJECTOR]
-    distance = measured[ENCODER_ONLY.name][0]["perceptual_name"]
-    title = f"Inversion, {checkpoint.name} at {checkpoint.resolution} px, medians of {len(images)} portraits; "
+        paired = [_paired(name, measured[name], measured[PROJECTOR]) for name in measured if name != PROJECTOR]
+    of_encoder = measured[ENCODER_ONLY.name]
+    distance = of_encoder[0]["perceptual_name"]
+    title = f"Inversion, {checkpoint.name} at {checkpoint.resolution} px, medians of {len(of_encoder)} portraits; "
     print_table(rows, title + f"perceptual: {distance}")
     if paired:
         print_table(paired, "Divided by the projector's on the same portrait: median, 95 % interval, share below 1")
-    report = {"checkpoint": checkpoint.sha256, "perceptual_name": distance, "medians": rows, "paired": paired}
-    records.write(report)
-    return report | {"portraits": measured}
+    facts = {"checkpoint": checkpoint.sha256, "name": checkpoint.name, "resolution": checkpoint.resolution}
+    return facts | {"perceptual_name": distance, "medians": rows, "paired": paired}
 
 
 def _measure(
-    images: Sequence[np.ndarray], methods: dict[str, Method], records: Results
+    images: Sequence[np.ndarray], methods: dict[str, Method], records: Results, checkpoint: str
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every method's values for every portrait, those of a finished portrait as they were recorded."""
+    """Every method's values for every portrait, those of a finished portrait as they were recorded. checkpoint: its
+    sha256."""
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     for number, image in enumerate(images, 1):
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        digest = hashlib.sha256(checkpoint.encode() + image.tobytes()).hexdigest()
         if not records.of(digest):
             records.add(digest, {name: method(image) for name, method in methods.items()})
             records.write()
@@ -158,7 +171,7 @@ def _measure(
 def _paired(name: str, ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Ratios of one method's values to the projector's, portrait by portrait."""
     row: dict[str, Any] = {"method": name}
-    for column in PAIRED:
+    for column in (column for column in PAIRED if column in ours[0] and column in theirs[0]):
         logs = np.log([a[column] / b[column] for a, b in zip(ours, theirs, strict=True)])
         drawn = np.random.default_rng(0).integers(len(logs), size=(SAMPLES, len(logs)))
         low, high = np.percentile(np.median(logs[drawn], axis=1), [2.5, 97.5])

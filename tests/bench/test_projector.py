@@ -1,5 +1,7 @@
 """The baseline projector: its schedule, its noise regulariser, and that it projects; the benchmark's own table."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,9 @@ def test_projects_and_leaves_the_checkpoint_alone() -> None:
 
 
 @pytest.mark.slow
-def test_table_of_the_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_of_the_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoint = tiny_checkpoint(16)
     monkeypatch.setattr(bench_invert, "load_checkpoint", lambda path: checkpoint)
     monkeypatch.setattr(bench_invert, "portraits", lambda folder, n: list(own_faces(checkpoint, n)))
@@ -53,7 +57,11 @@ def test_table_of_the_benchmark(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         bench_invert, "PRESETS", {"fast": bench_invert.replace(bench_invert.ENCODER_ONLY, name="fast", steps=2)}
     )
     monkeypatch.setattr(bench_invert, "PIVOT", bench_invert.PRESETS["fast"])
-    result = bench_invert.run(["--n", "2", "--steps", "3", "--tuning", "2"])
+    folders = [str(tmp_path), str(tmp_path)]
+    first, result = bench_invert.run(["--n", "2", "--steps", "3", "--tuning", "2", "--checkpoint", *folders])[
+        "checkpoints"
+    ]
+    assert first["resolution"] == result["resolution"] == 16
     assert [row["method"] for row in result["medians"]] == ["encoder only", "fast", "pivotal tuning", "projector"]
     printed = capsys.readouterr().out
     assert result["perceptual_name"] in printed
