@@ -11,6 +11,9 @@ from latent.inversion.whitening import Whitening
 
 PYRAMID_LEVELS = 3
 MIN_PYRAMID_SIDE = 8
+OPPONENT = ((0.5**0.5, -(0.5**0.5), 0.0), (6**-0.5, 6**-0.5, -2 * 6**-0.5))  # red - green, yellow - blue, of length 1
+OPPONENT_WEIGHT = 4.0
+NEAR, FAR = 0.12, 0.18  # pixel distance after the first steps: renders lie below the one, photographs above the other
 
 
 def pyramid(images: Tensor) -> list[Tensor]:
@@ -28,13 +31,28 @@ def pixel_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     return torch.stack([d.abs().mean(1) + d.square().mean(1) for d in differences]).mean(0)
 
 
+def colours(levels: list[Tensor]) -> list[Tensor]:
+    """Two opponent channels of each octave, (N, 2, h, w)."""
+    axes = torch.tensor(OPPONENT, device=levels[0].device)
+    return [torch.einsum("kc,nchw->nkhw", axes, level) for level in levels]
+
+
+def strangeness(pixel: Tensor) -> Tensor:
+    """How far photos lie from what the generator can draw, 0 to 1, by their pixel distance after the first steps."""
+    return ((pixel - NEAR) / (FAR - NEAR)).clamp(0, 1)
+
+
 class InversionLoss:
-    """Terms for photos (N, 3, R, R) in [-1, 1]; called with pictures of some of them."""
+    """Terms for photos (N, 3, R, R) in [-1, 1]; called with pictures of some of them.
+
+    strange (N,): `strangeness` of each, 0 until it is known.
+    """
 
     def __init__(
         self, targets: Tensor, weights: InversionSettings, perceptual: PerceptualDistance, whitening: Whitening
     ) -> None:
         self.weights, self.perceptual, self.whitening = weights, perceptual, whitening
+        self.strange = torch.zeros(len(targets), device=targets.device)
         with torch.no_grad():
             self._pyramid = pyramid(targets)
             self._features, self._descriptors = self._features_of(targets)
@@ -57,7 +75,11 @@ class InversionLoss:
             chosen = None if self._descriptors is None else self._descriptors[rows]
             self._chosen = (rows, [p[rows] for p in self._pyramid], [f[rows] for f in self._features], chosen)
         _, photo_pyramid, photo_features, photo_descriptors = self._chosen
-        terms = {"pixel": pixel_distance(pyramid(pictures), photo_pyramid)}
+        levels = pyramid(pictures)
+        terms = {"pixel": pixel_distance(levels, photo_pyramid)}
+        if (strange := self.strange[rows]).any():
+            opponent = pixel_distance(colours(levels), colours(photo_pyramid))
+            terms["colour"] = strange * (terms["pixel"] + OPPONENT_WEIGHT * opponent)
         features, descriptors = self._features_of(pictures)
         if features:
             terms["perceptual"] = self.perceptual.between(features, photo_features)

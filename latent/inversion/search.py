@@ -10,7 +10,7 @@ from latent.checkpoints import Checkpoint
 from latent.errors import InversionError
 from latent.features.perceptual import load_perceptual
 from latent.inversion.lbfgs import LBFGS
-from latent.inversion.loss import InversionLoss
+from latent.inversion.loss import InversionLoss, strangeness
 from latent.inversion.settings import InversionSettings
 from latent.inversion.whitening import Whitening
 
@@ -20,6 +20,7 @@ ADAM_EPSILON = 1e-8
 RAMP_UP, RAMP_DOWN = 0.05, 0.5  # shares of the steps over which Adam's step length rises and falls
 ADAM_STEPS = 2  # of them before L-BFGS takes over
 LENGTHENING = 1.3  # of the quasi-Newton step: it falls short, because the loss is less curved further on
+LOOK = 8  # steps after which the pixels say whether the generator can draw the photo, wherever its search began
 WORSE = 1.5  # times the loss before: a photo whose quasi-Newton step led there goes back to its best code
 MAX_SETBACKS = 4  # times a photo may be set back after a loss that is not finite
 
@@ -76,6 +77,8 @@ class Search:
         """Evaluate, keep what is best, move (not after the last step). Returns the pictures of the active photos."""
         if self.coarse_steps and number == self.coarse_steps:
             self._refine()
+        if self.settings.colour and number == LOOK + 1:
+            self._look()
         rows, last = self.active, number == self.settings.steps
         x = self.x[rows].requires_grad_(not last)
         with torch.set_grad_enabled(not last):
@@ -99,15 +102,28 @@ class Search:
         return pictures.detach()
 
     def _refine(self) -> None:
-        """From here on the whole picture counts. Losses so far are of another picture, so the best begins again."""
+        """From here on the whole picture counts."""
         self.resolution, self.coarse_steps = self.targets.shape[-1], 0
         self.beyond = torch.zeros_like(self.beyond[:, :1, :1, :1])
+        strange = self.loss.strange
         self.loss = InversionLoss(self.targets, self.settings, self.loss.perceptual, self.whitening)
+        self.loss.strange = strange
         self.x = self.best_x.clone()
-        self.best.fill_(math.inf)
-        self.newton.fill_(False)
-        self.best_history.clear()
-        self.lbfgs.leave(self.active)
+        self._change_loss(self.active)
+
+    def _look(self) -> None:
+        """From here on the colours count for more in photos that the generator cannot draw."""
+        pixel = torch.tensor([history["pixel"][-1] for history in self.history], device=self.x.device)
+        self.loss.strange = strangeness(pixel)
+        self._change_loss(self.active[self.loss.strange[self.active] > 0])
+
+    def _change_loss(self, rows: Tensor) -> None:
+        """Losses so far are of another function: the best code, and whether it still falls, are found from here on."""
+        self.best[rows] = math.inf
+        self.newton[rows] = False
+        for best in self.best_history:
+            best[rows] = math.inf
+        self.lbfgs.leave(rows)
 
     def _record(self, rows: Tensor, terms: dict[str, Tensor], sound: Tensor) -> None:
         for name, values in terms.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from latent.errors import InversionError
 
-LATER = ("floor", "coarse_steps")  # settings that the records of earlier codes do not hold
+LATER = ("floor", "coarse_steps", "colour")  # settings that the records of earlier codes do not hold
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class InversionSettings:
     method remembers; 0 leaves all steps to Adam.
     A photo stops early when its loss fell by less than `tolerance` (relative) over `patience` steps.
     floor: what is added to Adam's scale of each axis, in root mean squares of a photo's scales. coarse_steps: so many
-    of the steps, the first ones, look at the picture of `search.COARSE` px where the checkpoint's is larger.
+    of the steps, the first ones, look at the picture of `search.COARSE` px where the checkpoint's is larger. colour:
+    weight of the pixels and their colours once more, for photos that the generator cannot draw (`loss.strangeness`).
     """
 
     name: str
@@ -35,9 +36,10 @@ class InversionSettings:
     memory: int = 30
     floor: float = 0.0
     coarse_steps: int = 0
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
-        weights = (self.perceptual, self.identity, self.pixel, self.plausibility)
+        weights = (self.perceptual, self.identity, self.pixel, self.plausibility, self.colour)
         if self.steps < 0 or self.patience < 1 or not 0 < self.learning_rate < 10 or not 0 <= self.tolerance < 1:
             raise InversionError("Inversion settings need steps >= 0, patience >= 1, a learning rate in (0, 10).")
         if not 0 <= self.memory <= 100:
@@ -55,7 +57,7 @@ class InversionSettings:
 
 # Chosen on held-out portraits (docs/methods.md has the numbers).
 PRESETS: Mapping[str, InversionSettings] = {
-    "fast": InversionSettings("fast", steps=12, floor=1.0, coarse_steps=10),
-    "balanced": InversionSettings("balanced", steps=31, floor=1.0, coarse_steps=27),
-    "faithful": InversionSettings("faithful", steps=90, floor=1.0, coarse_steps=75),
+    "fast": InversionSettings("fast", steps=12, floor=1.0, coarse_steps=8, colour=1.0),
+    "balanced": InversionSettings("balanced", steps=31, floor=1.0, coarse_steps=22, colour=1.0),
+    "faithful": InversionSettings("faithful", steps=90, floor=1.0, coarse_steps=65, colour=1.0),
 }

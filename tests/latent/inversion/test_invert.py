@@ -14,6 +14,7 @@ from latent.features.image_metrics import psnr
 from latent.features.perceptual import load_perceptual
 from latent.inversion import search
 from latent.inversion.invert import Progress, invert
+from latent.inversion.loss import FAR, NEAR, OPPONENT, colours, strangeness
 from latent.inversion.search import step_length
 from latent.inversion.settings import PRESETS, InversionSettings
 from latent.inversion.whitening import Whitening
@@ -127,6 +128,44 @@ def test_deterministic_for_a_seed(checkpoint: Checkpoint, faces: np.ndarray) -> 
     assert np.abs(first.ws - other.ws).max() > 0
 
 
+def stripes() -> np.ndarray:
+    """A photo (1, 32, 32, 3) that no face model draws: one colour over another."""
+    photo = np.zeros((1, 32, 32, 3), np.uint8)
+    photo[:, ::2], photo[:, 1::2] = (255, 0, 60), (0, 200, 255)
+    return photo
+
+
+@pytest.mark.slow
+def test_colours_count_for_more_where_the_generator_cannot_draw_the_photo(
+    checkpoint: Checkpoint, faces: np.ndarray
+) -> None:
+    settings = replace(PIXELS, steps=20)
+    for photo, strange in ((faces[:1], False), (stripes(), True)):
+        plain, coloured = (invert(checkpoint, photo, replace(settings, colour=c))[0] for c in (0.0, 1.0))
+        assert "colour" not in plain.losses
+        assert ("colour" in coloured.losses) == strange
+        if strange:
+            after = search.LOOK + 1
+            assert len(coloured.losses["colour"]) == len(coloured.losses["total"]) - after
+            assert plain.losses["pixel"][:after] == coloured.losses["pixel"][:after]
+            assert coloured.losses["colour"][-1] < coloured.losses["colour"][0]
+        else:
+            np.testing.assert_array_equal(plain.ws, coloured.ws)
+
+
+def test_opponent_channels_are_of_length_one_and_see_no_grey() -> None:
+    axes = torch.tensor(OPPONENT)
+    torch.testing.assert_close(axes @ axes.T, torch.eye(2))
+    grey = torch.linspace(-1, 1, 16).expand(1, 3, 4, 16)
+    assert colours([grey])[0].abs().max() < 1e-6
+
+
+def test_strangeness_rises_from_what_is_drawn_to_what_is_not() -> None:
+    np.testing.assert_allclose(
+        strangeness(torch.tensor([0.0, NEAR, (NEAR + FAR) / 2, FAR, 1.0])), [0, 0, 0.5, 1, 1], atol=1e-6
+    )
+
+
 @pytest.mark.slow
 def test_stronger_pull_gives_a_more_plausible_code(checkpoint: Checkpoint) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
@@ -223,7 +262,15 @@ def test_refuses_what_is_no_face_square(checkpoint: Checkpoint, images: np.ndarr
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": -1}, {"pixel": -1.0}, {"pixel": 0.0, "perceptual": 0.0}, {"patience": 0}, {"floor": -1.0}]
+    "change",
+    [
+        {"steps": -1},
+        {"pixel": -1.0},
+        {"pixel": 0.0, "perceptual": 0.0},
+        {"patience": 0},
+        {"floor": -1.0},
+        {"colour": -1.0},
+    ],
 )
 def test_refuses_settings(change: dict) -> None:
     with pytest.raises(InversionError):
@@ -234,7 +281,7 @@ def test_presets_and_settings_survive_json() -> None:
     assert [PRESETS[name].name for name in ("fast", "balanced", "faithful")] == ["fast", "balanced", "faithful"]
     assert PRESETS["fast"].steps < PRESETS["balanced"].steps < PRESETS["faithful"].steps
     assert InversionSettings(**PRESETS["balanced"].as_dict()) == PRESETS["balanced"]
-    assert set(PRESETS["balanced"].as_dict()) - set(PIXELS.as_dict()) == {"floor", "coarse_steps"}
+    assert set(PRESETS["balanced"].as_dict()) - set(PIXELS.as_dict()) == {"floor", "coarse_steps", "colour"}
 
 
 def test_step_length_rises_holds_and_falls() -> None:
