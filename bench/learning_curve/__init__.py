@@ -5,8 +5,9 @@ Simulated patients whose faces have codes: each cohort is a random part of them 
 true face hazard - 0.5), are out of fold: the mean over the cohorts, the limits between which 95 % of single cohorts lie
 (mean -+ 1.96 standard deviations), and the standard error of the mean. Slope: Cox slope of the outcome on the scores.
 
-Options: `--study demo` or `--latents FILE.npy --factors FILE.csv` (rows in one order); `--sizes 150,300,600 --cohorts
-10 --models cox-ridge --seed 0 --workers 1 --cache FOLDER`. Large cohorts of few people are nearly the same people.
+Options: `--study demo` or `--latents FILE.npy --factors FILE.csv` (rows in one order), and for `cox-readouts`
+`--measured FILE.npz` (colour and descriptor); `--sizes 150,300,600 --cohorts 10 --models cox-ridge --seed 0 --workers 1
+--cache FOLDER`. Large cohorts of few people are nearly the same people.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--study")
     parser.add_argument("--latents", type=file_argument)
     parser.add_argument("--factors", type=file_argument)
+    parser.add_argument("--measured", type=file_argument)
     parser.add_argument("--sizes", default="150,300,600")
     parser.add_argument("--cohorts", type=int, default=10)
     parser.add_argument("--models", default="cox-ridge")
@@ -39,15 +41,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     """Returns the record: rows of the first model, and those of all."""
     asked = parse(arguments)
-    codes, table = people(asked)
     sizes = [int(word) for word in asked.sizes.split(",") if word.strip().isdigit()]
     models = [word.strip() for word in asked.models.split(",") if word.strip()]
+    blocks, table = people(asked, models)
     if not sizes or max(sizes) > len(table) or asked.cohorts < 2:
         raise StudyError(f"Give sizes up to {len(table)}, the number of people, and at least 2 cohorts.")
     progress = ProgressLine("cohorts", len(sizes) * asked.cohorts)
     found: dict[str, dict[int, list[dict[str, float]]]] = {name: {n: [] for n in sizes} for name in models}
     for i, (n, r) in enumerate((n, r) for n in sizes for r in range(asked.cohorts)):
-        for name, values in one_cohort(codes, table, n, models, (asked.seed, r), asked.workers, asked.cache).items():
+        for name, values in one_cohort(blocks, table, n, models, (asked.seed, r), asked.workers, asked.cache).items():
             found[name][n].append(values)
         progress(i + 1)
     tables = {name: [row_of(n, cohorts) for n, cohorts in by_size.items()] for name, by_size in found.items()}

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from study.comparison.features import MEASURED, PHOTO, gather
+from study.comparison.plan import READOUTS, Plan
 from study.disk.store import Study
 from study.errors import StudyError
 from study.simulation.simulate import read_factors
 from survival.comparison.crossval import Candidate, cross_validate, draw_folds
+from survival.features.encoding import Features, take_rows
 from survival.metrics.calibration import calibration_slope
 from survival.metrics.concordance import harrell_c
 from survival.outcome import check_outcome
@@ -24,28 +26,31 @@ FOLDS, WITHIN = 5, 1.96
 MEASURES = ("c", "share", "slope", "events")
 
 
-def people(arguments: argparse.Namespace) -> tuple[NDArray[np.float32], pd.DataFrame]:
-    """Codes (n, num_ws, w_dim) and the factor table of the same people. Raises StudyError."""
+def people(arguments: argparse.Namespace, models: Sequence[str]) -> tuple[Features, pd.DataFrame]:
+    """Blocks of features, n rows, and the factor table of the same people. Raises StudyError."""
     if arguments.study:
         study = Study.open(arguments.study)
-        codes, table = study.analysed()
         if study.truth is None or "face_log_hazard" not in study.truth:
             raise StudyError(f"{study.name} has no truth table, so the hazard of its faces is unknown.")
-        return codes, study.truth.set_index("patient_id").loc[table["patient_id"]].reset_index()
+        cohort = gather(study, Plan((PHOTO,), tuple(models)))
+        return cohort.blocks, study.truth.set_index("patient_id").loc[cohort.patients["patient_id"]].reset_index()
     if not (arguments.latents and arguments.factors):
         raise StudyError("Give --study, or --latents and --factors.")
     try:
-        codes = np.load(arguments.latents, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise StudyError(f"{arguments.latents.name} cannot be read as codes (.npy): {error}") from error
+        blocks: Features = {PHOTO: np.load(arguments.latents, allow_pickle=False).astype(np.float32)}
+        if arguments.measured:
+            with np.load(arguments.measured, allow_pickle=False) as stored:
+                blocks |= {name: stored[name] for name in MEASURED}
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        raise StudyError(f"The codes (.npy) or measurements (.npz) cannot be read: {error}") from error
     table = read_factors(arguments.factors)
-    if codes.ndim != 3 or len(codes) != len(table):
+    if any(len(block) != len(table) for block in blocks.values()):
         raise StudyError(f"{arguments.latents.name} must hold one code for each of the {len(table)} rows.")
-    return codes.astype(np.float32), table
+    return blocks, table
 
 
 def one_cohort(
-    codes: NDArray[np.float32],
+    blocks: Features,
     table: pd.DataFrame,
     patients: int,
     models: Sequence[str],
@@ -61,10 +66,10 @@ def one_cohort(
     drawn, _ = simulate_cohort(face, years, sex, seed=int(rng.integers(2**31)))
     time, event = drawn["time_months"].to_numpy(np.float64), drawn["event"].to_numpy(bool)
     fold = draw_folds(check_outcome(time, event), FOLDS, 1, seed[0])
-    candidates = [Candidate(name, name, ("photo",)) for name in models]
+    used = {name: (PHOTO, *MEASURED) if name == READOUTS else (PHOTO,) for name in models}
+    candidates = [Candidate(name, name, of_model) for name, of_model in used.items()]
     at = np.array([float(np.median(time[event]))])
-    blocks = {"photo": codes[rows]}
-    scored = cross_validate(candidates, blocks, time, event, at, fold, workers=workers, cache=cache)
+    scored = cross_validate(candidates, take_rows(blocks, rows), time, event, at, fold, workers=workers, cache=cache)
     if scored.failed:
         raise StudyError(f"With {patients} patients: {next(iter(scored.failed.values()))}")
     top, out = harrell_c(time, event, face), {}

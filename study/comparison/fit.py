@@ -22,7 +22,7 @@ from study.settings import SAFE_NAME
 from survival.errors import Cancelled, FitCancelled
 from survival.metrics.calibration import SLOPE_NAME
 
-PENALTIES = ("ridge", "elastic-net", "lasso")
+PENALTIES = ("ridge", "elastic-net", "lasso", "readouts")  # the last: ridge on readouts of the codes
 
 
 def fit_plan(penalty: str = "ridge", **changes: Any) -> Plan:

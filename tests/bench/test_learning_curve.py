@@ -26,7 +26,9 @@ def people(n: int = 160) -> tuple[np.ndarray, pd.DataFrame]:
 @pytest.mark.slow
 def test_a_seed_gives_the_same_cohort_and_another_other_outcomes() -> None:
     codes, table = people()
-    one, again, other = (one_cohort(codes, table, 120, ("cox-ridge",), seed) for seed in ((0, 1), (0, 1), (0, 2)))
+    one, again, other = (
+        one_cohort({"photo": codes}, table, 120, ("cox-ridge",), seed) for seed in ((0, 1), (0, 1), (0, 2))
+    )
     assert one == again != other
     assert one["cox-ridge"]["share"] > 0.7
     assert 60 < one["cox-ridge"]["events"] < 110
@@ -47,7 +49,10 @@ def test_files_in_a_record_out(tmp_path: Path) -> None:
     np.save(tmp_path / "codes.npy", codes)
     table.to_csv(tmp_path / "factors.csv", index=False)
     files = ["--latents", str(tmp_path / "codes.npy"), "--factors", str(tmp_path / "factors.csv")]
-    record = run([*files, "--sizes", "60,100", "--cohorts", "2"])
+    np.savez(tmp_path / "seen.npz", colour=codes[:, 0], descriptor=codes[:, 1])
+    more = ["--measured", str(tmp_path / "seen.npz"), "--models", "cox-ridge,cox-readouts"]
+    record = run([*files, *more, "--sizes", "60,100", "--cohorts", "2"])
+    assert [row["patients"] for row in record["with cox-readouts"]] == [60, 100]
     assert [row["patients"] for row in record["rows"]] == [60, 100]
     for words, sentence in (
         (["--sizes", "200"], "sizes up to 100"),
