@@ -6,6 +6,8 @@ checkpoints, of one resolution or several, are measured one after the other in t
 from the code of a preset, and its seconds include finding it; its picture is for display, the code stays the preset's.
 With `--out FILE` every finished portrait is kept in that file, and the same command resumes where it was stopped.
 
+`st_lpips` is the independent witness: no method minimises it, the projector neither.
+
 The second table is paired: the median over portraits of a method's value divided by the projector's on the same
 portrait, its percentile bootstrap interval (2000 samples of portraits), and the share of portraits where it is lower.
 """
@@ -18,7 +20,6 @@ import math
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,16 +35,16 @@ from faces.landmarks import detect_faces
 from faces.photo import load_photo
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.features.perceptual import load_perceptual
+from latent.features.st_lpips import NAME as ST_LPIPS
 from latent.inversion.invert import Inversion, invert, measure
 from latent.inversion.pivotal_tuning import PivotalSettings, close_enough, tune
-from latent.inversion.settings import PRESETS, InversionSettings
+from latent.inversion.settings import ENCODER_ONLY, PRESETS, InversionSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PORTRAITS = ROOT / "bench" / "portraits"
 CHECKPOINT = ROOT / "checkpoints" / "patients"
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 COLUMNS = ("st_lpips", "perceptual", "psnr", "ssim", "identity", "plausibility", "seconds")
-ENCODER_ONLY = replace(PRESETS["fast"], name="encoder only", steps=0)
 PROJECTOR, PIVOTAL = "projector", "pivotal tuning"
 PIVOT = PRESETS["balanced"]  # whose code is tuned around
 PAIRED = ("st_lpips", "perceptual", "identity")
@@ -112,7 +113,7 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     sha256s = [checkpoint.sha256 for checkpoint in checkpoints]
     shaped: dict[str, Any] = {"checkpoints": sha256s, "presets": [settings.as_dict() for settings in presets]}
     close = close_enough(tuning, load_perceptual(checkpoints[0].device).name)
-    shaped |= {"tuning": tuning.as_dict() | {"close": close}, "projector": options.steps}
+    shaped |= {"tuning": tuning.as_dict() | {"close": close}, "projector": options.steps, "witness": ST_LPIPS}
     records = Results(options.out, shaped)
     reports: list[dict[str, Any]] = []
     for checkpoint in checkpoints:
@@ -144,7 +145,7 @@ def _report(checkpoint: Checkpoint, measured: dict[str, list[dict[str, Any]]]) -
     of_encoder = measured[ENCODER_ONLY.name]
     distance = of_encoder[0]["perceptual_name"]
     title = f"Inversion, {checkpoint.name} at {checkpoint.resolution} px, medians of {len(of_encoder)} portraits; "
-    print_table(rows, title + f"perceptual: {distance}")
+    print_table(rows, title + f"perceptual: {distance}. {PIVOT.minimised(distance)}")
     if paired:
         print_table(paired, "Divided by the projector's on the same portrait: median, 95 % interval, share below 1")
     facts = {"checkpoint": checkpoint.sha256, "name": checkpoint.name, "resolution": checkpoint.resolution}

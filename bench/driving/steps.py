@@ -49,7 +49,14 @@ def steps(folder: Path) -> dict[str, Any]:
     from study.robustness.measure import robustness
 
     def stand_in(checkpoint: Any, images: np.ndarray, settings: Any, on_step: Any, cancelled: Any) -> list[Inversion]:
-        metrics = {"perceptual": 0.1, "perceptual_name": "none", "psnr": 30.0, "ssim": 0.9, "identity": 0.2}
+        metrics = {
+            "perceptual": 0.1,
+            "perceptual_name": "none",
+            "psnr": 30.0,
+            "ssim": 0.9,
+            "identity": 0.2,
+            "st_lpips": 0.2,
+        }
         codes = []
         for image in images:
             ws = np.resize(image.mean(axis=1).astype(np.float32), (checkpoint.num_ws, checkpoint.w_dim))

@@ -2,7 +2,7 @@
 
 Distances between samples and portraits are printed next to the same distances between two halves of the portraits, the
 floor for every generator. All sets have the same number of images, because most of these measures depend on it. With
-a data set that holds people out, only they are the reference.
+a data set that holds people out, only they are the reference. Some of them are reconstructed, too.
 """
 
 import argparse
@@ -26,8 +26,10 @@ from latent.datasets.patients import HELD_OUT
 from latent.errors import LatentError
 from latent.evaluation.features import BATCH, Features, features_of, sample_images
 from latent.evaluation.metrics import bootstrap_sd, frechet, kernel_distance, mean_pairwise_distance, precision_recall
+from latent.evaluation.reconstructions import reconstruction_errors, reconstruction_lines
 from latent.evaluation.report import SHEET_ROWS, SHEET_SUFFIXES, table_lines, write_sheet
 from latent.features.inception import InceptionFeatures, load_inception, weights_file
+from latent.inversion.settings import PRESETS, InversionSettings
 
 MIN_IMAGES = 8
 STOPPED = 130
@@ -102,8 +104,13 @@ def evaluate(
     seed: int = 0,
     inception: InceptionFeatures | None = None,
     sheet_psi: float | None = None,
+    reconstruct: int = 0,
+    search: InversionSettings = PRESETS["balanced"],
 ) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
-    """The report that --out holds, and the first pictures of `sheet_psi` (m, R, R, 3). Raises LatentError."""
+    """The report that --out holds, and the first pictures of `sheet_psi` (m, R, R, 3). Raises LatentError.
+
+    reconstruct: so many of the reference's portraits, at most, are reconstructed by the encoder alone and by `search`.
+    """
     if samples < MIN_IMAGES:
         raise LatentError(f"--samples must be at least {MIN_IMAGES}, not {samples}.")
     device, started = checkpoint.device, time.monotonic()
@@ -136,6 +143,10 @@ def evaluate(
             yield images
 
     rows = [measure(features_of(samples_of(psi), device, inception, seen), psi, reference, n) for psi in psis]
+    reconstructed = []
+    if first is not None and reconstruct:
+        images = np.concatenate(list(portraits(first[:reconstruct])))
+        reconstructed = reconstruction_errors(checkpoint, images, [search])
     report = {
         "checkpoint": checkpoint.name,
         "sha256": checkpoint.sha256,
@@ -150,6 +161,7 @@ def evaluate(
         "inception": None if inception is None else inception.name,
         "rows": rows,
         "floor": floor,
+        "reconstructions": reconstructed,
         "seconds": round(time.monotonic() - started, 1),
     }
     return report, np.concatenate(pictures) if pictures else None
@@ -166,6 +178,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=folder_argument, help="set made by `python -m latent dataset`, best with people held out"
     )
     parser.add_argument("--samples", type=int, default=500, help="samples at each truncation")
+    parser.add_argument(
+        "--reconstruct", type=int, default=20, help="portraits of --data to reconstruct; 0 leaves it out"
+    )
+    parser.add_argument("--preset", choices=list(PRESETS), default="balanced", help="effort of their reconstruction")
     parser.add_argument("--psi", type=float, default=0.7, help="truncation; 1 is none")
     parser.add_argument("--sweep", help="further truncations, such as 0.5,0.7,0.85,1.0")
     parser.add_argument("--seed", type=int, default=0, help="of the first sample, and of the cut of the portraits")
@@ -197,16 +213,32 @@ def run(args: argparse.Namespace) -> int:
             raise LatentError(f"{path} could not be written: {why}.")
     if not MIN_IMAGES <= args.samples <= MAX_SAMPLES:
         raise LatentError(f"--samples must be at least {MIN_IMAGES} and at most {MAX_SAMPLES:,}, not {args.samples}.")
+    if not 0 <= args.reconstruct <= MAX_SAMPLES:
+        raise LatentError(f"--reconstruct must be 0 to {MAX_SAMPLES:,}, not {args.reconstruct}.")
     if not 0 <= args.seed < 2**31:
         raise LatentError(f"--seed must be 0 to {2**31 - 1}, not {args.seed}.")
     if args.data is not None:
         _reference_table(args.data)
-    checkpoint = load_checkpoint(args.checkpoint, args.device, parts=("generator",))
+    checkpoint = load_checkpoint(
+        args.checkpoint,
+        args.device,
+        parts=("generator", "encoder") if args.data and args.reconstruct else ("generator",),
+    )
     file = args.inception or weights_file()
     inception = load_inception(file, checkpoint.device) if file and args.data else None
     sheet_psi = args.psi if args.sheet else None
     try:
-        report, pictures = evaluate(checkpoint, psis, args.samples, args.data, args.seed, inception, sheet_psi)
+        report, pictures = evaluate(
+            checkpoint,
+            psis,
+            args.samples,
+            args.data,
+            args.seed,
+            inception,
+            sheet_psi,
+            args.reconstruct,
+            PRESETS[args.preset],
+        )
         if args.out:
             PLAIN.write_json(args.out, report)
         if args.sheet and pictures is not None:
@@ -216,5 +248,5 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("\nlatent evaluate: stopped; nothing was written.", file=sys.stderr)
         return STOPPED
-    print("\n".join(table_lines(report)))
+    print("\n".join([*table_lines(report), *reconstruction_lines(report["reconstructions"])]))
     return 0

@@ -34,6 +34,7 @@ from latent.editing.render import pictures_of
 from latent.errors import Cancelled, InversionError
 from latent.features.image_metrics import identity_distances, psnr, ssim
 from latent.features.perceptual import load_perceptual
+from latent.features.st_lpips import st_lpips
 from latent.images import to_tensor, to_uint8
 from latent.inversion.search import Search
 from latent.inversion.settings import PRESETS, InversionSettings
@@ -65,9 +66,9 @@ class Inversion:
     """A photo's code and what it cost.
 
     ws: float32 (num_ws, w_dim). reconstruction, start: uint8 (R, R, 3), picture of the code and of the code that the
-    search started from. metrics: perceptual, perceptual_name, psnr (dB), ssim, identity (descriptor distance),
-    plausibility (1 for a code drawn from W); both pictures at the checkpoint's resolution, 8 bits. seconds: this
-    photo's share of its batch. losses: each term of the loss, one number per step.
+    search started from. metrics: perceptual, perceptual_name, st_lpips, psnr (dB), ssim, identity (descriptor
+    distance), plausibility (1 for a code drawn from W); both pictures at the checkpoint's resolution, 8 bits. seconds:
+    this photo's share of its batch. losses: each term of the loss, one number per step.
     """
 
     ws: np.ndarray
@@ -114,11 +115,12 @@ def measure(targets: np.ndarray, reconstructions: np.ndarray, device: torch.devi
     x, y = to_tensor(targets, device), to_tensor(reconstructions, device)
     with torch.no_grad():
         distances = perceptual(x, y).tolist()
-    identities = identity_distances(x, y)
+    identities, witness = identity_distances(x, y), st_lpips(targets, reconstructions, device)
     return [
         {
             "perceptual": distances[i],
             "perceptual_name": perceptual.name,
+            "st_lpips": witness[i],
             "psnr": psnr(targets[i], reconstructions[i]),
             "ssim": ssim(targets[i], reconstructions[i]),
             "identity": float(identities[i]),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from common.text import listed
 from latent.errors import InversionError
 
 LATER = ("floor", "coarse_steps", "colour")  # settings that the records of earlier codes do not hold
@@ -49,11 +50,25 @@ class InversionSettings:
         if min(weights) < 0 or not all(math.isfinite(weight) for weight in weights) or not self.perceptual + self.pixel:
             raise InversionError("Inversion weights must be finite and not negative, with perceptual or pixel above 0.")
 
+    def minimised(self, perceptual_name: str) -> str:
+        """Which of the reported measures the search itself minimised, in a sentence for whoever reads them."""
+        weights = {
+            perceptual_name: self.perceptual,
+            "identity distance": self.identity,
+            "pixel differences": self.pixel + self.colour,
+        }
+        terms = [name for name, weight in weights.items() if weight > 0]
+        if not self.steps:
+            return "The code is the encoder's estimate: there was no search."
+        return f"The search itself minimised {listed(terms)}; ST-LPIPS took no part in it."
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `InversionSettings(**settings.as_dict())` gives the same settings. Without the settings that came
         later where they change nothing, so that the record of earlier codes stays the same."""
         return {name: value for name, value in asdict(self).items() if name not in LATER or value}
 
+
+ENCODER_ONLY = InversionSettings("encoder only", steps=0)
 
 # Chosen on held-out portraits (docs/methods.md has the numbers).
 PRESETS: Mapping[str, InversionSettings] = {

@@ -43,7 +43,8 @@ def other_checkpoint(study: str, made_with: str) -> StudyError:
 MAX_INDEX_BYTES = 256 * 2**20
 MAX_ROWS = 5_000_000
 _TEXTS = ("patient_id", "photo_id", "photo_sha256", "checkpoint_sha256", "perceptual_name", "flags")
-_NUMBERS = ("perceptual", "psnr", "ssim", "identity", "seconds")
+_NUMBERS = ("perceptual", "psnr", "ssim", "identity", "seconds", "st_lpips")
+LATER = ("st_lpips",)  # columns that codes made before they existed do not have: nan there
 INDEX_COLUMNS = (*_TEXTS, *_NUMBERS)
 _SCHEMA = pa.schema([(c, pa.string()) for c in _TEXTS] + [(c, pa.float64()) for c in _NUMBERS])
 _KEY = b"embedding"
@@ -132,9 +133,12 @@ def read_index(folder: Path) -> tuple[pd.DataFrame, Embedding]:
         facts = pq.read_metadata(path)
         if facts.num_rows > MAX_ROWS:
             raise to_embed(folder.name, f"{INDEX} has too many rows.")
-        table = pq.read_table(path, columns=list(INDEX_COLUMNS))
+        absent = [column for column in LATER if column not in facts.schema.names]
+        table = pq.read_table(path, columns=[column for column in INDEX_COLUMNS if column not in absent])
+        for column in absent:
+            table = table.append_column(column, pa.nulls(len(table), pa.float64()))
         record = Embedding(**json_value((facts.metadata or {})[_KEY]))
-        index = table.replace_schema_metadata(None).cast(_SCHEMA).to_pandas()
+        index = table.select(list(INDEX_COLUMNS)).replace_schema_metadata(None).cast(_SCHEMA).to_pandas()
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise to_embed(folder.name, f"{INDEX} is damaged or not ours.") from error
     if index[list(_TEXTS)].isna().any(axis=None) or index["photo_id"].duplicated().any():

@@ -6,6 +6,7 @@ SHA-256 of the photo, whatever block they were made in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,15 @@ from numpy.typing import NDArray
 
 from common.part_store import JSON, Layout, PartStore, array_json, decode
 from study.disk.face_choices import chosen_face, read_choices
-from study.disk.latents import INDEX_COLUMNS, Embedding, Latents, has_latents, read_latents, stream_latents
+from study.disk.latents import (
+    INDEX_COLUMNS,
+    LATER,
+    Embedding,
+    Latents,
+    has_latents,
+    read_latents,
+    stream_latents,
+)
 from study.disk.places import EMBEDDING_PARTS as PARTS
 from study.embedding.record import fingerprint
 from study.errors import StudyError
@@ -49,7 +58,7 @@ class FinishedCodes:
         """Index rows of a part; None where it is damaged or of other settings."""
         try:
             index = array_json(arrays["index"]) if arrays is not None else {}
-            rows: Rows = index["rows"]
+            rows: Rows = [dict.fromkeys(LATER, math.nan) | row for row in index["rows"]]
             complete = all(row.keys() == set(INDEX_COLUMNS) and bytes.fromhex(row["photo_sha256"]) for row in rows)
             return rows if complete and index["fingerprint"] == self.mark else None
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from faces.errors import FaceError
 from latent.checkpoints import Checkpoint
 from latent.editing.render import synthesize
+from latent.errors import LatentError
 from study.disk.latents import INDEX, LATENTS, other_checkpoint, read_index, read_latents, to_embed
 from study.disk.store import Study
+from study.embedding.record import inversion_settings
 from study.errors import StudyError
 from study.files import sha256_of
 from study.photos.aligned_store import AlignedStore
 from study.photos.prepare import pixels_for, target_size
 
-MEASURES = {"perceptual": True, "identity": True, "psnr": False, "ssim": False}  # whether more is a larger error
+# whether more is a larger error
+MEASURES = {"st_lpips": True, "perceptual": True, "identity": True, "psnr": False, "ssim": False}
 NUMBERS = (*MEASURES, "seconds")
 
 
@@ -41,6 +44,23 @@ def error_table(study: Study) -> pd.DataFrame:
     index, _ = read_index(study.path)
     shown = index["patient_id"].isin(study.included_photos.keys()) & _main(study, index)
     return index.loc[shown, ["patient_id", *NUMBERS, "perceptual_name", "flags"]].reset_index(drop=True)
+
+
+def reconstruction_words(study: Study) -> str:
+    """How close the reconstructions come, medians, and which of the measures the search minimised: a sentence or two.
+
+    Raises StudyError where nothing is embedded.
+    """
+    table = error_table(study)
+    _, record = read_index(study.path)
+    distance = str(record.settings.get("perceptual_name", "")) or "Perceptual distance"
+    called = {"st_lpips": "ST-LPIPS", "perceptual": distance, "identity": "identity distance"}
+    values = [f"{called[m]} {table[m].median():.3f}" for m in called if table[m].notna().any()]
+    words = f"Medians of the reconstructions (0 is identical): {', '.join(values)}." if values else ""
+    try:
+        return f"{words} {inversion_settings(record).minimised(distance)}".strip()
+    except (KeyError, TypeError, LatentError):  # a record made by hand, without the search's settings
+        return words
 
 
 def _main(study: Study, index: pd.DataFrame) -> pd.Series:

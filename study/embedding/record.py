@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
@@ -67,5 +68,6 @@ def index_row(patient: str, photo: Path, digest: str, inversion: Inversion, flag
     """One row of index.parquet."""
     m = inversion.metrics
     values = (patient, photo.stem, digest, inversion.checkpoint_sha256, str(m["perceptual_name"]), flags_text(flags))
-    numbers = (*(float(m[key]) for key in ("perceptual", "psnr", "ssim", "identity")), float(inversion.seconds))
-    return dict(zip(INDEX_COLUMNS, (*values, *numbers), strict=True))
+    numbers = [float(m[key]) for key in ("perceptual", "psnr", "ssim", "identity")]
+    witness = float(m.get("st_lpips", math.nan))
+    return dict(zip(INDEX_COLUMNS, (*values, *numbers, float(inversion.seconds), witness), strict=True))

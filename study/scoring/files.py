@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from study.scoring.results import Refused, Score, Withheld
 from study.scoring.scorer import Scorer
 
 MAX_PHOTOS = 100_000
+MEASURES = ("perceptual", "psnr", "ssim", "identity", "st_lpips")  # of the reconstruction, as columns
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -104,7 +106,7 @@ def score_table(study: Study, results: Sequence[tuple[Path, Score | Withheld | R
             "face": safe_cell(result.ground),
             "perceptual_distance": safe_cell(str(m["perceptual_name"])),
         }
-        row |= {key: round(float(m[key]), 4) for key in ("perceptual", "psnr", "ssim", "identity")}
+        row |= {key: round(float(m.get(key, math.nan)), 4) for key in MEASURES}
         if isinstance(result, Withheld):
             rows.append({**row, "status": "no figures", "reason": safe_cell(result.reason)})
             continue
@@ -115,7 +117,7 @@ def score_table(study: Study, results: Sequence[tuple[Path, Score | Withheld | R
         rows.append(row)
     names = ["photo", "status", "reason", "log_hr", "hr", "percentile"]
     names += [*(f"survival_{t:g}_{unit}" for t in study.horizons if t in carried), "extrapolated"]
-    names += ["quality", "face", "perceptual_distance", "perceptual", "psnr", "ssim", "identity"]
+    names += ["quality", "face", "perceptual_distance", *MEASURES]
     return pd.DataFrame(rows, columns=names)
 
 

@@ -9,6 +9,7 @@ import torch
 from bench import invert as bench_invert
 from bench.parts.projector import learning_rate, noise_autocorrelation, noise_maps, project
 from latent.features.image_metrics import psnr
+from latent.inversion.settings import InversionSettings
 from tests.latent.tiny import own_faces, tiny_checkpoint
 
 
@@ -53,9 +54,7 @@ def test_table_of_the_benchmark(
     checkpoint = tiny_checkpoint(16)
     monkeypatch.setattr(bench_invert, "load_checkpoint", lambda path: checkpoint)
     monkeypatch.setattr(bench_invert, "portraits", lambda folder, n: list(own_faces(checkpoint, n)))
-    monkeypatch.setattr(
-        bench_invert, "PRESETS", {"fast": bench_invert.replace(bench_invert.ENCODER_ONLY, name="fast", steps=2)}
-    )
+    monkeypatch.setattr(bench_invert, "PRESETS", {"fast": InversionSettings("fast", steps=2)})
     monkeypatch.setattr(bench_invert, "PIVOT", bench_invert.PRESETS["fast"])
     folders = [str(tmp_path), str(tmp_path)]
     first, result = bench_invert.run(["--n", "2", "--steps", "3", "--tuning", "2", "--checkpoint", *folders])[
@@ -65,6 +64,9 @@ def test_table_of_the_benchmark(
     assert [row["method"] for row in result["medians"]] == ["encoder only", "fast", "pivotal tuning", "projector"]
     printed = capsys.readouterr().out
     assert result["perceptual_name"] in printed
+    assert "ST-LPIPS took no part in it." in printed
+    assert all(0 < row["st_lpips"] < 2 for row in result["medians"])
+    assert all(row["st_lpips from"] <= row["st_lpips"] <= row["st_lpips to"] for row in result["paired"])
     assert all(len(rows) == 2 for rows in result["portraits"].values())
     row = result["medians"][-1]
     seconds = np.median([measured["seconds"] for measured in result["portraits"]["projector"]])

@@ -80,7 +80,7 @@ def write_codes(study: Study, ws: np.ndarray, checkpoint_sha256: str = CHECKPOIN
         dict(
             zip(
                 INDEX_COLUMNS,
-                (p, f.stem, sha256_of(f), checkpoint_sha256, "test", "", 0.1, 30.0, 0.9, 0.2, 1.0),
+                (p, f.stem, sha256_of(f), checkpoint_sha256, "test", "", 0.1, 30.0, 0.9, 0.2, 1.0, 0.3),
                 strict=True,
             )
         )

@@ -96,7 +96,7 @@ def write_study(path: Path, checkpoint: Checkpoint, patients: int = 60, seed: in
             encode_jpeg(np.kron(image, np.ones((size // 32, size // 32, 1), np.uint8))),
         )
     study = Study.open(path)
-    numbers = ("tiny", "", 0.1, 30.0, 0.9, 0.2, 1.0)
+    numbers = ("tiny", "", 0.1, 30.0, 0.9, 0.2, 1.0, 0.3)
     rows = [
         dict(zip(INDEX_COLUMNS, (p, f.stem, sha256_of(f), checkpoint.sha256, *numbers), strict=True))
         for p, f in study.photos.items()

@@ -13,7 +13,7 @@ from common.text import limits, number, p_value
 from faces.flags import read_flags, sentences
 from study.description.inversion_error import error_and_survival
 from study.disk.latents import read_embedding
-from study.embedding.reconstruct import error_table, reconstructions, worst_first
+from study.embedding.reconstruct import error_table, reconstruction_words, reconstructions, worst_first
 from study.errors import StudyError
 from ui.background import remedy
 from ui.background.missing import unavailable
@@ -25,7 +25,7 @@ from ui.shell import resources, session
 from ui.shell.resources import OpenedStudy, study_data
 
 SHOWN = 8
-DIGITS = {"perceptual": 3, "identity": 3, "psnr": 1, "ssim": 3}
+DIGITS = {"st_lpips": 3, "perceptual": 3, "identity": 3, "psnr": 1, "ssim": 3}
 FIRST = ("Largest error first", "Smallest error first")
 
 
@@ -46,9 +46,12 @@ def gallery(opened: OpenedStudy) -> None:
 
 
 def names(errors: pd.DataFrame) -> dict[str, str]:
-    """What each measure is called; the perceptual distance by the name of the one that was used."""
+    """What each measure is called, without those that no code has; the perceptual distance by the name of the one
+    that was used."""
     perceptual = str(errors["perceptual_name"].iloc[0]) or "Perceptual distance"
-    return {"perceptual": perceptual, "identity": "Identity distance", "psnr": "PSNR", "ssim": "SSIM"}
+    called = {"st_lpips": "ST-LPIPS", "perceptual": perceptual, "identity": "Identity distance"}
+    called |= {"psnr": "PSNR", "ssim": "SSIM"}
+    return {measure: name for measure, name in called.items() if errors[measure].notna().any()}
 
 
 def _gallery(opened: OpenedStudy, errors: pd.DataFrame) -> None:
@@ -61,9 +64,7 @@ def _gallery(opened: OpenedStudy, errors: pd.DataFrame) -> None:
             key="cohort-measure",
             persist_state="session",
             width=320,
-            help=GLOSSARY.get(called["perceptual"], "Perceptual distance: 0 is identical.")
-            + " "
-            + GLOSSARY["identity"],
+            help=" ".join([GLOSSARY["ST-LPIPS"], GLOSSARY.get(called["perceptual"], ""), GLOSSARY["identity"]]),
         )
         first = st.segmented_control(
             "Order", FIRST, default=FIRST[0], key="cohort-first", persist_state="session", required=True
@@ -74,7 +75,8 @@ def _gallery(opened: OpenedStudy, errors: pd.DataFrame) -> None:
     part = rows.iloc[(at - 1) * SHOWN : at * SHOWN]
     blocks.note(
         f"{(at - 1) * SHOWN + 1:,} to {(at - 1) * SHOWN + len(part):,} of {len(rows):,} patients. For each: the "
-        "photo as the face model sees it, its reconstruction, and where the two differ."
+        "photo as the face model sees it, its reconstruction, and where the two differ. "
+        + reconstruction_words(opened.study)
     )
     try:
         checkpoint = _checkpoint(opened)

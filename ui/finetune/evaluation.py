@@ -86,6 +86,13 @@ def _table(report: dict[str, Any]) -> None:
         "random faces that look like portraits; recall: share of portraits that random faces come close to. Last "
         "column: other portraits of the same set, the best that can be reached."
     )
+    made = report.get("reconstructions")
+    for row in made if isinstance(made, list) else []:
+        if isinstance(row, dict) and is_number(row.get("st_lpips")) and is_number(row.get("n")):
+            blocks.note(
+                f"Reconstructions of {row['n']} of these portraits, {row.get('method')}: mean ST-LPIPS "
+                f"{row['st_lpips']:.3f}, which nothing minimised."
+            )
 
 
 def _cell(value: object, sd: object) -> Cell:

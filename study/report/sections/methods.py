@@ -6,6 +6,7 @@ from common.html import Html
 from common.text import count, listed, sentence_case
 from study.comparison.record import Comparison
 from study.description.delayed_entry import LATE_ENTRY
+from study.embedding.reconstruct import reconstruction_words
 from study.report.facts import Facts
 from study.report.page import bullets, section, subsection
 from study.report.words import times
@@ -70,6 +71,7 @@ def _data(facts: Facts) -> list[str]:
             f"“{e.checkpoint}” by optimisation (preset {e.preset}{', ' + name if name else ''}). For a patient with "
             "several photos, the mean of their codes is used."
         )
+        sentences += [words] if (words := reconstruction_words(study)) else []
     return sentences
 
 

@@ -57,7 +57,20 @@ def test_a_generator_against_its_own_pictures_reaches_the_floor(
     tiny_checkpoint: Path, own_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["evaluate", str(tiny_checkpoint), "--data", str(own_set), "--samples", "20", "--sweep", "0.1,1.0"]
-    line += ["--psi", "1.0", "--device", "cpu", "--out", str(tmp_path / "e.json"), "--sheet", str(tmp_path / "s.png")]
+    line += [
+        "--reconstruct",
+        "2",
+        "--preset",
+        "fast",
+        "--psi",
+        "1.0",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "e.json"),
+        "--sheet",
+        str(tmp_path / "s.png"),
+    ]
     assert main(line) == 0
     report = json.loads((tmp_path / "e.json").read_text())
     narrow, full = report["rows"]
@@ -74,6 +87,10 @@ def test_a_generator_against_its_own_pictures_reaches_the_floor(
     said = capsys.readouterr()
     assert "18 of 36 portraits (held-out) of own" in said.out
     assert "no FID and no KID" in said.out
+    *_, searched = report["reconstructions"]
+    assert (searched["method"], searched["n"]) == ("fast", 2)
+    assert f"fast, means: ST-LPIPS {searched['st_lpips']:.3f}" in said.out
+    assert "ST-LPIPS took no part in it." in said.out
     assert f"{full['frechet']:.4g} ± {full['frechet_sd']:.2g}" in said.out
     checkpoint = load_checkpoint(tiny_checkpoint, parts=("generator",))
     first = next(sample_images(checkpoint, 20, psi=1.0))[0]

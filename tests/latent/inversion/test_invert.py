@@ -12,6 +12,7 @@ from latent.encoders.wplus import WPlusEncoder
 from latent.errors import Cancelled, InversionError
 from latent.features.image_metrics import psnr
 from latent.features.perceptual import load_perceptual
+from latent.features.st_lpips import st_lpips
 from latent.inversion import search
 from latent.inversion.invert import Progress, invert
 from latent.inversion.loss import FAR, NEAR, OPPONENT, colours, strangeness
@@ -41,6 +42,9 @@ def test_recovers_the_generators_own_faces(checkpoint: Checkpoint, faces: np.nda
     for face, result in zip(faces, results, strict=True):
         assert result.metrics["psnr"] == pytest.approx(psnr(face, result.reconstruction))
         assert result.metrics["psnr"] > max(24.0, psnr(face, result.start) + 5)
+        assert [result.metrics["st_lpips"]] == pytest.approx(
+            st_lpips(face[None], result.reconstruction[None]), abs=1e-5
+        )
         assert result.losses["total"][-1] < 0.5 * result.losses["total"][0]
         assert len(result.losses["total"]) == PIXELS.steps + 1
         assert result.ws.shape == (checkpoint.num_ws, checkpoint.w_dim)

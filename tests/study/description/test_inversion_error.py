@@ -48,7 +48,7 @@ def study_with(
     for patient, error, flags in zip(table["patient_id"], 0.3 + 0.05 * z, lines, strict=True):
         photo = folder / "photos" / f"{patient}.jpg"
         write_bytes(photo, patient.encode())
-        values = (patient, patient, sha256_of(photo), CHECKPOINT_SHA, "test", flags, error, 30.0, 0.9, 0.2, 1.0)
+        values = (patient, patient, sha256_of(photo), CHECKPOINT_SHA, "test", flags, error, 30.0, 0.9, 0.2, 1.0, 0.3)
         rows.append(dict(zip(INDEX_COLUMNS, values, strict=True)))
     study = Study.open(folder)
     record = Embedding("tiny", CHECKPOINT_SHA, "balanced", 2, 3)

@@ -129,7 +129,7 @@ def write_all_codes(study: Study, values: dict[str, float]) -> None:
     for patient, stem in (("P0001", "a"), ("P0001", "b"), ("P0001", "c"), ("P0002", "d")):
         digest = sha256_of(study.path / "photos" / f"{stem}.jpg")
         flags = f"Flag {stem}." if stem in "ab" else ""
-        numbers = (values[stem], 30.0, 0.9, 0.2, 1.0)
+        numbers = (values[stem], 30.0, 0.9, 0.2, 1.0, 0.3)
         rows.append(dict(zip(INDEX_COLUMNS, (patient, stem, digest, "c" * 64, "test", flags, *numbers), strict=True)))
         ws.append(np.full((2, 3), values[stem], np.float32))
     write_latents(study.path, np.stack(ws), pd.DataFrame(rows), Embedding("tiny", "c" * 64, "balanced", 2, 3))

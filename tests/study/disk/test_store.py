@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -156,6 +157,22 @@ def test_latents_round_trip(tiny_study: Study) -> None:
     assert list(table["patient_id"]) == list(index["patient_id"])
     with pytest.raises(StudyError, match="another checkpoint"):
         opened.latents(checkpoint_sha256="d" * 64)
+
+
+def test_codes_made_before_st_lpips_are_read(tiny_study: Study) -> None:
+    write_codes(tiny_study, np.zeros((len(tiny_study.photos), 2, 3)))
+    index = tiny_study.latents().index
+    assert (index["st_lpips"] == 0.3).all()
+    path = tiny_study.path / INDEX
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["st_lpips"]), path)
+    before = Study.open(tiny_study.path).latents().index
+    assert list(before) == list(index)
+    assert before["st_lpips"].isna().all()
+    pd.testing.assert_frame_equal(before.drop(columns="st_lpips"), index.drop(columns="st_lpips"))
+    pq.write_table(table.drop_columns(["psnr"]), path)
+    with pytest.raises(StudyError, match="damaged or not ours"):
+        Study.open(tiny_study.path).latents()
 
 
 def test_analysed_follows_the_table_not_the_index(tiny_study: Study) -> None:

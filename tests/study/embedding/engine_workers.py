@@ -65,7 +65,7 @@ class FakeWorker:
                 return BlockResult(block.start, error="MemoryError: the GPU is full")
             texts = (patient, name, photo_digest(path), "c" * 64, "test", "")
             keys = ("patient_id", "photo_id", "photo_sha256", "checkpoint_sha256", "perceptual_name", "flags")
-            numbers = dict.fromkeys(("perceptual", "psnr", "ssim", "identity", "seconds"), 1.0)
+            numbers = dict.fromkeys(("perceptual", "psnr", "ssim", "identity", "seconds", "st_lpips"), 1.0)
             rows.append({**dict(zip(keys, texts, strict=True)), **numbers})
             codes.append(np.full(SHAPE, int(name[1:]), np.float32))
         outcomes = tuple(PhotoOutcome(photo_digest(path)) for _, path in block.photos)

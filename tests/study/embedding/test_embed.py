@@ -59,7 +59,14 @@ class FakeInvert:
         for _ in range(2):
             if cancelled is not None and cancelled():
                 raise Cancelled("stopped")
-        metrics = {"perceptual": 0.1, "perceptual_name": "test", "psnr": 30.0, "ssim": 0.9, "identity": 0.2}
+        metrics = {
+            "perceptual": 0.1,
+            "perceptual_name": "test",
+            "psnr": 30.0,
+            "ssim": 0.9,
+            "identity": 0.2,
+            "st_lpips": 0.3,
+        }
         shape = (checkpoint.num_ws, checkpoint.w_dim)
         return [
             Inversion(np.full(shape, m, np.float32), i, i, metrics, 1.0, PRESETS["fast"], checkpoint.sha256)
@@ -236,6 +243,7 @@ def test_real_inversion(aligned_study: Study, make_checkpoint: Callable, monkeyp
     assert ws.shape == (2, checkpoint.num_ws, checkpoint.w_dim)
     assert np.isfinite(ws).all()
     assert (index["psnr"] > 5).all()
+    assert index["st_lpips"].between(0, 2).all()
     assert index["perceptual_name"].str.len().min() > 3
 
 

@@ -16,7 +16,7 @@ from study.disk.exclusions import exclude, include
 from study.disk.latents import INDEX, LATENTS
 from study.disk.store import Study
 from study.embedding.parts import PARTS
-from study.embedding.reconstruct import MEASURES, error_table, reconstructions, worst_first
+from study.embedding.reconstruct import MEASURES, error_table, reconstruction_words, reconstructions, worst_first
 from study.errors import StudyError
 from study.files import write_bytes, write_text
 from study.photos.prepare import pixels_for, prepare
@@ -86,6 +86,15 @@ def test_the_worst_come_first_whatever_the_measure(study: Study) -> None:
         steps = np.diff(values)
         assert (steps <= 0).all() if larger_is_worse else (steps >= 0).all()
         assert list(worst_first(table, measure, False)[measure]) == sorted(values, reverse=not larger_is_worse)
+
+
+def test_medians_and_what_was_minimised_in_words(study: Study) -> None:
+    words = reconstruction_words(study)
+    assert words.startswith("Medians of the reconstructions (0 is identical): ST-LPIPS 0.300, ")
+    assert words.endswith("identity distance and pixel differences; ST-LPIPS took no part in it.")
+    index = study.latents().index.assign(st_lpips=float("nan"))
+    write_latents(study.path, np.array(study.latents().ws), index, study.embedding)
+    assert "ST-LPIPS 0" not in reconstruction_words(Study.open(study.path))
 
 
 def test_codes_are_done_until_something_changes(study: Study, checkpoint: Checkpoint) -> None:

@@ -157,7 +157,8 @@ def test_folder(scored: Scored, tmp_path: Path) -> None:
     assert table.loc[2, "reason"]
     assert table["log_hr"].isna().tolist() == [False, False, True, False, False]
     assert [name for name in table if name.startswith("survival_")] == ["survival_24_months"], "as follow-up carries"
-    assert {"percentile", "extrapolated", "psnr"} <= set(table)
+    assert {"percentile", "extrapolated", "psnr", "st_lpips"} <= set(table)
+    assert table["st_lpips"].isna().tolist() == [False, False, True, False, False]
 
 
 def test_natural_order() -> None:

@@ -184,6 +184,7 @@ def test_reconstructions_come_in_order(at: View, studies: Path) -> None:
     assert said.count('<figure class="lh-trio">') == 8
     assert said.count("data:image/png") == 24
     assert "PSNR 30.0 dB" in said
+    assert "ST-LPIPS 0.300" in said
     assert "These people do not exist" in said
     write_bytes(studies / "demo" / "photos" / "P0001.jpg", b"other")
     app.selectbox(key="cohort-measure").set_value("psnr").run()
