@@ -29,7 +29,8 @@ from latent.checkpoints import Checkpoint
 from latent.editing.render import synthesize
 from latent.errors import Cancelled, LatentError, PivotalError
 from latent.features.perceptual import LPIPS_NAME, PerceptualDistance, load_perceptual
-from latent.images import to_tensor
+from latent.features.st_lpips import st_lpips
+from latent.images import to_tensor, to_uint8
 from latent.inversion.invert import Inversion, Progress, measure, prepared
 from latent.space import sample_w
 from latent.stylegan2 import Generator
@@ -37,6 +38,7 @@ from latent.stylegan2.generator import SynthesisNetwork
 
 ADAM_BETAS = (0.9, 0.999)
 CLOSE = {LPIPS_NAME: 0.06}  # where the authors' settings stop
+LOOK_EVERY = 5  # steps between two looks by ST-LPIPS, until a picture is closer than the code's own
 CLOSE_ELSE = 0.015  # the face-feature distance, of which codes of held-out portraits leave 0.03 to 0.08
 Stopped = Literal["close", "plateau", "steps"]
 
@@ -122,6 +124,11 @@ class Pivotal:
     stopped: Stopped
     settings: PivotalSettings
     losses: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def closer(self) -> bool:
+        """Whether the tuned picture is closer to the photo than the code's own, by the distance nobody minimised."""
+        return bool(self.after["st_lpips"] < self.before["st_lpips"])
 
 
 def close_enough(settings: PivotalSettings, perceptual_name: str) -> float:
@@ -233,6 +240,27 @@ class _Tuning:
         return "steps" if len(self.best_fit) > self.settings.steps else None
 
 
+class _Witness:
+    """Shows `on_closer` the first picture that is closer to the photo by ST-LPIPS than the code's own."""
+
+    def __init__(self, target: np.ndarray, device: torch.device, on_closer: Callable[[np.ndarray], None]) -> None:
+        self.target, self.device, self.on_closer = target, device, on_closer
+        self.code: float | None = None  # distance of the code's own picture
+        self.done = False
+
+    def look(self, step: int, picture: Tensor) -> None:
+        """At the picture (1, 3, R, R) of a step; that of step 0 is the code's own."""
+        if self.done or step % LOOK_EVERY:
+            return
+        pixels = to_uint8(picture)
+        (distance,) = st_lpips(self.target, pixels, self.device)
+        if self.code is None:
+            self.code = distance
+        elif distance < self.code:
+            self.done = True
+            self.on_closer(pixels[0])
+
+
 def tune(
     checkpoint: Checkpoint,
     inversion: Inversion,
@@ -240,8 +268,12 @@ def tune(
     settings: PivotalSettings | None = None,
     on_step: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    on_closer: Callable[[np.ndarray], None] | None = None,
 ) -> Pivotal:
     """Tune a copy of the generator to an aligned face uint8 (S, S, 3) around the code that `inversion` found for it.
+
+    on_closer: called once, with the first picture uint8 (R, R, 3) that is closer to the photo by ST-LPIPS than the
+    code's own, looked at every `LOOK_EVERY` steps.
 
     The checkpoint is only read. Raises PivotalError for the code of another checkpoint, for an image that is not
     a square aligned face, or where the pictures are not finite; Cancelled when `cancelled` returns True (asked every
@@ -260,6 +292,7 @@ def tune(
     pivot = torch.from_numpy(np.ascontiguousarray(inversion.ws, dtype=np.float32))[None].to(device)
     tuning = _Tuning(checkpoint, pivot, to_tensor(target, device), settings)
     close = close_enough(settings, tuning.perceptual.name)
+    witness = _Witness(target, device, on_closer) if on_closer is not None else None
     stopped: Stopped | None = None
     step = -1
     while stopped is None:
@@ -269,6 +302,8 @@ def tune(
         picture = tuning.step(step)
         if on_step is not None:
             on_step(Progress.of(step, settings.steps, picture[0], tuning.losses, time.perf_counter() - began))
+        if witness is not None:
+            witness.look(step, picture)
         stopped = tuning.stopped(close)
     digest = hashlib.sha256(f"tuned {checkpoint.sha256}".encode())
     for name, value in sorted(tuning.best.items()):

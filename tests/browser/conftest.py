@@ -25,6 +25,7 @@ def app_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     checkpoints = root / "checkpoints"
     checkpoints.mkdir()
     places = {"LATENT_HEALTH_CHECKPOINTS": str(checkpoints), "LATENT_HEALTH_RUNS": str(root / "runs")}
+    places["LATENT_HEALTH_TUNING"] = "off"  # tested by itself, in test_tuning.py
     if embedded() or "LATENT_HEALTH_STUDIES" in os.environ:
         for config in Path(os.environ.get("LATENT_HEALTH_CHECKPOINTS") or ROOT / "checkpoints").glob("*/config.json"):
             (checkpoints / config.parent.name).symlink_to(config.parent.resolve())

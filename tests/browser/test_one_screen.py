@@ -31,6 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(browser: Browser, root: Path) -> Iterator[Page]:
     roots = {"STUDIES": "studies", "CHECKPOINTS": "checkpoints", "RUNS": "runs"}
     places = {f"LATENT_HEALTH_{name}": str(root / folder) for name, folder in roots.items()}
+    places["LATENT_HEALTH_TUNING"] = "off"
     with running_app(environment={"OMP_NUM_THREADS": "1", **places}) as address:
         page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme="light")
         page.set_default_timeout(PATIENCE)

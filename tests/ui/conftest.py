@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ def open_app(places: Places, monkeypatch: pytest.MonkeyPatch, entry_has_run: Non
     def start(studies: Path = places.studies, checkpoints: Path = places.checkpoints) -> AppTest:
         monkeypatch.setenv("LATENT_HEALTH_STUDIES", str(studies))
         monkeypatch.setenv("LATENT_HEALTH_CHECKPOINTS", str(checkpoints))
+        monkeypatch.setenv("LATENT_HEALTH_TUNING", os.environ.get("LATENT_HEALTH_TUNING", "off"))
         return AppTest.from_file(str(APP), default_timeout=120).run()
 
     return start

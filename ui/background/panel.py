@@ -17,14 +17,15 @@ from ui.elements.text import elapsed
 from ui.shell import theme
 
 
-def watch(task: BackgroundTask[Any], what: str, preview: str = "") -> None:
-    """Show a running task until it ends, then run the page again. preview: alternative text of its picture."""
-    poll(_panel, task, what, preview)
+def watch(task: BackgroundTask[Any], what: str, preview: str = "", awaited: bool = False) -> None:
+    """Show a running task until it ends, then run the page again. preview: alternative text of its picture, "" where
+    the panel shows none. awaited: whether the page should also run again once there is a picture."""
+    poll(_panel, task, what, preview, awaited)
 
 
-def _panel(task: BackgroundTask[Any], what: str, preview: str) -> None:
+def _panel(task: BackgroundTask[Any], what: str, preview: str, awaited: bool) -> None:
     seen = task.snapshot()
-    if not seen.active:
+    if not seen.active or (awaited and seen.preview is not None):
         st.rerun()
     with st.container(border=True, key="job-panel"):
         if not preview:

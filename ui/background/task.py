@@ -85,6 +85,11 @@ class Reporter:
         """Whether the work should stop now."""
         return self._task.should_stop()
 
+    def give_way(self) -> None:
+        """Let the tasks that wait for the same turn go first, where this one was made to give way."""
+        if isinstance(self._task._guard, Turn):
+            self._task._guard.give_way(self._task, self.cancelled)
+
     def check(self) -> None:
         """Raise TaskCancelled if the work should stop now."""
         if self.cancelled():
@@ -94,55 +99,86 @@ class Reporter:
 class Turn:
     """Something that one task at a time may use, in the order in which they came.
 
-    A task that waits can be cancelled, and learns how many are before it. begun: called in the thread of the task whose
-    turn it is.
+    A task that gives way comes after all that do not, also in the middle of its work, wherever it calls `give_way`.
+    Such tasks come one after the other, so that only one of them is ever half done. A task that waits can be cancelled,
+    and learns how many are before it. begun: called in the thread of the task whose turn it is.
     """
 
     def __init__(self, begun: Callable[[], None] = lambda: None) -> None:
         self._begun = begun
         self._changed = threading.Condition()
-        self._waiting: list[object] = []  # the first one has the turn
+        self._waiting: list[object] = []  # the first one has the turn; of the others, those that give way come last
+        self._yielding: list[object] = []  # those of them that give way
         self._since = 0.0
         self._took: deque[float] = deque(maxlen=TURNS_REMEMBERED)
 
     @contextmanager
-    def taken(self, who: object, cancelled: Callable[[], bool]) -> Iterator[None]:
-        """The turn, once it has come. Raises TaskCancelled where `cancelled` says so before."""
+    def taken(self, who: object, cancelled: Callable[[], bool], yields: bool = False) -> Iterator[None]:
+        """The turn, once it has come. yields: whether it gives way. Raises TaskCancelled where `cancelled` says so
+        before."""
         with self._changed:
-            self._waiting.append(who)
+            if yields:
+                self._yielding.append(who)
+                self._waiting.append(who)
+            else:
+                self._waiting.insert(self._pressing(), who)
+        try:
+            self._await(who, cancelled)
+            yield
+            with self._changed:
+                if not yields:
+                    self._took.append(time.monotonic() - self._since)
+        finally:
+            with self._changed:
+                self._waiting.remove(who)
+                if yields:
+                    self._yielding.remove(who)
+                self._changed.notify_all()
+
+    def give_way(self, who: object, cancelled: Callable[[], bool]) -> None:
+        """Called by who has the turn, between two steps: whoever waits and does not give way goes first, then it has
+        the turn again. Raises TaskCancelled where `cancelled` says so before."""
+        with self._changed:
+            if who not in self._yielding or self._pressing() == 1:
+                return
+            self._waiting.insert(self._pressing() - 1, self._waiting.pop(0))
+            self._changed.notify_all()
+        self._await(who, cancelled)
+
+    def _pressing(self) -> int:
+        """How many come before the first one that waits and gives way; whoever has the turn is one of them."""
+        yielding = (i for i, who in enumerate(self._waiting) if i and who in self._yielding)
+        return next(yielding, len(self._waiting))
+
+    def _await(self, who: object, cancelled: Callable[[], bool]) -> None:
+        with self._changed:
             while self._waiting[0] is not who:
                 if cancelled():
-                    self._leave(who)
                     raise TaskCancelled
                 self._changed.wait(WAITING_SECONDS)
             self._since = time.monotonic()
-        try:
-            self._begun()
-            yield
-            with self._changed:
-                self._took.append(time.monotonic() - self._since)
-        finally:
-            with self._changed:
-                self._leave(who)
-
-    def _leave(self, who: object) -> None:
-        self._waiting.remove(who)
-        self._changed.notify_all()
+        self._begun()
 
     def before(self, who: object) -> tuple[int, float | None]:
         """How many come before, the one at work included, and about how many seconds they take; None: not known."""
         with self._changed:
             place = self._waiting.index(who) if who in self._waiting else 0
+            if who in self._yielding:
+                return place, None
+            gives_way = place > 0 and self._waiting[0] in self._yielding  # in a moment
+            place -= gives_way
             if not place or not self._took:
                 return place, None
             typical = statistics.median(self._took)
-            return place, max(typical - (time.monotonic() - self._since), 0.0) + (place - 1) * typical
+            worked = 0.0 if gives_way else time.monotonic() - self._since
+            return place, max(typical - worked, 0.0) + (place - 1) * typical
 
 
 class BackgroundTask(Generic[Result]):
     """One piece of background work.
 
     work(report) runs in a thread of its own, inside `guard` (a Turn where the work needs the generator for itself).
+    yields: whether it gives way to others there, for work that nobody waits for.
     readable: exceptions whose text is a sentence for people; any other is logged and shown as `INTERNAL`.
     stopped: exceptions by which the work says it was cancelled.
     """
@@ -154,12 +190,13 @@ class BackgroundTask(Generic[Result]):
         guard: AbstractContextManager[object] | Turn | None = None,
         readable: tuple[type[Exception], ...] = (),
         stopped: tuple[type[Exception], ...] = (),
+        yields: bool = False,
     ) -> None:
         self.name = name
         self.shown: tuple[int, bytes] | None = None  # version and file of the preview on the page; goes with the task
         self.result: Result | None = None
         self._work, self._guard = work, guard if guard is not None else nullcontext()
-        self._readable = readable
+        self._readable, self._yields = readable, yields
         self._stopped: tuple[type[Exception], ...] = (TaskCancelled, *stopped)
         self._snapshot = Snapshot(message="Waiting for its turn")
         self._lock = threading.Lock()
@@ -179,6 +216,10 @@ class BackgroundTask(Generic[Result]):
     def stopping(self) -> bool:
         """Whether it was asked to stop."""
         return self._cancel.is_set()
+
+    def abandoned(self) -> bool:
+        """Whether it ended only because nobody polled it."""
+        return self._snapshot.state == "cancelled" and not self.stopping()
 
     def seconds(self) -> float:
         """Time since it was made."""
@@ -234,7 +275,7 @@ class BackgroundTask(Generic[Result]):
     def _run(self) -> None:
         guard = self._guard
         try:
-            with guard.taken(self, self.should_stop) if isinstance(guard, Turn) else guard:
+            with guard.taken(self, self.should_stop, self._yields) if isinstance(guard, Turn) else guard:
                 report = Reporter(self)
                 report.check()
                 report(0.0, "Starting")

@@ -33,6 +33,8 @@ from ui.shell import resources
 from ui.shell.session import SENTENCES
 
 LOSS_NAME = "Distance to the photo"
+BY_CODE = ("Reconstruction", "drawn by the face model from the face code")
+BY_TUNED = ("Tuned reconstruction", "by a copy tuned to this photo; display only, never scored")
 DIFFERS = "brighter where the two differ more"
 POOR_FIT = 0.95  # share of the cohort that is reproduced more closely, from which on the page warns
 
@@ -119,30 +121,36 @@ def withheld(portrait: PortraitState) -> Withheld | None:
     return portrait.withheld if portrait.scored is portrait.aligned else None
 
 
-def show_fit(score: Score | Withheld, original: np.ndarray) -> None:
-    """Original, reconstruction and difference, and how close they are. original: uint8 at the model's resolution."""
+def show_fit(score: Score | Withheld, original: np.ndarray, tuned: np.ndarray | None = None) -> None:
+    """Original, reconstruction and difference, and how close they are. original: uint8 at the model's resolution.
+    tuned: uint8 (R, R, 3), shown in place of the reconstruction; the values stay the reconstruction's."""
     inversion = score.inversion
-    made = inversion.reconstruction
+    made = inversion.reconstruction if tuned is None else tuned
+    title, words = BY_CODE if tuned is None else BY_TUNED
     side = made.shape[0]
     columns = st.columns(3, gap="medium")
-    for column, pixels, title, words, alt in (
+    for column, pixels, heading, small, alt in (
         (columns[0], original, "Photo", f"aligned, {side} px as the face model sees it", "The photo"),
-        (columns[1], made, "Reconstruction", "drawn by the face model from the face code", "Reconstruction"),
+        (columns[1], made, title, words, title),
         (columns[2], pictures.difference(made, original), "Difference", DIFFERS, "Where the two differ"),
     ):
-        picture(column, pictures.data_uri(pixels), title, words, alt)
+        picture(column, pictures.data_uri(pixels), heading, small, alt)
     heat_legend(columns[2], pictures.heat_gradient(), f"\u2265 {100 * pictures.HEAT_FULL:.0f} % of the grey range")
     m = inversion.metrics
     name = str(m["perceptual_name"])
     value_row(
         "fit",
         [
+            ("ST-LPIPS", number(m.get("st_lpips", math.nan)), "0 is identical", GLOSSARY["ST-LPIPS"]),
             (name, number(m["perceptual"]), "0 is identical", GLOSSARY.get(name, "")),
             ("PSNR", f"{number(m['psnr'], 1)} dB", "higher is closer", GLOSSARY["PSNR"]),
             ("SSIM", number(m["ssim"], 2), "1 is identical", GLOSSARY["SSIM"]),
             ("Identity distance", number(m["identity"], 2), "0 is identical", GLOSSARY["identity"]),
         ],
     )
+    note(inversion.settings.minimised(name))
+    if tuned is not None:
+        note("These values are the reconstruction's. The tuned picture is for display and has no part in them.")
 
 
 def fit_words(score: Score, scorer: Scorer) -> tuple[str, bool]:

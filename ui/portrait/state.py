@@ -13,6 +13,7 @@ import streamlit as st
 from faces.align import AlignedFace
 from faces.landmarks import Face
 from faces.photo import Photo
+from latent.inversion.invert import Inversion
 from latent.inversion.pivotal_tuning import Pivotal
 from study.scoring.results import Score, Withheld
 from ui.background.task import BackgroundTask
@@ -23,7 +24,9 @@ class PortraitState:
     """patient: id where the photo is one of the study's, else "". problem: why the last offered photo was refused.
     note: what was done to the photo, for the person. crop: what `aligned` was cut with. confirmed: the words in which
     the person said that an uncertain square shows a face. scored: the face that `score`, or `withheld`, belongs to.
-    tuning: a generator tuned to the scored face, for display.
+    tuning: a generator tuned to the scored face, for display. tuned_to: the code that a tuning was begun for, so that
+    one that was cancelled or forgotten does not begin by itself again. asked: whether the person began it. closer:
+    whether the page has a tuned picture, perhaps of a tuning at work, that is closer to the photo than the code's.
     """
 
     photo: Photo | None = None
@@ -40,6 +43,9 @@ class PortraitState:
     withheld: Withheld | None = None
     tuning_task: BackgroundTask[Pivotal] | None = None
     tuning: Pivotal | None = None
+    tuned_to: Inversion | None = None
+    asked: bool = False
+    closer: bool = False
 
     def take(self, photo: Photo, patient: str = "") -> None:
         """Work on another photo; whatever belonged to the last one is forgotten."""

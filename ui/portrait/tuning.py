@@ -1,7 +1,9 @@
 """The generator tuned to the photo's face: started, watched, and shown next to the photo and the code's own picture.
 
-For display only. What is scored is the code, before and after; the tuned weights stay in the session and go with the
-photo.
+A tuning begins by itself once a score is on the page and lets whoever waits for the generator go first. Its picture
+takes the reconstruction's place as soon as it is closer to the photo by ST-LPIPS, which it does not minimise, and once
+more when it has ended. For display only: what is scored is the code, before and after; the tuned weights stay in the
+session and go with the photo.
 """
 
 from __future__ import annotations
@@ -26,41 +28,61 @@ from ui.shell import resources, session
 
 LABEL = "Adapt the face model to this photo (display only)"
 LOSS_NAME = "Distance to the photo"
+WHAT = "Fine-tuning a copy of the face model to this photo"
+PREVIEW = "The copy's picture so far"
 PHOTO = ("Photo", "aligned to the face")
 BY_CODE = ("Reconstruction", "by the face model as it is; the score is computed from it")
-BY_TUNED = ("Adapted reconstruction", "by a copy fine-tuned to this photo; display only, never scored")
+BY_TUNED = ("Tuned reconstruction", "by a copy fine-tuned to this photo; display only, never scored")
 ENDS = {
     "close": "the picture was close enough",
     "plateau": "the picture stopped getting closer",
     "steps": "the limit of steps was reached",
 }
+NOT_CLOSER = "by ST-LPIPS, which it did not minimise, its picture is no closer, so the reconstruction stays in place"
+AUTOMATIC = "tune-automatically"
+PICTURES = (BY_TUNED[0], BY_CODE[0])
 
 
-def start(portrait: PortraitState, score: Score, checkpoint: Checkpoint) -> None:
-    """Begin to tune a copy of the generator to the scored face, in the background."""
+def automatic() -> bool:
+    """Whether a tuning may begin by itself: neither the server nor the person turned it off."""
+    return resources.tunes_by_itself() and bool(st.session_state.get(AUTOMATIC, True))
+
+
+def start(portrait: PortraitState, score: Score, checkpoint: Checkpoint, asked: bool = True) -> None:
+    """Begin to tune a copy of the generator to the scored face, in the background. asked: by the person, who sees each
+    step's picture; of a tuning that begins by itself the first one that is closer than the code's."""
     face = portrait.scored
     if face is None:
         return
     portrait.forget_tuning()
 
     def work(report: Reporter) -> Pivotal:
+        closer: list[np.ndarray] = []  # the first picture that is, until it is shown
+
         def on_step(step: Any) -> None:
             losses = {LOSS_NAME: step.losses["fit"]}
+            preview = step.image if asked else closer.pop() if closer else None
             words = f"Step {step.step} of at most {step.steps}"
-            report(step.step / max(step.steps, 1), words, step.seconds_left, step.image, losses)
+            report(step.step / max(step.steps, 1), words, step.seconds_left, preview, losses)
+            report.give_way()
 
         report(0.0, "Copying the face model")
-        return tune(checkpoint, score.inversion, face.pixels, None, on_step, report.cancelled)
+        look = None if asked else closer.append
+        return tune(checkpoint, score.inversion, face.pixels, None, on_step, report.cancelled, look)
 
-    task = BackgroundTask("tuning", work, resources.generator_turn(), session.SENTENCES, (Cancelled,))
+    portrait.tuned_to, portrait.asked = score.inversion, asked
+    turn = resources.generator_turn()
+    task = BackgroundTask("tuning", work, turn, session.SENTENCES, (Cancelled,), yields=True)
     portrait.tuning_task = task.start()
 
 
 def collect(portrait: PortraitState) -> None:
-    """Take over the result of a job that is done; the Health direction page uses it by default."""
+    """Take over the result of a job that is done; the Health direction page uses it by default, where the person
+    asked for it or it is closer to the photo."""
     if portrait.tuning_task is not None and portrait.tuning_task.snapshot().state == "done":
-        portrait.tuning, portrait.tuning_task = portrait.tuning_task.result, None
-        st.session_state["tuned"] = True
+        made = portrait.tuning_task.result
+        portrait.tuning, portrait.tuning_task = made, None
+        st.session_state["tuned"] = portrait.asked or (made is not None and made.closer)
 
 
 def current(checkpoint: Checkpoint) -> TunedGenerator | None:
@@ -72,9 +94,44 @@ def current(checkpoint: Checkpoint) -> TunedGenerator | None:
     return state.tuning.tuned if fits else None
 
 
-def section(portrait: PortraitState, score: Score, checkpoint: Checkpoint, original: np.ndarray) -> None:
-    """Offer, watch or show the tuning. original: uint8 (R, R, 3), the photo at the model's resolution."""
+def choose_picture(portrait: PortraitState) -> np.ndarray | None:
+    """The tuned picture that stands for the reconstruction, None for the code's own: a choice where there are two."""
+    picture = _closer_picture(portrait)
+    portrait.closer = picture is not None
+    if picture is None:
+        return None
+    chosen = st.segmented_control(
+        "Picture shown",
+        PICTURES,
+        default=PICTURES[0],
+        required=True,
+        key="picture-shown",
+        help="The tuned picture is for display only. All values on this page are those of the reconstruction.",
+    )
+    return picture if chosen == PICTURES[0] else None
+
+
+def _closer_picture(portrait: PortraitState) -> np.ndarray | None:
+    """What a tuning has that is closer to the photo than the code's own picture; of one at work, the first such."""
     collect(portrait)
+    if portrait.tuning is not None:
+        return portrait.tuning.picture if portrait.tuning.closer else None
+    if portrait.tuning_task is None or portrait.asked:
+        return None
+    seen = portrait.tuning_task.snapshot()
+    return seen.preview if seen.active else None
+
+
+def section(portrait: PortraitState, score: Score, checkpoint: Checkpoint, original: np.ndarray) -> None:
+    """Begin, offer, watch or show the tuning. original: uint8 (R, R, 3), the photo at the model's resolution."""
+    collect(portrait)
+    if resources.tunes_by_itself():
+        st.session_state.setdefault(AUTOMATIC, True)
+        st.toggle("Begin by itself after a score", key=AUTOMATIC, persist_state="session")
+    task = portrait.tuning_task
+    due = portrait.tuned_to is not score.inversion if task is None else task.abandoned()
+    if automatic() and due:
+        start(portrait, score, checkpoint, asked=False)
     note(
         "The face model draws only what it has learned from other faces, so its picture is not quite the photo. For "
         "display, a copy of it can be fine-tuned until it reproduces this photo. Score, percentile and survival do "
@@ -82,7 +139,8 @@ def section(portrait: PortraitState, score: Score, checkpoint: Checkpoint, origi
     )
     task = portrait.tuning_task
     if task is not None and task.snapshot().active:
-        panel.watch(task, "Fine-tuning a copy of the face model to this photo", "The copy's picture so far")
+        awaited = not portrait.asked and not portrait.closer
+        panel.watch(task, WHAT, PREVIEW if portrait.asked else "", awaited)
         return
     if task is not None:
         panel.outcome(task)
@@ -100,6 +158,7 @@ def _show(tuning: Pivotal, original: np.ndarray) -> None:
         picture(column, pictures.data_uri(pixels), title, small, title)
     name = str(tuning.before["perceptual_name"])
     rows = (
+        ("ST-LPIPS, 0 is identical", "st_lpips", 3, ""),
         (f"{name}, 0 is identical", "perceptual", 3, ""),
         ("PSNR, higher is closer", "psnr", 1, " dB"),
         ("SSIM, 1 is identical", "ssim", 2, ""),
@@ -114,5 +173,7 @@ def _show(tuning: Pivotal, original: np.ndarray) -> None:
     )
     note(
         f"{tuning.steps} steps in {tuning.seconds:.0f} s; it ended because {ENDS[tuning.stopped]}. The copy "
-        f"takes {tuning.tuned.megabytes:.1f} MB of this session's memory."
+        f"takes {tuning.tuned.megabytes:.1f} MB of this session's memory. It minimised {name} and pixel differences; "
+        + ("by ST-LPIPS, which it did not minimise, its picture is closer" if tuning.closer else NOT_CLOSER)
+        + "."
     )

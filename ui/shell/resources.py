@@ -60,6 +60,11 @@ def runs_root() -> Path:
     return Path(os.environ.get("LATENT_HEALTH_RUNS") or ROOT / "runs")
 
 
+def tunes_by_itself() -> bool:
+    """Whether a score may be followed by a tuning that nobody asked for; LATENT_HEALTH_TUNING=off turns it off."""
+    return os.environ.get("LATENT_HEALTH_TUNING", "").strip().casefold() not in ("off", "0", "no", "false")
+
+
 def queue() -> Queue:
     """The jobs of this installation."""
     return Queue(runs_root() / "queue")

@@ -12,6 +12,7 @@ from latent.checkpoints import Checkpoint
 from latent.editing.render import synthesize
 from latent.errors import Cancelled, LatentError, PivotalError
 from latent.features.perceptual import PerceptualDistance, load_perceptual
+from latent.features.st_lpips import st_lpips
 from latent.inversion import pivotal_tuning as pivotal
 from latent.inversion.invert import Inversion, Progress, measure
 from latent.inversion.pivotal_tuning import (
@@ -182,6 +183,17 @@ def test_progress_and_cancel(checkpoint: Checkpoint, inversion: Inversion, photo
     assert not same_picture(seen[3].image, seen[0].image)
     assert seen[3].seconds_left > 0
     assert set(seen[3].losses) == {"perceptual", "pixel", "fit", "locality"}
+
+
+def test_the_first_closer_picture_is_given_by_the_distance_nobody_minimised(
+    checkpoint: Checkpoint, inversion: Inversion, photo: np.ndarray
+) -> None:
+    seen: list[np.ndarray] = []
+    result = tune(checkpoint, inversion, photo, SETTINGS, on_closer=seen.append)
+    (early,) = seen
+    assert st_lpips(photo[None], early[None])[0] < result.before["st_lpips"]
+    assert result.closer
+    assert not replace(result, after=result.before).closer
 
 
 @pytest.mark.slow

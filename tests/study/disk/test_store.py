@@ -165,12 +165,13 @@ def test_codes_made_before_st_lpips_are_read(tiny_study: Study) -> None:
     assert (index["st_lpips"] == 0.3).all()
     path = tiny_study.path / INDEX
     table = pq.read_table(path)
-    pq.write_table(table.drop_columns(["st_lpips"]), path)
+    record = {b"embedding": pq.read_metadata(path).metadata[b"embedding"]}
+    pq.write_table(table.drop_columns(["st_lpips"]).replace_schema_metadata(record), path)
     before = Study.open(tiny_study.path).latents().index
     assert list(before) == list(index)
     assert before["st_lpips"].isna().all()
     pd.testing.assert_frame_equal(before.drop(columns="st_lpips"), index.drop(columns="st_lpips"))
-    pq.write_table(table.drop_columns(["psnr"]), path)
+    pq.write_table(table.drop_columns(["psnr"]).replace_schema_metadata(record), path)
     with pytest.raises(StudyError, match="damaged or not ours"):
         Study.open(tiny_study.path).latents()
 

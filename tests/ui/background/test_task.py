@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -86,6 +87,7 @@ def test_cancel_stops_the_work_at_its_next_step() -> None:
     job.cancel()
     assert job.wait(10).state == "cancelled"
     assert job.stopping()
+    assert not job.abandoned()
     assert job.result is None
 
 
@@ -118,6 +120,7 @@ def test_a_job_nobody_looks_at_stops_by_itself(monkeypatch: pytest.MonkeyPatch) 
 
     job: BackgroundTask[None] = BackgroundTask("left", work).start()
     assert job.wait(60).state == "cancelled"
+    assert job.abandoned()
 
 
 def test_the_thread_knows_nothing_of_streamlit() -> None:
@@ -177,3 +180,70 @@ def test_a_turn_goes_on_after_work_that_failed() -> None:
 
     assert BackgroundTask("bad", work, turn, readable=(Readable,)).start().wait(10).state == "failed"
     assert BackgroundTask("good", lambda report: None, turn).start().wait(10).state == "done"
+
+
+def test_work_that_nobody_waits_for_gives_way_at_each_step() -> None:
+    turn, order, go_on = jobs.Turn(), list[str](), threading.Event()
+
+    def background(report: Reporter) -> None:
+        for step in range(3):
+            order.append(f"step {step}")
+            if step == 1:
+                go_on.wait(60)
+            report.give_way()
+
+    job: BackgroundTask[None] = BackgroundTask("tuning", background, turn, yields=True).start()
+    while "step 1" not in order:
+        time.sleep(0.001)
+    score: BackgroundTask[None] = BackgroundTask("score", lambda report: order.append("score"), turn).start()
+    while score not in turn._waiting:
+        time.sleep(0.001)
+    go_on.set()
+    assert (score.wait(10).state, job.wait(10).state) == ("done", "done")
+    assert order == ["step 0", "step 1", "score", "step 2"]
+
+
+def test_work_that_gave_way_can_be_cancelled_while_others_have_the_turn() -> None:
+    turn, began, go_on = jobs.Turn(), threading.Event(), threading.Event()
+
+    def background(report: Reporter) -> None:
+        while True:
+            report.check()
+            began.set()
+            report.give_way()
+
+    job: BackgroundTask[None] = BackgroundTask("tuning", background, turn, yields=True).start()
+    assert began.wait(60)
+    score: BackgroundTask[bool] = BackgroundTask("score", lambda report: go_on.wait(60), turn).start()
+    while turn._waiting != [score, job]:
+        time.sleep(0.001)
+    job.cancel()
+    assert job.wait(10).state == "cancelled"
+    go_on.set()
+    assert score.wait(10).state == "done"
+    assert not turn._waiting
+
+
+def test_those_who_give_way_come_last_and_one_after_the_other() -> None:
+    turn, order, go_on = jobs.Turn(), list[str](), threading.Event()
+
+    def background(report: Reporter, name: str) -> None:
+        for step in range(2):
+            order.append(f"{name} {step}")
+            go_on.wait(60)
+            report.give_way()
+
+    made: list[BackgroundTask[None]] = []
+    for name in ("tuning A", "tuning B", "score", "strip"):
+        yields = name.startswith("tuning")
+        work = partial(background, name=name) if yields else lambda report, name=name: order.append(name)
+        made.append(BackgroundTask(name, work, turn, yields=yields).start())
+        while made[-1] not in turn._waiting:
+            time.sleep(0.001)
+    assert [turn.before(job)[0] for job in made] == [0, 3, 0, 1], "who is about to give way is not counted"
+    go_on.set()
+    assert {job.wait(10).state for job in made} == {"done"}
+    assert order == ["tuning A 0", "score", "strip", "tuning A 1", "tuning B 0", "tuning B 1"]
+    assert not turn._waiting
+    assert not turn._yielding
+    assert len(turn._took) == 2, "a wait is estimated by those who do not give way"

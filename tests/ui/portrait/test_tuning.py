@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import latent.inversion.pivotal_tuning
+from latent.inversion.pivotal_tuning import Pivotal
 from tests.ui.test_pages import finish, scrubbers, words
 from ui.health_direction.state import EditingState
 from ui.portrait import tuning
@@ -182,4 +185,112 @@ def test_a_tuning_can_be_cancelled(scored: AppTest, monkeypatch: pytest.MonkeyPa
     assert "Cancelled. Nothing was saved." in words(app)
     assert portrait.tuning is None
     assert app.button(key="tune")
+    assert not app.exception
+
+
+@pytest.fixture
+def automatic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the server that `scored` starts after it."""
+    monkeypatch.setenv("LATENT_HEALTH_TUNING", "on")
+
+
+def fake_witness(monkeypatch: pytest.MonkeyPatch, before: float, after: float) -> None:
+    """Every tuning comes out with these distances of the code's and of the tuned picture."""
+    real = latent.inversion.pivotal_tuning.tune
+
+    def tune(*given: Any) -> Pivotal:
+        made = real(*given)
+        one, two = made.before | {"st_lpips": before}, made.after | {"st_lpips": after}
+        return replace(made, before=one, after=two)
+
+    monkeypatch.setattr(tuning, "tune", tune)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.1, 0.4])
+def test_a_score_is_followed_by_a_tuning_that_is_shown_where_it_is_closer(
+    monkeypatch: pytest.MonkeyPatch, automatic: None, request: pytest.FixtureRequest, after: float
+) -> None:
+    fake_witness(monkeypatch, before=0.3, after=after)
+    app = request.getfixturevalue("scored")
+    portrait: PortraitState = app.session_state["portrait"]
+    values = [(metric.label, metric.value) for metric in app.metric]
+    if portrait.tuning_task is not None:
+        assert portrait.tuning_task.wait(120).state == "done"
+        app.run()
+    assert not app.exception
+    assert portrait.tuning is not None
+    assert not portrait.asked
+    assert [(metric.label, metric.value) for metric in app.metric] == values, "no value of the page moved"
+    choice = [control for control in app.segmented_control if control.label == "Picture shown"]
+    closer = after < 0.3
+    assert len(choice) == closer
+    assert app.session_state["tuned"] is closer
+    said = words(app)
+    assert ("The tuned picture is for display and has no part in them." in said) is closer
+    assert ("is no closer, so the reconstruction stays in place" in said) is not closer
+    if closer:
+        choice[0].set_value(tuning.BY_CODE[0]).run()
+        assert "The tuned picture is for display" not in words(app)
+    app.button(key="untune").click().run()
+    assert portrait.tuning is None
+    assert portrait.tuning_task is None, "what was forgotten does not begin again by itself"
+    assert app.button(key="tune")
+
+
+@pytest.mark.slow
+def test_the_automatic_tuning_can_be_cancelled_and_turned_off(
+    monkeypatch: pytest.MonkeyPatch, automatic: None, request: pytest.FixtureRequest
+) -> None:
+    real = latent.inversion.pivotal_tuning.tune
+    monkeypatch.setattr(tuning, "tune", lambda *given: real(*given[:3], LONG, *given[4:]))
+    app = request.getfixturevalue("scored")
+    portrait: PortraitState = app.session_state["portrait"]
+    job = portrait.tuning_task
+    assert job is not None
+    assert portrait.score is not None, "the score is there before the tuning begins"
+    app.button(key="cancel-tuning").click().run()
+    assert job.wait(120).state == "cancelled"
+    app.run()
+    assert portrait.tuning_task is job
+    assert app.button(key="tune")
+    app.toggle(key=tuning.AUTOMATIC).set_value(False).run()
+    app.button(key="score").click().run()
+    finish(app, "portrait")
+    assert portrait.tuning_task is None
+    app.toggle(key=tuning.AUTOMATIC).set_value(True).run()
+    second = portrait.tuning_task
+    assert second is not None
+    app.button(key="forget").click().run()
+    assert second.wait(120).state == "cancelled", "it goes with the photo"
+    assert not app.exception
+
+
+@pytest.mark.slow
+def test_the_first_closer_picture_is_shown_while_the_tuning_works(
+    monkeypatch: pytest.MonkeyPatch, automatic: None, request: pytest.FixtureRequest
+) -> None:
+    real = latent.inversion.pivotal_tuning.tune
+
+    def tune(*given: Any) -> Pivotal:
+        given[6](np.zeros_like(given[1].reconstruction))
+        return real(*given[:3], LONG, *given[4:6])
+
+    monkeypatch.setattr(tuning, "tune", tune)
+    app = request.getfixturevalue("scored")
+    portrait: PortraitState = app.session_state["portrait"]
+    job = portrait.tuning_task
+    assert job is not None
+    while job.snapshot().preview is None:
+        time.sleep(0.01)
+    app.run()
+    assert portrait.closer
+    assert job.snapshot().active
+    assert not job.snapshot().preview.any()
+    said = "The tuned picture is for display and has no part in them."
+    assert said in words(app)
+    app.button(key="cancel-tuning").click().run()
+    assert job.wait(120).state == "cancelled"
+    app.run()
+    assert said not in words(app), "of a tuning that was cancelled nothing stays"
     assert not app.exception
