@@ -1,11 +1,11 @@
 """`python -m bench embed`: photos a second of the embedding with one and two workers of one core, in processes and on
-two local Ray nodes, and whether all give the same codes; then what the steps around the search take, here and at the
-revision before.
+two local Ray nodes, and whether all give the same codes; what 1, 2 and 4 views of each photo take; then what the steps
+around the search take, here and at the revision before.
 
 The Ray nodes are started here, one core each, and ended with the benchmark; without Ray only the local engine is
 measured. A rate counts from the first finished block to the last: loading is paid once, however large a cohort is.
-Options: `--photos 32 --batch 4 --rounds 1 --checkpoint portraits --step-photos 600 --against REV`; `--only engines` or
-`--only steps` for one of the two.
+Options: `--photos 32 --batch 4 --rounds 1 --checkpoint portraits --step-photos 600 --against REV`; `--only engines`,
+`--only views` or `--only steps` for one of the three.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ import numpy as np
 
 from bench.driving import ROOT
 from bench.driving.revision import checked_out, git, parent
-from bench.parts.common import print_table
+from bench.parts.common import machine, print_table
 from common.command import Parser
 from common.threads import worker_environment
 from study.disk.latents import read_latents
@@ -44,7 +45,8 @@ from study.files import write_text
 from study.photos.prepare import study_checkpoint
 from study.settings import settings_text
 
-AGREEMENT = 1e-5
+AGREEMENT = 2**-9  # a step of half precision between 2 and 4
+VIEWS = (1, 2, 4)  # of each photo, whose cost is measured
 PORT = 6391
 START_SECONDS = 300.0
 GOAL, STEPS_GOAL = 1.7, 2.0  # times as fast: two Ray nodes as one, the steps as before
@@ -144,10 +146,12 @@ def run(arguments: Sequence[str] = ()) -> dict[str, Any]:
     parser.add_argument("--checkpoint")
     parser.add_argument("--step-photos", type=int, default=600)
     parser.add_argument("--against", default="", metavar="REV")
-    parser.add_argument("--only", choices=("engines", "steps"))
+    parser.add_argument("--only", choices=("engines", "views", "steps"))
     options = parser.parse_args(list(arguments))
-    result = _engines(options) if options.only != "steps" else {}
-    if options.only != "engines":
+    result = _engines(options) if options.only in (None, "engines") else {}
+    if options.only in (None, "views"):
+        result["views"] = _views(options)
+    if options.only in (None, "steps"):
         steps = compare_steps(options.study, options.step_photos, options.rounds, options.against)
         result |= {"step_seconds": steps.pop("rows"), "steps": steps}
     return result
@@ -189,6 +193,24 @@ def _turns(engines: list[TimedEngine], source: Study, options: argparse.Namespac
     for turn in range(options.rounds):
         for engine in engines[:: 1 if turn % 2 == 0 else -1]:
             engine.turn(source, options.photos, options.batch, options.checkpoint)
+
+
+def _views(options: argparse.Namespace) -> list[dict[str, object]]:
+    """The table of the numbers of views, in turns, one process of one core."""
+    study = Study.open(resolve(options.study))
+    sources = {views: replace(study, settings=replace(study.settings, views=views)) for views in VIEWS}
+    engines = {views: TimedEngine(f"{views}", partial(Processes, devices=["cpu"])) for views in VIEWS}
+    for turn in range(options.rounds):
+        for views in VIEWS[:: 1 if turn % 2 == 0 else -1]:
+            engines[views].turn(sources[views], options.photos, options.batch, options.checkpoint)
+    seconds = {views: 1 / statistics.median(engine.rates) for views, engine in engines.items()}
+    rows: list[dict[str, object]] = [
+        {"views": views, "seconds a photo": value, "times one view": value / seconds[1]}
+        for views, value in seconds.items()
+    ]
+    size = f"{options.photos} photos of {study.name}, blocks of {options.batch}, one core"
+    print_table(rows, f"Views of each photo: {size}; {machine()['cpu']}")
+    return rows
 
 
 def drive_steps(root: Path, study: str, photos: int) -> dict[str, Any]:

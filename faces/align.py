@@ -3,7 +3,8 @@
 Karras, Laine, Aila 2019 (FFHQ dataset): with the mean of each eye's six points, the eye distance vector e and the
 vector m from the middle of the eyes to the middle of the mouth corners, the square's x half-axis is
 normalised(e - rot90(m)) times max(2.0 |e|, 1.8 |m|), its centre the middle of the eyes + 0.1 m. Parts outside the
-photo are filled by reflection, fading into a blur. Coordinates: a pixel's centre lies at its integer index.
+photo are filled by reflection, fading into a blur. Coordinates: a pixel's centre lies at its integer index. The square
+of a mirrored photo is the mirrored square (`faces.changes.mirror`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from faces.changes.mirror import COARSE, mirror, mirror_landmarks, mirror_quad, on_grid
 from faces.covered import look
 from faces.errors import FaceError
 from faces.flags import UNCERTAIN, Flag
@@ -57,17 +59,32 @@ class AlignedFace:
         size, before = pixels.shape[0], self.pixels.shape[0]
         if self.landmarks is None or size == before:
             return replace(self, pixels=pixels)
-        landmarks = ((self.landmarks + 0.5) * (size / before) - 0.5).astype(np.float32)
+        landmarks = on_grid((self.landmarks + 0.5) * (size / before) - 0.5, COARSE).astype(np.float32)
         return replace(self, pixels=pixels, landmarks=landmarks, regions=region_map(landmarks, size))
 
     def without_flags(self, kind: str) -> AlignedFace:
         left = tuple(flag for flag in self.quality.flags if flag.kind != kind)
         return replace(self, quality=replace(self.quality, flags=left))
 
+    def mirrored(self, width: int) -> AlignedFace:
+        """The face in the mirror image of its photo, which has this width in px."""
+        size, quality = self.pixels.shape[0], self.quality
+        return replace(
+            self,
+            pixels=mirror(self.pixels),
+            quad=mirror_quad(self.quad, width),
+            landmarks=None if self.landmarks is None else mirror_landmarks(self.landmarks, size),
+            regions=None if self.regions is None else mirror(self.regions),
+            quality=replace(quality, yaw=-quality.yaw, roll=-quality.roll),
+        )
+
 
 def align(photo: Photo, face: Face, size: int = 256) -> AlignedFace:
     """The FFHQ square of one detected face, (size, size, 3)."""
-    quad = face_quad(face.landmarks)
+    if photo.is_mirrored:
+        width = photo.pixels.shape[1]
+        return align(photo.mirrored(), face.mirrored(width), size).mirrored(width)
+    quad = on_grid(face_quad(face.landmarks))
     pixels = cut(photo, quad, size)
     landmarks = to_aligned(face.landmarks, quad, size)
     reference = pixels if size == REFERENCE else cut(photo, quad, REFERENCE)
@@ -99,8 +116,10 @@ def align_by_hand(
         raise FaceError("The middle of the crop lies outside the photo: place it on the face.")
     if not MIN_SQUARE <= side <= MAX_SQUARE * max(height, width):
         raise FaceError(f"The crop is {side:.0f} px wide, too small or too large for this photo: place it again.")
+    if photo.is_mirrored:
+        return align_by_hand(photo.mirrored(), (width - 1 - x, y), side, -angle, size).mirrored(width)
     turn = math.radians(angle)
-    quad = _quad(np.array([x, y]), np.array([math.cos(turn), math.sin(turn)]) * side / 2)
+    quad = on_grid(_quad(np.array([x, y]), np.array([math.cos(turn), math.sin(turn)]) * side / 2))
     pixels = cut(photo, quad, size)
     reference = pixels if size == REFERENCE else cut(photo, quad, REFERENCE)
     return _placed(pixels, quad, reference, outside(photo.pixels.shape, quad))
@@ -110,11 +129,19 @@ def already_aligned(photo: Photo, size: int = 256) -> AlignedFace:
     """A photo that already is the FFHQ square; of one that is not square, the middle."""
     _check_output(size)
     height, width = photo.pixels.shape[:2]
+    if photo.is_mirrored:
+        return already_aligned(photo.mirrored(), size).mirrored(width)
     side = min(height, width)
     x0, y0 = (width - side) // 2, (height - side) // 2
     quad = np.array([[x0, y0], [x0, y0 + side], [x0 + side, y0 + side], [x0 + side, y0]], dtype=np.float64) - 0.5
-    square = middle_square(photo.pixels)
-    return _placed(resize(square, size), quad, resize(square, REFERENCE), (0.0, 0.0))
+    return _placed(whole_square(photo, size), quad, whole_square(photo, REFERENCE), (0.0, 0.0))
+
+
+def whole_square(photo: Photo, size: int) -> NDArray[np.uint8]:
+    """Pixels of a photo that already is the FFHQ square, uint8 (size, size, 3)."""
+    if photo.is_mirrored:
+        return mirror(whole_square(photo.mirrored(), size))
+    return resize(middle_square(photo.pixels), size)
 
 
 def middle_square(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -151,7 +178,7 @@ def to_aligned(points: NDArray[np.float32], quad: NDArray[np.float64], size: int
     """Photo coordinates (n, 2) to pixels of the aligned face, float32 (n, 2)."""
     axes = np.stack([quad[3] - quad[0], quad[1] - quad[0]], axis=1)  # photo = corner + axes @ (a, b)
     fractions = np.linalg.solve(axes, (np.asarray(points, dtype=np.float64) - quad[0]).T).T
-    return (fractions * size - 0.5).astype(np.float32)
+    return on_grid(fractions * size - 0.5, COARSE).astype(np.float32)
 
 
 def outside(shape: tuple[int, ...], quad: NDArray[np.float64]) -> tuple[float, float]:
@@ -172,7 +199,7 @@ def _placed(
     face = face_in_square(reference)
     if face is None:
         return AlignedFace(pixels, quad, None, None, measure(reference, None, side, beyond), None, True)
-    landmarks = ((face.landmarks + 0.5) * (size / REFERENCE) - 0.5).astype(np.float32)
+    landmarks = on_grid((face.landmarks + 0.5) * (size / REFERENCE) - 0.5, COARSE).astype(np.float32)
     pose = (face.pose.yaw, face.pose.pitch, face.pose.roll)
     quality = measure(reference, pose, side, beyond, look(reference, face.landmarks))
     return AlignedFace(pixels, quad, landmarks, region_map(landmarks, size), quality, face.score, True)
@@ -195,6 +222,8 @@ def _check_output(size: int) -> None:
 def cut(photo: Photo, quad: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
     """Pixels of the square at these corners, uint8 (size, size, 3): shrink, crop, pad, warp finely, average down."""
     _check_output(size)
+    if photo.is_mirrored:
+        return mirror(cut(photo.mirrored(), mirror_quad(quad, photo.pixels.shape[1]), size))
     side = _side(quad)
     border = 0.1 * side  # room for the blur and the interpolation
     low = np.floor(quad.min(axis=0) - border).astype(int)

@@ -3,7 +3,8 @@
 The 68-point predictor (Kazemi & Sullivan 2014) was trained on iBUG 300-W, whose licence excludes commercial use:
 so does any use of this module.
 
-Coordinates: pixels of the photo, x to the right, y down, a pixel's centre at its integer index.
+Coordinates: pixels of the photo, x to the right, y down, a pixel's centre at its integer index, on a grid of 1/256 px.
+The faces of a mirrored photo are the mirrored faces (`faces.changes.mirror`).
 """
 
 import threading
@@ -16,6 +17,7 @@ import dlib
 import numpy as np
 from numpy.typing import NDArray
 
+from faces.changes.mirror import COARSE, is_mirrored, mirror, mirror_landmarks, on_grid
 from faces.models import LANDMARKS_68, model_file
 from faces.photo import Photo
 from faces.pose import Pose, estimate_pose
@@ -50,6 +52,13 @@ class Face:
         """Whether detector and landmarks leave no doubt that this is a face."""
         return self.score >= CERTAIN_SCORE and plausible(self.landmarks, self.box)
 
+    def mirrored(self, width: int) -> "Face":
+        """The face in the mirror image of its picture, which has this width in px."""
+        left, top, right, bottom = self.box
+        pose = Pose(-self.pose.yaw, self.pose.pitch, -self.pose.roll)
+        box = (width - 1 - right, top, width - 1 - left, bottom)
+        return Face(box, self.score, mirror_landmarks(self.landmarks, width), pose)
+
 
 @lru_cache(maxsize=1)
 def _dlib_models() -> tuple[Any, Any]:
@@ -63,6 +72,8 @@ def detect_faces(photo: Photo, upsample: bool = True) -> list[Face]:
     Only where nothing is found, and `upsample` allows it, it is repeated once at twice the scale. A weak detection
     next to a certain one is dropped; alone it is kept, flagged, for a person to decide.
     """
+    if photo.is_mirrored:
+        return [face.mirrored(photo.pixels.shape[1]) for face in detect_faces(photo.mirrored(), upsample)]
     with _LOCK:
         boxes = _search(photo.pixels, upsample=False)
         if not boxes and upsample:
@@ -95,6 +106,10 @@ def turn(photo: Photo, quarters: int) -> Photo:
 def find_upright(photo: Photo) -> Upright:
     """The faces of a photo, which is turned by quarters where none is certain as it stands: cameras and scanners do not
     always write which side is up. No faces, and the photo as it was, where no turn shows one."""
+    if photo.is_mirrored:
+        other = find_upright(photo.mirrored())
+        faces = [face.mirrored(other.photo.pixels.shape[1]) for face in other.faces]
+        return Upright(other.photo.mirrored(), faces, -other.quarters % 4)
     faces = detect_faces(photo)
     if any(face.certain for face in faces):
         return Upright(photo, faces)
@@ -110,6 +125,9 @@ def face_in_square(pixels: NDArray[np.uint8]) -> Face | None:
     """The face in an aligned square uint8 (S, S, 3), where the square says that it is, at a lower score than in a whole
     photo; coordinates in its pixels. None where there is none."""
     size = pixels.shape[0]
+    if is_mirrored(pixels):
+        face = face_in_square(mirror(pixels))
+        return None if face is None else face.mirrored(size)
     how = cv2.INTER_AREA if size > SQUARE_SIDE else cv2.INTER_CUBIC
     square = np.asarray(cv2.resize(pixels, (SQUARE_SIDE, SQUARE_SIDE), interpolation=how), dtype=np.uint8)
     with _LOCK:
@@ -120,8 +138,8 @@ def face_in_square(pixels: NDArray[np.uint8]) -> Face | None:
                 points = _predict_landmarks(square, box)
                 if plausible(points, box):
                     k = size / SQUARE_SIDE
-                    left, top, right, bottom = ((v + 0.5) * k - 0.5 for v in box)
-                    points = ((points + 0.5) * k - 0.5).astype(np.float32)
+                    left, top, right, bottom = on_grid((np.array(box) + 0.5) * k - 0.5, COARSE).tolist()
+                    points = on_grid((points + 0.5) * k - 0.5, COARSE).astype(np.float32)
                     return Face((left, top, right, bottom), score, points, estimate_pose(points))
     return None
 
@@ -174,11 +192,9 @@ def _search(pixels: NDArray[np.uint8], upsample: bool, threshold: float = 0.0) -
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=how), dtype=np.uint8)
     detector, _ = _dlib_models()
     rectangles, scores, _ = detector.run(np.ascontiguousarray(pixels), 0, threshold)
-    edges = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in rectangles]
-    return [
-        ((a / scale - 0.5, b / scale - 0.5, c / scale - 0.5, d / scale - 0.5), float(score))
-        for (a, b, c, d), score in zip(edges, scores, strict=True)
-    ]
+    edges = np.array([(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in rectangles]).reshape(-1, 4)
+    boxes = on_grid(edges / scale - 0.5, COARSE).tolist()
+    return [((a, b, c, d), float(score)) for (a, b, c, d), score in zip(boxes, scores, strict=True)]
 
 
 def _predict_landmarks(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
@@ -204,7 +220,7 @@ def _predict_landmarks(pixels: NDArray[np.uint8], box: Box) -> NDArray[np.float3
     spread = float(np.sqrt(np.square(first - first.mean(axis=0)).sum(axis=1).mean()))
     centre, width = first.mean(axis=0) + np.array(BOX_OFFSET) * spread, BOX_WIDTH * spread
     points = np.mean([_shape(shrunk, centre + np.array([x, y]) * width, width * k) for x, y, k in JITTER], axis=0)
-    return (points / factor + corner).astype(np.float32)
+    return on_grid(points / factor + corner, COARSE).astype(np.float32)
 
 
 def _shape(pixels: NDArray[np.uint8], centre: NDArray[np.float64], width: float) -> NDArray[np.float64]:

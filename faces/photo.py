@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from faces.changes.mirror import is_mirrored, mirror
 from faces.decoding.containers import foreign_kind, trap
 from faces.decoding.decode import SAVE_AS, decode
 from faces.errors import PhotoError
@@ -45,6 +46,15 @@ class Photo:
         digest = hashlib.sha256(repr(self.pixels.shape).encode())
         digest.update(self.pixels.tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def is_mirrored(self) -> bool:
+        """Whether it is turned over before a face is searched for and aligned (`faces.changes.mirror`)."""
+        return is_mirrored(self.pixels)
+
+    def mirrored(self) -> "Photo":
+        """Its mirror image."""
+        return Photo(mirror(self.pixels), self.source)
 
 
 def load_photo(data: bytes | Path, source: str = "") -> Photo:

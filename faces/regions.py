@@ -10,12 +10,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from faces.changes.mirror import mirror, mirror_landmarks
+
 REGION_NAMES = ("background", "face skin", "brows", "eyes", "nose", "lips", "below the jaw")
 BACKGROUND, SKIN, BROWS, EYES, NOSE, LIPS, BELOW = range(7)
 
 
 def region_map(landmarks: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
-    """Index into REGION_NAMES for each pixel, uint8 (size, size), from landmarks (68, 2) in aligned pixels."""
+    """Index into REGION_NAMES for each pixel, uint8 (size, size), from landmarks (68, 2) in aligned pixels. Mirrored
+    landmarks give the mirrored regions."""
+    turned = mirror_landmarks(landmarks, size)
+    differs = np.flatnonzero(turned != landmarks)
+    if len(differs) and turned.flat[differs[0]] < landmarks.flat[differs[0]]:
+        return mirror(region_map(turned, size))
     points = np.asarray(landmarks, dtype=np.float64)
     regions = np.zeros((size, size), np.uint8)
     jaw, up = points[:17], points[27] - points[8]

@@ -22,6 +22,12 @@ MAX_BYTES = 256 * 1024
 MAX_COVARIATES = 100
 TIME_UNITS = ("days", "weeks", "months", "years")
 PRESETS = ("fast", "balanced", "faithful")
+VIEWS = {  # of each photo (`faces.views`), in words
+    1: "the photo itself",
+    2: "the photo and its mirror image",
+    4: "the photo, a closer and lighter frame of it, and the mirror images of both",
+    6: "the photo, a closer and lighter frame of it, a softer and darker picture of it, and the mirror images of all",
+}
 KINDS = ("numeric", "categorical")
 PHOTO_RULES = ("mean", "first", "last", "nearest")
 Scalar = str | int | float | bool
@@ -106,6 +112,7 @@ class Settings:
     ends the follow-up as a censoring does, so hazards are cause-specific.
     reading: how columns with ambiguous cells are to be read.
     aligned: the photos are already FFHQ-aligned squares, so no face is searched for.
+    views: of each photo, a code each, one of VIEWS.
     covariates: further clinical columns. photo_rule: what stands for a patient of several photos: the mean of their
     codes, or the code of the first, last or (to the baseline date) nearest photo.
     source, citation: where the data are from and what to cite.
@@ -125,6 +132,7 @@ class Settings:
     checkpoint: str = "portraits"
     preset: str = "balanced"
     aligned: bool = False
+    views: int = 2
     simulation: dict[str, Scalar] = field(default_factory=dict)
     covariates: tuple[Covariate, ...] = ()
     photo_rule: str = "mean"
@@ -136,7 +144,7 @@ _TEXTS = ("source", "citation")
 _SECTIONS = ("columns", "covariates", "events", "reading", "photos", "embedding", "simulation")
 _COVARIATE = ("kind", "column", "levels", "low", "high", "label")
 _FIRST = ("name", "title", "simulated", "time_unit", "horizons")
-_EMBEDDING = ("checkpoint", "preset", "aligned")
+_EMBEDDING = ("checkpoint", "preset", "aligned", "views")
 
 
 def _horizons(reader: TomlSection) -> tuple[float, ...]:
@@ -233,6 +241,7 @@ def parse_settings(data: bytes, findings: Findings) -> Settings:
         checkpoint=embedding.text("checkpoint", "portraits", name=True),
         preset=embedding.text("preset", "balanced", legal=PRESETS),
         aligned=embedding.flag("aligned", False),
+        views=embedding.choice("views", 2, tuple(VIEWS)),
         simulation=scalars,
         covariates=_covariates(top, columns, findings),
         photo_rule=photos.text("rule", "mean", legal=PHOTO_RULES),

@@ -59,6 +59,13 @@ class TomlSection:
         self.refuse(key, "a number")
         return default
 
+    def choice(self, key: str, default: int, legal: tuple[int, ...]) -> int:
+        value = self.table.get(key, default)
+        if isinstance(value, int) and not isinstance(value, bool) and value in legal:
+            return value
+        self.refuse(key, f"one of {', '.join(map(str, legal))}")
+        return default
+
     def flag(self, key: str, default: bool) -> bool:
         value = self.table.get(key, default)
         if isinstance(value, bool):

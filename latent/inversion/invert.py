@@ -46,19 +46,23 @@ START_SAMPLES, START_PSI = 48, 0.7  # faces compared for a start where the check
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """One step of a running inversion: picture of the first photo still in the batch, its losses, seconds left."""
+    """One step of a running inversion: picture of the first photo still in the batch, its losses, seconds left, and its
+    place in the batch."""
 
     step: int
     steps: int
     image: np.ndarray
     losses: dict[str, float]
     seconds_left: float
+    row: int = 0
 
     @classmethod
-    def of(cls, step: int, steps: int, picture: Tensor, losses: Mapping[str, list[float]], seconds: float) -> Progress:
+    def of(
+        cls, step: int, steps: int, picture: Tensor, losses: Mapping[str, list[float]], seconds: float, row: int = 0
+    ) -> Progress:
         """After `seconds`; picture (3, R, R) in [-1, 1]; losses: each term, a number a step."""
         newest = {name: values[-1] for name, values in losses.items()}
-        return cls(step, steps, to_uint8(picture[None])[0], newest, seconds / (step + 1) * (steps - step))
+        return cls(step, steps, to_uint8(picture[None])[0], newest, seconds / (step + 1) * (steps - step), row)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +185,8 @@ def invert(
             drawn = each(lambda search: search.step(step), running)  # noqa: B023
             if on_step is not None:
                 seconds = time.perf_counter() - began
-                on_step(Progress.of(step, settings.steps, drawn[0][0], running[0].history[shown], seconds))
+                row = searches.index(running[0]) + shown
+                on_step(Progress.of(step, settings.steps, drawn[0][0], running[0].history[shown], seconds, row))
             for search in running:
                 search.drop_converged()
         finished = list(itertools.chain(*each(lambda search: _finished(checkpoint, search), searches)))

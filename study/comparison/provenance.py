@@ -34,7 +34,7 @@ def provenance(study: Study, plan: Any, cohort: Cohort) -> dict[str, Any]:
     """Digests of what a comparison is made from.
 
     table_sha256 : of ids, outcomes and covariates of its patients. excluded : ids of excluded patients. With photos
-    also codes (latents_sha256), checkpoint, checkpoint_sha256, preset, perceptual_name.
+    also codes (latents_sha256), checkpoint, checkpoint_sha256, preset, views, perceptual_name.
     """
     record: dict[str, Any] = {
         "table_sha256": table_digest(cohort.patients),
@@ -49,6 +49,7 @@ def provenance(study: Study, plan: Any, cohort: Cohort) -> dict[str, Any]:
             "checkpoint": embedding.checkpoint,
             "checkpoint_sha256": embedding.checkpoint_sha256,
             "preset": embedding.preset,
+            "views": embedding.views,
             "perceptual_name": str(embedding.settings.get("perceptual_name", "")),
         }
     return record

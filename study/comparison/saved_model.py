@@ -97,6 +97,7 @@ def _provenance(study: Study, table: pd.DataFrame) -> dict[str, Any]:
         "checkpoint": embedding.checkpoint,
         "checkpoint_sha256": embedding.checkpoint_sha256,
         "preset": embedding.preset,
+        "views": embedding.views,
         "perceptual_name": embedding.settings.get("perceptual_name", ""),
         "encoder_sha256": embedding.settings.get("encoder_sha256", ""),
         "latents_sha256": embedding.latents_sha256,

@@ -1,8 +1,10 @@
 """latents.npy and index.parquet: the W+ codes of a study's photos, and what each row is.
 
-latents.npy: float32 (n, num_ws, w_dim), read memory-mapped. index.parquet: one row a code, same order, with the sha256
-of photo file and checkpoint, and, in its metadata, a record of how the codes were made with the sha256 of latents.npy:
-the two files are replaced one after the other, and a stop in between must not pair old with new.
+latents.npy: half precision (n, views, num_ws, w_dim), a code of each view of each photo (`faces.views`), read
+memory-mapped; float32 (n, num_ws, w_dim), as it was written before there were views, is read as one view.
+index.parquet: one row a photo, same order, with the sha256 of photo file and checkpoint, measures of the code of view 0
+and, in its metadata, a record of how the codes were made with the sha256 of latents.npy: the two files are replaced one
+after the other, and a stop in between must not pair old with new.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,11 @@ from common.parsing import json_value
 from study.disk.places import INDEX
 from study.errors import StudyError
 from study.files import replacing, sha256_of
+from study.settings import VIEWS
 
 LATENTS = "latents.npy"
+STORED = "<f2"  # of codes, on disk
+CHUNK = 1024  # patients whose codes are in memory in double precision at a time
 
 
 def to_embed(study: str, sentence: str) -> StudyError:
@@ -52,7 +57,8 @@ _KEY = b"embedding"
 
 @dataclass(frozen=True)
 class Embedding:
-    """How a study's codes were made. settings: the inversion settings as plain values."""
+    """How a study's codes were made. settings: the inversion settings as plain values, and the number of views where it
+    is not 1."""
 
     checkpoint: str
     checkpoint_sha256: str
@@ -62,39 +68,69 @@ class Embedding:
     latents_sha256: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def views(self) -> int:
+        """Codes a photo."""
+        views: int = self.settings.get("views", 1)
+        return views
+
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """ws float32 (n, num_ws, w_dim), memory-mapped and read-only; index: one row a code, INDEX_COLUMNS.
-
-    `flags` holds the quality sentences of a photo, one a line. Unpacks as `ws, index = latents`.
+    """views: float16 or float32 (n, views, num_ws, w_dim), memory-mapped and read-only; index: one row a photo,
+    INDEX_COLUMNS. `flags` holds the quality sentences of a photo, one a line.
     """
 
-    ws: NDArray[np.float32]
+    views: NDArray[np.floating[Any]]
     index: pd.DataFrame
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.ws, self.index))
+    @property
+    def ws(self) -> NDArray[np.floating[Any]]:
+        """(n, num_ws, w_dim), memory-mapped: the code of each photo itself, for pictures."""
+        return self.views[:, 0]
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """(n, num_ws, w_dim): the mean over each photo's views, for models."""
+        return self.features_of([[row] for row in range(len(self.views))])
+
+    def features_of(self, photos: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Features of patients, (m, num_ws, w_dim), from the rows of each patient's photos: the mean over photos of the
+        mean over views."""
+        out = np.empty((len(photos), *self.views.shape[2:]), np.float32)
+        for start in range(0, len(photos), CHUNK):
+            some = photos[start : start + CHUNK]
+            each = mean_over_views(self.views[[row for rows in some for row in rows]])
+            ends = np.cumsum([len(rows) for rows in some])
+            for i, (rows, end) in enumerate(zip(some, ends, strict=True), start):
+                out[i] = each[end - len(rows) : end].mean(axis=0)
+        return out
+
+
+def mean_over_views(views: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The features of codes (..., views, num_ws, w_dim): what models see of a photo."""
+    return np.asarray(views, np.float64).mean(axis=-3)
 
 
 def stream_latents(
-    folder: Path, n: int, chunks: Iterable[tuple[NDArray[np.float32], pd.DataFrame]], embedding: Embedding
+    folder: Path, n: int, chunks: Iterable[tuple[NDArray[np.floating[Any]], pd.DataFrame]], embedding: Embedding
 ) -> Embedding:
-    """Writes both files from chunks of codes and index rows, n in all; returns the record with the sha256 filled in.
+    """Writes both files from chunks of codes (m, views, num_ws, w_dim) and index rows, n in all; returns the record
+    with the sha256 filled in.
 
     latents.npy is in place first. Only a chunk is in memory at a time.
     """
     header = io.BytesIO()
-    shape = (n, embedding.num_ws, embedding.w_dim)
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    shape = (n, embedding.views, embedding.num_ws, embedding.w_dim)
+    np.lib.format.write_array_header_1_0(header, {"descr": STORED, "fortran_order": False, "shape": shape})
     digest, written = hashlib.sha256(header.getvalue()), 0
     with replacing(folder / INDEX) as index_file, pq.ParquetWriter(index_file, _SCHEMA) as index:
         with replacing(folder / LATENTS) as latents_file, latents_file.open("wb") as latents:
             latents.write(header.getvalue())
             for ws, rows in chunks:
-                if ws.dtype != np.float32 or ws.shape != (len(rows), *shape[1:]):
-                    raise ValueError(f"ws {ws.dtype} {ws.shape} does not fit {len(rows)} rows of {shape}")
-                data = np.ascontiguousarray(ws, "<f4").data
+                if ws.shape != (len(rows), *shape[1:]):
+                    raise ValueError(f"codes {ws.shape} do not fit {len(rows)} rows of {shape}")
+                data = np.ascontiguousarray(ws, STORED).data
                 digest.update(data)
                 latents.write(data)
                 table = pa.Table.from_pandas(rows[list(INDEX_COLUMNS)], schema=_SCHEMA, preserve_index=False)
@@ -138,8 +174,10 @@ def read_index(folder: Path) -> tuple[pd.DataFrame, Embedding]:
         for column in absent:
             table = table.append_column(column, pa.nulls(len(table), pa.float64()))
         record = Embedding(**json_value((facts.metadata or {})[_KEY]))
+        if type(record.views) is not int or record.views not in VIEWS:
+            raise ValueError("views")
         index = table.select(list(INDEX_COLUMNS)).replace_schema_metadata(None).cast(_SCHEMA).to_pandas()
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise to_embed(folder.name, f"{INDEX} is damaged or not ours.") from error
     if index[list(_TEXTS)].isna().any(axis=None) or index["photo_id"].duplicated().any():
         raise to_embed(folder.name, f"{INDEX} has missing or repeated photos.")
@@ -154,15 +192,24 @@ def read_embedding(folder: Path) -> Embedding:
 def read_latents(folder: Path) -> tuple[Latents, Embedding]:
     """Opens and checks both files; StudyError when they are missing, damaged or do not belong together."""
     index, record = read_index(folder)
-    try:
-        ws = np.load(folder / LATENTS, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise to_embed(folder.name, f"{LATENTS} is damaged.") from error
-    expected = (len(index), record.num_ws, record.w_dim)
-    if not isinstance(ws, np.ndarray) or ws.dtype != np.float32 or ws.shape != expected:
-        raise to_embed(folder.name, f"{LATENTS} does not hold float32 codes of shape {expected}.")
+    views = open_views(folder, len(index), record)
     if sha256_of(folder / LATENTS) != record.latents_sha256:
         raise to_embed(folder.name, f"{LATENTS} and {INDEX} do not belong together.")
     if (index["checkpoint_sha256"] != record.checkpoint_sha256).any():
         raise to_embed(folder.name, f"{INDEX} mixes codes of several checkpoints.")
-    return Latents(ws, index), record
+    return Latents(views, index), record
+
+
+def open_views(folder: Path, n: int, record: Embedding) -> NDArray[np.floating[Any]]:
+    """The codes of n photos (n, views, num_ws, w_dim), memory-mapped; not hashed. StudyError where they are damaged or
+    not those of the record."""
+    try:
+        codes = np.load(folder / LATENTS, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise to_embed(folder.name, f"{LATENTS} is damaged.") from error
+    if isinstance(codes, np.ndarray) and codes.ndim == 3 and codes.dtype == np.float32:
+        codes = codes[:, None]  # written before there were views
+    expected = (n, record.views, record.num_ws, record.w_dim)
+    if not isinstance(codes, np.ndarray) or codes.dtype not in (np.float16, np.float32) or codes.shape != expected:
+        raise to_embed(folder.name, f"{LATENTS} does not hold codes of shape {expected}.")
+    return codes

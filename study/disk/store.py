@@ -220,8 +220,8 @@ class Study:
         return self._checked_latents
 
     def analysed(self) -> tuple[NDArray[np.float32], pd.DataFrame]:
-        """Codes (n, num_ws, w_dim) and table rows of the patients who have photo and code and are not excluded, in
-        table order. Of several photos of a patient the codes are averaged."""
+        """Features (n, num_ws, w_dim) and table rows of the patients who have photo and code and are not excluded, in
+        table order: the mean over a patient's photos of the mean over each photo's views."""
         return self._codes_of(self.included_photos)
 
     def fitted(self, name: str = models.DEFAULT_MODEL) -> tuple[NDArray[np.float32], pd.DataFrame]:
@@ -236,17 +236,23 @@ class Study:
             raise StudyError(f"A code is missing for {gone} of model {name!r}. Fit it again.", ("fit", self.name))
         return codes, table
 
+    def picture_code(self, patient: str) -> NDArray[np.float32]:
+        """(num_ws, w_dim), what draws a patient: the code of the main photo itself. Raises StudyError without one."""
+        latents = self.latents()
+        places = self._coded(latents.index).get(patient)
+        if not places:
+            raise to_embed(self.name, f"Patient {patient[:64]} has no code.")
+        row = next((row for row, path in places if path == self.photos[patient]), places[0][0])
+        return np.asarray(latents.ws[row], np.float32)
+
     def _codes_of(self, photos: Mapping[str, Path]) -> tuple[NDArray[np.float32], pd.DataFrame]:
-        ws, index = self.latents()
-        rows = {patient: [row for row, _ in paths] for patient, paths in self._coded(index).items()}
+        latents = self.latents()
+        rows = {patient: [row for row, _ in paths] for patient, paths in self._coded(latents.index).items()}
         chosen = self.patients["patient_id"].isin(rows.keys() & photos.keys())
         table = self.patients[chosen].reset_index(drop=True)
         if table.empty:
             raise to_embed(self.name, f"No patient of {self.name} has both a photo and a code.")
-        places = [rows[p] for p in table["patient_id"]]
-        codes = np.asarray(ws[[place[0] for place in places]])
-        for i in (i for i, place in enumerate(places) if len(place) > 1):
-            codes[i] = ws[places[i]].mean(axis=0, dtype=np.float64)
+        codes = latents.features_of([rows[p] for p in table["patient_id"]])
         if not np.isfinite(codes).all():
             raise to_embed(self.name, f"Some codes of {self.name} are not finite.")
         return codes, table
@@ -281,8 +287,8 @@ class Study:
         """The fitted model; StudyError when there is none, it is damaged, or it was fitted on other codes."""
         report = self.report(name)
         if self.has_latents:
-            current = (self.embedding.checkpoint_sha256, self.embedding.preset)
-            if (report.get("checkpoint_sha256"), report.get("preset")) != current:
+            current = (self.embedding.checkpoint_sha256, self.embedding.preset, self.embedding.views)
+            if (report.get("checkpoint_sha256"), report.get("preset"), report.get("views", 1)) != current:
                 raise StudyError(f"Model {name!r} was fitted on other codes.", ("fit", self.name))
         return models.read_model(self.path, self.name, name)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from common.parsing import json_value
 from common.part_store import encode, json_array
 from latent.errors import LatentError
+from study.disk.latents import STORED
 from study.errors import StudyError
 
 MAX_TRIES = 2  # for a single photo; a larger block is tried once more as it is, then halved
@@ -118,8 +119,9 @@ def is_in(table: NDArray[np.bytes_], digest: str) -> bool:
 
 
 def encode_part(mark: str, rows: list[dict[str, Any]], codes: list[NDArray[np.float32]]) -> bytes:
-    """The bytes of a part: index rows and codes (n, num_ws, w_dim), with the fingerprint of the settings."""
-    return encode({"ws": np.stack(codes), "index": json_array({"fingerprint": mark, "rows": rows})})
+    """The bytes of a part: index rows and the codes (views, num_ws, w_dim) of each, with the fingerprint of the
+    settings."""
+    return encode({"ws": np.stack(codes).astype(STORED), "index": json_array({"fingerprint": mark, "rows": rows})})
 
 
 def refusal(error: Exception) -> str:

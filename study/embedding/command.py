@@ -2,8 +2,8 @@
 
 Photos are aligned and inverted in blocks; each finished block is one part file, written atomically under
 `embedding.parts/`. When all photos are through, the parts become latents.npy and index.parquet, and are removed. A
-part or an older code is taken over only if photo, checkpoint, preset, settings and alignment are the same, so a stop,
-at any instant, loses at most the running blocks and never mixes.
+part or an older code is taken over only if photo, checkpoint, preset, settings, alignment and number of views are the
+same, so a stop, at any instant, loses at most the running blocks and never mixes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from study.photos.aligned_store import AlignedStore
 from study.photos.confirm import choose_nearest
 
 BATCH = 8
-CODE_BYTES = 2 * 18 * 512 * 4  # of a photo at most: its part, and its row in latents.npy
+VIEW_BYTES = 2 * 18 * 512 * 2  # of a view of a photo at most: in its part, and in latents.npy
 ENGINES = ("local", "ray")
 
 
@@ -51,7 +51,8 @@ def study_record(study: Study, checkpoint: Checkpoint) -> Embedding:
         which = "that is not excluded" if study.photos else "with a photo"
         raise StudyError(f"{study.name} has no patient {which}, so there is nothing to embed.")
     try:
-        return record_of(checkpoint, study_preset(study), study.settings.preset, study.settings.aligned)
+        s = study.settings
+        return record_of(checkpoint, study_preset(study), s.preset, s.aligned, s.views)
     except LatentError as error:
         raise StudyError(str(error)) from error
 
@@ -119,7 +120,9 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("--checkpoint", type=path_argument, help=CHECKPOINT_HELP)
     parser.add_argument("--engine", choices=ENGINES, default="local", help="local: this machine; ray: a Ray cluster")
     parser.add_argument("--device", default="auto", help=f"{DEVICES} (default auto: cuda where there is one)")
-    parser.add_argument("--batch", type=int, default=BATCH, help="photos inverted together; one part file")
+    parser.add_argument(
+        "--batch", type=int, default=BATCH, help="photos inverted together, all their views; one part file"
+    )
     parser.add_argument("--workers", type=int, default=None, help="default: one per GPU, or one per group of cores")
     parser.add_argument("--threads", type=int, default=1, help="cores a worker on the CPU uses (default 1)")
     parser.add_argument("--address", default=None, help="ray: HOST:PORT, or auto (default: a new one here)")
@@ -132,7 +135,9 @@ def run(args: Any) -> int:
     from study.photos.prepare import study_checkpoint
 
     study = Study.open(args.study)
-    check_writable(study.path / LATENTS, len(study.included_files) * CODE_BYTES)
+    check_writable(study.path / LATENTS, len(study.included_files) * study.settings.views * VIEW_BYTES)
+    if study.has_latents and (then := study.embedding.views) != (now := study.settings.views):
+        print(f"The codes rest on {count(then, 'view')} of each photo, study.toml says {now}: all are embedded again.")
     make_engine = engine_for(args, len(study.included_files))
     checkpoint = study_checkpoint(study, args.checkpoint)
     report = embed_with(study, checkpoint, make_engine, args.batch, ProgressLine("photos"))

@@ -21,6 +21,7 @@ from study.disk.face_choices import chosen_face, read_choices
 from study.disk.latents import (
     INDEX_COLUMNS,
     LATER,
+    STORED,
     Embedding,
     Latents,
     has_latents,
@@ -46,7 +47,8 @@ class FinishedCodes:
         self.folder, self.record, self.mark = folder, record, fingerprint(record)
         self.choices = read_choices(folder)
         self._parts = PartStore(folder / PARTS)
-        self._layout: Layout = {"index": JSON, "ws": ("<f4", (None, record.num_ws, record.w_dim))}
+        self._shape = (record.views, record.num_ws, record.w_dim)
+        self._layout: Layout = {"index": JSON, "ws": (STORED, (None, *self._shape))}
         self._old: Latents | None = None
         self._places: dict[bytes, Place] = {}
         self._take_latents()
@@ -114,8 +116,8 @@ class FinishedCodes:
 
     def _chunk(
         self, photos: Sequence[tuple[str, str]], digests: Sequence[str]
-    ) -> tuple[NDArray[np.float32], pd.DataFrame]:
-        ws = np.empty((len(photos), self.record.num_ws, self.record.w_dim), np.float32)
+    ) -> tuple[NDArray[np.floating[Any]], pd.DataFrame]:
+        ws = np.empty((len(photos), *self._shape), STORED)
         table: Rows = [{}] * len(photos)
         wanted: dict[str, list[tuple[int, int]]] = {}
         for i, digest in enumerate(digests):
@@ -129,11 +131,11 @@ class FinishedCodes:
                 table[i] = {**values, "patient_id": patient, "photo_id": Path(path).stem}
         return ws, pd.DataFrame(table, columns=list(INDEX_COLUMNS))
 
-    def _read(self, key: str, places: list[int]) -> tuple[Rows, NDArray[np.float32]]:
+    def _read(self, key: str, places: list[int]) -> tuple[Rows, NDArray[np.floating[Any]]]:
         """Index rows and codes at these places of a part, or ("") of the earlier latents.npy."""
         if not key:
             assert self._old is not None
-            return self._old.index.iloc[places].to_dict("records"), self._old.ws[places]  # type: ignore[return-value]
+            return self._old.index.iloc[places].to_dict("records"), self._old.views[places]  # type: ignore[return-value]
         arrays = self._parts.get(key, self._layout)
         rows = self._rows(arrays)
         if arrays is None or rows is None or len(rows) != len(arrays["ws"]):

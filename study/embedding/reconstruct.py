@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from faces.errors import FaceError
 from latent.checkpoints import Checkpoint
 from latent.editing.render import synthesize
 from latent.errors import LatentError
-from study.disk.latents import INDEX, LATENTS, other_checkpoint, read_index, read_latents, to_embed
+from study.disk.latents import INDEX, LATENTS, open_views, other_checkpoint, read_index, read_latents, to_embed
 from study.disk.store import Study
 from study.embedding.record import inversion_settings
 from study.errors import StudyError
@@ -108,14 +109,11 @@ def reconstructions(study: Study, checkpoint: Checkpoint, patients: Sequence[str
     return pairs
 
 
-def _codes(study: Study) -> NDArray[np.float32]:
-    """The codes, memory-mapped. They are hashed only where a stop may have left files of two runs: of hundreds of
-    megabytes a gallery needs kilobytes."""
+def _codes(study: Study) -> NDArray[np.floating[Any]]:
+    """The codes of the photos themselves, memory-mapped. They are hashed only where a stop may have left files of two
+    runs: of hundreds of megabytes a gallery needs kilobytes."""
     codes, index = study.path / LATENTS, study.path / INDEX
     if codes.stat().st_mtime > index.stat().st_mtime:
         return read_latents(study.path)[0].ws
-    ws = np.load(codes, mmap_mode="r", allow_pickle=False)
     rows, record = read_index(study.path)
-    if ws.shape != (len(rows), record.num_ws, record.w_dim):
-        raise to_embed(study.name, f"{LATENTS} and {INDEX} do not belong together.")
-    return ws
+    return open_views(study.path, len(rows), record)[:, 0]

@@ -38,8 +38,10 @@ def encoder_sha256(checkpoint: Checkpoint) -> str:
     return str(checkpoint.config.get("files", {}).get("encoder.safetensors", {}).get("sha256", ""))
 
 
-def record_of(checkpoint: Checkpoint, settings: InversionSettings, preset: str, aligned: bool) -> Embedding:
-    """The record of codes that this checkpoint gives on this machine."""
+def record_of(
+    checkpoint: Checkpoint, settings: InversionSettings, preset: str, aligned: bool, views: int = 1
+) -> Embedding:
+    """The record of codes that this checkpoint gives on this machine. views: of each photo (`faces.views`)."""
     # The perceptual distance is the one this machine has, and shapes the codes.
     extra: dict[str, Any] = {
         "aligned": aligned,
@@ -48,6 +50,8 @@ def record_of(checkpoint: Checkpoint, settings: InversionSettings, preset: str, 
     }
     if (size := target_size(checkpoint)) != ALIGNED_SIZE:
         extra["aligned_px"] = size  # absent for the default size, so that earlier codes stay valid
+    if views != 1:
+        extra["views"] = views  # absent for the photo alone, for the same reason
     shape = (checkpoint.num_ws, checkpoint.w_dim)
     return Embedding(checkpoint.name, checkpoint.sha256, preset, *shape, settings={**settings.as_dict(), **extra})
 

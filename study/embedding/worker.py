@@ -47,7 +47,7 @@ class BlockWorker:
         cancelled: Cancel = None,
     ) -> None:
         self.checkpoint, self.store, self.known, self.cancelled = checkpoint, store, known, cancelled
-        self.settings, self.mark = inversion_settings(record), fingerprint(record)
+        self.settings, self.mark, self.views = inversion_settings(record), fingerprint(record), record.views
 
     def __call__(self, block: Block) -> BlockResult:
         """Never raises for what is wrong with photos, memory or disk; Cancelled when stopped."""
@@ -79,14 +79,14 @@ class BlockWorker:
             except FaceError as error:
                 outcomes[i] = PhotoOutcome(reason=str(error))
         rows, codes = [], []
-        inversions = invert_faces(self.checkpoint, faces, self.settings, None, self.cancelled) if faces else []
-        for i, face, inversion in zip(places, faces, inversions, strict=True):
-            if isinstance(inversion, InversionError):
-                outcomes[i] = PhotoOutcome(reason=str(inversion))
+        made = invert_faces(self.checkpoint, faces, self.settings, self.views, None, self.cancelled) if faces else []
+        for i, face, code in zip(places, faces, made, strict=True):
+            if isinstance(code, InversionError):
+                outcomes[i] = PhotoOutcome(reason=str(code))
                 continue
             patient, path = block.photos[i]
-            rows.append(index_row(patient, Path(path), outcomes[i].digest, inversion, face.quality.flags))
-            codes.append(np.asarray(inversion.ws, np.float32))
+            rows.append(index_row(patient, Path(path), outcomes[i].digest, code.inversion, face.quality.flags))
+            codes.append(code.views)
         part = encode_part(self.mark, rows, codes) if rows else b""
         return BlockResult(block.start, tuple(outcomes), part)
 
@@ -106,7 +106,7 @@ class WorkerSpec:
         known = self._known()
         checkpoint = load_checkpoint(Path(self.checkpoint), device=device)
         preset, aligned = self.record.preset, bool(self.record.settings["aligned"])
-        current = record_of(checkpoint, inversion_settings(self.record), preset, aligned)
+        current = record_of(checkpoint, inversion_settings(self.record), preset, aligned, self.record.views)
         if fingerprint(current) != fingerprint(self.record):
             raise StudyError(
                 f"{socket.gethostname()} has another checkpoint or other perceptual weights under the same name and "

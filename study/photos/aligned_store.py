@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.part_store import JSON, Arrays, Layout, PartStore, array_json, json_array
-from faces.align import AlignedFace, align, already_aligned, cut, middle_square, resize
+from faces.align import AlignedFace, align, already_aligned, cut, middle_square, resize, whole_square
 from faces.errors import FaceError, NoFaceError, PhotoError
 from faces.flags import flags_text, read_flags
 from faces.landmarks import Face, Upright, find_upright, turn
@@ -36,7 +36,7 @@ from study.disk.store import Study
 from study.files import sha256_of
 from study.photos.prepare import ALIGNED_SIZE, pick, with_choice
 
-ALIGNMENT = 2  # raise it when the search for faces or the alignment changes
+ALIGNMENT = 3  # raise it when the search for faces or the alignment changes
 BLOCK = 64  # photos between two reports of progress
 DESCRIPTOR = 128
 NO_FACE, NO_PHOTO = "no face", "no photo"
@@ -114,7 +114,7 @@ class AlignedStore:
             return face
         photo = self.decoded(path, digest)
         if self.aligned:
-            return face.at(resize(middle_square(photo.pixels), size))
+            return face.at(whole_square(photo, size))
         return face.at(cut(turn(photo, stored.quarters), face.quad, size))
 
     def photo(self, path: Path, digest: str = "") -> StoredPhoto:

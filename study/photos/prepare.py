@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faces.align import MAX_SIZE, AlignedFace, align, already_aligned, resize
+from faces.changes.mirror import mirror
 from faces.errors import NoFaceError
 from faces.flags import CHOSEN, SEVERAL, SIDEWAYS, UNCERTAIN, Flag
 from faces.landmarks import Face, find_upright
 from faces.photo import Photo, load_photo
+from faces.views import search_order, views_of
 from latent.checkpoints import Checkpoint, load_checkpoint
 from latent.errors import InversionError, LatentError
 from latent.inversion.invert import Inversion, Progress, invert
@@ -87,23 +90,57 @@ def needs_confirmation(face: AlignedFace) -> str:
     return ""
 
 
+@dataclass(frozen=True, eq=False)
+class PhotoCode:
+    """What the search found for a photo.
+
+    inversion: of the photo itself, which is view 0; its seconds are those of all views. views: float32 (views, num_ws,
+    w_dim), the code of each view.
+    """
+
+    inversion: Inversion
+    views: NDArray[np.float32]
+
+
 def invert_faces(
     checkpoint: Checkpoint,
     faces: list[AlignedFace],
     settings: InversionSettings,
+    views: int = 1,
     on_step: Callable[[Progress], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-) -> list[Inversion | InversionError]:
-    """Inverts faces together; where one spoils the batch they are tried one by one, and its error takes its place.
+) -> list[PhotoCode | InversionError]:
+    """Inverts faces together, all their views in one batch; where one spoils the batch they are tried one by one, and
+    its error takes its place. on_step: pictures of mirrored views are turned back.
 
     Raises Cancelled when stopped.
     """
+    # The search amplifies rounding, and on a GPU rows of a batch round differently: a photo and its mirror image are
+    # the same rows of the same batch.
+    orders = [search_order(face.pixels, views) for face in faces]
+    batch = [views_of(face.pixels, views)[order] for face, order in zip(faces, orders, strict=True)]
+    mirrored = np.concatenate(orders) % 2 == 1
+
+    def report(step: Progress) -> None:
+        assert on_step is not None
+        on_step(replace(step, image=mirror(step.image)) if mirrored[step.row] else step)
+
     try:
-        return list(invert(checkpoint, np.stack([f.pixels for f in faces]), settings, on_step, cancelled))
+        shown = None if on_step is None else report
+        found = invert(checkpoint, np.concatenate(batch), settings, shown, cancelled)
     except InversionError as error:
         if len(faces) == 1:
             return [error]
-    return [invert_faces(checkpoint, [face], settings, on_step, cancelled)[0] for face in faces]
+        return [invert_faces(checkpoint, [face], settings, views, on_step, cancelled)[0] for face in faces]
+    return [
+        _photo_code([found[start + place] for place in order])
+        for start, order in zip(range(0, len(found), views), orders, strict=True)
+    ]
+
+
+def _photo_code(views: list[Inversion]) -> PhotoCode:
+    whole = replace(views[0], seconds=sum(view.seconds for view in views))
+    return PhotoCode(whole, np.stack([np.asarray(view.ws, np.float32) for view in views]))
 
 
 def study_checkpoint(study: Study, name: str | None = None, device: str = "cpu") -> Checkpoint:

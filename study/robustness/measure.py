@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from faces.errors import FaceError
 from faces.photo import Photo
 from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled, InversionError
-from study.disk.latents import Embedding
+from study.disk.latents import STORED, Embedding, mean_over_views
 from study.disk.places import ROBUSTNESS_PARTS as PARTS
 from study.disk.store import Study
 from study.embedding.command import BATCH
@@ -44,7 +45,7 @@ SAMPLES = 2000
 NOT_KNOWN = Interval(float("nan"), float("nan"), float("nan"))
 Progress = Callable[[float, int], None]
 Stop = Callable[[], bool] | None
-Code = NDArray[np.float32] | str  # a code, or why there is none
+Code = NDArray[np.floating[Any]] | str  # of a photo's views (views, num_ws, w_dim), or why there is none
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,11 @@ def robustness(
         )
     chosen = (UNCHANGED, *(PERTURBATIONS[c] for c in PERTURBATIONS if not changes or c in changes))
     drawn = draw_patients(study, set(model.cohort_["patient"].astype(str)), patients, seed)
-    record = record_of(checkpoint, code_settings(study), study.settings.preset, study.settings.aligned)
+    aligned, views = study.settings.aligned, scorer.views
+    record = record_of(checkpoint, code_settings(study), study.settings.preset, aligned, views)
     store = AlignedStore.of(study)
     tasks = [task for patient in drawn for task in _tasks(study, store, patient, chosen, record)]
-    codes = _codes(study, store, checkpoint, tasks, batch, on_progress, cancelled)
+    codes = _codes(study, store, checkpoint, tasks, record.views, batch, on_progress, cancelled)
     table = score_table(tasks, codes, lambda ws: np.asarray(model.predict(ws), np.float64), sd)
     result = _summary(study, name, record, chosen, table, sd, seed, _again(study, model.predict, table, sd))
     write_robustness(study, result, table)
@@ -125,13 +127,14 @@ def _codes(
     store: AlignedStore,
     checkpoint: Checkpoint,
     tasks: list[Task],
+    views: int,
     batch: int,
     on_progress: Progress | None,
     cancelled: Stop,
 ) -> list[Code]:
-    """The code of each task, from disk where it exists."""
+    """The codes of each task, from disk where they exist."""
     parts = PartStore(study.path / PARTS)
-    shape = (checkpoint.num_ws, checkpoint.w_dim)
+    shape = (views, checkpoint.num_ws, checkpoint.w_dim)
     codes = {i: code for i, task in enumerate(tasks) if (code := _read(parts, task.key, shape)) is not None}
     new = [i for i in range(len(tasks)) if i not in codes]
     total = len(tasks)
@@ -145,7 +148,7 @@ def _codes(
         if cancelled is not None and cancelled():
             raise Cancelled("The run was stopped; finished photos are kept.")
         block = new[start : start + batch]
-        made = _embed(study, store, checkpoint, [tasks[i] for i in block], cancelled)
+        made = _embed(study, store, checkpoint, [tasks[i] for i in block], views, cancelled)
         for i, code in zip(block, made, strict=True):
             _write(parts, tasks[i].key, code)
             codes[i] = code
@@ -153,7 +156,9 @@ def _codes(
     return [codes[i] for i in range(total)]
 
 
-def _embed(study: Study, store: AlignedStore, checkpoint: Checkpoint, tasks: list[Task], cancelled: Stop) -> list[Code]:
+def _embed(
+    study: Study, store: AlignedStore, checkpoint: Checkpoint, tasks: list[Task], views: int, cancelled: Stop
+) -> list[Code]:
     out: list[Code] = [""] * len(tasks)
     faces: list[AlignedFace] = []
     places: list[int] = []
@@ -163,9 +168,9 @@ def _embed(study: Study, store: AlignedStore, checkpoint: Checkpoint, tasks: lis
             places.append(i)
         except FaceError as error:
             out[i] = str(error)
-    results = invert_faces(checkpoint, faces, code_settings(study), None, cancelled) if faces else []
+    results = invert_faces(checkpoint, faces, code_settings(study), views, None, cancelled) if faces else []
     for i, result in zip(places, results, strict=True):
-        out[i] = str(result) if isinstance(result, InversionError) else np.asarray(result.ws, np.float32)
+        out[i] = str(result) if isinstance(result, InversionError) else result.views.astype(STORED)
     return out
 
 
@@ -183,16 +188,16 @@ def perturbed(task: Task, store: AlignedStore, size: int = ALIGNED_SIZE) -> Alig
 
 
 def _write(parts: PartStore, key: str, code: Code) -> None:
-    reason, ws = (code, np.zeros((0, 0), np.float32)) if isinstance(code, str) else ("", code)
+    reason, ws = (code, np.zeros((0, 0, 0), STORED)) if isinstance(code, str) else ("", code)
     try:
         parts.put(key, {"ws": ws, "reason": json_array(reason)})
     except OSError as error:
         raise StudyError(f"{PARTS}/ could not be written: {error.strerror or error}.") from error
 
 
-def _read(parts: PartStore, key: str, shape: tuple[int, int]) -> Code | None:
-    """The code that is kept, or the reason why there is none; None where nothing is kept, or it is damaged."""
-    arrays = parts.get(key, {"ws": ("<f4", (None, None)), "reason": JSON})
+def _read(parts: PartStore, key: str, shape: tuple[int, int, int]) -> Code | None:
+    """The codes that are kept, or the reason why there is none; None where nothing is kept, or it is damaged."""
+    arrays = parts.get(key, {"ws": (STORED, (None, None, None)), "reason": JSON})
     try:
         reason = "" if arrays is None else str(array_json(arrays["reason"]))
     except ValueError:
@@ -207,7 +212,7 @@ def score_table(
     rows = [i for i, code in enumerate(codes) if not isinstance(code, str)]
     log_hr = np.full(len(tasks), np.nan)
     if rows:
-        log_hr[rows] = predict(np.stack([np.asarray(codes[i]) for i in rows]))
+        log_hr[rows] = predict(np.stack([mean_over_views(np.asarray(codes[i])) for i in rows]).astype(np.float32))
     base = {task.patient: value for task, value in zip(tasks, log_hr, strict=True) if task.change is UNCHANGED}
     difference = log_hr - [base[task.patient] for task in tasks]
     who, what = [task.patient for task in tasks], [task.change.name for task in tasks]

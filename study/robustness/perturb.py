@@ -1,7 +1,7 @@
 """Changes of a photo that change nothing about the person, each small enough to happen between two visits.
 
-Light is changed in linear light, as an exposure or a lamp does. Lengths go by the side of the face's square, so that a
-change is as large in every photo. Nothing here depends on another photo; grain is drawn from the photo's own digest.
+Lengths go by the side of the face's square, so that a change is as large in every photo. Nothing here depends on
+another photo; grain is drawn from the photo's own digest.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from faces.changes.camera import cropped, lit, out_of_focus
+from faces.changes.mirror import mirror
 
 Pixels = NDArray[np.uint8]
 VERSION = "1"  # raise it when a change changes
@@ -39,24 +42,12 @@ class Perturbation:
 
 
 def _light(gains: tuple[float, float, float]) -> Callable[[Pixels, float, int], Pixels]:
-    """Multiplies linear light by a gain a channel (IEC 61966-2-1); what exceeds white is clipped."""
-    level = np.arange(256) / 255
-    linear = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
-    tables = []
-    for gain in gains:
-        lit = np.clip(linear * gain, 0, 1)
-        shown = np.where(lit <= 0.0031308, 12.92 * lit, 1.055 * lit ** (1 / 2.4) - 0.055)
-        tables.append(np.rint(255 * shown).astype(np.uint8))
-    table = np.stack(tables, axis=1)[None]  # (1, 256, 3)
-
-    def change(pixels: Pixels, side: float, seed: int) -> Pixels:
-        return np.asarray(cv2.LUT(pixels, table), np.uint8)
-
-    return change
+    change = lit(gains)
+    return lambda pixels, side, seed: change(pixels)
 
 
 def _blurred(pixels: Pixels, side: float, seed: int) -> Pixels:
-    return np.asarray(cv2.GaussianBlur(pixels, (0, 0), BLUR * side, borderType=cv2.BORDER_REFLECT_101), np.uint8)
+    return out_of_focus(pixels, BLUR * side)
 
 
 def _compressed(pixels: Pixels, side: float, seed: int) -> Pixels:
@@ -78,13 +69,6 @@ def _turned(degrees: float) -> Callable[[Pixels, float, int], Pixels]:
     return change
 
 
-def _cropped(pixels: Pixels, side: float, seed: int) -> Pixels:
-    height, width = pixels.shape[:2]
-    left, top, right, bottom = CUT
-    rows = slice(round(top * height), height - round(bottom * height))
-    return np.ascontiguousarray(pixels[rows, round(left * width) : width - round(right * width)])
-
-
 def _grainy(pixels: Pixels, side: float, seed: int) -> Pixels:
     noise = np.random.default_rng(seed).normal(0, GRAIN, pixels.shape)
     return np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)
@@ -102,8 +86,8 @@ PERTURBATIONS: dict[str, Perturbation] = {
         Perturbation("compressed", f"JPEG of quality {JPEG_QUALITY}", _compressed),
         Perturbation("turned-left", f"Camera turned {TURN:g}° left", _turned(TURN)),
         Perturbation("turned-right", f"Camera turned {TURN:g}° right", _turned(-TURN)),
-        Perturbation("cropped", "Another crop", _cropped),
-        Perturbation("mirrored", "Mirrored", lambda pixels, side, seed: np.ascontiguousarray(pixels[:, ::-1])),
+        Perturbation("cropped", "Another crop", lambda pixels, side, seed: cropped(pixels, *CUT)),
+        Perturbation("mirrored", "Mirrored", lambda pixels, side, seed: mirror(pixels)),
         Perturbation("grainy", "Grain", _grainy),
     )
 }

@@ -13,6 +13,7 @@ from study.disk.models import MODELS
 from study.disk.photos import check_photos
 from study.disk.store import Study, inspect
 from study.errors import Findings, StudyError
+from study.settings import FILE_NAME as SETTINGS_FILE
 
 
 def check(path: str, quick: bool = False) -> tuple[Study, Findings]:
@@ -25,11 +26,19 @@ def check(path: str, quick: bool = False) -> tuple[Study, Findings]:
         check_photos(study.patients, study.photo_files, findings, study.table_name)
     try:
         if study.has_latents:
-            _, index = study.latents()
+            index, views = study.latents().index, study.embedding.views
             missing = len(study.included_files) - int(index["patient_id"].isin(study.included_photos.keys()).sum())
             if missing > 0:
                 findings.warning(
                     INDEX, None, f"{count(missing, 'photo')} without a code.", "Run `python -m study embed`."
+                )
+            if views != study.settings.views:
+                findings.warning(
+                    INDEX,
+                    None,
+                    f"The codes rest on {count(views, 'view')} of each photo, but {SETTINGS_FILE} says "
+                    f"{study.settings.views}.",
+                    f"Run `python -m study embed`, or write views = {views}.",
                 )
         for folder in sorted(p for p in (study.path / MODELS).glob("*") if p.is_dir()):
             study.model(folder.name)
@@ -44,7 +53,9 @@ def summary(study: Study, findings: Findings) -> str:
     n, events, unit = len(table), int(table["event"].sum()), study.time_unit
     lines = [f"{study.name}: {study.settings.title}{' (simulated)' if study.simulated else ''}"]
     lines.append(f"{count(n, 'patient')}, {count(events, 'event')}, longest follow-up {table['time'].max():g} {unit}.")
-    codes = count(len(study.latents().ws), "code") if study.has_latents and not findings.errors else "no codes checked"
+    codes = "no codes checked"
+    if study.has_latents and not findings.errors:
+        codes = f"{count(len(study.latents().index), 'code')} ({count(study.embedding.views, 'view')} a photo)"
     photos = sum(len(files) for files in study.photo_files.values())
     lines.append(f"{count(photos, 'photo')}, {codes}." if photos else "No photos: clinical columns alone.")
     if study.competing_note:

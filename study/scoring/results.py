@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from faces.flags import Flag
 from latent.inversion.invert import Inversion
+from study.disk.latents import mean_over_views
 from study.disk.store import Study
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Risk:
-    """What a model says of one code.
+    """What a model says of one face, of the mean over its views.
 
     log_hr: log hazard ratio relative to the cohort's median. hr: its exponential. percentile: 0-100, among the
     cohort's out-of-fold scores. horizons: survival probability at those of the study's horizons that the follow-up of
@@ -46,13 +47,21 @@ class Risk:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """A photo's inversion, risk and flags. stamp: of the scorer that made it; ground: why it counts as a face."""
+    """A photo's inversion, risk and flags. inversion: of the photo itself; views: float32 (views, num_ws, w_dim), the
+    codes whose mean has this risk, the photo's first; stamp: of the scorer that made it; ground: why it counts as a
+    face."""
 
     inversion: Inversion
+    views: NDArray[np.float32]
     risk: Risk
     flags: tuple[Flag, ...]
     stamp: str
     ground: str = ""
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """(num_ws, w_dim): what the model sees."""
+        return mean_over_views(self.views).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +84,7 @@ class Refused:
 def risk_of(
     study: Study, model: FittedModel, ws: NDArray[np.float32], times: NDArray[np.float64] | None = None
 ) -> list[Risk]:
-    """Risks of codes (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model."""
+    """Risks of features (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model."""
     log_hr = np.asarray(model.predict(ws), float)
     percentile = np.asarray(model.percentile(log_hr), float)
     times, curves = model.survival(log_hr, times)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from common.text import count
 from faces.align import AlignedFace
 from faces.flags import Flag
 from latent.checkpoints import Checkpoint
@@ -21,11 +22,12 @@ from latent.editing.render import synthesize
 from latent.errors import LatentError
 from latent.inversion.invert import Inversion, Progress
 from latent.inversion.settings import InversionSettings
+from study.disk.latents import mean_over_views
 from study.disk.models import fingerprint
 from study.disk.store import Study
 from study.embedding.record import code_settings, encoder_sha256
 from study.errors import StudyError
-from study.photos.prepare import invert_faces
+from study.photos.prepare import PhotoCode, invert_faces
 from study.scoring.face_evidence import doubt, draws_faces, ground, implausibility_bound, no_figures
 from study.scoring.results import Refused, Risk, Score, Withheld, risk_of
 from study.scoring.status import model_status
@@ -46,7 +48,8 @@ from survival.curves import Curve, quartile_curves
 if TYPE_CHECKING:
     from survival.models.fitted import FittedModel
 
-OTHER_DISTANCE, OTHER_ENCODER = "other distance", "other encoder"  # kinds of flags of a score
+# kinds of flags of a score
+OTHER_DISTANCE, OTHER_ENCODER, OTHER_VIEWS = "other distance", "other encoder", "other views"
 OPENED_AT_MOST = 3  # times, where the model is replaced while it is read
 
 
@@ -92,7 +95,8 @@ class Scorer:
 
     @property
     def codes(self) -> NDArray[np.float32]:
-        """(n, num_ws, w_dim) of the patients that the model was fitted on. Raises StudyError where one is missing."""
+        """Features (n, num_ws, w_dim) of the patients that the model was fitted on. Raises StudyError where one is
+        missing."""
         return self._fitted[0]
 
     @property
@@ -117,8 +121,13 @@ class Scorer:
         """What changed in the study since the model was fitted, in sentences."""
         return model_status(self.study, self.name).reasons
 
+    @property
+    def views(self) -> int:
+        """Of each photo, in the cohort that the model was fitted on."""
+        return int(self.report.get("views", 1))
+
     def risks(self, ws: NDArray[np.float32], times: NDArray[np.float64] | None = None) -> list[Risk]:
-        """Risks of codes (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model."""
+        """Risks of features (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model."""
         return risk_of(self.study, self.model, ws, times)
 
     def direction(self, kind: Kind = "coefficients", band: tuple[int, int] | None = None) -> Direction:
@@ -158,16 +167,19 @@ class Scorer:
         draw: Draw | None = None,
         on_frames: OnFrames | None = None,
         batch: int = BATCH,
+        features: NDArray[np.float32] | None = None,
     ) -> Strip:
         """The face of code `ws` (num_ws, w_dim) moved by each of `steps` (K,) log-HR, with its risk at each.
 
-        The risks are those the model gives to the codes that are shown, not step arithmetic. draw: makes the frames in
+        features: (num_ws, w_dim) of the face, moved by the same steps, of which the risks are; None: of `ws`. The risks
+        are those the model gives to what was moved, not step arithmetic. draw: makes the frames in
         place of the checkpoint's generator, for display; nothing else is asked of it, so no number can depend on it.
         on_frames: called after every `batch` frames; what it raises ends the work. Reads no file.
         """
         steps = np.asarray(steps, float)
         codes = direction.apply(ws, steps)
-        risks = self.risks(codes, np.linspace(0.0, float(self.model.baseline.last_time), CURVE_POINTS))
+        moved = codes if features is None else direction.apply(features, steps)
+        risks = self.risks(moved, np.linspace(0.0, float(self.model.baseline.last_time), CURVE_POINTS))
         parts: list[NDArray[np.uint8]] = []
         for start in range(0, len(codes), batch):
             some = codes[start : start + batch]
@@ -184,7 +196,7 @@ class Scorer:
         cancelled: Callable[[], bool] | None = None,
         confirmed: str = "",
     ) -> list[Score | Withheld | Refused]:
-        """Scores of aligned faces, inverted together. settings: None for those of the study's codes.
+        """Scores of aligned faces, all their views inverted together. settings: None for those of the study's codes.
         confirmed: the words in which a person said that squares without a certain face show one; "" for none, which
         refuses these.
 
@@ -193,14 +205,14 @@ class Scorer:
         settings = settings or code_settings(self.study)
         doubts = ["" if confirmed.strip() else doubt(face) for face in faces]
         taken = [face for face, why in zip(faces, doubts, strict=True) if not why]
-        inversions = iter(invert_faces(self.checkpoint, taken, settings, on_step, cancelled) if taken else [])
-        results: list[Score | Withheld | Refused] = []
+        made = invert_faces(self.checkpoint, taken, settings, self.views, on_step, cancelled) if taken else []
+        codes, results = iter(made), list[Score | Withheld | Refused]()
         for face, why in zip(faces, doubts, strict=True):
-            inversion = why or next(inversions)
-            if isinstance(inversion, Inversion):
-                results.append(self.score_inversion(inversion, face, confirmed))
+            code = why or next(codes)
+            if isinstance(code, PhotoCode):
+                results.append(self.score_inversion(code.inversion, face, confirmed, code.views))
             else:
-                results.append(Refused(str(inversion)))
+                results.append(Refused(str(code)))
         return results
 
     @cached_property
@@ -214,10 +226,10 @@ class Scorer:
         generator's average picture is taken for a face."""
         bound, preset, distance = None, "", ""
         if self.study.has_latents:
-            ws, index = self.study.latents(self.checkpoint.sha256)
-            names = set(index["perceptual_name"])
+            latents = self.study.latents(self.checkpoint.sha256)
+            names = set(latents.index["perceptual_name"])
             preset, distance = self.study.embedding.preset, names.pop() if len(names) == 1 else ""
-            bound = implausibility_bound(self.checkpoint, ws)
+            bound = implausibility_bound(self.checkpoint, latents.ws)
         return bound, preset, distance, draws_faces(self.checkpoint)
 
     def no_figures(self, inversion: Inversion) -> str:
@@ -228,23 +240,34 @@ class Scorer:
         implausibility = float(inversion.metrics["plausibility"])
         return no_figures(inversion.reconstruction, implausibility, bound if alike else None, draws)
 
-    def score_inversion(self, inversion: Inversion, face: AlignedFace, confirmed: str = "") -> Score | Withheld:
-        """The score of a code that was searched before. Raises StudyError where it is of another checkpoint."""
+    def score_inversion(
+        self,
+        inversion: Inversion,
+        face: AlignedFace,
+        confirmed: str = "",
+        views: NDArray[np.float32] | None = None,
+    ) -> Score | Withheld:
+        """The score of a photo whose code was searched before. views: float32 (views, num_ws, w_dim), the codes of its
+        views; None: the photo's alone. Raises StudyError where it is of another checkpoint."""
         if inversion.checkpoint_sha256 != self.checkpoint.sha256:
             raise StudyError(f"This code was made with another checkpoint than {self.checkpoint.name}: score it again.")
-        flags, why = face.quality.flags + self._notes(inversion), self.no_figures(inversion)
+        views = inversion.ws[None] if views is None else views
+        flags, why = face.quality.flags + self._notes(inversion, len(views)), self.no_figures(inversion)
         if why:
             return Withheld(inversion, why, flags, ground(face, confirmed))
-        (risk,) = self.risks(inversion.ws[None])
-        return Score(inversion, risk, flags, self.stamp, ground(face, confirmed))
+        (risk,) = self.risks(mean_over_views(views)[None].astype(np.float32))
+        return Score(inversion, views, risk, flags, self.stamp, ground(face, confirmed))
 
-    def _notes(self, inversion: Inversion) -> tuple[Flag, ...]:
+    def _notes(self, inversion: Inversion, views: int) -> tuple[Flag, ...]:
         """Flags where the code was not searched in the way the cohort's codes were."""
         notes = []
         used, cohorts = inversion.metrics["perceptual_name"], self.report.get("perceptual_name")
         if cohorts and used != cohorts:
             sentence = f"The code was fitted with {used}, the cohort's codes with {cohorts}: the score may be off."
             notes.append(Flag(OTHER_DISTANCE, float("nan"), sentence))
+        if views != self.views:
+            sentence = f"The code rests on {count(views, 'view')}, the cohort's on {self.views}: the score may be off."
+            notes.append(Flag(OTHER_VIEWS, float(views), sentence))
         encoder = self.report.get("encoder_sha256")
         if encoder and encoder != encoder_sha256(self.checkpoint):
             sentence = "The checkpoint's encoder has changed since the cohort was embedded: the score may be off."
@@ -280,7 +303,11 @@ class Scorer:
             "curve": {"time": risk.times.tolist(), "survival": [_plain(s) for s in risk.survival]},
             "quality_flags": [{"kind": f.kind, "value": _plain(f.value), "sentence": f.sentence} for f in score.flags],
             "face": score.ground,
-            "inversion": {"metrics": metrics, "settings": score.inversion.settings.as_dict()},
+            "inversion": {
+                "metrics": metrics,
+                "settings": score.inversion.settings.as_dict(),
+                "views": len(score.views),
+            },
             "seconds": score.inversion.seconds,
             "notice": "Research use only. Association, not cause.",
         }

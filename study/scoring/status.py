@@ -79,6 +79,8 @@ def _differences(now: Embedding, then: Embedding) -> list[str]:
         )
     if now.preset != then.preset:
         reasons.append(f"They were made with the effort “{then.preset}”, but study.toml says “{now.preset}”.")
+    if now.views != then.views:
+        reasons.append(f"They rest on {count(then.views, 'view')} of each photo, but study.toml says {now.views}.")
     names = {"aligned": "alignment", "encoder_sha256": "encoder", "perceptual_name": "perceptual distance"}
     for key, name in names.items():
         if now.settings.get(key) != then.settings.get(key) and now.checkpoint_sha256 == then.checkpoint_sha256:

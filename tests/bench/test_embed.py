@@ -45,6 +45,16 @@ def test_the_table(
     assert "Ray is not installed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_the_cost_of_views(source: Study, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    checkpoint = write_checkpoint(tmp_path / "tiny")
+    options = ["--study", str(source.path), "--photos", "2", "--batch", "1", "--checkpoint", str(checkpoint.path)]
+    rows = bench.run([*options, "--only", "views"])["views"]
+    assert [row["views"] for row in rows] == [1, 2, 4]
+    assert rows[0]["times one view"] == 1.0
+    assert "Views of each photo: 2 photos of s" in capsys.readouterr().out
+
+
 def test_engines_that_disagree_are_refused(source: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     turns = iter(range(10))
@@ -55,7 +65,7 @@ def test_engines_that_disagree_are_refused(source: Study, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(bench.TimedEngine, "turn", turn)
     with pytest.raises(RuntimeError, match="the engines disagree"):
-        bench.run(["--study", str(source.path)])
+        bench.run(["--study", str(source.path), "--only", "engines"])
 
 
 def test_the_steps_are_those_of_two_revisions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ def small_demo(folder: Path) -> None:
     write_text(folder / "study.toml", settings_text(replace(whole.settings, simulation={})))
     for patient, change in SPOILED.items():
         spoil(folder / "photos" / f"{patient}.jpg", change)
-    ws, index = whole.latents()
+    index = whole.latents().index
     rows = index[index["patient_id"].isin([p for p in ids if SPOILED.get(p) not in ("none", "face")])]
-    codes, rows = np.array(ws[rows.index]), rows.reset_index(drop=True)
+    codes, rows = np.array(whole.latents().views[rows.index]), rows.reset_index(drop=True)
     rows["photo_sha256"] = [sha256_of(folder / "photos" / f"{patient}.jpg") for patient in rows["patient_id"]]
     write_latents(folder, codes, rows, whole.embedding)
     reasons = {"none": "is not a JPEG, PNG, WebP, HEIC, AVIF, BMP or TIFF photo.", "face": ": no face was found."}

@@ -58,7 +58,7 @@ def patient_table(n: int, seed: int = 0) -> pd.DataFrame:
 
 def write_study(folder: Path, table: pd.DataFrame | str | bytes, photos: int = 0, **settings: object) -> Path:
     """A study folder; `table` as rows, or as the raw contents of patients.csv."""
-    text = settings_text(Settings(name=folder.name, title="Test study", **settings))  # type: ignore[arg-type]
+    text = settings_text(Settings(name=folder.name, title="Test study", **{"views": 1, **settings}))  # type: ignore[arg-type]
     write_text(folder / "study.toml", text)
     if isinstance(table, pd.DataFrame):
         table = csv_text(table)

@@ -42,6 +42,8 @@ def test_round_trip(title: str, horizons: list[float], simulation: dict) -> None
         ("simulated = 1", "simulated must be true or false"),
         ("columns = 3", "columns must be"),
         ('[embedding]\npreset = "best"', "embedding.preset must be one of fast"),
+        ("[embedding]\nviews = 3", "embedding.views must be one of 1, 2, 4, 6"),
+        ("[embedding]\nviews = true", "embedding.views must be one of 1, 2, 4, 6"),
         ('[embedding]\ncheckpoint = "../../etc"', "embedding.checkpoint must be"),
         ("[events]\nevent = []", "events.event must be"),
         ('[events]\nevent = ["1"]\ncensored = ["1", "0"]', "both event and censored"),

@@ -87,6 +87,7 @@ def write_study(path: Path, checkpoint: Checkpoint, patients: int = 60, seed: in
         checkpoint=checkpoint.name,
         preset="fast",
         aligned=True,
+        views=1,
     )
     write_text(path / "study.toml", settings_text(settings))
     write_text(path / "patients.csv", csv_text(table))

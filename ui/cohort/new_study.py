@@ -16,7 +16,7 @@ from study.errors import Findings, StudyError
 from study.intake.example import EXAMPLES, write_example
 from study.intake.guess import Look, look
 from study.intake.make import Table, check_name, check_raw
-from study.settings import FILE_NAME, Settings, settings_text
+from study.settings import FILE_NAME, VIEWS, Settings, settings_text
 from study.tables.formats.raw import MAX_BYTES
 from study.tables.read import EXTENSIONS
 from ui.background.missing import unavailable
@@ -178,7 +178,7 @@ def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None
         "Name of the study", key=f"cohort-name-{turn}", max_chars=64, placeholder="my-study", help="Its folder's name."
     ).strip()
     title = right.text_input("Title", key=f"cohort-title-{turn}", max_chars=200, placeholder="As the pages show it")
-    checkpoint, aligned = None, False
+    checkpoint, aligned, views = None, False, Settings.views
     if photos:
         names = resources.checkpoint_names()
         preferred = session.pick_checkpoint()
@@ -194,6 +194,15 @@ def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None
             help="Only for photos that were cropped like the face model's training photos: no face is then searched "
             "for.",
         )
+        views = left.selectbox(
+            "Views of each photo",
+            list(VIEWS),
+            index=list(VIEWS).index(Settings.views),
+            format_func=lambda count: f"{count}: {VIEWS[count]}",
+            key=f"cohort-views-{turn}",
+            help="Each view gets a face code, and the mean over the views is what models see: a risk then hangs less "
+            "on the photo, and not at all on which way round it is. Embedding takes time and disk in proportion.",
+        )
     simulated = right.checkbox(
         "The patients are simulated", key=f"cohort-simulated-{turn}", help="Every page will then say so."
     )
@@ -205,6 +214,7 @@ def _name(settings: Settings | None, turn: int, photos: bool) -> Settings | None
         title=title.strip() or name,
         checkpoint=checkpoint or settings.checkpoint,
         aligned=aligned,
+        views=views,
         simulated=simulated,
     )
 

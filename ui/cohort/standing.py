@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from common.text import count
 from study.scoring.status import codes_status, model_status
 from ui.background import remedy
 from ui.background.missing import unavailable
@@ -47,7 +48,8 @@ def _codes(opened: OpenedStudy) -> None:
     if codes.facts:
         f = codes.facts
         note(
-            f"Face model {f.get('checkpoint')}, effort “{f.get('preset')}”, {f.get('steps', '?')} steps, measured with "
+            f"Face model {f.get('checkpoint')}, effort “{f.get('preset')}”, {f.get('steps', '?')} steps, "
+            f"{count(int(f.get('views', 1)), 'view')} of each photo, measured with "
             f"{f.get('perceptual_name', '?')}."
         )
     label = "Resume embedding" if codes.begun else "Embed the photos again" if codes.done else "Embed the photos"

@@ -104,19 +104,20 @@ def _face(source: str, scorer: Scorer) -> str | None:
     return str(int(number))
 
 
-def code_of(request: EditRequest, scorer: Scorer) -> tuple[NDArray[np.float32], str]:
-    """The code of the face that is asked for, and a caption for its pictures."""
+def code_of(request: EditRequest, scorer: Scorer) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
+    """The code that draws the face that is asked for, its features, and a caption for its pictures."""
     if request.source == UPLOADED:
-        code = _my_code(scorer)
-        assert code is not None
+        score = portrait().score
+        assert score is not None
         by = "the copy adapted to your photo (display only)" if request.tuned else "the face model"
-        return code, f"Your photo as drawn by {by}"
+        return score.inversion.ws, score.features, f"Your photo as drawn by {by}"
     if request.source == PATIENT:
         row = scorer.patients["patient_id"].tolist().index(request.face)
         kind = "Simulated patient" if scorer.study.simulated else "Patient"
-        return np.asarray(scorer.codes[row]), f"{kind} {request.face}, drawn by the face model"
+        caption = f"{kind} {request.face}, drawn by the face model"
+        return scorer.study.picture_code(request.face), np.asarray(scorer.codes[row]), caption
     code = sample_ws(scorer.checkpoint.generator, int(request.face), RANDOM_PSI)
-    return code, f"Random face number {request.face}; this person does not exist"
+    return code, code, f"Random face number {request.face}; this person does not exist"
 
 
 def reachable(request: EditRequest, scorer: Scorer) -> bool:

@@ -28,10 +28,12 @@ def render(
     scorer: Scorer,
     request: EditRequest,
     ws: NDArray[np.float32],
+    features: NDArray[np.float32],
     caption: str,
     draw: Draw | None = None,
 ) -> DrawnStrip:
-    """The strip that is asked for, of the face with code `ws` (num_ws, w_dim), with progress and a preview.
+    """The strip that is asked for, of the face with code `ws` (num_ws, w_dim) and these features, with progress and a
+    preview.
 
     draw: makes the frames where it is not the checkpoint's own generator.
     """
@@ -42,7 +44,7 @@ def render(
 
     report(0.0, "Preparing the direction")
     direction = scorer.direction(request.kind, band_layers(request.band, scorer.checkpoint.num_ws))
-    strip = scorer.strip(ws, direction, scorer.steps(FRAMES_A_SIDE), draw, on_frames)
+    strip = scorer.strip(ws, direction, scorer.steps(FRAMES_A_SIDE), draw, on_frames, features=features)
     return DrawnStrip(strip, caption, direction, ws, request, header(strip, caption, scorer))
 
 

@@ -40,12 +40,12 @@ def prepare(editing: EditingState, request: EditRequest, scorer: Scorer) -> None
             _place(editing, index)
             _remember(editing)
     elif editing.drawn is None or editing.drawn.request != request:
-        ws, caption = code_of(request, scorer)
+        ws, features, caption = code_of(request, scorer)
         tuned = tuning.current(scorer.checkpoint) if request.tuned else None
         draw = None if tuned is None else tuned.draw
         task = BackgroundTask(
             "frames",
-            lambda report: frames.render(report, scorer, request, ws, caption, draw),
+            lambda report: frames.render(report, scorer, request, ws, features, caption, draw),
             resources.generator_turn(),
             session.SENTENCES,
         )

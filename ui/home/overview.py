@@ -124,9 +124,11 @@ def _hero(stamp: str, _scorer: Scorer) -> tuple[list[str], list[str], str]:
     from ui.health_direction.frames import label
 
     middle = int(np.argmin(np.abs(_scorer.cohort_log_hr)))
-    strip = _scorer.strip(_scorer.codes[middle], _scorer.direction(), _scorer.steps(HERO_A_SIDE))
+    patient = str(_scorer.patients["patient_id"].iloc[middle])
+    steps, features = _scorer.steps(HERO_A_SIDE), _scorer.codes[middle]
+    strip = _scorer.strip(_scorer.study.picture_code(patient), _scorer.direction(), steps, features=features)
     uris, labels = [pictures.data_uri(frame) for frame in strip.frames], [label(float(hr)) for hr in strip.hr_step]
-    return uris, labels, str(_scorer.patients["patient_id"].iloc[middle])
+    return uris, labels, patient
 
 
 def sample_faces(checkpoint: Checkpoint) -> None:

@@ -21,6 +21,7 @@ from study.photos.prepare import pixels_for
 from study.scoring.files import score_table
 from study.scoring.results import Refused, Score, Withheld
 from study.scoring.scorer import Scorer
+from study.settings import VIEWS
 from survival.plots.labels import plain_figure
 from ui.background.task import BackgroundTask, Reporter
 from ui.elements import figures, pictures, scroll
@@ -107,7 +108,8 @@ def outdated(portrait: PortraitState, scorer: Scorer) -> bool:
 def again(portrait: PortraitState, scorer: Scorer) -> None:
     """Score the photo's code by the model on screen (runs before the page)."""
     if portrait.score is not None and portrait.scored is not None:
-        _take(portrait, scorer.score_inversion(portrait.score.inversion, portrait.scored, portrait.confirmed))
+        score = portrait.score
+        _take(portrait, scorer.score_inversion(score.inversion, portrait.scored, portrait.confirmed, score.views))
 
 
 def original(portrait: PortraitState, checkpoint: Checkpoint) -> np.ndarray:
@@ -279,6 +281,7 @@ def show_details(score: Score, checkpoint: Checkpoint) -> None:
         [
             ("Fit to the photo", f"{settings.name}, at most {settings.steps} steps", f"{inversion.seconds:.1f} s"),
             ("Face code", f"{inversion.ws.shape[0]} layers × {inversion.ws.shape[1]} numbers", GLOSSARY["code"]),
+            (f"Views: {len(score.views)}", VIEWS.get(len(score.views), ""), GLOSSARY["views"]),
             ("Face model", f"{checkpoint.name}, {checkpoint.resolution} px", f"sha256 {checkpoint.sha256[:16]}…"),
         ]
     )

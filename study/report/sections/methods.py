@@ -10,6 +10,7 @@ from study.embedding.reconstruct import reconstruction_words
 from study.report.facts import Facts
 from study.report.page import bullets, section, subsection
 from study.report.words import times
+from study.settings import VIEWS
 from survival.horizons import MIN_BEYOND, MIN_EVENTS
 from survival.metrics.calibration import SLOPE_NAME
 
@@ -68,11 +69,17 @@ def _data(facts: Facts) -> list[str]:
         name = str(e.settings.get("perceptual_name", ""))
         sentences.append(
             f"Each photo was aligned and turned into a W+ code ({e.num_ws} × {e.w_dim} numbers) of the generator "
-            f"“{e.checkpoint}” by optimisation (preset {e.preset}{', ' + name if name else ''}). For a patient with "
-            "several photos, the mean of their codes is used."
+            f"“{e.checkpoint}” by optimisation (preset {e.preset}{', ' + name if name else ''}). "
+            f"{_views(e.views)}For a patient with several photos, the mean over them is used."
         )
         sentences += [words] if (words := reconstruction_words(study)) else []
     return sentences
+
+
+def _views(views: int) -> str:
+    if views == 1:
+        return ""
+    return f"Of each photo {views} views have a code ({VIEWS[views]}), and the mean of these is used. "
 
 
 def _validation(facts: Facts) -> list[str]:

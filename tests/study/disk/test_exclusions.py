@@ -101,7 +101,7 @@ def test_a_patient_who_left_the_table_is_only_noted(tiny_study: Study) -> None:
 
 
 def test_analysed_leaves_them_out_and_takes_them_back(tiny_study: Study) -> None:
-    ws = np.random.default_rng(0).standard_normal((12, 4, 8)).astype(np.float32)
+    ws = np.random.default_rng(0).standard_normal((12, 4, 8)).astype(np.float16)
     write_codes(tiny_study, ws)
     exclude(tiny_study.path, ["P0002", "P0005"], "blurred")
     codes, table = Study.open(tiny_study.path).analysed()

@@ -166,10 +166,10 @@ def test_every_photo_is_embedded(tmp_path: Path, make_checkpoint: Callable[[], C
     report = embed(study, make_checkpoint())
     assert (report.total, report.new) == (4, 4)
     study = Study.open(folder)
-    ws, index = study.latents()
-    assert list(index["photo_id"]) == ["b", "a", "c", "d"]
+    ws = study.latents().ws
+    assert list(study.latents().index["photo_id"]) == ["b", "a", "c", "d"]
     codes, _ = study.analysed()
-    np.testing.assert_allclose(codes[0], ws[:3].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(codes[0], ws[:3].mean(axis=0, dtype=np.float64), atol=1e-6)
     assert codes_status(study, make_checkpoint()).state == "done"
     write_text(folder / "photos.csv", LIST + "P0003,e.jpg,\n")
     write_bytes(folder / "photos" / "e.jpg", encode_jpeg(face_like(7)))

@@ -27,7 +27,7 @@ from ui.shell import resources
 
 
 def codes(n: int = 12) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((n, 4, 6)).astype(np.float32)
+    return np.random.default_rng(0).standard_normal((n, 4, 6)).astype(np.float16).astype(np.float32)
 
 
 def test_open(tiny_study: Study) -> None:
@@ -147,7 +147,7 @@ def test_latents_round_trip(tiny_study: Study) -> None:
     ws = codes()
     write_codes(tiny_study, ws)
     opened = Study.open(tiny_study.path)
-    back, index = opened.latents()
+    back, index = opened.latents().ws, opened.latents().index
     assert isinstance(back, np.memmap)
     assert not back.flags.writeable
     np.testing.assert_array_equal(back, ws)

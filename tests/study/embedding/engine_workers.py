@@ -67,6 +67,6 @@ class FakeWorker:
             keys = ("patient_id", "photo_id", "photo_sha256", "checkpoint_sha256", "perceptual_name", "flags")
             numbers = dict.fromkeys(("perceptual", "psnr", "ssim", "identity", "seconds", "st_lpips"), 1.0)
             rows.append({**dict(zip(keys, texts, strict=True)), **numbers})
-            codes.append(np.full(SHAPE, int(name[1:]), np.float32))
+            codes.append(np.full((1, *SHAPE), int(name[1:]), np.float32))
         outcomes = tuple(PhotoOutcome(photo_digest(path)) for _, path in block.photos)
         return BlockResult(block.start, outcomes, encode_part(self.fake.mark, rows, codes))

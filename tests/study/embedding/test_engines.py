@@ -60,8 +60,8 @@ def fake(**troubles: object) -> Fake:
 
 
 def read(study: Study) -> tuple[np.ndarray, pd.DataFrame]:
-    (ws, index), _ = read_latents(study.path)
-    return np.asarray(ws), index
+    latents, _ = read_latents(study.path)
+    return np.asarray(latents.ws), latents.index
 
 
 def codes_by_name(study: Study) -> dict[str, float]:

@@ -38,8 +38,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 def study(tmp_path: Path, checkpoint: Checkpoint) -> Study:
     """Forty patients with codes that are recorded as `embed` would record them, and a model."""
     made = tiny.write_study(tmp_path / "s", checkpoint, patients=40)
-    ws, index = made.latents()
-    index = index.copy()
+    ws, index = made.latents().ws, made.latents().index.copy()
     index["perceptual"] = np.linspace(0.1, 0.5, 40)
     index["psnr"] = np.linspace(30, 10, 40)
     stamp = write_latents(made.path, np.array(ws), index, record_now(made, checkpoint))
@@ -70,7 +69,7 @@ def test_original_and_reconstruction_are_those_of_the_patient(study: Study, chec
 
 
 def test_codes_that_a_stop_left_beside_another_index_are_refused(study: Study, checkpoint: Checkpoint) -> None:
-    np.save(study.path / LATENTS, np.zeros_like(study.latents().ws))
+    np.save(study.path / LATENTS, np.zeros_like(study.latents().views))
     late = (study.path / INDEX).stat().st_mtime + 5
     os.utime(study.path / LATENTS, (late, late))
     with pytest.raises(StudyError, match="do not belong together"):
@@ -125,7 +124,7 @@ def test_a_model_is_done_until_codes_or_exclusions_change(study: Study) -> None:
     (study.path / "study.toml").write_text(text + '\n[photos]\nrule = "last"\n')
     assert "rule last in study.toml" in model_status(Study.open(study.path)).reasons[0]
     (study.path / "study.toml").write_text(text)
-    ws, index = study.latents()
+    ws, index = study.latents().ws, study.latents().index
     write_latents(study.path, np.array(ws) * 2, index, study.embedding)
     assert "embedded again" in model_status(Study.open(study.path)).reasons[0]
     (study.path / "models" / "photo" / "report.json").unlink()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import study.photos.aligned_store as module
+from faces.changes.mirror import COARSE
 from faces.errors import NoFaceError, PhotoError
 from faces.flags import SEVERAL
 from study.comparison.features import gather
@@ -110,7 +111,7 @@ def test_faces_are_those_of_the_photo(tmp_path: Path) -> None:
             assert (face.score, face.placed) == (expected.score, expected.placed)
             assert face.landmarks is not None
             assert expected.landmarks is not None
-            np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=1e-3)
+            np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=1 / COARSE)
         read = AlignedStore.of(study).face(path)
         np.testing.assert_array_equal(read.landmarks, prepare(path).landmarks)
         np.testing.assert_array_equal(read.regions, prepare(path).regions)

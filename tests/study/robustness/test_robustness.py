@@ -19,6 +19,7 @@ from latent.checkpoints import Checkpoint
 from latent.errors import Cancelled
 from latent.inversion.settings import PRESETS
 from study.__main__ import main
+from study.disk.models import read_model
 from study.disk.store import Study
 from study.errors import StudyError
 from study.photos.aligned_store import AlignedStore
@@ -85,7 +86,7 @@ def test_detail_is_lost_to_blur_and_compression_and_added_by_grain() -> None:
 
 def test_differences_are_to_the_unchanged_photo_of_the_same_patient() -> None:
     tasks = [Task(p, Path(), "", c, "") for p in ("A", "B") for c in (UNCHANGED, PERTURBATIONS["grainy"])]
-    codes = [np.full((1, 1), v, np.float32) for v in (1.0, 1.5, 4.0)]
+    codes = [np.array([[[v - 0.5]], [[v + 0.5]]], np.float16) for v in (1.0, 1.5, 4.0)]
     table = score_table(tasks, [*codes, "no face"], lambda ws: 2.0 * ws[:, 0, 0].astype(float), sd=0.5)
     assert table["log_hr"].tolist()[:3] == [2.0, 3.0, 8.0]
     assert table["difference"].tolist()[:3] == [0.0, 1.0, 0.0]
@@ -186,6 +187,20 @@ def test_a_photo_in_which_no_face_is_found_any_more_is_counted(
     assert found.complete == 2
     table = pd.read_csv(study.path / TABLE_NAME)
     assert table["reason"].dropna().tolist() == ["No face was found."]
+
+
+@pytest.mark.slow
+def test_scores_are_of_the_views_of_the_cohort(
+    study: Study, made: tuple[Study, Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two views a mirrored photo has the photo's score, as far as rows of a batch round alike."""
+    report = study.report() | {"views": 2}
+    monkeypatch.setattr(Study, "report", lambda self, name="photo": report)
+    monkeypatch.setattr(Study, "model", lambda self, name="photo": read_model(self.path, self.name, name))
+    (condition,) = robustness(study, made[1], patients=3, changes=("mirrored",)).conditions
+    assert condition.largest < 1e-3
+    kept = [np.load(path)["ws"].shape for path in (study.path / PARTS).rglob("*.npz")]
+    assert kept == [(2, made[1].num_ws, made[1].w_dim)] * 6
 
 
 def test_what_cannot_be_is_refused(study: Study, made: tuple[Study, Checkpoint]) -> None:

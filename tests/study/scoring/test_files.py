@@ -337,7 +337,7 @@ def test_a_real_face_is_scored_detected_or_placed_by_hand(scored: Scored, monkey
     first, second = scorer.score_faces([detected, placed])
     assert isinstance(first, Score)
     assert isinstance(second, Score)
-    assert first.ground.startswith("Found by the detector (detector's score 1.5")
+    assert first.ground.startswith("Found by the detector (detector's score 1.18")
     assert second.ground.startswith("Found in the square that a person placed")
 
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 
+from faces.changes.mirror import mirror
+from faces.photo import Photo, load_photo
 from latent.checkpoints import Checkpoint
+from latent.inversion.settings import PRESETS
 from study.comparison.fit import fit, fit_plan
 from study.disk.exclusions import exclude
+from study.disk.latents import mean_over_views
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import write_json
-from study.photos.prepare import prepare
-from study.scoring.scorer import Scorer
+from study.photos.prepare import PhotoCode, invert_faces, prepare, study_checkpoint, target_size
+from study.scoring.scorer import OTHER_VIEWS, Scorer
 from study.scoring.strip import CURVE_POINTS, KINDS, log_hr_steps
+from tests.latents_file import write_latents
 from tests.study.conftest import score_of
 from tests.ui.tiny import write_study
 
@@ -88,6 +95,72 @@ def test_a_code_is_scored_again_without_being_searched_again(own: Made) -> None:
     assert again.stamp == scorer.stamp != score.stamp
     assert again.risk.log_hr == pytest.approx(float(scorer.model.predict(score.inversion.ws)[0]))
     assert again.risk.log_hr != score.risk.log_hr
+
+
+@pytest.mark.slow
+def test_the_risk_is_of_the_mean_over_the_views_of_the_cohort(own: Made) -> None:
+    study, checkpoint = own
+    write_json(study.model_folder() / "report.json", {**study.report(), "views": 2})
+    write_latents(
+        study.path,
+        np.repeat(np.array(study.latents().views), 2, axis=1),
+        study.latents().index,
+        replace(study.embedding, settings={**study.embedding.settings, "views": 2}),
+    )
+    scorer = Scorer.open(Study.open(study.path), checkpoint)
+    assert scorer.views == 2
+    photo = load_photo(study.photo_path("P0003"))
+    score, other = (
+        score_of(scorer, prepare(Photo(pixels, ""), aligned=True), confirmed="made by a test")
+        for pixels in (photo.pixels, mirror(photo.pixels))
+    )
+    assert score.views.shape == (2, checkpoint.num_ws, checkpoint.w_dim)
+    np.testing.assert_array_equal(score.views[0], score.inversion.ws)
+    np.testing.assert_array_equal(other.views, score.views[::-1])
+    assert other.risk.log_hr == pytest.approx(score.risk.log_hr, abs=1e-9)
+    assert score.risk.log_hr == pytest.approx(float(scorer.model.predict(score.views.mean(axis=0))[0]))
+    assert not [flag for flag in score.flags if flag.kind == OTHER_VIEWS]
+    alone = scorer.score_inversion(score.inversion, prepare(photo, aligned=True), "made by a test")
+    assert [flag.sentence for flag in alone.flags if flag.kind == OTHER_VIEWS] == [
+        "The code rests on 1 view, the cohort's on 2: the score may be off."
+    ]
+    assert scorer.record(score)["inversion"]["views"] == 2
+
+
+def test_frames_are_of_the_photo_and_risks_of_the_mean_over_views(made: Made) -> None:
+    scorer = Scorer.open(*made)
+    steps, code, features = log_hr_steps(np.log(2.0), 3), scorer.codes[0], scorer.codes[1]
+    plain, split = (scorer.strip(code, scorer.direction(), steps, features=f) for f in (None, features))
+    np.testing.assert_array_equal(split.frames, plain.frames)
+    np.testing.assert_array_equal(split.ws, plain.ws)
+    np.testing.assert_allclose(split.log_hr - scorer.model.predict(features)[0], steps, atol=1e-3)
+    np.testing.assert_allclose(plain.log_hr - scorer.model.predict(code)[0], steps, atol=1e-3)
+
+
+def test_a_model_of_codes_of_other_views_is_refused(own: Made) -> None:
+    study, checkpoint = own
+    write_json(study.model_folder() / "report.json", {**study.report(), "views": 2})
+    with pytest.raises(StudyError, match="fitted on other codes"):
+        Scorer.open(Study.open(study.path), checkpoint)
+
+
+@pytest.mark.slow
+def test_a_real_photo_and_its_mirror_image_have_one_risk() -> None:
+    """The astronaut against the demo's model, on two views."""
+    study = Study.open("demo")
+    checkpoint = study_checkpoint(study)
+    scorer = Scorer.open(study, checkpoint)
+    pixels = np.ascontiguousarray(skimage.data.astronaut())
+    scores = []
+    for each in (pixels, mirror(pixels)):
+        face = prepare(Photo(each, "astronaut"), size=target_size(checkpoint))
+        (code,) = invert_faces(checkpoint, [face], replace(PRESETS["fast"], steps=6), 2)
+        assert isinstance(code, PhotoCode)
+        (risk,) = scorer.risks(mean_over_views(code.views)[None].astype(np.float32))
+        scores.append((risk.log_hr, [scorer.risks(view[None])[0].log_hr for view in code.views]))
+    (one, (photo, turned)), (other, _) = scores
+    assert one == pytest.approx(other, abs=1e-6)
+    assert abs(photo - turned) > 1e-3, "the views themselves differ"
 
 
 def test_the_pattern_is_of_the_patients_that_the_model_was_fitted_on(own: Made) -> None:

@@ -74,7 +74,7 @@ def test_figures_of_a_photo_go_with_its_score(places: Places) -> None:
     scorer = Scorer.open(places.study, places.checkpoint)
     code = np.asarray(scorer.codes[0])
     (risk,) = scorer.risks(code[None])
-    score = Score(SimpleNamespace(ws=code), risk, (), scorer.stamp)  # type: ignore[arg-type]
+    score = Score(SimpleNamespace(ws=code), code[None], risk, (), scorer.stamp)  # type: ignore[arg-type]
     first = figures.face_over_quarters(score, scorer)
     assert figures.face_over_quarters(score, scorer) is first
     assert figures.place_in_cohort(score, scorer) is figures.place_in_cohort(score, scorer)

@@ -30,7 +30,7 @@ def scorer(places: Places) -> Scorer:
 def drawn(scorer: Scorer) -> DrawnStrip:
     request = EditRequest(PATIENT, "P0004", "coefficients", "All", scorer.stamp)
     code = np.asarray(scorer.codes[3])
-    task = BackgroundTask("frames", lambda report: frames.render(report, scorer, request, code, "A face")).start()
+    task = BackgroundTask("frames", lambda report: frames.render(report, scorer, request, code, code, "A face")).start()
     seen = task.wait(120)
     assert seen.state == "done", seen.error
     assert task.result is not None
