@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from faces.appearance.covered import look
 from faces.changes.mirror import COARSE, mirror, mirror_landmarks, mirror_quad, on_grid
-from faces.covered import look
 from faces.errors import FaceError
 from faces.flags import UNCERTAIN, Flag
 from faces.landmarks import CERTAIN_SCORE, Face, face_in_square

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces import flags as kinds
-from faces.covered import Seen
+from faces.appearance.covered import Seen
 from faces.flags import Flag
 
 REFERENCE = 256  # px: light is measured at this size

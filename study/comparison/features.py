@@ -23,7 +23,7 @@ from survival.features.encoding import Block, Features
 
 PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
-COLOUR = "colour"  # of parts of the face (faces.colour)
+COLOUR = "colour"  # of parts of the face (faces.appearance.colour)
 MEASURED = (COLOUR, DESCRIPTOR)  # what readouts of the codes are learned from
 STRATA = "strata"  # the site alone, for features without it
 STRATIFIED = (

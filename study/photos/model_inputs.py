@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.align import resize
-from faces.colour import COLOURS, colours
+from faces.appearance.colour import COLOURS, colours
 from study.photos.aligned_store import DESCRIPTOR, AlignedStore, OnProgress
 from study.photos.prepare import ALIGNED_SIZE
 

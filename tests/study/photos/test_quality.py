@@ -17,7 +17,7 @@ from skimage.data import astronaut
 import study.photos.aligned_store as aligned_store
 import study.photos.quality as quality
 from faces.align import already_aligned
-from faces.covered import Seen
+from faces.appearance.covered import Seen
 from faces.flags import KINDS, read_flags
 from faces.photo import Photo, load_photo
 from faces.quality import measure

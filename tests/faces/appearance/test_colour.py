@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from faces.colour import COLOURS, PARTS, colours
+from faces.appearance.colour import COLOURS, PARTS, colours
 from faces.regions import LIPS, NOSE, region_map
 
 # a schematic face of 68 points in a 256 px square

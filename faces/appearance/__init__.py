@@ -1,0 +1,1 @@
+"""What the pixels of an aligned face show: whether mouth and eyes are visible (`covered`), and colours (`colour`)."""
