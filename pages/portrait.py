@@ -9,7 +9,7 @@ from ui.elements import blocks, scroll
 from ui.elements.escaping import plain
 from ui.elements.glossary import GLOSSARY
 from ui.health_direction.controls import choose_my_photo
-from ui.portrait import photo, results, tuning
+from ui.portrait import photo, results, risk, tuning
 from ui.portrait.state import portrait
 from ui.shell import session, sidebar
 
@@ -86,7 +86,7 @@ if score is None:
 
 original = results.original(state, checkpoint)
 with st.container(key="outcome"):
-    results.show_risk(score, scorer, state.patient)
+    risk.show_risk(score, scorer, state.patient)
 if st.button(
     "Move this face along the health direction",
     key="onward",
@@ -97,7 +97,7 @@ if st.button(
     st.switch_page("pages/health_direction.py")
 st.space("small")
 st.markdown("#### Where this score stands among the patients")
-results.show_place(score, scorer)
+risk.show_place(score, scorer)
 st.space("small")
 st.markdown("#### How well the face model reproduces the photo")
 results.show_fit(score, original, tuning.choose_picture(state))

@@ -5,7 +5,6 @@ It is fitted to all patients, saved, and named in `models/chosen.json`, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from study.comparison.features import PHOTO, gather, of_codes_alone
 from study.comparison.plan import IMAGE
 from study.comparison.provenance import stale_reasons
 from study.comparison.record import MODEL, CandidateResult, Comparison, read_comparison
-from study.comparison.run import Work, study_errors
+from study.comparison.run import QUIET, Reporter, Work, study_errors
 from study.comparison.saved_model import save_model
 from study.disk.models import CHOSEN_FILE, DEFAULT_MODEL, MODELS
 from study.disk.store import Study
@@ -53,7 +52,7 @@ def choose(
     study: Study,
     comparison: Comparison,
     candidate: str,
-    on_stage: Callable[[str], None] = lambda _: None,
+    reporter: Reporter = QUIET,
     cancelled: Cancelled = None,
 ) -> str:
     """Fit a candidate to all patients of the comparison, save it under models/ and make it the study's model.
@@ -68,10 +67,10 @@ def choose(
         raise StudyError(f"The comparison is out of date: {' '.join(reasons)} Compare again first.")
     if np.ptp(comparison.scores.scores[chosen.name].log_risk[0]) == 0:
         raise StudyError(f"{chosen.label} gives everyone the same risk, so it cannot be the study's model.")
-    work, name = Work(study, comparison.plan, cancelled=cancelled), name_of(chosen)
+    work, name = Work(study, comparison.plan, reporter=reporter, cancelled=cancelled), name_of(chosen)
     with study_errors(chosen.label):
         cohort = gather(study, replace(work.plan, features=(PHOTO,), models=(chosen.model,), shortcuts=False))
-        on_stage("Fitting to all patients")
+        reporter.stage("Fitting to all patients")
         save_model(work, name, cohort, chosen, comparison.scores, comparison.versions, comparison.name)
     use(study, name)
     return name
@@ -108,7 +107,7 @@ def run(args: Any) -> int:
         lines = [f"{c.name:<36}{why_not_chosen(c) or 'can be chosen'}" for c in comparison.candidates]
         raise StudyError("Name a candidate:\n" + "\n".join(lines))
     try:
-        name = choose(study, comparison, args.candidate, lambda s: print(s, flush=True), stop_requested())
+        name = choose(study, comparison, args.candidate, Reporter.on_console(), stop_requested())
     except FitCancelled as error:
         print(f"{error}", flush=True)
         return 130

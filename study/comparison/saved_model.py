@@ -12,6 +12,7 @@ from study.comparison.features import Cohort
 from study.comparison.measuring.measure import SHARE, TRUTHS, face_hazard, truth_table
 from study.comparison.record import CandidateResult
 from study.comparison.run import Work
+from study.comparison.same_person import same_person
 from study.description.delayed_entry import late_notes
 from study.description.inversion_error import error_and_survival
 from study.disk.models import OUT_OF_FOLD_FILE, REPORT_FILE
@@ -21,6 +22,7 @@ from survival.comparison.crossval import Candidate, CrossValidation
 from survival.comparison.fit import fit_to_all
 from survival.metrics.estimate import Estimate
 
+REFITS = "bootstrap refits"
 DELAYED_ENTRY = (
     "Some patients came under observation after time 0 (delayed entry, left truncation): each counts as at risk from "
     "then on in the fit, its baseline hazard, Harrell's C and the calibration slope; Uno's C needs everyone followed "
@@ -52,7 +54,9 @@ def save_model(
         label=chosen.label,
         samples=plan.samples,
         seed=plan.seed,
+        same_person=same_person(study, cohort.patients["patient_id"].tolist()),
         cache=work.cache,
+        on_progress=work.counter(REFITS),
         cancelled=work.cancelled,
     )
     table = study.patients[study.patients["patient_id"].isin(cohort.patients["patient_id"])].reset_index(drop=True)

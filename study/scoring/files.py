@@ -24,6 +24,7 @@ from study.embedding.command import BATCH
 from study.errors import StudyError
 from study.files import check_writable, csv_text, write_text
 from study.photos.prepare import prepare, target_size
+from study.scoring.interval import why_no_interval
 from study.scoring.results import Refused, Score, Withheld
 from study.scoring.scorer import Scorer
 
@@ -91,7 +92,8 @@ def score_files(
 
 
 def score_table(study: Study, results: Sequence[tuple[Path, Score | Withheld | Refused]]) -> pd.DataFrame:
-    """One row per photo, texts made safe for spreadsheets. Survival only at horizons that the follow-up supports."""
+    """One row per photo, texts made safe for spreadsheets. Survival only at horizons that the follow-up supports;
+    limits (NAME_low, NAME_high) only where the scores have an interval."""
     unit = study.time_unit
     carried = {t for _, result in results if isinstance(result, Score) for t in result.risk.horizons}
     rows = []
@@ -111,12 +113,20 @@ def score_table(study: Study, results: Sequence[tuple[Path, Score | Withheld | R
             rows.append({**row, "status": "no figures", "reason": safe_cell(result.reason)})
             continue
         risk = result.risk
-        row |= {"log_hr": round(risk.log_hr, 4), "hr": round(risk.hr, 4), "percentile": round(risk.percentile, 1)}
-        row |= {f"survival_{t:g}_{unit}": round(s, 4) for t, s in risk.horizons.items()}
+        values = {"log_hr": risk.log_hr, "hr": risk.hr, "percentile": risk.percentile}
+        values |= {f"survival_{t:g}_{unit}": s for t, s in risk.horizons.items()}
+        if (interval := risk.interval) is not None:
+            limits = {"log_hr": interval.log_hr, "hr": interval.hr, "percentile": interval.percentile}
+            limits |= {f"survival_{t:g}_{unit}": each for t, each in interval.horizons.items()}
+            values |= {f"{name}_low": float(each.low) for name, each in limits.items()}
+            values |= {f"{name}_high": float(each.high) for name, each in limits.items()}
+        row |= {name: round(value, 1 if name.startswith("percentile") else 4) for name, value in values.items()}
         row["extrapolated"] = {-1: "below the cohort", 1: "above the cohort"}.get(risk.extrapolated, "")
         rows.append(row)
-    names = ["photo", "status", "reason", "log_hr", "hr", "percentile"]
-    names += [*(f"survival_{t:g}_{unit}" for t in study.horizons if t in carried), "extrapolated"]
+    numbers = ["log_hr", "hr", "percentile", *(f"survival_{t:g}_{unit}" for t in study.horizons if t in carried)]
+    if any(f"{numbers[0]}_low" in row for row in rows):
+        numbers = [f"{name}{end}" for name in numbers for end in ("", "_low", "_high")]
+    names = ["photo", "status", "reason", *numbers, "extrapolated"]
     names += ["quality", "face", "perceptual_distance", *MEASURES]
     return pd.DataFrame(rows, columns=names)
 
@@ -155,6 +165,9 @@ def run(args: Any) -> int:
         print(note)
     for sentence in scores[0].risk.left_out if scores else ():
         print(f"Survival: {sentence}")
+    if scores:
+        interval = scores[0].risk.interval
+        print(why_no_interval(scorer.model) if interval is None else interval.words)
     if outside := sum(score.risk.extrapolated != 0 for score in scores):
         print(f"{outside} with a score outside the cohort's: their values are extrapolated (column extrapolated).")
     if study.simulated:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from faces.flags import Flag
 from latent.inversion.invert import Inversion
 from study.disk.latents import mean_over_views
 from study.disk.store import Study
+from study.scoring.interval import Interval, interval_of
 
 if TYPE_CHECKING:
     from survival.models.fitted import FittedModel
@@ -25,6 +26,7 @@ class Risk:
     cohort's out-of-fold scores. horizons: survival probability at those of the study's horizons that the follow-up of
     the model's patients carries. times, survival: (T,) the curve. left_out: why there is no value at the other
     horizons, sentences. extrapolated: -1 or 1 where the score lies below or above every patient's, 0 among them.
+    interval: None where it was not asked for or cannot be had.
     """
 
     log_hr: float
@@ -35,6 +37,7 @@ class Risk:
     survival: NDArray[np.float64]
     left_out: tuple[str, ...] = ()
     extrapolated: int = 0
+    interval: Interval | None = None
 
     @property
     def extrapolation(self) -> str:
@@ -81,11 +84,47 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """What a model says of one of its patients that was fitted without that patient: the one without fold (1 the first)
+    of the folds of the cross-validation's first repeat."""
+
+    risk: Risk
+    fold: int
+    folds: int
+
+
+def left_out(study: Study, model: FittedModel, patient: str) -> LeftOut | None:
+    """Of a patient of the model's cohort; None for anyone else."""
+    rows = model.cohort_[model.cohort_["patient"] == patient]
+    if rows.empty:
+        return None
+    (risk,) = risks_at(study, model, rows["log_hr"].to_numpy(float)[:1])
+    return LeftOut(risk, int(rows["fold"].iloc[0]) + 1, int(model.cohort_["fold"].nunique()))
+
+
 def risk_of(
-    study: Study, model: FittedModel, ws: NDArray[np.float32], times: NDArray[np.float64] | None = None
+    study: Study,
+    model: FittedModel,
+    ws: NDArray[np.float32],
+    times: NDArray[np.float64] | None = None,
+    intervals: bool = False,
 ) -> list[Risk]:
-    """Risks of features (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model."""
-    log_hr = np.asarray(model.predict(ws), float)
+    """Risks of features (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model. intervals:
+    whether each gets its interval."""
+    risks = risks_at(study, model, np.asarray(model.predict(ws), float), times)
+    if not intervals:
+        return risks
+    return [
+        replace(risk, interval=interval_of(model, code, risk.log_hr, tuple(risk.horizons), risk.times))
+        for code, risk in zip(ws, risks, strict=True)
+    ]
+
+
+def risks_at(
+    study: Study, model: FittedModel, log_hr: NDArray[np.float64], times: NDArray[np.float64] | None = None
+) -> list[Risk]:
+    """Risks of log hazard ratios (n,). times: as of risk_of."""
     percentile = np.asarray(model.percentile(log_hr), float)
     times, curves = model.survival(log_hr, times)
     horizons = model.horizons(study.horizons)

@@ -29,7 +29,7 @@ from study.embedding.record import code_settings, encoder_sha256
 from study.errors import StudyError
 from study.photos.prepare import PhotoCode, invert_faces
 from study.scoring.face_evidence import doubt, draws_faces, ground, implausibility_bound, no_figures
-from study.scoring.results import Refused, Risk, Score, Withheld, risk_of
+from study.scoring.results import LeftOut, Refused, Risk, Score, Withheld, left_out, risk_of
 from study.scoring.status import model_status
 from study.scoring.strip import (
     BATCH,
@@ -126,9 +126,16 @@ class Scorer:
         """Of each photo, in the cohort that the model was fitted on."""
         return int(self.report.get("views", 1))
 
-    def risks(self, ws: NDArray[np.float32], times: NDArray[np.float64] | None = None) -> list[Risk]:
-        """Risks of features (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model."""
-        return risk_of(self.study, self.model, ws, times)
+    def risks(
+        self, ws: NDArray[np.float32], times: NDArray[np.float64] | None = None, intervals: bool = False
+    ) -> list[Risk]:
+        """Risks of features (n, num_ws, w_dim). times: (T,) of their survival curves; None: those of the model.
+        intervals: whether each gets its interval."""
+        return risk_of(self.study, self.model, ws, times, intervals)
+
+    def left_out(self, patient: str) -> LeftOut | None:
+        """What a model that was fitted without this patient says of the patient; None for anyone not in the cohort."""
+        return left_out(self.study, self.model, patient)
 
     def direction(self, kind: Kind = "coefficients", band: tuple[int, int] | None = None) -> Direction:
         """The model's health direction in W+, one unit of log-HR a step.
@@ -178,15 +185,17 @@ class Scorer:
         """
         steps = np.asarray(steps, float)
         codes = direction.apply(ws, steps)
-        moved = codes if features is None else direction.apply(features, steps)
-        risks = self.risks(moved, np.linspace(0.0, float(self.model.baseline.last_time), CURVE_POINTS))
+        unmoved = ws if features is None else features
+        times = np.linspace(0.0, float(self.model.baseline.last_time), CURVE_POINTS)
+        risks = self.risks(direction.apply(unmoved, steps), times)
+        (unedited,) = self.risks(unmoved[None], times, intervals=True)
         parts: list[NDArray[np.uint8]] = []
         for start in range(0, len(codes), batch):
             some = codes[start : start + batch]
             parts.append(synthesize(self.checkpoint, some) if draw is None else draw(self.checkpoint, some))
             if on_frames is not None:
                 on_frames(start + len(some), len(codes), parts[-1][-1])
-        return Strip(steps, np.concatenate(parts), codes, **stack(risks))
+        return Strip(steps, np.concatenate(parts), codes, **stack(risks), interval=unedited.interval)
 
     def score_faces(
         self,
@@ -255,7 +264,7 @@ class Scorer:
         flags, why = face.quality.flags + self._notes(inversion, len(views)), self.no_figures(inversion)
         if why:
             return Withheld(inversion, why, flags, ground(face, confirmed))
-        (risk,) = self.risks(mean_over_views(views)[None].astype(np.float32))
+        (risk,) = self.risks(mean_over_views(views)[None].astype(np.float32), intervals=True)
         return Score(inversion, views, risk, flags, self.stamp, ground(face, confirmed))
 
     def _notes(self, inversion: Inversion, views: int) -> tuple[Flag, ...]:
@@ -300,6 +309,7 @@ class Scorer:
             "survival_left_out": list(risk.left_out),
             "competing_events": self.study.competing_note,
             "extrapolated": risk.extrapolation,
+            "interval": None if risk.interval is None else risk.interval.record(),
             "curve": {"time": risk.times.tolist(), "survival": [_plain(s) for s in risk.survival]},
             "quality_flags": [{"kind": f.kind, "value": _plain(f.value), "sentence": f.sentence} for f in score.flags],
             "face": score.ground,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from latent.checkpoints import Checkpoint
 from study.errors import StudyError
+from study.scoring.interval import Interval
 from study.scoring.results import Risk
 
 BATCH = 7  # frames drawn together, and between two reports of progress
@@ -32,7 +33,8 @@ class Strip:
     log_hr, hr, percentile (K,) of each frame against the cohort; times (T,), survival (K, T);
     horizons (K, H), survival at those of the study's horizons that the follow-up carries: horizon_times.
     left_out: why there is no value at the others, sentences. extrapolated (K,): -1 or 1 where the score lies below or
-    above every patient's, 0 among them.
+    above every patient's, 0 among them. interval: of the unedited face, at horizon_times and times; None
+    where it cannot be had.
     """
 
     steps: NDArray[np.float64]
@@ -47,6 +49,7 @@ class Strip:
     horizon_times: tuple[float, ...] = ()
     left_out: tuple[str, ...] = ()
     extrapolated: NDArray[np.int_] = field(default_factory=lambda: np.zeros(0, dtype=int))
+    interval: Interval | None = None
 
     @property
     def hr_step(self) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ from survival.metrics.estimate import unknown
 from survival.models.fitted import FittedModel
 from survival.models.registry import make_model
 from survival.outcome import check_outcome
+from survival.uncertainty.bootstrap import REFITS, bootstrap_refits
+from survival.uncertainty.photo import Repeats, photo_spread
 
 
 def fit_model(
@@ -33,13 +35,15 @@ def fit_model(
     repeats: int = 3,
     seed: int = 0,
     samples: int = 1000,
+    refits: int = REFITS,
     on_progress: Callable[[int, int, float | None], None] | None = None,
     cancelled: Cancelled = None,
 ) -> FittedModel:
     """Cross-validate one model of the registry and fit it to all n patients.
 
     X : an array (n, ...), a table, or named blocks. time, event : (n,). entry : (n,) delayed entry, None: all at 0.
-    settings : of the model. folds, repeats, seed : of the cross-validation. samples : of the bootstrap.
+    settings : of the model. folds, repeats, seed : of the cross-validation. samples : of the bootstrap of the measures.
+    refits : kept with the model, 0: none. on_progress : of the cross-validation.
     Raises SurvivalError where the data do not support it; FitCancelled.
     """
     features, outcome = as_features(X), check_outcome(time, event)
@@ -49,7 +53,9 @@ def fit_model(
         [candidate], features, time, event, at, fold, entry=entry, on_progress=on_progress, cancelled=cancelled
     )
     names = [str(i + 1) for i in range(len(outcome))]
-    return fit_to_all(candidate, features, scored, names, samples=samples, seed=seed, cancelled=cancelled)
+    return fit_to_all(
+        candidate, features, scored, names, samples=samples, seed=seed, refits=refits, cancelled=cancelled
+    )
 
 
 def fit_to_all(
@@ -61,14 +67,19 @@ def fit_to_all(
     label: str = "",
     samples: int = 1000,
     seed: int = 0,
+    refits: int = REFITS,
+    same_person: Repeats | None = None,
     cache: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
     cancelled: Cancelled = None,
 ) -> FittedModel:
     """A candidate of a comparison fitted to all its patients; the estimates are those of the comparison.
 
     patients : (m,) ids. label : for people; "": the candidate's name. samples, seed : of the bootstrap, as they were in
-    the comparison. cache : of the comparison's jobs. C is the mean over the repeats; scores of patients, quartiles,
-    calibration slope and the cosine of the folds' gradients are of the first repeat.
+    the comparison. refits : to bootstrap samples, kept with the model; on_progress : called with refits done and in
+    all. same_person : photos, or views of photos, for the spread of one person's scores. cache : of the comparison's
+    jobs. C is the mean over the repeats; scores of patients, quartiles, calibration slope and the cosine of the folds'
+    gradients are of the first repeat.
     Raises SurvivalError for a candidate that failed or a model that cannot be saved; FitCancelled.
     """
     if candidate.name not in scored.scores:
@@ -76,6 +87,19 @@ def fit_to_all(
     scores, blocks = scored.scores[candidate.name], {name: features[name] for name in candidate.blocks}
     model = make_model(candidate.model, **candidate.settings)
     model.fit(blocks, scored.time, scored.event, None, cancelled, scored.entry)
+    kept = bootstrap_refits(
+        model,
+        blocks,
+        scored.time,
+        scored.event,
+        scores.log_risk[0],
+        scored.entry,
+        refits=refits,
+        seed=seed,
+        on_progress=on_progress,
+        cancelled=cancelled,
+    )
+    hazard = model.hazard()
     weight, tau = sample_weights(len(scored.time), samples, seed), float(scored.times[-1])
     repeats = [concordances(scored, risk, tau, weight) for risk in scores.log_risk]
     c = {measure: mean_of([repeat[measure] for repeat in repeats]).estimate() for measure in repeats[0]}
@@ -89,7 +113,7 @@ def fit_to_all(
     }
     slope = calibration_slope(scored.time, scored.event, scores.log_risk[0], scored.entry)
     return FittedModel(
-        model.hazard(),
+        hazard,
         label or candidate.name,
         pd.DataFrame(columns if scored.entry is None else {**columns, "entry": scored.entry}),
         {"oof_c_": c[HARRELL], "oof_uno_": c.get(UNO, unknown(len(scored.time))), "calibration_slope_": slope},
@@ -97,6 +121,8 @@ def fit_to_all(
         _fold_cosine(candidate, blocks, scored, cache, cancelled),
         model.path_,
         tuple(model.notes_),
+        kept,
+        None if kept is None or same_person is None else photo_spread(same_person, hazard.encoding, kept),
     )
 
 

@@ -30,11 +30,19 @@ class Baseline:
         return float(self.times[0]) if len(self.times) and self.cumulative_hazard[0] == 0 else 0.0
 
     def survival(self, log_hr: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """S(t) = exp(-H0(t) exp(log_hr)) of each of n people: (times (T,), S (n, T)).
+        """S(t) = exp(-H0(t) exp(log_hr)) of each of n people: (times (T,), S (n, T)), at times as of `hazard`.
 
-        times None: start, every event time, the end of follow-up. Given times: the step function at each, 1 before the
-        first event, nan after the end of follow-up and before start. S never rises with t and never with log_hr.
+        1 before the first event. S never rises with t and never with log_hr.
         """
+        at, hazard = self.hazard(times)
+        # in logs, so that hazard 0 stays 0 at any risk and a hazard beyond float64 becomes a survival of 0
+        with np.errstate(divide="ignore", over="ignore"):
+            product = np.exp(np.log(hazard) + np.atleast_1d(np.asarray(log_hr, dtype=np.float64))[:, None])
+        return at, np.exp(-product)
+
+    def hazard(self, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """(times (T,), H0 (T,)), a step function. times None: start, every event time, the end of follow-up. nan after
+        the end of follow-up and before start."""
         at = (
             np.unique(np.concatenate([[self.start], self.times, [self.last_time]]))
             if times is None
@@ -44,13 +52,8 @@ class Baseline:
             raise SurvivalError(
                 "A survival curve is asked for at a time that is negative or not finite: give times >= 0."
             )
-        steps = np.concatenate([[0.0], self.cumulative_hazard])
-        hazard = steps[np.searchsorted(self.times, at, side="right")]
-        hazard = np.where((at > self.last_time) | (at < self.start), np.nan, hazard)
-        # in logs, so that hazard 0 stays 0 at any risk and a hazard beyond float64 becomes a survival of 0
-        with np.errstate(divide="ignore", over="ignore"):
-            product = np.exp(np.log(hazard) + np.atleast_1d(np.asarray(log_hr, dtype=np.float64))[:, None])
-        return at, np.exp(-product)
+        hazard = np.concatenate([[0.0], self.cumulative_hazard])[np.searchsorted(self.times, at, side="right")]
+        return at, np.where((at > self.last_time) | (at < self.start), np.nan, hazard)
 
 
 def fit_baseline(time: np.ndarray, event: np.ndarray, log_hr: np.ndarray, entry: np.ndarray | None = None) -> Baseline:

@@ -7,6 +7,8 @@ that are held out are held out of all of it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from copy import copy
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +23,7 @@ from survival.features.encoding import (
     fit_compression,
     fit_encoding,
     rows_of,
+    take_rows,
 )
 from survival.models.hazard import Hazard, LinearHazard
 from survival.models.penalty import PenaltySearch
@@ -73,6 +76,25 @@ class SurvivalModel(ABC):
     def hazard(self) -> Hazard:
         """The fitted model as plain numbers that can be saved. Raises SurvivalError where there is no such form."""
         raise SurvivalError(f"{self.label} cannot be saved as plain numbers.")
+
+    def refitting(
+        self, X: Any, time: np.ndarray, event: np.ndarray, cancelled: Cancelled = None, entry: np.ndarray | None = None
+    ) -> Callable[[np.ndarray], Hazard]:
+        """A function that fits the model again to rows (n,) of its training patients, drawn with repeats.
+
+        X, time, event, entry: as given to fit. Columns are those of the fit to all patients; whatever else the model
+        learns it learns again, copies of a patient in one inner fold. The function raises SurvivalError where a sample
+        cannot be fitted.
+        """
+        encoding = self.hazard().encoding
+        flat = encoding.transform(X)
+        blocks: Features = {name: flat[:, part] for name, part in encoding.slices.items()}
+
+        def again(rows: np.ndarray) -> Hazard:
+            entered = None if entry is None else entry[rows]
+            return copy(self).fit(take_rows(blocks, rows), time[rows], event[rows], rows, cancelled, entered).hazard()
+
+        return again
 
 
 def check_rows(X: Any, time: Any, event: Any) -> tuple[Features, np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@ few covariates."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -15,11 +16,11 @@ from survival.cox_regression.path import QUICK, fit_path, is_flat
 from survival.cox_regression.regression import CoxFit, cox_regression
 from survival.cox_regression.risk_sets import AtRisk
 from survival.delayed_entry import curve_start
-from survival.errors import Cancelled, SurvivalError
+from survival.errors import Cancelled, SurvivalError, stop_if
 from survival.features.encoding import Features, as_features
 from survival.features.readout import Readout, fit_readout
 from survival.models.base import LinearModel, inner_folds
-from survival.models.hazard import Hazard
+from survival.models.hazard import Hazard, LinearHazard
 from survival.models.penalty import RULES, PathSettings, PenaltySearch, choose_penalty
 
 PENALTIES = {"ridge": 1e-3, "elastic-net": 0.5, "lasso": 1.0}  # name -> l1_ratio
@@ -160,6 +161,26 @@ class PenalisedCox(StratifiedCox):
             self.notes_ += ("No penalty predicts better than no model.",)
         elif choice.search.best == len(table) - 1 and not is_flat(table["deviance_ratio"].to_numpy()):
             self.notes_ += ("The best penalty is the weakest that could be fitted.",)
+
+    def refitting(
+        self, X: Any, time: np.ndarray, event: np.ndarray, cancelled: Cancelled = None, entry: np.ndarray | None = None
+    ) -> Callable[[np.ndarray], Hazard]:
+        """At the penalty, and on the components and readouts, that the fit to all patients chose: chosen again on a
+        sample with copies, the penalty would be too strong, and the scores of the refits would spread less than the
+        model's (see docs/methods.md)."""
+        design = self._design(self.encoding.transform(X))
+        reduction, alphas = self._path_settings(design).reduction(design), self.path_.table["alpha"].to_numpy()
+        alphas = np.concatenate([[2 * alphas[0]], alphas[: self.path_.best + 1]])  # a path starts where all is 0
+
+        def again(rows: np.ndarray) -> Hazard:
+            stop_if(cancelled)
+            at_risk = AtRisk(None if entry is None else entry[rows])
+            path = fit_path(reduction.scores[rows], time[rows], event[rows], alphas, self.l1_ratio, QUICK, at_risk)
+            gradient = reduction.to_features(path.coef[:, -1])
+            offset = float(np.median(design[rows] @ gradient))
+            return LinearHazard(self.encoding, self._to_columns(gradient), offset, self.baseline)
+
+        return again
 
     def _breslow(self, time: np.ndarray, event: np.ndarray, log_hr: np.ndarray) -> dict[Any, Baseline]:
         """Stratum -> baseline hazard on out-of-fold scores: fitted scores are spread too widely."""

@@ -21,6 +21,9 @@ from survival.models.hazard import Hazard, LinearHazard
 from survival.models.penalty import PATH_COLUMNS, PenaltySearch
 from survival.models.registry import model_class
 from survival.storage import read_model, write_model
+from survival.uncertainty.limits import Spread, spread_of
+from survival.uncertainty.photo import KINDS, PhotoSpread
+from survival.uncertainty.refits import Refits
 
 KIND = "fitted-1"
 COHORT = {"time": "<f8", "event": "|b1", "log_hr": "<f8", "fold": "<i8", "quartile": "<i8"}
@@ -42,6 +45,9 @@ class FittedModel:
     oof_c_, oof_uno_, calibration_slope_ : Estimate, out of fold. uno_tau_ : limit of Uno's C.
     fold_cosine_ : mean cosine between the folds' gradients; nan where there are none.
     path_ : PenaltySearch of a penalised Cox model, else None.
+    refits_ : Refits to bootstrap samples of the patients; None for a model that is not linear, one with too few
+        patients, and one that was saved before refits were kept.
+    photo_ : PhotoSpread, how far two photos of a person lie apart under each refit; None where that is not known.
     notes_ : sentences for people.
     """
 
@@ -55,8 +61,11 @@ class FittedModel:
         fold_cosine: float,
         path: PenaltySearch | None = None,
         notes: tuple[str, ...] = (),
+        refits: Refits | None = None,
+        photo: PhotoSpread | None = None,
     ) -> None:
         self.hazard, self.label, self.cohort_, self.path_, self.notes_ = hazard, label, cohort, path, notes
+        self.refits_, self.photo_ = refits, photo
         self.oof_c_, self.oof_uno_, self.calibration_slope_ = (estimates[name] for name in ESTIMATES)
         self.uno_tau_, self.fold_cosine_ = uno_tau, fold_cosine
         self.oof_log_hr_ = cohort["log_hr"].to_numpy(np.float64)
@@ -90,12 +99,23 @@ class FittedModel:
         X : named blocks; an array stands for the only one, and a single row may come without its first axis.
         For patients of the cohort this is in-sample; oof_log_hr_ is the honest score.
         """
-        if not isinstance(X, Mapping | pd.DataFrame):
-            if len(self.blocks) > 1:
-                raise SurvivalError(f"{self.label} needs {', '.join(self.blocks)}: give each by name.")
-            array, shape = np.asarray(X), self.hazard.encoding.shapes[self.blocks[0]]
-            X = {self.blocks[0]: array[None] if shape is not None and array.shape == shape else array}
-        return self.hazard.predict(X)
+        return self.hazard.predict(self._by_name(X))
+
+    def _by_name(self, X: Any) -> Any:
+        if isinstance(X, Mapping | pd.DataFrame):
+            return X
+        if len(self.blocks) > 1:
+            raise SurvivalError(f"{self.label} needs {', '.join(self.blocks)}: give each by name.")
+        array, shape = np.asarray(X), self.hazard.encoding.shapes[self.blocks[0]]
+        return {self.blocks[0]: array[None] if shape is not None and array.shape == shape else array}
+
+    def spread(self, X: Any) -> Spread | None:
+        """By how much the score of one row, X as of predict, may lie beside its estimate: over refits, and over photos
+        of the person where photo_ is known. None without refits."""
+        if self.refits_ is None:
+            return None
+        flat = self.hazard.encoding.transform(self._by_name(X))
+        return spread_of(self.refits_, flat, None if self.photo_ is None else self.photo_.sd)
 
     def predict_survival_function(self, X: Any, times: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """(times (T,), S (n, T)); times None: start, event times, end of follow-up. nan beyond it."""
@@ -148,12 +168,18 @@ class FittedModel:
         path = self.path_
         if path is not None:
             saved |= {f"path.{name}": path.table[name].to_numpy(np.float64) for name in PATH_COLUMNS}
+        if self.refits_ is not None:
+            saved |= {f"refits.{name}": array for name, array in self.refits_.to_arrays().items()}
+        photo = self.photo_
+        if photo is not None:
+            saved["photo.sd"] = photo.sd.astype("<f8")
         document = {
             "hazard": {"kind": type(self.hazard).__name__, **values},
             "label": self.label,
             "patients": self.cohort_["patient"].tolist(),
             "estimates": {name: _plain(asdict(getattr(self, name))) for name in ESTIMATES},
             "path": None if path is None else {"best": path.best, "components": path.components},
+            **({} if photo is None else {"photo": {"kind": photo.kind, "persons": photo.persons}}),
             **_plain({"uno_tau": self.uno_tau_, "fold_cosine": self.fold_cosine_}),
             "notes": list(self.notes_),
         }
@@ -173,6 +199,8 @@ def _from_parts(kind: type[FittedModel], values: dict[str, Any], arrays: dict[st
     described = values["hazard"]
     classes = {"LinearHazard": lambda: LinearHazard, "DeepSurv": lambda: model_class("deepsurv")}
     hazard = classes[described["kind"]]().from_parts(described, _below("hazard.", arrays))
+    kept, shape = _below("refits.", arrays), (len(hazard.encoding.names), len(hazard.baseline.times))
+    refits = Refits.from_arrays(kept, *shape) if kept else None
     return kind(
         cast(Hazard, hazard),
         str(values["label"]),
@@ -182,6 +210,8 @@ def _from_parts(kind: type[FittedModel], values: dict[str, Any], arrays: dict[st
         _number(values["fold_cosine"]),
         None if values["path"] is None else _path(values["path"], _below("path.", arrays)),
         tuple(str(note) for note in values["notes"]),
+        refits,
+        None if refits is None or "photo" not in values else _photo(values["photo"], arrays["photo.sd"], len(refits)),
     )
 
 
@@ -195,6 +225,12 @@ def _cohort(patients: list[Any], arrays: dict[str, np.ndarray]) -> pd.DataFrame:
     if any(column.shape != (len(patients),) for column in values.values()) or not patients:
         raise ValueError("cohort")
     return pd.DataFrame({"patient": [str(name) for name in patients], **values})
+
+
+def _photo(values: Mapping[str, Any], sd: np.ndarray, refits: int) -> PhotoSpread:
+    if values["kind"] not in KINDS or sd.shape != (refits,) or (sd < 0).any():
+        raise ValueError("photo")
+    return PhotoSpread(values["kind"], _count(values["persons"]), sd)
 
 
 def _path(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> PenaltySearch:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from common.text import probability
 from survival.curves import QUARTILE_NAMES, Curve
 from survival.plots.kaplan_meier import add_curve, survival_axes
-from survival.plots.style import GRID, Palette, add_words, finish
+from survival.plots.style import GRID, Palette, add_band, add_words, finish
 
 
 def face_survival(
@@ -24,6 +24,7 @@ def face_survival(
     extrapolated: bool = False,
     palette: Palette | None = None,
     dashes: Sequence[str] = (),
+    band: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> go.Figure:
     """One face's survival curve over the cohort's quartile curves with their 95 % bands.
 
@@ -31,6 +32,7 @@ def face_survival(
     horizons, at_horizons: times to mark, and the face's survival there (nan: beyond follow-up, not marked).
     outcome: what those without an event are, for the axis. extrapolated: the face's score lies outside the cohort's,
     so its curve is dashed and named so. dashes: of the quartile curves, the lowest first; (): all solid.
+    band: (T,) lower and upper limits of the face's curve; None: none.
     """
     palette = palette or Palette()
     figure = go.Figure()
@@ -39,11 +41,14 @@ def face_survival(
         add_curve(figure, curve, QUARTILE_NAMES[index], palette.groups[index], width=1.6, dash=dash)
     known = np.isfinite(survival)
     name = "This face, extrapolated" if extrapolated else "This face"
+    if band is not None:
+        add_band(figure, times, 100 * band[0], 100 * band[1], palette.face, name, step=True, edge_width=1.2)
     figure.add_trace(
         go.Scatter(
             x=times[known],
             y=100 * survival[known],
             name=name,
+            legendgroup=name,
             mode="lines",
             line={"shape": "hv", "width": 4, "color": palette.face, "dash": "dash" if extrapolated else "solid"},
             hovertemplate=f"%{{x:.1f}} {unit}: %{{y:.0f}} %<extra>{name}</extra>",
@@ -74,8 +79,15 @@ def _mark_horizon(figure: go.Figure, horizon: float, value: float, palette: Pale
     )
 
 
-def risk_histogram(cohort_log_hr: np.ndarray, log_hr: float, mark: str, palette: Palette | None = None) -> go.Figure:
-    """The cohort's out-of-fold log hazard ratios (n,) as a histogram, with this face's place in it, labelled `mark`."""
+def risk_histogram(
+    cohort_log_hr: np.ndarray,
+    log_hr: float,
+    mark: str,
+    palette: Palette | None = None,
+    limits: tuple[float, float] | None = None,
+) -> go.Figure:
+    """The cohort's out-of-fold log hazard ratios (n,) as a histogram, with this face's place in it, labelled `mark`,
+    and the limits of its score."""
     palette = palette or Palette()
     figure = go.Figure(
         go.Histogram(
@@ -87,6 +99,8 @@ def risk_histogram(cohort_log_hr: np.ndarray, log_hr: float, mark: str, palette:
         )
     )
     side = "right" if log_hr > float(np.median(cohort_log_hr)) else "left"
+    if limits is not None:
+        figure.add_vrect(*limits, fillcolor=palette.face, opacity=0.14, line_width=0)
     figure.add_vline(x=log_hr, line={"width": 3, "color": palette.face})
     place = {"yref": "paper", "xanchor": side, "yanchor": "bottom"}
     add_words(figure, mark, log_hr, 1.01, font={"size": 14, "color": palette.face}, **place)

@@ -65,14 +65,23 @@ def plain_axes(figure: go.Figure, x: str | None, y: str | None, **place: Any) ->
 
 
 def add_band(
-    figure: go.Figure, x: Any, low: Any, high: Any, colour: str, group: str | None = None, step: bool = False, **at: Any
+    figure: go.Figure,
+    x: Any,
+    low: Any,
+    high: Any,
+    colour: str,
+    group: str | None = None,
+    step: bool = False,
+    edge_width: float = 0,
+    **at: Any,
 ) -> None:
-    """An interval along a curve: two traces without a line, the space between them filled. nan are left out."""
+    """An interval along a curve: two traces, the space between them filled, without a line where edge_width is 0. nan
+    are left out."""
     x, low, high = (np.asarray(v, dtype=np.float64) for v in (x, low, high))
     known = np.isfinite(low) & np.isfinite(high)
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     pale = f"rgba({red},{green},{blue},0.16)"
-    edge = {"width": 0, "color": colour, "shape": "hv" if step else "linear"}
+    edge = {"width": edge_width, "dash": "dot", "color": colour, "shape": "hv" if step else "linear"}
     shared = {"mode": "lines", "legendgroup": group, "showlegend": False, "hoverinfo": "skip", "line": edge}
     figure.add_trace(go.Scatter(x=x[known], y=high[known], **shared), **at)
     figure.add_trace(go.Scatter(x=x[known], y=low[known], fill="tonexty", fillcolor=pale, **shared), **at)

@@ -133,6 +133,8 @@ def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest, places: Place
     assert state.score.inversion.metrics["perceptual_name"] in labels, "the distance is called what it is"
     said = words(app)
     assert "tells patients apart" in said
+    assert "The 90 % interval contains the model" in said
+    assert state.score.risk.interval is not None
     assert "nothing about the person" in said, "a real photo against a simulated study"
     assert len(app.get("plotly_chart")) == 2
     assert len(app.get("download_button")) == 3
@@ -146,7 +148,7 @@ def test_a_photo_becomes_a_risk_and_a_direction(portrait: AppTest, places: Place
 
 
 @pytest.mark.slow
-def test_another_crop_hides_the_old_result(portrait: AppTest) -> None:
+def test_another_crop_hides_the_old_result(portrait: AppTest, places: Places) -> None:
     app = portrait
     app.segmented_control(key="photo_source").set_value("Example").run()
     app.button(key="example-P0002").click().run()
@@ -155,7 +157,12 @@ def test_another_crop_hides_the_old_result(portrait: AppTest) -> None:
     app.button(key="score").click().run()
     finish(app, "portrait")
     assert app.metric
-    assert "P0002 is a patient of this study" in words(app), "an in-sample score is named as one"
+    said = words(app)
+    assert "In-sample: " in said
+    assert "P0002 is a patient of this study" in said, "an in-sample score is named as one"
+    cohort = places.study.model().cohort_
+    fold = int(cohort["fold"][cohort["patient"] == "P0002"].iloc[0]) + 1
+    assert f"fitted without this patient (fold {fold} of" in said, "with the score of the model without the patient"
     app.segmented_control(key=f"crop-{tag}").set_value("Place by hand").run()
     app.slider(key=f"x-{tag}").set_value(20).run()
     assert not app.metric

@@ -75,7 +75,8 @@ def plot_palette() -> Palette:
 
 @_of_score
 def face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
-    """Survival of people with this score over the patients' quarters by risk."""
+    """Survival of people with this score, with its interval, over the patients' quarters by risk."""
+    interval = score.risk.interval
     figure = face_survival(
         score.risk.times,
         score.risk.survival,
@@ -87,6 +88,7 @@ def face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
         extrapolated=bool(score.risk.extrapolated),
         palette=plot_palette(),
         dashes=theme.QUARTER_DASHES,
+        band=None if interval is None else (interval.survival.low, interval.survival.high),
     )
     theme.style_figure(figure, height=400)
     end = float(scorer.model.baseline.last_time)
@@ -97,7 +99,9 @@ def face_over_quarters(score: Score, scorer: Scorer) -> go.Figure:
 @_of_score
 def place_in_cohort(score: Score, scorer: Scorer) -> go.Figure:
     """The cohort's out-of-fold scores with this face's place among them."""
-    figure = risk_histogram(scorer.cohort_log_hr, score.risk.log_hr, "this face", plot_palette())
+    interval = score.risk.interval
+    limits = None if interval is None else (float(interval.log_hr.low), float(interval.log_hr.high))
+    figure = risk_histogram(scorer.cohort_log_hr, score.risk.log_hr, "this face", plot_palette(), limits)
     theme.style_figure(figure, height=260)
     figure.update_xaxes(title_text="Log hazard ratio compared with the typical patient")
     return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import common.text
 from common.text import duration
 
@@ -30,9 +32,14 @@ def probability(p: float) -> str:
     return common.text.probability(p, THIN)
 
 
+def short_ratio(hr: float) -> str:
+    """A hazard ratio with two digits or so, for a sentence: 1.2."""
+    return f"{hr:.0f}" if hr >= 9.95 else f"{hr:.1f}" if hr >= 0.95 else f"{hr:.2f}"
+
+
 def times_hazard(hr: float) -> str:
     """A hazard ratio to the cohort's median in words."""
-    shown = f"{hr:.0f}" if hr >= 9.95 else f"{hr:.1f}" if hr >= 0.95 else f"{hr:.2f}"
+    shown = short_ratio(hr)
     if shown == "1.0":
         return "about the risk of the typical patient"
     return f"{shown} times the risk of the typical patient"
@@ -47,6 +54,18 @@ def ordinal(value: float) -> str:
         return f">{THIN}99th"
     ending = "th" if 10 <= whole % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(whole % 10, "th")
     return f"{whole}{ending}"
+
+
+def place(value: float) -> str:
+    """A percentile without its ending, as limits are written: 43."""
+    return ordinal(value).rstrip("ndrsth")
+
+
+def between(low: float, high: float, write: Callable[[float], str]) -> str:
+    """'48 to 74', '24 to 45 %': limits written like their value, a unit that both have only once."""
+    first, last = write(float(low)), write(float(high))
+    unit = f"{THIN}%"
+    return f"{first.removesuffix(unit) if last.endswith(unit) else first} to {last}"
 
 
 def elapsed(seconds: float) -> str:

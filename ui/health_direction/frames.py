@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from common.text import number
 from study.description.round_times import round_times
 from study.files import csv_text
+from study.scoring.interval import NAME
 from study.scoring.scorer import Scorer
 from study.scoring.strip import RANGES, Draw, Strip, band_layers
 from ui.background.task import Reporter
@@ -53,6 +54,7 @@ def header(strip: Strip, caption: str, scorer: Scorer) -> dict[str, Any]:
     unit = scorer.study.time_unit
     scores = scorer.cohort_log_hr
     counts, edges = np.histogram(scores, BINS)
+    band = "" if strip.interval is None else f", {NAME} shaded"
     return {
         "log_hr": rounded(strip.steps, 6),
         "score": rounded(strip.log_hr, 4),
@@ -61,6 +63,7 @@ def header(strip: Strip, caption: str, scorer: Scorer) -> dict[str, Any]:
         "curves": [rounded(row, 4) for row in strip.survival],
         "survival": [rounded(row, 4) for row in strip.horizons],
         "horizons": [plain_time(t) for t in strip.horizon_times],
+        "limits": limits(strip),
         "extrapolated": [int(side) for side in strip.extrapolated],
         "extrapolated_words": "beyond all patients' scores",
         "left_out": " ".join(strip.left_out),
@@ -82,11 +85,24 @@ def header(strip: Strip, caption: str, scorer: Scorer) -> dict[str, Any]:
         },
         "caption": caption,
         "alt": caption,
-        "curve_title": "Modelled survival: this face (thick), its start (dotted), and the observed survival of the "
-        "patients in four groups by risk",
-        "curve_alt": "Survival over time of this face, of its start, and of four groups of patients by risk",
+        "curve_title": f"Modelled survival of this face (thick) and its start (dotted{band}); observed survival of "
+        "four groups by risk",
+        "curve_alt": f"Survival over time of this face, of its start{band}, and of four groups of patients by risk",
         "place_title": f"Scores of the {len(scores)} patients (log hazard ratio), and this face",
         "place_alt": "Histogram of the patients' scores with this face marked",
+    }
+
+
+def limits(strip: Strip) -> dict[str, Any] | None:
+    """Limits of the start's numbers and of its curve, as plain values; None where it has no interval."""
+    interval = strip.interval
+    if interval is None:
+        return None
+    return {
+        "percentile": rounded([float(interval.percentile.low), float(interval.percentile.high)], 1),
+        "survival": [rounded([float(at.low), float(at.high)], 4) for at in interval.horizons.values()],
+        "low": rounded(interval.survival.low, 4),
+        "high": rounded(interval.survival.high, 4),
     }
 
 

@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from common.text import number
+from study.scoring.interval import why_no_interval
 from study.scoring.scorer import Scorer
 from study.scoring.strip import range_note
 from ui.background.task import BackgroundTask
 from ui.elements import blocks, pictures
 from ui.elements.escaping import plain
 from ui.elements.glossary import GLOSSARY
+from ui.elements.text import ordinal
 from ui.health_direction import frames
 from ui.health_direction.controls import KINDS, code_of, reachable, set_controls
 from ui.health_direction.scrubber import pack, scrubber
@@ -21,7 +24,6 @@ from ui.portrait import tuning
 from ui.shell import resources, session
 
 UNDO_KEPT = 50
-IN_SAMPLE = "The model was fitted with this patient, so the start's score looks better than it would for a new face. "
 TUNED_NOTE = (
     "The pictures are drawn by a copy of the face model adapted to this photo; the numbers are the same with either. "
     "The further from the start, the less of the photo is left in the picture. "
@@ -101,8 +103,20 @@ def scrub(editing: EditingState, scorer: Scorer) -> None:
     blocks.note(
         f"The slider rests at a hazard ratio of {frames.hr_text(strip, at)} compared with the start. "
         f"{frames.beyond(strip, at)}{range_note(scorer.cohort_log_hr)}"
-        f"{TUNED_NOTE if drawn.request.tuned else ''}{IN_SAMPLE if drawn.request.source == PATIENT else ''}"
+        f"{TUNED_NOTE if drawn.request.tuned else ''}{_in_sample(drawn, scorer)}"
         "The pictures show what the model reads from faces, not how this person would look."
+    )
+
+
+def _in_sample(drawn: DrawnStrip, scorer: Scorer) -> str:
+    """For a patient of the study: that the start is in-sample, and its score without the patient; else nothing."""
+    without = scorer.left_out(drawn.request.face) if drawn.request.source == PATIENT else None
+    if without is None:
+        return ""
+    return (
+        f"The start's score is in-sample: the model was fitted with this patient. The model of fold {without.fold} of "
+        f"{without.folds}, fitted without the patient, gives a log hazard ratio of "
+        f"{number(without.risk.log_hr, 2, sign=True)} ({ordinal(without.risk.percentile)} percentile). "
     )
 
 
@@ -138,6 +152,8 @@ def reading(editing: EditingState, scorer: Scorer) -> None:
     direction = editing.drawn.direction
     if note := scorer.study.competing_note:
         blocks.note(note)
+    interval = editing.drawn.strip.interval
+    blocks.note(why_no_interval(scorer.model) if interval is None else f"At the start: {interval.words}")
     with st.expander("How to read this"):
         name = next(name for name, kind in KINDS.items() if kind == direction.kind)
         st.markdown(

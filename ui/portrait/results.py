@@ -1,8 +1,7 @@
-"""What came of a photo: its risk, how well its face code fits it, and files to download."""
+"""What came of a photo: its score, how well its face code fits it, and files to download."""
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from pathlib import Path
@@ -22,13 +21,10 @@ from study.scoring.files import score_table
 from study.scoring.results import Refused, Score, Withheld
 from study.scoring.scorer import Scorer
 from study.settings import VIEWS
-from survival.plots.labels import plain_figure
 from ui.background.task import BackgroundTask, Reporter
-from ui.elements import figures, pictures, scroll
+from ui.elements import pictures, scroll
 from ui.elements.blocks import facts, heat_legend, note, picture, value_row
-from ui.elements.escaping import plain
 from ui.elements.glossary import GLOSSARY
-from ui.elements.text import interval, ordinal, plain_time, probability, ratio, times_hazard
 from ui.portrait.state import PortraitState
 from ui.shell import resources
 from ui.shell.session import SENTENCES
@@ -37,7 +33,6 @@ LOSS_NAME = "Distance to the photo"
 BY_CODE = ("Reconstruction", "drawn by the face model from the face code")
 BY_TUNED = ("Tuned reconstruction", "by a copy tuned to this photo; display only, never scored")
 DIFFERS = "brighter where the two differ more"
-POOR_FIT = 0.95  # share of the cohort that is reproduced more closely, from which on the page warns
 
 
 def start(portrait: PortraitState, scorer: Scorer, settings: InversionSettings | None) -> None:
@@ -153,100 +148,6 @@ def show_fit(score: Score | Withheld, original: np.ndarray, tuned: np.ndarray | 
     note(inversion.settings.minimised(name))
     if tuned is not None:
         note("These values are the reconstruction's. The tuned picture is for display and has no part in them.")
-
-
-def fit_words(score: Score, scorer: Scorer) -> tuple[str, bool]:
-    """How closely the face model reproduces this photo compared with the cohort's, in a sentence ("" where that is
-    unknown); and whether it has missed much of the face."""
-    share = scorer.share_closer(score.inversion)
-    if share is None:
-        return "", False
-    below = math.floor(100 * share)  # rounded down: 100 only where it is all of them
-    return f"The reconstruction is less close to the photo than for {below} % of the cohort.", share >= POOR_FIT
-
-
-def show_risk(score: Score, scorer: Scorer, patient: str) -> None:
-    """What the model says of the face: in words, as numbers next to the survival curve, and how far to trust it."""
-    study = scorer.study
-    st.html(f'<p class="lh-verdict">{html.escape(verdict(score))}</p>')
-    if score.risk.extrapolated:
-        st.warning(
-            plain(score.risk.extrapolation), title="Outside the range of the patients' scores", icon=":material/moving:"
-        )
-    fit, poor = fit_words(score, scorer)
-    if poor:
-        st.warning(
-            f"{plain(fit)} The face model has missed much of this face, and the score is computed from its "
-            "reconstruction alone.",
-            icon=":material/warning:",
-        )
-    left, right = st.columns([5, 6], gap="medium")
-    with left:
-        value_row("risk", _tiles(score, study.time_unit), columns=2)
-        for sentence in score.risk.left_out:
-            note(sentence)
-    with right:
-        st.markdown("**Survival of people with this score, compared with four groups of patients by risk**")
-        figure = figures.face_over_quarters(score, scorer)
-        st.plotly_chart(
-            plain_figure(figure), theme=None, alt="Survival curve of this face over four groups of patients by risk"
-        )
-        note("Groups: quarters of the patients by score; observed survival (Kaplan-Meier) with 95 % bands.")
-    if competing := study.competing_note:
-        note(competing)
-    c = scorer.model.oof_c_
-    note(
-        "There is no interval for a single face. How well the model tells patients apart: C "
-        f"{c.value:.2f} ({interval(c.low, c.high, 2)}; 0.5 is guessing, 1 is perfect), measured on patients that it "
-        "was not fitted to. Two photos of one person can give different scores."
-    )
-    if patient:
-        st.info(plain(_in_cohort(scorer, patient)), icon=":material/group:")
-    elif study.simulated:
-        st.warning(
-            "The model was fitted to computer-generated portraits and simulated survival times. For a photo of a "
-            "real person these numbers show how the method works and say nothing about the person.",
-            icon=":material/science:",
-        )
-    if fit and not poor:
-        note(fit)
-
-
-def verdict(score: Score) -> str:
-    """The result in a sentence: place among the patients and hazard ratio."""
-    return f"{ordinal(score.risk.percentile)} percentile of risk: {times_hazard(score.risk.hr)}."
-
-
-def _tiles(score: Score, unit: str) -> list[tuple[str, str, str, str]]:
-    mark = "extrapolated; " if score.risk.extrapolated else ""
-    compared = f"{mark}compared with the typical patient; log hazard ratio {number(score.risk.log_hr, 2, sign=True)}"
-    basis = f"{mark}for people with this score"
-    among = f"{mark}among the patients of the study"
-    return [
-        ("Percentile of risk", ordinal(score.risk.percentile), among, GLOSSARY["percentile"]),
-        ("Hazard ratio", ratio(score.risk.hr), compared, GLOSSARY["HR"]),
-        *(
-            (f"Survival at {plain_time(t)} {unit}", probability(s), basis, GLOSSARY["survival"])
-            for t, s in score.risk.horizons.items()
-        ),
-    ]
-
-
-def show_place(score: Score, scorer: Scorer) -> None:
-    """Where the score stands among the patients'."""
-    figure = figures.place_in_cohort(score, scorer)
-    st.plotly_chart(plain_figure(figure), theme=None, alt="Histogram of the patients' scores with this face marked")
-    note("Bars: the patients' log hazard ratios, each from a model that was not fitted to that patient.")
-
-
-def _in_cohort(scorer: Scorer, patient: str) -> str:
-    rows = scorer.model.cohort_
-    row = rows[rows["patient"] == patient]
-    words = f"{patient} is a patient of this study, so the model was fitted with this photo. "
-    if row.empty:
-        return words
-    log_hr = number(float(row["log_hr"].iloc[0]), 2, sign=True)
-    return f"{words}A model that was not fitted to this patient gives a log hazard ratio of {log_hr}."
 
 
 def show_downloads(score: Score, scorer: Scorer, original: np.ndarray) -> None:

@@ -21,7 +21,7 @@ LIMITS = (
     "A code describes a face only as far as the generator can draw it. What it cannot draw, and how hard a photo was "
     "to reconstruct, may act as a hidden covariate (Robustness and shortcuts).",
     "The score of one person is uncertain beyond what a confidence interval of C says; two photos of one "
-    "person differ.",
+    "person differ. Portrait and `study score` give every score a 90 % interval for the photo and the model.",
 )
 PRIVACY = (
     "This report contains no patient's name, id or photo. Steps of curves and single dots are events of unnamed "

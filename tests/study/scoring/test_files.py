@@ -156,8 +156,15 @@ def test_folder(scored: Scored, tmp_path: Path) -> None:
     assert table.loc[2, "status"] == "refused"
     assert table.loc[2, "reason"]
     assert table["log_hr"].isna().tolist() == [False, False, True, False, False]
-    assert [name for name in table if name.startswith("survival_")] == ["survival_24_months"], "as follow-up carries"
+    survival = ["survival_24_months", "survival_24_months_low", "survival_24_months_high"]
+    assert [name for name in table if name.startswith("survival_")] == survival, "as follow-up carries"
     assert {"percentile", "extrapolated", "psnr", "st_lpips"} <= set(table)
+    scored_rows = table[table["status"] == "scored"]
+    for name in ("log_hr", "hr", "percentile", "survival_24_months"):
+        assert (scored_rows[f"{name}_low"] <= scored_rows[name]).all()
+        assert (scored_rows[name] <= scored_rows[f"{name}_high"]).all()
+    assert (scored_rows["log_hr_low"] < scored_rows["log_hr_high"]).all()
+    assert table.loc[2, ["log_hr_low", "survival_24_months_high"]].isna().all()
     assert table["st_lpips"].isna().tolist() == [False, False, True, False, False]
 
 

@@ -73,11 +73,13 @@ def test_each_mode_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_figures_of_a_photo_go_with_its_score(places: Places) -> None:
     scorer = Scorer.open(places.study, places.checkpoint)
     code = np.asarray(scorer.codes[0])
-    (risk,) = scorer.risks(code[None])
+    (risk,) = scorer.risks(code[None], intervals=True)
     score = Score(SimpleNamespace(ws=code), code[None], risk, (), scorer.stamp)  # type: ignore[arg-type]
     first = figures.face_over_quarters(score, scorer)
     assert figures.face_over_quarters(score, scorer) is first
     assert figures.place_in_cohort(score, scorer) is figures.place_in_cohort(score, scorer)
+    assert sum(trace.legendgroup == "This face" for trace in first.data) == 3, "the curve and both edges of its band"
+    assert len(figures.place_in_cohort(score, scorer).layout.shapes) == 2, "the score and its interval"
     kept = weakref.ref(first)
     del first, score
     gc.collect()

@@ -51,3 +51,10 @@ def test_percentiles(value: float, expected: str) -> None:
 def test_hazard_ratios_in_words(ratio: float, expected: str) -> None:
     assert text.times_hazard(ratio).startswith(expected)
     assert text.times_hazard(ratio).endswith("of the typical patient")
+
+
+def test_limits_are_written_like_their_value() -> None:
+    assert text.between(48.2, 74.4, text.place) == "48 to 74"
+    assert text.between(0.2, 99.8, text.place) == "<\u20091 to >\u200999"
+    assert text.between(0.9, 1.84, text.short_ratio) == "0.90 to 1.8"
+    assert text.between(0.243, 0.451, text.probability) == "24 to 45\u2009%"

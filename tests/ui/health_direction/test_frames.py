@@ -126,3 +126,16 @@ def test_downloads(drawn: DrawnStrip, scorer: Scorer) -> None:
     end = float(np.exp(scorer.steps(1)[-1]))
     words = frames.hr_text(strip, len(strip.steps) - 1)
     assert words.startswith(f"×\u2009{end:.2f} (log hazard ratio +{np.log(end):.2f})")
+
+
+def test_the_start_has_its_limits_and_its_band(drawn: DrawnStrip, scorer: Scorer) -> None:
+    limits = drawn.header["limits"]
+    assert len(limits["low"]) == len(limits["high"]) == len(drawn.header["times"])
+    start = drawn.header["origin"]
+    assert limits["percentile"][0] <= drawn.header["percentile"][start] <= limits["percentile"][1]
+    for (low, high), survival in zip(limits["survival"], drawn.header["survival"][start], strict=True):
+        assert low <= survival <= high
+    assert "90 % interval" in drawn.header["curve_title"]
+    without = frames.header(replace(drawn.strip, interval=None), "A face", scorer)
+    assert without["limits"] is None
+    assert "interval" not in without["curve_title"]

@@ -243,6 +243,15 @@ class View {
       if (i && label.at < labels[i - 1].at + 14) label.at = labels[i - 1].at + 14
       element("text", { class: `cohort-label ${label.name}`, x: width - right + 8, y: label.at }, svg, label.text)
     })
+    if (header.limits) {
+      const { low, high } = header.limits
+      const edge = (values, order) => order
+        .filter(i => values[i] !== null && low[i] !== null && high[i] !== null)
+        .map(i => `${x(header.times[i]).toFixed(1)} ${y(values[i]).toFixed(1)}`)
+      const order = [...header.times.keys()]
+      const outline = [...edge(high, order), ...edge(low, order.reverse())]
+      if (outline.length) element("path", { class: "start-band", d: `M${outline.join("L")}Z` }, svg)
+    }
     element("path", { class: "start-curve", d: path(header.curves[header.origin]) }, svg)
     element("text", { class: "beyond-words", x: width, y: top + 14, "text-anchor": "end" }, svg, header.extrapolated_words)
     this.curve = element("path", { class: "this-curve" }, svg)
@@ -307,12 +316,14 @@ class View {
     cells.step.big.textContent = ratio(step)
     cells.step.note.textContent = `log ${signed(header.log_hr[shown], 2)}`
     cells.score.big.textContent = signed(header.score[shown], 2)
+    const bare = value => percent(value).replace("\u2009%", "")
+    const within = (limits, write) => (limits ? ` (${write(limits[0])}\u2013${write(limits[1])})` : "")
     cells.score.note.textContent = note(`0 is typical, start ${signed(header.score[start], 2)}`)
     cells.percentile.big.textContent = place(header.percentile[shown])
-    cells.percentile.note.textContent = note(`of 100, start ${place(header.percentile[start])}`)
+    cells.percentile.note.textContent = note(`${header.limits ? "" : "of 100, "}start ${place(header.percentile[start])}${within(header.limits?.percentile, place)}`)
     header.horizons.forEach((_, i) => {
       cells[`s${i}`].big.textContent = percent(header.survival[shown][i])
-      cells[`s${i}`].note.textContent = note(`start ${percent(header.survival[start][i])}`)
+      cells[`s${i}`].note.textContent = note(`start ${percent(header.survival[start][i])}${within(header.limits?.survival[i], bare)}`)
     })
     this.curve.setAttribute("d", this.paths[shown])
     this.marker.setAttribute("x1", this.markerAt[shown])
