@@ -19,8 +19,9 @@ from ui.elements.text import ordinal
 from ui.health_direction import frames
 from ui.health_direction.controls import KINDS, code_of, reachable, set_controls
 from ui.health_direction.scrubber import pack, scrubber
-from ui.health_direction.state import PATIENT, DrawnStrip, EditingState, EditRequest
+from ui.health_direction.state import PATIENT, UPLOADED, DrawnStrip, EditingState, EditRequest
 from ui.portrait import tuning
+from ui.portrait.state import portrait
 from ui.shell import resources, session
 
 UNDO_KEPT = 50
@@ -110,7 +111,9 @@ def scrub(editing: EditingState, scorer: Scorer) -> None:
 
 def _in_sample(drawn: DrawnStrip, scorer: Scorer) -> str:
     """For a patient of the study: that the start is in-sample, and its score without the patient; else nothing."""
-    without = scorer.left_out(drawn.request.face) if drawn.request.source == PATIENT else None
+    source = drawn.request.source
+    patient = drawn.request.face if source == PATIENT else portrait().patient if source == UPLOADED else ""
+    without = scorer.left_out(patient) if patient else None
     if without is None:
         return ""
     return (
