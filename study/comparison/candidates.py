@@ -8,7 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from study.comparison.features import AGE_SEX, CLINICAL, MEASURED, PHOTO, STRATA, Cohort, chosen_sets
+from study.comparison.features import (
+    AGE_SEX,
+    CLINICAL,
+    MEASURED,
+    PHOTO,
+    STRATA,
+    Cohort,
+    chosen_sets,
+    measured_enough,
+)
 from study.comparison.measuring.shortcuts import SHORTCUT_SETS
 from study.comparison.plan import DEFAULT, FEATURE_SETS, IMAGE, NETWORK, PENALISED, READOUTS, Plan
 from study.comparison.record import CONTROL, MODEL, CandidateResult
@@ -111,7 +120,10 @@ def _candidate(features: FeatureSet, requested: str, plan: Plan, cohort: Cohort)
 
 
 def _default(blocks: Sequence[str], cohort: Cohort) -> str:
-    """Plain Cox for columns with ten events a parameter (Peduzzi et al. 1995), ridge Cox for more columns or codes."""
+    """Plain Cox for columns with ten events a parameter (Peduzzi et al. 1995); readouts for codes alone where the faces
+    were measured; ridge Cox for more."""
+    if tuple(blocks) == (PHOTO,) and measured_enough(cohort.blocks):
+        return READOUTS
     tables = [cohort.blocks[block] for block in blocks]
     columns = sum(sum(parameters(t).values()) for t in tables if isinstance(t, pd.DataFrame))
     plain = not any(_is_wide(t) for t in tables) and enough_events(int(cohort.patients["event"].sum()), columns)
@@ -182,7 +194,8 @@ def _controls(plan: Plan, cohort: Cohort, first: CandidateResult) -> list[Candid
         inner: dict[str, Any] = {"model": model, "settings": settings_of(model, plan, missing)}
         used = "photo" if _is_wide(cohort.blocks[blocks[0]]) else "clinical"
         label = f"Permuted outcomes, {used} (mean of {plan.shuffles})"
-        controls.append(CandidateResult(SHUFFLED, label, CONTROL, "", SHUFFLED, blocks, inner))
+        permuted = (*blocks, *MEASURED) if model == READOUTS else blocks
+        controls.append(CandidateResult(SHUFFLED, label, CONTROL, "", SHUFFLED, permuted, inner))
     if plan.random_direction and photo:
         settings = {"missing": missing, "seed": plan.seed}
         controls.append(CandidateResult(RANDOM, "Random direction of W+", CONTROL, "", RANDOM, (PHOTO,), settings))

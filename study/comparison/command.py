@@ -61,8 +61,8 @@ def add_arguments(parser: Any) -> None:
     sets = f"feature sets, separated by commas (default: all the study has but image): {', '.join(FEATURE_SETS)}"
     parser.add_argument("--features", default="", metavar="SETS", help=sets)
     models = (
-        "separated by commas (default: plain Cox for columns with ten events a parameter, else ridge Cox; cnn: of the "
-        "aligned photo)"
+        "separated by commas (default: plain Cox for columns with ten events a parameter, readouts for the photo "
+        "alone, else ridge Cox; cnn: of the aligned photo)"
     )
     parser.add_argument("--models", default=DEFAULT, help=models)
     parser.add_argument("--folds", type=int, default=Plan.folds)

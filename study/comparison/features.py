@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 
 from common.text import count
 from study.comparison.measuring.shortcuts import SHORTCUT_SETS, shortcut_blocks
-from study.comparison.plan import DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, READOUTS, Plan
+from study.comparison.plan import DEFAULT, DEFAULT_SETS, FEATURE_SETS, IMAGE, NETWORK, READOUTS, Plan
 from study.description.delayed_entry import late_notes
 from study.disk.store import Study
 from study.errors import StudyError
@@ -25,6 +25,7 @@ PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
 COLOUR = "colour"  # of parts of the face (faces.appearance.colour)
 MEASURED = (COLOUR, DESCRIPTOR)  # what readouts of the codes are learned from
+ENOUGH = 0.8
 STRATA = "strata"  # the site alone, for features without it
 STRATIFIED = (
     "Stratified Cox models compare patients within a site. Their results here are over all patients, as for other "
@@ -126,8 +127,9 @@ def gather(
     if PHOTO in names:
         assert codes is not None
         blocks[PHOTO] = codes
-    if READOUTS in plan.models and PHOTO in names:
-        blocks |= _measured(study, table, on_progress, cancelled)
+    if PHOTO in chosen_sets(study, plan) and {DEFAULT, READOUTS} & set(plan.models):
+        measured = _measured(study, table, on_progress, cancelled)
+        blocks |= measured if READOUTS in plan.models or measured_enough(measured) else {}
     if DESCRIPTOR in names:
         blocks[DESCRIPTOR] = _descriptors(study, table, on_progress, cancelled)
     if IMAGE in names:
@@ -164,6 +166,14 @@ def patients_of(study: Study, plan: Plan, with_photos: bool) -> tuple[np.ndarray
     if plan.site == "strata" and "site" not in study.covariates:
         raise StudyError(f"{study.name} has no site to stratify by.")
     return codes, table
+
+
+def measured_enough(blocks: Mapping[str, Block]) -> bool:
+    """Whether readouts are the default model of the photo: MEASURED of ENOUGH of the patients."""
+    if not set(MEASURED) <= blocks.keys():
+        return False
+    known = np.isfinite(np.concatenate([np.asarray(blocks[name]) for name in MEASURED], axis=1)).all(axis=1)
+    return bool(known.mean() >= ENOUGH)
 
 
 def _measured(

@@ -10,7 +10,7 @@ from typing import Any
 from common.command import path_argument
 from study.comparison.candidates import candidates_of
 from study.comparison.features import PHOTO, gather
-from study.comparison.plan import Plan
+from study.comparison.plan import DEFAULT, Plan
 from study.comparison.run import QUIET, Reporter, Work, cross_validated, on_console, study_errors, versions
 from study.comparison.saved_model import save_model
 from study.description.inversion_error import ErrorSurvival, error_text
@@ -22,15 +22,15 @@ from study.settings import SAFE_NAME
 from survival.errors import Cancelled, FitCancelled
 from survival.metrics.calibration import SLOPE_NAME
 
-PENALTIES = ("ridge", "elastic-net", "lasso", "readouts")  # the last: ridge on readouts of the codes
+PENALTIES = (DEFAULT, "readouts", "ridge", "elastic-net", "lasso")  # readouts: ridge, on readouts of the codes
 
 
-def fit_plan(penalty: str = "ridge", **changes: Any) -> Plan:
+def fit_plan(penalty: str = DEFAULT, **changes: Any) -> Plan:
     """A comparison of one penalised Cox model of the codes, without controls. changes: of Plan. Raises StudyError."""
     if penalty not in PENALTIES:
         raise StudyError(f"There is no penalty called {penalty!r}: choose one of {', '.join(PENALTIES)}.")
     settings: dict[str, Any] = {"shuffles": 0, "random_direction": False, **changes}
-    return Plan((PHOTO,), (f"cox-{penalty}",), **settings)
+    return Plan((PHOTO,), (DEFAULT if penalty == DEFAULT else f"cox-{penalty}",), **settings)
 
 
 def fit(
@@ -96,7 +96,7 @@ def report_text(report: dict[str, Any]) -> str:
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("--name", default=DEFAULT_MODEL, help=f"folder under models/ (default {DEFAULT_MODEL})")
-    parser.add_argument("--penalty", choices=PENALTIES, default="ridge")
+    parser.add_argument("--penalty", choices=PENALTIES, default=DEFAULT)
     parser.add_argument("--folds", type=int, default=Plan.folds)
     parser.add_argument("--repeats", type=int, default=Plan.repeats, help=f"of the folds (default {Plan.repeats})")
     parser.add_argument("--seed", type=int, default=Plan.seed)

@@ -28,8 +28,8 @@ class Plan:
     ----------
     features : names of feature sets (study.comparison.features says which a study has); () stands for all it has but
         the aligned photo itself. models : names of the registry, each tried on every feature set that it accepts;
-        "default" is plain Cox for columns with ten events a parameter, else ridge Cox; "cnn" brings the aligned photo
-        along, "cox-readouts" descriptor and colours of the photo.
+        "default" is plain Cox for columns with ten events a parameter, readouts for the photo alone, else ridge Cox;
+        "cnn" brings the aligned photo along, "cox-readouts" descriptor and colours of the photo.
     folds, repeats : of the nested cross-validation by patient. seed : of folds, shuffles and bootstrap.
     samples : bootstrap samples. shuffles : controls with permuted outcomes, 0: none; their results are averaged.
     random_direction : whether that control is run where there are photos. shortcuts : whether models of the backdrop,

@@ -6,16 +6,17 @@ from common.html import Html
 from study.comparison.provenance import stale_reasons
 from study.learning_curve.reference import WORDS, reference
 from study.report.facts import Facts
-from study.report.page import bullets, figure, paragraph, section, subsection, table, warning
+from study.report.page import bullets, figure, note, paragraph, section, subsection, table, warning
 from study.report.words import interval
 from survival.plots.learning_curve import learning_figure
 
 
 def learning(facts: Facts) -> Html:
-    """Section Learning curve; empty where it was not measured."""
+    """Section Learning curve."""
     result = facts.learning_curve
     if result is None:
-        return Html("")
+        words = f"Not measured (python -m study learning-curve {facts.study.name})."
+        return section("learning", "Learning curve", note(words))
     parts = [
         paragraph(
             f"{result.label}: in each of {result.plan.repeats} × {result.plan.folds} folds by patient the model was "

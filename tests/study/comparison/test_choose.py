@@ -151,7 +151,7 @@ def test_readouts_are_fitted_with_measurements_and_score_codes_alone(
     seen[::9] = np.nan  # no landmarks in some photos
     monkeypatch.setattr(features, "colours_of", lambda *_: seen)
     monkeypatch.setattr(features, "descriptors", lambda *_: codes.reshape(120, -1)[:, :3])
-    plan = replace(PLAN, features=("photo",), models=("default", "cox-readouts"), shuffles=0)
+    plan = replace(PLAN, features=("photo",), models=("cox-ridge", "cox-readouts"), shuffles=0)
     result = compare(study, plan)
     chosen = result.candidate("photo / cox-readouts")
     assert chosen.blocks == ("photo", "colour", "descriptor")
@@ -168,3 +168,9 @@ def test_readouts_are_fitted_with_measurements_and_score_codes_alone(
     cosine = np.sum(model.log_hr_gradient() * gradient) / np.linalg.norm(model.log_hr_gradient())
     assert cosine / np.linalg.norm(gradient) > 0.9
     assert why_not_chosen(replace(chosen, model="cox-ridge")).startswith("It needs more than a photo's code")
+    default = compare(study, replace(plan, models=("default",), shuffles=1), "default")
+    assert default.models[0].name == "photo / cox-readouts"
+    assert next(c for c in default.candidates if c.name == "shuffled").settings["model"] == "cox-readouts"
+    monkeypatch.setattr(features, "colours_of", lambda *_: np.where(np.arange(120)[:, None] % 2, np.nan, 1.0))
+    half = compare(study, replace(plan, models=("default",)), "half")
+    assert half.models[0].name == "photo / cox-ridge", "half of the faces could not be measured"

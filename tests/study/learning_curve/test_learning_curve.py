@@ -124,4 +124,4 @@ def test_the_report_has_the_curve_and_its_sentences(study: Study, result: Learni
     assert "Out of date" not in page
     old = dataclasses.replace(result, provenance={**result.provenance, "table_sha256": "0"})
     assert "Out of date" in learning(dataclasses.replace(facts, learning_curve=old))
-    assert learning(dataclasses.replace(facts, learning_curve=None)) == ""
+    assert "Not measured" in learning(dataclasses.replace(facts, learning_curve=None))
