@@ -25,7 +25,7 @@ PERSON = ("age", "sex")
 PHOTO, DESCRIPTOR, AGE_SEX, CLINICAL = "photo", "descriptor", "age-sex", "clinical"
 COLOUR = "colour"  # of parts of the face (faces.appearance.colour)
 MEASURED = (COLOUR, DESCRIPTOR)  # what readouts of the codes are learned from
-ENOUGH = 0.8
+ENOUGH = 0.8  # of the patients measured, for readouts to be the default
 STRATA = "strata"  # the site alone, for features without it
 STRATIFIED = (
     "Stratified Cox models compare patients within a site. Their results here are over all patients, as for other "
