@@ -43,7 +43,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def usual(study: Study) -> Comparison:
-    return compare(study, Plan(SETS, **PLAN), "usual")
+    return compare(study, Plan(SETS, ("cox", "default"), **PLAN), "usual")
 
 
 def test_a_penalised_clinical_model_is_compared_with(usual: Comparison) -> None:

@@ -135,7 +135,7 @@ def test_the_image_network_brings_the_photo_along(study: Study, monkeypatch: pyt
     monkeypatch.setitem(MODELS, "cnn", ModelEntry(MODELS["cnn"].place, "Image network", QUICK))
     assert "image" not in available_sets(study)
     assert chosen_sets(study, Plan(("clinical",), ("default", "cnn"))) == ("clinical", "image")
-    plan = Plan(("clinical",), ("default", "cnn"), folds=2, repeats=1, samples=30, shuffles=0)
+    plan = Plan(("clinical",), ("cox", "cnn"), folds=2, repeats=1, samples=30, shuffles=0)
     found = compare(study, plan, "network")
     assert [c.name for c in found.candidates if c.role == "model"] == ["clinical / cox", "image / cnn"]
     assert found.candidate("image / cnn").label == "Aligned photo, image network"
