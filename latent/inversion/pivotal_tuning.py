@@ -45,7 +45,8 @@ Stopped = Literal["close", "plateau", "steps"]
 
 @dataclass(frozen=True)
 class PivotalSettings:
-    """How far to go. steps: at most so many moves of the weights; 0 changes nothing.
+    """How far to go. steps: at most so many moves of the weights; 0 changes nothing. warm_up: steps over which the
+    learning rate rises to `learning_rate`.
 
     pixel, locality: a_x, a_r above; locality 0 leaves the bracket out. locality_every: the bracket is computed in every
     such step, with as many times its weight. distance: s in standard deviations of W (root of the summed variances) a
@@ -56,9 +57,10 @@ class PivotalSettings:
 
     steps: int = 200
     learning_rate: float = 3e-3
+    warm_up: int = 10
     pixel: float = 1.0
     locality: float = 0.1
-    locality_every: int = 1
+    locality_every: int = 2
     distance: float = 1.0
     coarsest: int = 16
     close: float | None = None
@@ -67,8 +69,8 @@ class PivotalSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.patience < 1 or self.locality_every < 1:
-            raise PivotalError("Tuning needs steps >= 0, patience and locality_every >= 1.")
+        if self.steps < 0 or min(self.warm_up, self.patience, self.locality_every) < 1:
+            raise PivotalError("Tuning needs steps >= 0, warm_up, patience and locality_every >= 1.")
         if not 0 < self.learning_rate < 1 or not 0 <= self.tolerance < 1:
             raise PivotalError("Tuning needs a learning rate in (0, 1) and a tolerance in [0, 1).")
         if not all(math.isfinite(v) and v >= 0 for v in (self.pixel, self.locality, self.distance, self.close or 0.0)):
@@ -202,6 +204,10 @@ class _Tuning:
         if number < self.settings.steps:
             self.adam.zero_grad(set_to_none=True)
             loss.backward()
+            # Adam's first steps are of full length in every weight, whatever the gradient: the picture would get worse
+            # before it gets better.
+            share = min(1.0, (number + 1) / self.settings.warm_up)
+            self.adam.param_groups[0]["lr"] = self.settings.learning_rate * share
             self.adam.step()
         return pictures[:1].detach()
 

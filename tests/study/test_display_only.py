@@ -14,6 +14,7 @@ from latent.inversion.settings import InversionSettings
 from study.disk.store import Study
 from study.errors import StudyError
 from study.photos.prepare import prepare
+from study.scoring.interval import Interval
 from study.scoring.results import Score, risk_of
 from study.scoring.scorer import Scorer
 from study.scoring.strip import log_hr_steps
@@ -58,7 +59,8 @@ def test_frames_of_a_tuned_generator_leave_every_number_alone(made: Tuned) -> No
     plain, tuned = scorer.strip(*arguments), scorer.strip(*arguments, draw=pivotal.tuned.draw)
     for field in fields(plain):
         one, other = getattr(plain, field.name), getattr(tuned, field.name)
-        same = one == other if isinstance(one, tuple) else np.array_equal(one, other)
+        one, other = (part.record() if isinstance(part, Interval) else part for part in (one, other))
+        same = one == other if isinstance(one, tuple | dict) else np.array_equal(one, other)
         assert same == (field.name != "frames"), field.name
     rounding = np.abs(tuned.frames[2].astype(int) - pivotal.picture).max()
     assert rounding <= 1, "the unedited face is the tuned picture"

@@ -235,6 +235,7 @@ def test_the_distance_at_hand_is_what_is_minimised(
         ({"pixel": float("nan")}, "finite"),
         ({"locality": -1.0}, "not negative"),
         ({"locality_every": 0}, "locality_every"),
+        ({"warm_up": 0}, "warm_up"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict[str, float], words: str) -> None:

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import latent.inversion.pivotal_tuning
 from latent.inversion.pivotal_tuning import Pivotal
+from study.scoring.interval import Interval
 from tests.ui.test_pages import finish, scrubbers, words
 from ui.health_direction.state import EditingState
 from ui.portrait import tuning
@@ -109,7 +110,8 @@ def test_the_direction_page_says_which_generator_drew_the_frames(scored: AppTest
     for name in (field.name for field in fields(plain.strip)):
         if name != "frames":
             one, two = getattr(plain.strip, name), getattr(tuned.strip, name)
-            assert one == two if isinstance(one, tuple) else np.array_equal(one, two, equal_nan=True), (
+            one, two = (part.record() if isinstance(part, Interval) else part for part in (one, two))
+            assert one == two if isinstance(one, tuple | dict) else np.array_equal(one, two, equal_nan=True), (
                 f"{name} must not depend on who draws"
             )
     app.button(key="undo").click().run()
