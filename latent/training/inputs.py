@@ -1,17 +1,23 @@
 """What every run checks before it begins: its training set, its start, and where its results go."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from common.files import why_not_writable
+from latent.datasets.build import read_images, read_table
+from latent.datasets.patients import HELD_OUT
 from latent.errors import FinetuneError
 from latent.training.run_folder import SETTINGS, RunFolder, read_json
 
 FEWEST_IMAGES = 8
+FEWEST_SAMPLES = 50  # for a Fréchet distance
+
+Pixels = Callable[[Tensor], np.ndarray]
 
 
 def require(valid: bool, name: str, wanted: str, settings: object) -> None:
@@ -57,3 +63,13 @@ def check_enough(data: Path, images: int) -> None:
     """Raises FinetuneError for a set with fewer than FEWEST_IMAGES images to train on."""
     if images < FEWEST_IMAGES:
         raise FinetuneError(f"{data} has {images} images to train on; at least {FEWEST_IMAGES} are needed.")
+
+
+def distance_reference(data: Path, resolution: int, count: int, pixels: Pixels) -> tuple[int, Pixels]:
+    """Number and pixels, uint8 (n, R, R, 3) of rows (n,), of the photos with which samples are compared at ticks: those
+    held out of training, where there are enough, else the `count` that are trained on, with their `pixels`."""
+    table = read_table(data)
+    held = table.index[table["split"] == HELD_OUT].to_numpy() if "split" in table else table.index.to_numpy()[:0]
+    if len(held) < FEWEST_SAMPLES:
+        return count, pixels
+    return len(held), lambda rows: read_images(data, resolution, held[rows.numpy()])

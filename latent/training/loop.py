@@ -23,12 +23,12 @@ from latent.errors import FinetuneError, LatentError
 from latent.evaluation.features import face_descriptors
 from latent.evaluation.metrics import Moments, frechet
 from latent.training.distributed import Group
+from latent.training.inputs import FEWEST_SAMPLES
 from latent.training.run_folder import RunFolder
 from latent.training.streams import Streams
 
 STATUS_SECONDS = 5.0
 GRID_PIXELS = 768
-FEWEST_SAMPLES = 50  # for a Fréchet distance
 
 
 class Trainer(Protocol):
@@ -124,10 +124,11 @@ class Loop:
         tick_images: int,
         checkpoint_ticks: int = 0,
         measure: Callable[[], float] | None = None,
+        keep: Callable[[str, float], object] | None = None,
         sheet: Callable[[], np.ndarray] | None = None,
     ) -> None:
         self.trainer, self.folder, self.group = trainer, folder, group
-        self._save, self.measure, self.sheet = save, measure, sheet
+        self._save, self.measure, self.keep, self.sheet = save, measure, keep, sheet
         self.tick_images, self.checkpoint_ticks = tick_images, checkpoint_ticks
         self.samples = max(2, min(6, GRID_PIXELS // resolution)) ** 2
         self.means, self.ticks = Means(), 0
@@ -214,7 +215,10 @@ class Loop:
         images, left = self.trainer.images, self._seconds_left()
         line: dict[str, Any] = {"phase": stage} if stage else {}
         line |= {"images": images, "kimg": round(images / 1000, 3), "images_per_s": round(self._speed(), 2)}
-        line |= {"seconds_left": None if left is None else round(left, 1), **means, **self._distance()}
+        distance = self._distance()
+        if self.keep and distance:
+            self.keep(stage, distance["frechet"])
+        line |= {"seconds_left": None if left is None else round(left, 1), **means, **distance}
         text = json.dumps(line)
         self.folder.save_state(self.trainer.state() | {"images": images, "ticks": self.ticks + 1, "line": text})
         self._log(text)
@@ -255,14 +259,14 @@ class Loop:
 def descriptor_distance(
     trainer: Trainer, count: int, images: Callable[[Tensor], np.ndarray], n: int, seed: int, device: torch.device
 ) -> Callable[[], float]:
-    """What measures the Fréchet distance of n samples to as many of the `count` training images on face descriptors:
+    """What measures the Fréchet distance of n samples to as many of the `count` images on face descriptors:
     always the same images and latents, so that ticks can be compared.
 
     images: uint8 (n, R, R, 3) of rows (n,). Raises FinetuneError where there are too few.
     """
     n = min(n, count)
     if n < FEWEST_SAMPLES:
-        raise FinetuneError(f"--frechet needs at least {FEWEST_SAMPLES} images to train on; this set has {count}.")
+        raise FinetuneError(f"--frechet needs at least {FEWEST_SAMPLES} images to compare with; this set has {count}.")
     rows = torch.randperm(count, generator=Streams(seed).generator("frechet images"))[:n].sort().values
     reference = Moments.of(face_descriptors(images(rows), device))
     return lambda: frechet(reference, face_descriptors(trainer.draw("frechet latents", n), device))

@@ -27,7 +27,7 @@ from latent.training.adversarial.settings import (
 )
 from latent.training.adversarial.trainer import Trainer
 from latent.training.distributed import Group
-from latent.training.inputs import check_enough, data_facts
+from latent.training.inputs import check_enough, data_facts, distance_reference
 from latent.training.loop import Loop, descriptor_distance
 from latent.training.projected_discriminator import CALIBRATION, ProjectedDiscriminator, fresh_discriminator
 from latent.training.run_folder import ADVERSARIAL, SETTINGS, RunFolder, read_settings, write_json
@@ -158,9 +158,10 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     trainer = Trainer(s, generator, discriminator, images, group)
     measure = None
     if s.frechet and group.first:
-        measure = descriptor_distance(
-            trainer, len(images), lambda rows: images[rows.numpy()], s.frechet, s.seed, group.device
+        count, pixels = distance_reference(
+            data, images.shape[1], len(images), lambda rows: np.asarray(images[rows.numpy()])
         )
+        measure = descriptor_distance(trainer, count, pixels, s.frechet, s.seed, group.device)
     origin = provenance(plan, folder)
 
     def save(path: Path) -> None:

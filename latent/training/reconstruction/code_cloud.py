@@ -1,7 +1,8 @@
 """The distribution of the portraits' codes during training: recent codes, and free ones drawn like them.
 
-A free code is mean + X' a / sqrt(m), X the m recent codes about their mean and a ~ N(0, I): normal, with exactly their
-covariance, and no factorisation. What the mapping network is fitted to at the end is this distribution.
+A free code is mean + spread X' a / sqrt(m), X the m recent codes about their mean and a ~ N(0, I): normal, with exactly
+their covariance times spread^2 (`latent.training.mapping_fit` has the reason), and no factorisation. What the mapping
+network is fitted to at the end is this distribution.
 """
 
 import torch
@@ -28,18 +29,19 @@ class CodeCloud:
         else:
             self.codes = torch.cat([self.codes.to(new), new])[-CAPACITY:] if self.codes.numel() else new.clone()
 
-    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+    def draw(self, n: int, rng: torch.Generator, spread: float = 1.0) -> Tensor:
         """(n, w_dim): free codes. Raises ValueError before there are two."""
         if len(self.codes) < 2:
             raise ValueError("no codes to draw from")
         mean = self.codes.mean(0)
         weights = torch.randn(n, len(self.codes), generator=rng, device=rng.device).to(self.codes)
-        weights = weights / (len(self.codes) - 1) ** 0.5
+        weights = spread * weights / (len(self.codes) - 1) ** 0.5
         return mean + weights @ (self.codes - mean)
 
 
-def place(codes: Tensor, z: Tensor) -> Tensor:
-    """Codes (n, w_dim) for z ~ N(0, I) of that shape, normal with mean and covariance of codes (m, w_dim).
+def place(codes: Tensor, z: Tensor, spread: float = 1.0) -> Tensor:
+    """Codes (n, w_dim) for z ~ N(0, I) of that shape, normal with the mean of codes (m, w_dim) and spread^2 times their
+    covariance.
 
     The root of the covariance is the symmetric one, so that the same z gives nearly the same code while codes move
     little. Raises ValueError for fewer than two codes.
@@ -48,4 +50,4 @@ def place(codes: Tensor, z: Tensor) -> Tensor:
         raise ValueError("no codes to draw from")
     values, vectors = torch.linalg.eigh(torch.cov(codes.T.double()))
     root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    return codes.mean(0) + z.to(codes) @ root.to(codes)
+    return codes.mean(0) + spread * z.to(codes) @ root.to(codes)

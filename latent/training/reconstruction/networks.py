@@ -6,6 +6,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +23,16 @@ from latent.training.reconstruction.growth import grow_encoder, grow_generator
 from latent.training.reconstruction.settings import Settings, build_networks
 
 CODED_AT_ONCE = 64  # portraits
+GENERATOR, ENCODER = "generator", "encoder"  # whose rate a part learns at
+
+
+@dataclass(frozen=True)
+class Part:
+    """Weights that learn at a factor of the generator's or the encoder's rate. The readout goes with the encoder."""
+
+    network: str
+    weights: list[nn.Parameter]
+    factor: float = 1.0
 
 
 class Networks:
@@ -39,7 +50,7 @@ class Networks:
     ) -> None:
         self.settings, self.data, self.device = settings, data, device
         self.generator, self.discriminator, self.encoder = build_networks(settings, generator_settings)
-        targets = data.targets.shape[1]
+        targets = data.target_count
         self.readout: nn.Module = nn.Linear(settings.w_dim, targets) if targets else nn.Identity()
         trained = {name: getattr(self, name) for name in ("generator", "discriminator", "encoder", "readout")}
         for network in trained.values():
@@ -71,6 +82,22 @@ class Networks:
         cost = cost + self.settings.readout_weight * error
         return torch.cat([ws[:half], common[half:].expand_as(ws[half:])]), cost, error.detach()
 
+    def parts(self) -> list[Part]:
+        """What the optimisers of phases 1 and 2 change. Where a part keeps its weights, no gradient is computed."""
+        s, synthesis = self.settings, self.generator.synthesis
+        coder, readout = list(self.encoder.parameters()), list(self.readout.parameters())
+        if not s.fine_from:
+            return [Part(GENERATOR, list(synthesis.parameters())), Part(ENCODER, coder + readout)]
+        fine: list[nn.Parameter] = []
+        coarse: list[nn.Parameter] = []
+        for side in synthesis.block_resolutions:
+            (fine if side >= s.fine_from else coarse).extend(synthesis.get_submodule(f"b{side}").parameters())
+        for weight in coarse + coder:
+            weight.requires_grad_(s.coarse_rate > 0)
+        parts = [Part(GENERATOR, fine), Part(GENERATOR, coarse, s.coarse_rate)]
+        parts += [Part(ENCODER, readout), Part(ENCODER, coder, s.coarse_rate)]
+        return [part for part in parts if part.weights and part.factor]
+
     @torch.no_grad()
     def move_averages(self, images_seen: int) -> None:
         """Move the averaged generator and encoder; their half-life grows with the run at first."""
@@ -80,6 +107,21 @@ class Networks:
         for average, trained in pairs:
             torch._foreach_lerp_(list(average.parameters()), list(trained.parameters()), 1 - beta)
             torch._foreach_copy_(list(average.buffers()), list(trained.buffers()))
+
+    def averages(self) -> dict[str, Any]:
+        """Copies of the averaged networks' states, for `take`."""
+        networks = {GENERATOR: self.average_generator, ENCODER: self.average_encoder}
+        return {
+            name: {key: value.clone() for key, value in network.state_dict().items()}
+            for name, network in networks.items()
+        }
+
+    def take(self, averages: Mapping[str, Any]) -> None:
+        """Continue from the states of `averages`, the trained networks as well as the averaged ones."""
+        for network in (self.generator, self.average_generator):
+            network.load_state_dict(averages[GENERATOR])
+        for coder in (self.encoder, self.average_encoder):
+            coder.load_state_dict(averages[ENCODER])
 
     @torch.no_grad()
     def common_codes(self, rows: Tensor | None = None) -> Tensor:
@@ -118,21 +160,32 @@ class Networks:
         except RuntimeError as error:
             raise LatentError(f"{checkpoint.name} has other channels or codes than these settings.") from error
         if isinstance(self.readout, nn.Linear):
-            codes = self.common_codes() - self.encoder.w_avg
+            codes, targets = self._codes_with_targets()
             gram = codes.T @ codes
             gram += 1e-3 * gram.diagonal().mean() * torch.eye(len(gram), device=self.device)
-            self.readout.weight.copy_(torch.linalg.solve(gram, codes.T @ self.data.targets.to(self.device)).T)
+            self.readout.weight.copy_(torch.linalg.solve(gram, codes.T @ targets).T)
             self.readout.bias.zero_()
         self.cloud.add(self.common_codes())
+
+    def _codes_with_targets(self) -> tuple[Tensor, Tensor]:
+        """Common codes (N, w_dim) of all portraits about the encoder's mean, mirrored and altered as in training, and
+        their readout targets (N, t)."""
+        self.rng.manual_seed(self.settings.seed)
+        codes, targets = [], []
+        for rows in torch.arange(len(self.data)).split(CODED_AT_ONCE):
+            images, known = self.data.take(rows, self.rng)
+            codes.append(self.average_encoder(images).mean(1) - self.encoder.w_avg)
+            targets.append(known)
+        return torch.cat(codes), torch.cat(targets)
 
     def fit_mapping(self) -> int:
         """Phase 3: W gets its origin, and the mapping network mean and covariance of the training portraits' codes,
         whose number is returned."""
-        shift = origin_for(self.common_codes())
+        shift = origin_for(self.common_codes(), self.settings.spread)
         shift_codes(self.generator, self.encoder, shift)
         shift_codes(self.average_generator, self.average_encoder, shift)
         w = self.common_codes()
-        fit_mapping(self.generator.mapping, w, self.settings.seed)
+        fit_mapping(self.generator.mapping, w, self.settings.seed, self.settings.spread)
         self.cloud = CodeCloud()  # the codes before lay elsewhere
         self.cloud.add(w)
         self.average_generator.mapping.load_state_dict(self.generator.mapping.state_dict())

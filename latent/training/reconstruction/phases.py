@@ -10,9 +10,10 @@ from latent.features.perceptual import face_feature_distance
 from latent.training import projected_discriminator as projected
 from latent.training.cuda_graphs import adam, load_optimiser, set_rates
 from latent.training.losses import discriminator_loss, pyramid_l1, r1_penalty, reconstruction_loss
-from latent.training.reconstruction.networks import Networks
+from latent.training.reconstruction.networks import ENCODER, GENERATOR, Networks
 
 R1_EVERY = 16
+LOOKED_AT = 64  # steps between two looks at whether the projected discriminator has won
 
 
 class Autoencoding:
@@ -21,17 +22,15 @@ class Autoencoding:
     def __init__(self, networks: Networks) -> None:
         self.networks, s = networks, networks.settings
         self.feature_weight = 0.0
-        groups = [
-            {"params": networks.generator.synthesis.parameters(), "lr": s.learning_rate},
-            {"params": [*networks.encoder.parameters(), *networks.readout.parameters()], "lr": s.encoder_rate},
-        ]
+        self.parts, self.base = networks.parts(), {GENERATOR: s.learning_rate, ENCODER: s.encoder_rate}
+        groups = [{"params": part.weights, "lr": self.base[part.network] * part.factor} for part in self.parts]
         self.optimiser = adam(groups, networks.device, betas=(0.9, 0.99), eps=1e-8)
 
     def prepare(self, done: float, images_seen: int) -> None:
         """done: share of the phase that is behind; images_seen: of all phases. The rates fall over the last five
         eighths; the feature loss joins once there are faces to compare."""
         s, share = self.networks.settings, min(1.0, 1.6 - 1.4 * done)
-        set_rates(self.optimiser, [s.learning_rate * share, s.encoder_rate * share])
+        set_rates(self.optimiser, [self.base[part.network] * part.factor * share for part in self.parts])
         self.feature_weight = s.feature_weight if images_seen >= s.feature_from else 0.0
 
     def step(self, rows: Tensor) -> dict[str, Tensor]:
@@ -65,24 +64,52 @@ class Projected:
     def __init__(self, networks: Networks) -> None:
         n, s = networks, networks.settings
         self.networks = networks
-        self.discriminator = projected.fresh_discriminator(n.data[slice(0, projected.CALIBRATION)], s.seed)
+        self.discriminator = self._fresh_discriminator(0)
         self.heads = list(self.discriminator.heads.parameters())
+        self.parts, self.base = n.parts(), {GENERATOR: s.projected_rate, ENCODER: s.projected_encoder_rate}
+        betas = {GENERATOR: (0.0, 0.99), ENCODER: (0.9, 0.99)}
         groups: list[dict[str, Any]] = [
-            {"params": list(n.generator.synthesis.parameters()), "lr": s.projected_rate},
-            {
-                "params": [*n.encoder.parameters(), *n.readout.parameters()],
-                "lr": s.projected_encoder_rate,
-                "betas": (0.9, 0.99),
-            },
+            {"params": part.weights, "lr": self.base[part.network] * part.factor, "betas": betas[part.network]}
+            for part in self.parts
         ]
         self.optimiser = adam(groups, n.device, betas=(0.0, 0.99), eps=1e-8)
-        heads = {"params": self.heads, "lr": s.projected_discriminator_rate}
-        self.heads_optimiser = adam([heads], n.device, betas=(0.0, 0.99), eps=1e-8)
+        self.heads_optimiser = self._heads_optimiser()
+        self.steps, self.renewals, self.falling = 0, 0, False
+        self.loss_sum = torch.zeros((), device=n.device)  # of the discriminator, since it was last looked at
+
+    def _fresh_discriminator(self, number: int) -> projected.ProjectedDiscriminator:
+        n, seed = self.networks, self.networks.settings.seed + number
+        portraits = n.data[slice(0, projected.CALIBRATION)]
+        return projected.fresh_discriminator(portraits, seed)
+
+    def _heads_optimiser(self) -> torch.optim.Adam:
+        heads = {"params": self.heads, "lr": self.networks.settings.projected_discriminator_rate}
+        return adam([heads], self.networks.device, betas=(0.0, 0.99), eps=1e-8)
+
+    def renew(self) -> bool:
+        """After each step: whether the discriminator had won and was replaced by a fresh one.
+
+        One that distinguishes nearly all pictures tells the generator little about any of them, and pictures get worse
+        while every other loss falls (checkpoints/README.md, What went wrong). Looked at every LOOKED_AT steps, and no
+        more once the rates fall: a fresh discriminator needs time.
+        """
+        self.steps += 1
+        if self.steps % LOOKED_AT:
+            return False
+        mean = float(self.loss_sum) / LOOKED_AT
+        self.loss_sum.zero_()
+        if self.falling or mean >= self.networks.settings.renew_below:
+            return False
+        self.renewals += 1
+        self.discriminator.load_state_dict(self._fresh_discriminator(self.renewals).state_dict())
+        self.heads_optimiser = self._heads_optimiser()
+        return True
 
     def prepare(self, done: float, images_seen: int) -> None:
         """The rates fall over the last third, to 2 %."""
         s, share = self.networks.settings, min(1.0, 3 * (1 - done) + 0.02)
-        set_rates(self.optimiser, [s.projected_rate * share, s.projected_encoder_rate * share])
+        self.falling = share < 1
+        set_rates(self.optimiser, [self.base[part.network] * part.factor * share for part in self.parts])
         set_rates(self.heads_optimiser, [s.projected_discriminator_rate * share])
 
     def step(self, rows: Tensor) -> dict[str, Tensor]:
@@ -91,7 +118,7 @@ class Projected:
         real, targets = n.data.take(rows, n.rng)
         paired = s.batch - int(s.batch * s.free_share)
         codes, cost, error = n.codes(real[:paired], targets[:paired])
-        free = n.cloud.draw(s.batch - paired, n.rng)[:, None].expand(-1, n.generator.num_ws, -1)
+        free = n.cloud.draw(s.batch - paired, n.rng, s.spread)[:, None].expand(-1, n.generator.num_ws, -1)
         with n.cast():
             fake = n.generator.synthesis(torch.cat([codes, free]), noise_mode="random").float()
 
@@ -108,7 +135,8 @@ class Projected:
         total = total + s.identity_weight * losses["identity"] + losses["loss_g"]
         (gradient,) = torch.autograd.grad(total, image)
         self.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward([fake, cost], [gradient, None])
+        of_codes = [cost] if cost.requires_grad else []  # not where the encoder stays as it is and nothing is known
+        torch.autograd.backward([fake, *of_codes], [gradient, *(None for _ in of_codes)])
         self.optimiser.step()
 
         on_real = self.discriminator.logits(real_features)
@@ -117,6 +145,7 @@ class Projected:
         self.heads_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.heads_optimiser.step()
+        self.loss_sum += loss.detach()
         measured = losses | {"loss_projected": loss, "readout": error}
         return {name: value.detach() for name, value in measured.items()}
 
@@ -143,12 +172,17 @@ class Projected:
         return [x[: len(images)] for x in features], [x[len(images) :] for x in features]
 
     def state(self) -> dict[str, Any]:
-        return {name: getattr(self, name).state_dict() for name in ("discriminator", "optimiser", "heads_optimiser")}
+        names = ("discriminator", "optimiser", "heads_optimiser")
+        counts = {"steps": self.steps, "renewals": self.renewals, "loss_sum": self.loss_sum}
+        return {name: getattr(self, name).state_dict() for name in names} | counts
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
         load_optimiser(self.optimiser, state["optimiser"])
         load_optimiser(self.heads_optimiser, state["heads_optimiser"])
+        if "steps" in state:  # not in a run of an earlier version
+            self.steps, self.renewals = int(state["steps"]), int(state["renewals"])
+            self.loss_sum.copy_(state["loss_sum"])
 
 
 class DiscriminatorFit:
@@ -170,7 +204,7 @@ class DiscriminatorFit:
         """Logistic loss, and R1 every 16th step."""
         n, s = self.networks, self.networks.settings
         penalise = self.steps % R1_EVERY == 0
-        real = n.data.take(rows, n.rng)[0].requires_grad_(penalise)
+        real = n.data.mirrored(rows, n.rng)[0].requires_grad_(penalise)
         generator = n.average_generator
         with torch.no_grad(), n.cast():
             z = torch.randn(s.batch, s.z_dim, generator=n.rng, device=n.device)

@@ -16,8 +16,14 @@ from latent.errors import FinetuneError
 from latent.stylegan2.building import check_generator_kwargs
 from latent.training.adversarial.settings import cpu_precision
 from latent.training.distributed import Group
-from latent.training.inputs import check_enough, check_same_flags, data_facts
-from latent.training.loop import FEWEST_SAMPLES, Loop, descriptor_distance
+from latent.training.inputs import (
+    FEWEST_SAMPLES,
+    check_enough,
+    check_same_flags,
+    data_facts,
+    distance_reference,
+)
+from latent.training.loop import Loop, descriptor_distance
 from latent.training.reconstruction.data import Portraits
 from latent.training.reconstruction.networks import Networks
 from latent.training.reconstruction.settings import NAMES, TRAINED, Settings, check, generator_kwargs
@@ -31,6 +37,11 @@ FINETUNE_CPU_KIMG, DISCRIMINATOR_SHARE, DISCRIMINATOR_LEAST = 6.0, 6.0, 1.0
 TICK_KIMG = {"cpu": 1.0, "cuda": 4.0}
 GENERATOR_BASE, GENERATOR_MAX = 32768, 512  # a generator's own, where its config leaves them out
 SHARED = ("resolution", "batch", "learning_rate", "ema_kimg", "precision", "channel_base", "channel_max", "seed")
+BEFORE = {
+    "photometric": 0.0,
+    "renew_below": 0.0,
+    "spread": 1.0,
+}  # settings that a run of an earlier version does not name
 FROM_START = ("z_dim", "w_dim", "encoder_width")
 
 
@@ -75,7 +86,7 @@ class Plan:
         try:
             kimg = {phase: float(record["kimg"][phase]) for phase in TRAINED}
             names = ("frechet", "tick_kimg", "generator", "start", "data")
-            return cls(Settings(**record["settings"]), kimg, **{name: record[name] for name in names})
+            return cls(Settings(**(BEFORE | record["settings"])), kimg, **{name: record[name] for name in names})
         except (KeyError, TypeError, ValueError) as error:
             raise FinetuneError(f"{path} is damaged ({error}): start in a new --run.") from error
 
@@ -190,7 +201,7 @@ def discriminator_kimg(projected: float) -> float:
 def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
     """Networks, trainer and loop of a plan, at the newest state of the folder. Raises LatentError."""
     s = plan.settings
-    portraits = Portraits(data, s.resolution, group.device)
+    portraits = Portraits(data, s.resolution, group.device, s.photometric)
     check_enough(data, len(portraits))
     networks = Networks(s, portraits, group.device, plan.generator)
     trainer = Trainer(networks, plan.totals)
@@ -202,7 +213,8 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
         networks.start_from(source)
     measure = None
     if plan.frechet:
-        measure = descriptor_distance(trainer, len(portraits), portraits.pixels, plan.frechet, s.seed, group.device)
+        count, pixels = distance_reference(data, s.resolution, len(portraits), portraits.pixels)
+        measure = descriptor_distance(trainer, count, pixels, plan.frechet, s.seed, group.device)
 
     def save(path: Path) -> None:
         trainer.finish_mapping()
@@ -211,7 +223,17 @@ def start_loop(plan: Plan, data: Path, group: Group, folder: RunFolder) -> Loop:
         save_checkpoint(path, networks.average_generator, discriminator, networks.average_encoder, config)
 
     tick_images = max(s.batch, round(plan.tick_kimg * 1000))
-    loop = Loop(trainer, folder, group, save, s.resolution, tick_images, measure=measure, sheet=trainer.reconstructions)
+    loop = Loop(
+        trainer,
+        folder,
+        group,
+        save,
+        s.resolution,
+        tick_images,
+        measure=measure,
+        keep=trainer.keep,
+        sheet=trainer.reconstructions,
+    )
     if state is not None:
         loop.restore(state)
     return loop

@@ -26,7 +26,16 @@ class Settings:
     to compare sooner). projected_rate, projected_encoder_rate, projected_discriminator_rate: of phase 2. pixel_weight,
     texture_weight, identity_weight: of pyramid L1, the projected discriminator's frozen features and the face features
     of reconstructions in phase 2, where the adversarial loss counts 1. free_share: of a batch of phase 2 that is free
-    samples. discriminator_rate: of phase 4. precision: 'fp32' or 'bf16' for generator and encoder.
+    samples. spread: factor on the deviation of free codes and of the fitted mapping's (`latent.training.mapping_fit`).
+    discriminator_rate: of phase 4. precision: 'fp32' or 'bf16' for generator and encoder.
+
+    photometric: strength of what camera and processing do to the portraits of phases 1 and 2
+    (`latent.training.reconstruction.photometric`), 0 for nothing.
+    fine_from: pixels a side from which the generator's blocks learn at these rates; coarser ones and the encoder learn
+    at coarse_rate times them, at 0 not at all. 0: all learn alike.
+    renew_below: mean loss of the projected discriminator at which it has won and a fresh one takes its place, 0 for
+    never. It is 2 where nothing is distinguished. Of the recorded runs (checkpoints/README.md) the one that ruined its
+    pictures lay at 1.28 after 30,000 images and at 1.1 from 50,000 on, those that ended well never below 1.49.
     """
 
     resolution: int = 128
@@ -48,7 +57,12 @@ class Settings:
     texture_weight: float = 2.0
     identity_weight: float = 6.0
     free_share: float = 0.25
+    spread: float = 1.2
     discriminator_rate: float = 2e-3
+    photometric: float = 1.0
+    fine_from: int = 0
+    coarse_rate: float = 0.1
+    renew_below: float = 1.3
     ema_kimg: float = 5.0
     precision: str = "fp32"
     seed: int = 0
@@ -70,6 +84,8 @@ def check(s: Settings) -> None:
     require(s.batch >= MBSTD and s.batch % MBSTD == 0, "batch", f"a multiple of {MBSTD}", s)
     require(s.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), s)
     require(0 <= s.free_share < 1, "free_share", "from 0 to below 1", s)
+    require(s.fine_from == 0 or 8 <= s.fine_from <= s.resolution, "fine_from", "0, or from 8 to the resolution", s)
+    require(s.fine_from & (s.fine_from - 1) == 0, "fine_from", "a power of two", s)
     require(0 <= s.seed < 2**63, "seed", "a whole number from 0", s)
 
 

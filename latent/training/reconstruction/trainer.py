@@ -38,6 +38,7 @@ class Trainer:
         self.seen = dict.fromkeys(PHASES, 0)
         self._phases: dict[str, Phase] = {}
         self._recorded: dict[str, Graphed] = {}
+        self.best: dict[str, Any] | None = None  # "distance", and the averaged networks' states at that tick
 
     @property
     def images(self) -> int:
@@ -73,8 +74,12 @@ class Trainer:
         if name != DISCRIMINATOR:
             self.seen[MAPPING] = 0  # codes have moved: the mapping is fitted again before the discriminator
             n.move_averages(self.images)
+        if isinstance(phase, Projected):
+            if phase.renew():
+                self._recorded.clear()
+            measured = measured | {"renewals": torch.tensor(float(phase.renewals))}
         self.seen[name] += self.settings.batch
-        if not n.data.targets.shape[1]:
+        if not n.data.target_count:
             measured = {key: value for key, value in measured.items() if key != "readout"}
         return measured
 
@@ -87,10 +92,17 @@ class Trainer:
         return self._recorded.setdefault(name, Graphed(phase.step, self.networks.rng))
 
     def finish_mapping(self) -> None:
-        """Fit the mapping network to the codes, unless nothing has moved since it was fitted."""
+        """Fit the mapping network to the codes of the best networks, unless nothing has moved since it was fitted."""
         if self.images and not self.seen[MAPPING]:
             self._recorded.clear()
+            if self.best is not None:
+                self.networks.take(self.best)
             self.seen[MAPPING] = self.networks.fit_mapping()
+
+    def keep(self, stage: str, distance: float) -> None:
+        """Keep the averaged networks of a tick of phase 2 where their distance to the portraits is the smallest yet."""
+        if stage == PROJECTED and (self.best is None or distance < self.best["distance"]):
+            self.best = {"distance": distance} | self.networks.averages()
 
     @torch.no_grad()
     def draw(self, purpose: str, n: int) -> np.ndarray:
@@ -100,7 +112,7 @@ class Trainer:
         z = torch.randn(n, self.settings.w_dim, generator=self.streams.generator(purpose))
         evenly = torch.linspace(0, count - 1, min(SPREAD, count)).long()
         portraits = networks.common_codes(evenly.to(networks.data.images.device))
-        codes = place(portraits, z)[:, None].expand(-1, networks.generator.num_ws, -1)
+        codes = place(portraits, z, self.settings.spread)[:, None].expand(-1, networks.generator.num_ws, -1)
         return pictures_of(networks.average_generator.synthesis, codes)
 
     @torch.no_grad()
@@ -119,11 +131,12 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         phases = {name: phase.state() for name, phase in self._phases.items()}
-        return {"networks": self.networks.state(), "phases": phases, "seen": self.seen}
+        return {"networks": self.networks.state(), "phases": phases, "seen": self.seen, "best": self.best}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.networks.restore(state["networks"])
         self.seen = {phase: int(state["seen"][phase]) for phase in PHASES}
         for name, phase_state in state["phases"].items():
             self.phase(name).restore(phase_state)
+        self.best = state.get("best")  # not in a run of an earlier version
         self._recorded.clear()

@@ -15,17 +15,18 @@ from latent.stylegan2.generator import MappingNetwork
 from latent.training.mapping_fit import fit_mapping, origin_for, shift_codes
 
 
-def test_mapping_fit_gives_codes_the_mean_and_covariance_asked_for() -> None:
+@pytest.mark.parametrize("spread", [1.0, 1.3])
+def test_mapping_fit_gives_codes_the_mean_and_covariance_asked_for(spread: float) -> None:
     rng = torch.Generator().manual_seed(0)
     w = 3.0 + torch.randn(3000, 8, generator=rng) @ torch.randn(8, 24, generator=rng)
-    w = w + origin_for(w)
+    w = w + origin_for(w, spread)
     assert float((w < 0).float().mean()) < 1e-3
     mapping = MappingNetwork(8, 0, 24, 4, num_layers=2, layer_features=24, lr_multiplier=1.0)
-    fit_mapping(mapping, w)
+    fit_mapping(mapping, w, spread=spread)
     with torch.no_grad():
         free = mapping(torch.randn(3000, 8, generator=rng), None, update_emas=False)[:, 0]
     assert torch.allclose(free.mean(0), w.mean(0), atol=0.15 * float(w.std()))
-    gap = torch.cov(free.T) - torch.cov(w.T)
+    gap = torch.cov(free.T) / spread**2 - torch.cov(w.T)
     assert float(torch.linalg.matrix_norm(gap) / torch.linalg.matrix_norm(torch.cov(w.T))) < 0.15
     assert torch.equal(mapping.w_avg, w.mean(0))
 

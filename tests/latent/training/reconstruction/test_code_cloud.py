@@ -8,7 +8,8 @@ import torch
 from latent.training.reconstruction.code_cloud import CAPACITY, CodeCloud, place
 
 
-def test_free_codes_have_the_mean_and_covariance_of_the_recent_ones() -> None:
+@pytest.mark.parametrize("spread", [1.0, 1.3])
+def test_free_codes_have_the_mean_and_covariance_of_the_recent_ones(spread: float) -> None:
     rng = torch.Generator().manual_seed(0)
     cloud = CodeCloud()
     with pytest.raises(ValueError, match="no codes"):
@@ -18,11 +19,11 @@ def test_free_codes_have_the_mean_and_covariance_of_the_recent_ones() -> None:
     for part in codes.split(500):
         cloud.add(part)
     assert torch.equal(cloud.codes, codes)
-    free = cloud.draw(4000, rng)
+    free = cloud.draw(4000, rng, spread)
     assert torch.allclose(free.mean(0), codes.mean(0), atol=0.15)
-    gap = torch.linalg.matrix_norm(torch.cov(free.T) - torch.cov(codes.T))
+    gap = torch.linalg.matrix_norm(torch.cov(free.T) / spread**2 - torch.cov(codes.T))
     assert float(gap / torch.linalg.matrix_norm(torch.cov(codes.T))) < 0.1
-    placed = place(codes, torch.randn(4000, 3, generator=rng))
+    placed = place(codes, torch.randn(4000, 3, generator=rng), spread)
     assert torch.allclose(placed.mean(0), codes.mean(0), atol=0.15)
-    gap = torch.linalg.matrix_norm(torch.cov(placed.T) - torch.cov(codes.T))
+    gap = torch.linalg.matrix_norm(torch.cov(placed.T) / spread**2 - torch.cov(codes.T))
     assert float(gap / torch.linalg.matrix_norm(torch.cov(codes.T))) < 0.1

@@ -92,7 +92,7 @@ def test_a_run_takes_its_start_s_settings_and_leaves_all_that_a_person_needs(don
     assert wanted <= set(log[1])
     assert {"loss_d", "real_sign"} <= set(log[2])
     assert all(line["frechet"] >= 0 for line in log)
-    assert "readout" not in log[1], "nothing is known of these faces"
+    assert "readout" in log[1], "of what was altered; nothing else is known of these faces"
     status = read_status(run)
     assert (status["state"], status["images"], status["images_total"], status["progress"]) == ("done", 40, 40, 1.0)
     settings = json.loads((run / "settings.json").read_text())["settings"]
@@ -138,8 +138,10 @@ def test_a_stopped_run_resumes_bit_for_bit(data: Path, start: Path, done: Path, 
 
 def test_ticks_fall_at_numbers_of_images(data: Path, start: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert finetune.run(arguments(data, start, run, tmp_path / "made", "--tick-kimg", 0.016)) == 0
+    words = ("--tick-kimg", 0.016, "--photometric", 0)
+    assert finetune.run(arguments(data, start, run, tmp_path / "made", *words)) == 0
     assert [line["images"] for line in helpers.log_of(run)] == [16, 24, 32, 40], "and at the end of a phase"
+    assert not any("readout" in line for line in helpers.log_of(run)), "nothing is known of these faces"
 
 
 def test_a_finished_run_may_be_made_longer(data: Path, start: Path, tmp_path: Path) -> None:
