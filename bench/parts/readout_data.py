@@ -63,9 +63,9 @@ def from_study(name: str, size: int | None) -> Readable:
 
 
 def from_files(latents: Path, folder: Path, factors: Path, aligned: bool, size: int | None) -> Readable:
-    """Codes (n, num_ws, w_dim) and a table of as many rows, in one order. The table names each photo, in the folder, in
-    a column `photo`, `image` or `file`, and may name its patient in `patient_id` or `patient`; otherwise everyone has
-    one photo. Raises StudyError where they do not fit."""
+    """Codes (n, num_ws, w_dim), or (n, views, num_ws, w_dim), and a table of as many rows, in one order. The table
+    names each photo, in the folder, in a column `photo`, `image` or `file`, and may name its patient in `patient_id` or
+    `patient`; otherwise everyone has one photo. Raises StudyError where they do not fit."""
     try:
         ws = np.load(latents, allow_pickle=False)
         table = pd.read_csv(factors)
@@ -73,6 +73,8 @@ def from_files(latents: Path, folder: Path, factors: Path, aligned: bool, size: 
         raise StudyError(
             f"{latents.name} or {factors.name} cannot be read as codes (.npy) and a table: {error}"
         ) from error
+    if ws.ndim == 4:  # views of each photo: the first is that of the photo itself
+        ws = ws[:, 0]
     if ws.ndim != 3 or not np.issubdtype(ws.dtype, np.floating) or len(ws) != len(table):
         raise StudyError(f"{latents.name} must hold one code (num_ws, w_dim) for each of the {len(table)} rows.")
     column = next((name for name in PHOTO_COLUMNS if name in table), None)

@@ -25,7 +25,7 @@ from scipy.stats import binomtest
 
 from bench.parts.common import RESULTS, Results, print_table
 from bench.repeatability import render_pairs
-from common.command import Parser, file_argument, folder_argument
+from common.command import Parser, file_argument, folder_argument, path_argument
 from common.console import ProgressLine
 from faces.align import AlignedFace
 from study.disk.store import Study
@@ -125,7 +125,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--model", default=None, help="folder under models/ (default: the study's own)")
     parser.add_argument("--checkpoint", type=folder_argument, default=None)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--photos", type=Path, default=None, help="folder of the rendered photos")
+    parser.add_argument("--photos", type=path_argument, default=None, help="folder of the rendered photos")
     parser.add_argument("--out", type=file_argument, help="JSON file: scores are kept there and not made again")
     options = parser.parse_args(list(arguments))
     if options.persons < 3:

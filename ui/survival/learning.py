@@ -50,7 +50,12 @@ def _result(result: LearningCurveResult) -> None:
     measure = result.measures[-1]
     if len(result.measures) > 1:
         measure = st.segmented_control(
-            "Measure", result.measures, default=measure, key="survival-learning-measure", required=True
+            "Measure",
+            result.measures,
+            default=measure,
+            format_func=plain,
+            key="survival-learning-measure",
+            required=True,
         )
     points, curve = result.of(measure)
     target = next((t.target for t in result.targets if t.measure == measure), None)

@@ -37,7 +37,7 @@ def test_what_the_features_do_not_hold_counts_little():
     assert both[2] == pytest.approx(1), "every block has a total variance of 1"
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(0.01, 100), st.floats(-50, 50), st.integers(0, 3))
 def test_units_of_measurements_change_nothing(scale, shift, seed):
     x, measured = data(n=40, p=60, seed=seed)
