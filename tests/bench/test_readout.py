@@ -221,6 +221,7 @@ def test_files_instead_of_a_study_give_the_same(tmp_path: Path, capsys: pytest.C
     assert readout_data.resolution_of(np.zeros((1, 18, 4), np.float32)) == 1024
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path: Path) -> None:
     study, truth = write_simulated(tmp_path / "sim", 6)
     factors, latents = tmp_path / "f.csv", study.path / "latents.npy"

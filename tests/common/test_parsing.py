@@ -101,6 +101,7 @@ citation = "Smith J. et al. e.g. vol. 1. no. 2. pp. 3.4.5.6.7.8.9.10.11.12.13.14
     assert toml_table(".".join(["a"] * MAX_KEY_PARTS).encode() + b" = 1")
 
 
+@pytest.mark.slow
 def test_one_home_for_the_readers() -> None:
     """Nothing else reads JSON or TOML: each reader by hand would need the same bounds again."""
     found = []

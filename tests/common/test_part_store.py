@@ -36,6 +36,7 @@ def test_a_part_comes_back(store: PartStore) -> None:
     assert [p.name for p in store.folder.rglob("*") if p.is_file()] == ["ab12.npz"]
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_part_can_change_unseen(store: PartStore) -> None:
     """Every byte that shapes the arrays is covered by a checksum or a check: the part is absent or as it was."""
     path = store.path("ab12")

@@ -143,6 +143,7 @@ def test_no_aliasing_when_shrinking_much() -> None:
     assert abs(aligned.pixels.mean() - 127.5) < 3
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(angle=st.floats(-60, 60), scale=st.floats(0.6, 2.0), shift_x=st.floats(-20, 20), shift_y=st.floats(-20, 20))
 def test_turning_and_scaling_the_photo_leaves_the_aligned_face(

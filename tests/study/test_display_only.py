@@ -21,6 +21,8 @@ from study.scoring.strip import log_hr_steps
 from tests.study.conftest import score_of
 from tests.ui.tiny import write_study
 
+pytestmark = pytest.mark.slow
+
 Tuned = tuple[Study, Checkpoint, Score, Pivotal]
 
 

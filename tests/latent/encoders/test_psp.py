@@ -128,6 +128,7 @@ def test_the_1024_px_layout_maps_without_a_tensor_left_over(kind: str) -> None:
     assert len(file.records) == sum("num_batches_tracked" not in key for key in e4e1024_keys())
 
 
+@pytest.mark.slow
 def test_e4e_gives_offsets_from_the_first_layer() -> None:
     one, other = small_encoder("psp", 8), small_encoder("e4e", 8)
     x = images(2, 32)

@@ -24,6 +24,7 @@ def test_shape_at_each_resolution(resolution: int, num_ws: int) -> None:
     assert (codes[0] - codes[1]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_new_encoder_answers_the_mean_code() -> None:
     w_avg = torch.randn(32)
     encoder = WPlusEncoder(32, 8, 32, width=8, w_avg=w_avg, w_std=torch.rand(32))

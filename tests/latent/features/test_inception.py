@@ -87,6 +87,7 @@ def test_the_classifier_tells_the_networks_apart(weights: dict[str, Tensor]) -> 
         inception_from({k: v for k, v in weights.items() if k != "Mixed_7c.branch_pool.conv.weight"})
 
 
+@pytest.mark.slow
 def test_files_are_found_and_read(weights: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inception, "FOLDER", tmp_path / "placed")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))

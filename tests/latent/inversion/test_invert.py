@@ -157,6 +157,7 @@ def test_colours_count_for_more_where_the_generator_cannot_draw_the_photo(
             np.testing.assert_array_equal(plain.ws, coloured.ws)
 
 
+@pytest.mark.slow
 def test_opponent_channels_are_of_length_one_and_see_no_grey() -> None:
     axes = torch.tensor(OPPONENT)
     torch.testing.assert_close(axes @ axes.T, torch.eye(2))
@@ -205,6 +206,7 @@ def test_progress_and_cancel(checkpoint: Checkpoint, faces: np.ndarray) -> None:
     assert seen[3].losses["total"] < seen[0].losses["total"]
 
 
+@pytest.mark.slow
 def test_a_step_that_leads_astray_is_taken_back(
     checkpoint: Checkpoint, faces: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,7 @@ def test_progress_and_cancel(checkpoint: Checkpoint, inversion: Inversion, photo
     assert set(seen[3].losses) == {"perceptual", "pixel", "fit", "locality"}
 
 
+@pytest.mark.slow
 def test_the_first_closer_picture_is_given_by_the_distance_nobody_minimised(
     checkpoint: Checkpoint, inversion: Inversion, photo: np.ndarray
 ) -> None:

@@ -24,6 +24,8 @@ from study.tables.covariates import compared_with
 from survival.features.encoding import fit_encoding
 from tests.study.conftest import make_cohort
 
+pytestmark = pytest.mark.slow
+
 PLAN = {"folds": 3, "repeats": 1, "samples": 60, "shuffles": 0, "penalties": 6, "random_direction": False}
 SETS = ("clinical", "photo-clinical-early")
 

@@ -105,6 +105,7 @@ def test_table_of_digests(members: set[bytes], other: bytes) -> None:
     assert is_in(table, other.hex()) == (other in members)
 
 
+@pytest.mark.slow
 def test_processes_do_every_photo_once(nine: Study) -> None:
     job = job_of(nine)
     job.run(Processes(fake(), ["cpu", "cpu"]), 2)
@@ -139,6 +140,7 @@ def test_a_photo_that_always_kills_is_isolated(nine: Study) -> None:
     assert set(codes_by_name(nine)) == {f"P{i:04d}" for i in (1, 2, 3, 4, 6, 7, 9)}
 
 
+@pytest.mark.slow
 def test_workers_that_never_work_end_the_run(tmp_path: Path) -> None:
     study = Study.open(write_study(tmp_path / "s", patient_table(30), photos=30, aligned=True))
     names = tuple(f"P{i:04d}" for i in range(31))

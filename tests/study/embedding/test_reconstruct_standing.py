@@ -28,6 +28,8 @@ from tests.latents_file import write_latents
 from tests.study.conftest import face_like
 from tests.ui import tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:

@@ -20,6 +20,8 @@ from survival.uncertainty.photo import PHOTOS, VIEWS, PhotoSpread
 from tests.study.conftest import score_of
 from tests.ui.tiny import write_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory, make_checkpoint: Callable[[], Checkpoint]) -> Scorer:

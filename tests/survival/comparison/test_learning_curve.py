@@ -137,6 +137,7 @@ def test_any_values_give_a_curve_that_never_falls_nor_exceeds_the_top(values):
     assert (np.diff(at) >= -1e-12).all()
 
 
+@pytest.mark.slow
 def test_on_a_real_cohort_sizes_that_cannot_be_fitted_are_left_out():
     x, time, event = load_cohort("whas500")
     clinical = Candidate("clinical", "cox", ("clinical",))

@@ -75,6 +75,7 @@ def test_out_of_fold_scores_have_not_seen_their_own_outcomes(small_study, fitted
     assert not np.allclose(again.oof_log_hr_[~held_out], fitted.oof_log_hr_[~held_out])
 
 
+@pytest.mark.slow
 def test_shuffled_outcomes_give_a_concordance_about_one_half():
     study = made_up(n=150, shape=(60,))
     rng = np.random.default_rng(0)

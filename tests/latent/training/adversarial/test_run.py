@@ -249,6 +249,7 @@ def test_broken_numbers_stop_with_a_sentence_and_exit_1(
     assert all(torch.isfinite(value).all() for value in weights(run).values())
 
 
+@pytest.mark.slow
 def test_one_process_a_folder(data: Path, start: Path, tmp_path: Path) -> None:
     holder = RunFolder(tmp_path / "run")
     holder.lock()
