@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
+Z90 = 1.6448536269514722  # its 95 % point: limits of a 90 % interval
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from study.comparison.plan import DEFAULT, DEFAULT_SETS, FEATURE_SETS, SITES, Pl
 from study.comparison.record import Comparison, comparison_folder, read_comparison
 from study.disk.store import Study
 from study.files import check_writable
+from study.printing import print_new
 from survival.metrics.calibration import COX_SLOPE, measure_name
 
 MEASURES = ("Harrell C", "Uno C", "scaled IBS", COX_SLOPE)
@@ -121,7 +122,5 @@ def run(args: Any) -> int:
     except FitCancelled as error:
         print(f"\n{error} Run the same command again to resume.", flush=True)
         return 130
-    print(comparison_text(result))
-    if study.simulated:
-        print(f"{study.name} is a simulated study: the results say nothing about real people.")
+    print_new(study, comparison_text(result))
     return 0

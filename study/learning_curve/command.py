@@ -11,15 +11,14 @@ from study.disk.places import LEARNING_CURVE
 from study.disk.store import Study
 from study.errors import StudyError
 from study.files import check_writable
-from study.learning_curve.record import SHARE, C, learning_curve_text, read_learning_curve
-
-REPEATS = 5
+from study.learning_curve.record import REPEATS, SHARE, C, learning_curve_text, read_learning_curve
+from study.printing import print_new, print_stored
 
 
 def add_arguments(parser: Any) -> None:
     parser.add_argument("study", type=path_argument)
     parser.add_argument("--features", default="", choices=("", *FEATURE_SETS), help="default: photo, else clinical")
-    parser.add_argument("--model", default=DEFAULT, help="of `compare` (default: ridge Cox with a photo)")
+    parser.add_argument("--model", default=DEFAULT, help="of `compare`, whose default model it is if none is named")
     parser.add_argument("--sizes", default="", metavar="NUMBERS", help="of patients, separated by commas")
     parser.add_argument("--repeats", type=int, default=REPEATS, help=f"of the folds (default {REPEATS})")
     parser.add_argument("--folds", type=int, default=Plan.folds)
@@ -42,9 +41,7 @@ def run(args: Any) -> int:
     study = Study.open(args.study)
     if args.show:
         result = read_learning_curve(study)
-        print(learning_curve_text(result))
-        for reason in stale_reasons(study, result):
-            print(f"Out of date: {reason}")
+        print_stored(learning_curve_text(result), stale_reasons(study, result))
         return 0
     from study.comparison.run import on_console
     from study.learning_curve.run import curve_plan, learn
@@ -61,7 +58,5 @@ def run(args: Any) -> int:
     except FitCancelled as error:
         print(f"\n{error} Run the same command again to resume.", flush=True)
         return 130
-    print(learning_curve_text(result))
-    if study.simulated:
-        print(f"{study.name} is a simulated study: the results say nothing about real people.")
+    print_new(study, learning_curve_text(result))
     return 0

@@ -16,13 +16,14 @@ from study.comparison.plan import Plan
 from study.disk.places import LEARNING_CURVE as FILE_NAME
 from study.disk.store import Study
 from study.errors import StudyError
-from study.files import read_limited, write_json
+from study.files import read_limited, without_nan, write_json
 
 KIND = "learning-curve-1"
 MAX_BYTES = 2**20
 C, SHARE = "Harrell's C", "Recovered share"
 COLUMNS = ("measure", "patients", "events", "value", "low", "high", "spread")
 CURVE = ("measure", "patients", "value", "low", "high")
+REPEATS = 5  # of the folds, by default
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def has_learning_curve(study: Study) -> bool:
 def write_learning_curve(study: Study, result: LearningCurveResult) -> None:
     values = {**vars(result), "plan": asdict(result.plan), "targets": [asdict(t) for t in result.targets]}
     values |= {name: getattr(result, name).to_dict("list") for name in ("points", "curve")}
-    write_json(study.path / FILE_NAME, {"kind": KIND, **_finite(values)})
+    write_json(study.path / FILE_NAME, {"kind": KIND, **without_nan(values)})
 
 
 def read_learning_curve(study: Study) -> LearningCurveResult:
@@ -184,12 +185,3 @@ def _number(value: Any, absent: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | None):
         raise TypeError(value)
     return absent if value is None else float(value)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has neither nan nor infinity: null stands for both."""
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -22,7 +22,16 @@ from study.comparison.provenance import provenance
 from study.comparison.run import QUIET, Reporter, Work, study_errors
 from study.disk.store import Study
 from study.errors import StudyError
-from study.learning_curve.record import COLUMNS, CURVE, SHARE, C, LearningCurveResult, Target, write_learning_curve
+from study.learning_curve.record import (
+    COLUMNS,
+    CURVE,
+    REPEATS,
+    SHARE,
+    C,
+    LearningCurveResult,
+    Target,
+    write_learning_curve,
+)
 from survival.comparison.crossval import Candidate, draw_folds
 from survival.comparison.learning_curve import BEYOND, LearningCurve, PowerLaw, learning_curve
 from survival.errors import Cancelled
@@ -32,7 +41,6 @@ SHARE_TARGET = 0.85
 STEP = 0.05  # the target of C, where none is given, is the next multiple
 GRID = 60
 FITS = "fits"
-REPEATS = 5
 
 
 def curve_plan(study: Study, features: str = "", model: str = DEFAULT, **changes: int) -> Plan:

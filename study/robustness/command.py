@@ -9,6 +9,7 @@ from common.text import interval
 from study.disk.places import CHECKPOINT_HELP
 from study.disk.store import Study
 from study.files import check_writable
+from study.printing import print_new, print_stored
 from study.robustness.record import FILE_NAME, PATIENTS, Interval, Robustness, read_robustness, stale_reasons
 
 
@@ -57,9 +58,7 @@ def run(args: Any) -> int:
     study = Study.open(args.study)
     if args.show:
         result = read_robustness(study)
-        print(robustness_text(result))
-        for reason in stale_reasons(study, result):
-            print(f"Out of date: {reason}")
+        print_stored(robustness_text(result), stale_reasons(study, result))
         return 0
     # Imported here: torch takes seconds, and --help needs none of it.
     from common.console import ProgressLine, stop_requested
@@ -84,7 +83,5 @@ def run(args: Any) -> int:
     except Cancelled:
         print("\nStopped; finished photos are kept. Run the same command again to resume.", flush=True)
         return 130
-    print(robustness_text(result))
-    if study.simulated:
-        print(f"{study.name} is a simulated study: the results say nothing about real people.")
+    print_new(study, robustness_text(result))
     return 0

@@ -16,7 +16,7 @@ from study.disk.places import ROBUSTNESS as FILE_NAME
 from study.disk.places import ROBUSTNESS_TABLE as TABLE_NAME
 from study.disk.store import Study
 from study.errors import StudyError
-from study.files import csv_text, read_limited, sha256_of, write_json, write_text
+from study.files import csv_text, read_limited, sha256_of, without_nan, write_json, write_text
 
 KIND = "robustness-1"
 COLUMNS = ("patient_id", "change", "log_hr", "difference", "difference_sd", "reason")
@@ -102,16 +102,7 @@ def write_robustness(study: Study, result: Robustness, table: pd.DataFrame) -> N
     """The table first, then its summary."""
     safe = {name: [safe_cell(str(v)) for v in table[name]] for name in ("patient_id", "reason")}
     write_text(study.path / TABLE_NAME, csv_text(table.assign(**safe)[list(COLUMNS)], float_format="%.6g"))
-    write_json(study.path / FILE_NAME, {"kind": KIND, **_without_nan(asdict(result))})
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no nan: null stands for it."""
-    if isinstance(value, dict):
-        return {key: _without_nan(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    write_json(study.path / FILE_NAME, {"kind": KIND, **without_nan(asdict(result))})
 
 
 def has_robustness(study: Study) -> bool:

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from survival.cox_regression.baseline import Baseline
+from survival.tails import Z90
 from survival.uncertainty.refits import Refits
 
 LEVEL = 0.90
-Z90 = 1.6448536269514722  # the normal distribution's 95 % point
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,9 @@ import streamlit as st
 
 from common.text import number
 from study.comparison.provenance import stale_reasons
-from study.learning_curve.record import C, LearningCurveResult, has_learning_curve, read_learning_curve
+from study.learning_curve.record import REPEATS, C, LearningCurveResult, has_learning_curve, read_learning_curve
 from study.learning_curve.reference import WORDS, reference
 from survival.plots.learning_curve import learning_figure
-from ui.background import remedy
 from ui.background.missing import unavailable
 from ui.background.start import start_button
 from ui.elements import blocks
@@ -17,12 +16,11 @@ from ui.elements.escaping import plain
 from ui.elements.figures import drawn
 from ui.elements.keep_figure import figure_block
 from ui.elements.tables import Cell, table
-from ui.shell import session
 from ui.shell.resources import OpenedStudy
 from ui.survival.results import ci
+from ui.survival.stored import stored_result
 
 VERB = "learning-curve"
-REPEATS = 5
 READING = (
     "each square is the value that the model reached out of fold when it was fitted to random parts of so many "
     "patients, its line the 95 % interval; the curve is an inverse power law through them, dashed beyond the study's "
@@ -32,17 +30,9 @@ READING = (
 
 def learning(opened: OpenedStudy) -> None:
     """The curve where there is one, and the button that makes it."""
-    if has_learning_curve(opened.study):
-        try:
-            result = read_learning_curve(opened.study)
-        except session.SENTENCES as error:
-            st.error(plain(remedy.sentence(error)), icon=":material/error:")  # the button stands below
-        else:
-            if reasons := stale_reasons(opened.study, result):
-                st.warning(f"Out of date: {plain(' '.join(reasons))} Run it again.", icon=":material/update:")
-            _result(result)
-    else:
-        blocks.note("Not measured yet: how much better the model would be with more patients.")
+    study = opened.study
+    absent = "Not measured yet: how much better the model would be with more patients."
+    stored_result(study, has_learning_curve(study), read_learning_curve, stale_reasons, _result, absent)
     _start(opened)
 
 

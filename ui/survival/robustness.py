@@ -11,17 +11,16 @@ from study.report.sections.shortcuts import CHANGE_AXIS, agreement_words, is_sho
 from study.robustness.perturb import PERTURBATIONS
 from study.robustness.record import Robustness, has_robustness, read_robustness, stale_reasons
 from survival.plots.intervals import interval_figure
-from ui.background import remedy
 from ui.background.missing import unavailable
 from ui.background.start import start_button
 from ui.elements import blocks
-from ui.elements.escaping import plain
 from ui.elements.figures import drawn
 from ui.elements.keep_figure import figure_block
 from ui.elements.tables import Cell, table
 from ui.shell import session
 from ui.shell.resources import OpenedStudy, study_data
 from ui.survival.results import ci
+from ui.survival.stored import stored_result
 
 VERB = "robustness"
 PATIENTS = 20
@@ -74,17 +73,9 @@ def _parts(result: Comparison) -> None:
 def _changed(opened: OpenedStudy) -> None:
     """Photos of the same people under other light, focus, compression and framing."""
     st.markdown("**The same person, another photo**")
-    if has_robustness(opened.study):
-        try:
-            measured = read_robustness(opened.study)
-        except session.SENTENCES as error:
-            st.error(plain(remedy.sentence(error)), icon=":material/error:")  # the button stands below
-        else:
-            if reasons := stale_reasons(opened.study, measured):
-                st.warning(f"Out of date: {plain(' '.join(reasons))} Run it again.", icon=":material/update:")
-            _result(measured)
-    else:
-        blocks.note("Not measured yet: whether scores of this study stay the same when only the photo changes.")
+    study = opened.study
+    absent = "Not measured yet: whether scores of this study stay the same when only the photo changes."
+    stored_result(study, has_robustness(study), read_robustness, stale_reasons, _result, absent)
     _start(opened)
 
 
