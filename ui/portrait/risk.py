@@ -55,8 +55,8 @@ def show_risk(score: Score, scorer: Scorer, patient: str) -> None:
         band = "" if interval is None else f" with its {NAME}"
         alt = f"Survival curve of this face{band} over four groups of patients by risk"
         st.plotly_chart(plain_figure(figure), theme=None, alt=alt)
-        own = "" if interval is None else f"This face: the shaded band is the {NAME}. "
-        note(f"{own}Groups: quarters of the patients by score; observed survival (Kaplan-Meier) with 95 % bands.")
+        face = "" if interval is None else f"This face: the shaded band is the {NAME}. "
+        note(f"{face}Groups: quarters of the patients by score; observed survival (Kaplan-Meier) with 95 % bands.")
     if competing := study.competing_note:
         note(competing)
     c = scorer.model.oof_c_

@@ -116,8 +116,9 @@ def _models(opened: OpenedStudy) -> tuple[tuple[str, ...], bool]:
         label_visibility="collapsed",
     )
     blocks.note(
-        "Default: ridge Cox models with a photo, or with fewer than ten events for each parameter; otherwise "
-        "unpenalised Cox models. These controls always run as well: one survival curve for all (Kaplan-Meier), "
+        "Default: for the photo alone a Cox model on readouts of its code, where enough faces can be measured; "
+        "otherwise ridge Cox models with a photo or with fewer than ten events for each parameter, and unpenalised Cox "
+        "models for the rest. These controls always run as well: one survival curve for all (Kaplan-Meier), "
         "permuted outcomes"
         + (", a random direction of the face code" * photos)
         + "."

@@ -1,7 +1,7 @@
 """What a camera and its processing do to a portrait, drawn for each portrait and step.
 
 A generator that has seen evenly lit, neutral portraits alone cannot reproduce a photo with a warm cast or a soft focus,
-and bends the face instead. Here the *data* are altered, not what a discriminator sees of them: the space of codes holds
+and distorts the face. Here the *data* are altered, not what a discriminator sees of them: the space of codes holds
 altered portraits, and because the parameters are targets of the linear readout, a code has a straight axis for each.
 Samples stay as the portraits are, for the mapping network is fitted to the codes of portraits as they were given.
 
